@@ -1,0 +1,3 @@
+//! A local EBS: ext4 on loop devices with attach, detach and zones behind the Docker volume plugin protocol
+
+fn main() {}

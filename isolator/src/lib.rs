@@ -1,0 +1,1 @@
+//! Which container uses which volume, durably: ledger, records and effects of the isolator

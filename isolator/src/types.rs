@@ -1,0 +1,135 @@
+//! The words the rest of the crate speaks in: containers, volumes, and what a launch asks for.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A Mesos container id with its parents, outermost first, so that a nested container is told apart from
+/// a top-level one that happens to have the same last part.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerId(Vec<String>);
+
+impl ContainerId {
+    /// A top-level container.
+    pub fn root(id: impl Into<String>) -> Self {
+        Self(vec![id.into()])
+    }
+
+    /// From the ids outermost first; `None` when there is none or one of them is empty.
+    pub fn from_path(path: Vec<String>) -> Option<Self> {
+        (!path.is_empty() && path.iter().all(|part| !part.is_empty())).then_some(Self(path))
+    }
+
+    /// The ids, outermost first.
+    pub fn path(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The container this one is nested in.
+    pub fn parent(&self) -> Option<Self> {
+        let (_, parents) = self.0.split_last()?;
+        Self::from_path(parents.to_vec())
+    }
+}
+
+/// As Mesos prints it: parents first, joined with dots.
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+impl fmt::Debug for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A volume as one driver knows it. Both parts are opaque and compared as spelled: two drivers may use
+/// one name for different volumes, and some drivers tell upper from lower case.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VolumeKey {
+    /// The driver's name, as discovery looks it up.
+    pub driver: String,
+    /// The volume's name, as the driver spells it.
+    pub name: String,
+}
+
+impl VolumeKey {
+    /// A key from its two parts.
+    pub fn new(driver: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { driver: driver.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for VolumeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' of driver '{}'", self.name, self.driver)
+    }
+}
+
+impl fmt::Debug for VolumeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.driver, self.name)
+    }
+}
+
+/// What kind of container Mesos is launching. DEBUG containers (command health checks, attached sessions)
+/// enter their parent's mount namespace, and a launch that hands mounts to one is refused by Mesos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ContainerClass {
+    /// A container with file systems of its own.
+    #[default]
+    Default,
+    /// One that enters its parent's.
+    Debug,
+}
+
+/// What Mesos tells `prepare()` of a container (`ContainerConfig`), reduced to what decides about volumes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerLaunch {
+    /// DEBUG or not.
+    pub class: ContainerClass,
+    /// The sandbox on the host.
+    pub directory: PathBuf,
+    /// The image's root file system on the host, when the container has one.
+    pub rootfs: Option<PathBuf>,
+    /// The user the task runs as.
+    pub user: Option<String>,
+    /// Labels of the task, in the order given; a repeated key stays repeated.
+    pub task_labels: Vec<(String, String)>,
+    /// Labels of the executor.
+    pub executor_labels: Vec<(String, String)>,
+    /// Every SET resource item the container holds, by resource name.
+    pub set_resources: Vec<(String, BTreeSet<String>)>,
+}
+
+/// A bind mount that Mesos performs in the container's own mount namespace before the task starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindMount {
+    /// The directory of the volume, absolute, in the agent's file system.
+    pub source: PathBuf,
+    /// Where it goes, absolute, in the agent's file system.
+    pub target: PathBuf,
+    /// Whether the bind is read-only, submounts included.
+    pub read_only: bool,
+}
+
+/// A container found at agent start (`recover()`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredContainer {
+    /// Its id.
+    pub id: ContainerId,
+    /// Labels of its executor (top-level containers only, a Mesos rule).
+    pub executor_labels: Vec<(String, String)>,
+}
+
+/// Why the agent should end a container (`watch()`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limitation {
+    /// One line that names the volume and the cause; it reaches the framework verbatim.
+    pub message: String,
+}

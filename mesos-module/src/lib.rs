@@ -1,0 +1,1 @@
+//! The Mesos isolator module: libmesos_external_volumes.so

@@ -1,0 +1,1 @@
+//! Real Mesos masters and agents on one machine, for tests and demos

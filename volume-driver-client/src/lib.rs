@@ -1,0 +1,1 @@
+//! A client for the Docker volume plugin protocol, with the semantics real drivers have

@@ -1,0 +1,1 @@
+//! The grammar of volume labels on Mesos tasks, shared by the agent and the scheduler
