@@ -1,0 +1,149 @@
+//! Values: the words and numbers that attributes take.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// An attribute whose values are a few words: the words, once, for parsing, printing and messages.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// The words an author may write, the default first.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// From the word an author writes; `None` for any other.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+    };
+}
+
+words! {
+    /// Whether the container may write (`volume.<slot>.mode`).
+    Mode {
+        /// It may.
+        #[default]
+        ReadWrite = "rw",
+        /// It may not, submounts included.
+        ReadOnly = "ro",
+    }
+}
+
+words! {
+    /// Who else may use the volume on this agent (`volume.<slot>.access`).
+    Access {
+        /// Any container.
+        #[default]
+        Shared = "shared",
+        /// No other container, as long as this one lives.
+        Exclusive = "exclusive",
+    }
+}
+
+words! {
+    /// How long the volume lives (`volume.<slot>.lifetime`).
+    Lifetime {
+        /// It outlives the container.
+        #[default]
+        Persistent = "persistent",
+        /// It is created for the container and removed after it.
+        Container = "container",
+    }
+}
+
+words! {
+    /// Whether a volume that the driver does not know is created (`volume.<slot>.create`).
+    Create {
+        /// The task fails.
+        #[default]
+        Never = "never",
+        /// It is created, with the options of the labels.
+        IfMissing = "if-missing",
+    }
+}
+
+/// Who owns the volume's root directory once it is mounted (`volume.<slot>.owner`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Owner {
+    /// By number. Neither is `u32::MAX`, which `chown` takes for "leave as it is".
+    Ids {
+        /// User id.
+        uid: u32,
+        /// Group id.
+        gid: u32,
+    },
+    /// A user's name, to be looked up on the agent, with that user's group.
+    User(String),
+}
+
+impl Owner {
+    /// The accepted form, for messages.
+    pub const ACCEPTED: &'static str = "'uid:gid' in numbers, as in '1000:1000', or a user's name";
+
+    /// From `uid:gid` or a user's name; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            Some((uid, gid)) => Some(Self::Ids {
+                uid: id(uid)?,
+                gid: id(gid)?,
+            }),
+            None => is_user_name(text).then(|| Self::User(text.to_owned())),
+        }
+    }
+}
+
+fn id(text: &str) -> Option<u32> {
+    // `str::parse` would take a sign.
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
+/// Debian's `useradd` bounds a name at 32 bytes. The first character tells a name from a number.
+fn is_user_name(text: &str) -> bool {
+    let letters = text.strip_suffix('$').unwrap_or(text);
+    text.len() <= 32
+        && letters
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && letters
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ids { uid, gid } => write!(f, "{uid}:{gid}"),
+            Self::User(name) => f.write_str(name),
+        }
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("not an owner; accepted is {}", Self::ACCEPTED))
+    }
+}
+
+impl From<Owner> for String {
+    fn from(owner: Owner) -> Self {
+        owner.to_string()
+    }
+}
