@@ -8,7 +8,7 @@ use volume_labels::{
 };
 
 fn slot() -> impl Strategy<Value = Slot> {
-    "[a-z0-9][a-z0-9_-]{0,20}".prop_map(|slot| slot.parse().unwrap())
+    "[a-z0-9][a-z0-9_-]{0,20}".prop_filter_map("not a slot", |slot| slot.parse().ok())
 }
 
 /// Printable text with the characters that other systems trip over.
