@@ -254,7 +254,11 @@ const BAD: &[(&str, &str)] = &[
 fn labels(text: &str) -> Vec<(&str, &str)> {
     text.split(' ')
         .filter(|label| !label.is_empty())
-        .map(|label| label.split_once('=').unwrap())
+        .map(|label| {
+            label
+                .split_once('=')
+                .expect("a label of the table has a '='")
+        })
         .collect()
 }
 
