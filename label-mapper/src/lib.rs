@@ -1,1 +1,37 @@
-//! From a volume's human name to its EBS id, labels, claim and zone
+//! From the name people use for an EBS volume to everything Mesos needs to place a task beside it: the volume's
+//! id, the labels that ask an agent to mount it, the item of the SET resource `ebsvolumes` that claims it, and the
+//! availability zone it is bound to.
+//!
+//! ```text
+//! aws ec2 describe-volumes ──> Catalogue ──resolve("orders")──> Volume ──mapped──> labels, claim, zone
+//!                                  └────────name_map──────────> id -> driver's name, for the agents
+//! ```
+//!
+//! A [`Catalogue`] is what the storage said at one moment: states and attachments in it grow old, ids, names and
+//! zones do not. Nothing here writes to the storage.
+//!
+//! ```
+//! use label_mapper::{Catalogue, Spelling};
+//!
+//! let catalogue = Catalogue::from_describe_volumes(
+//!     r#"{"Volumes": [{"VolumeId": "vol-7bca078f", "AvailabilityZone": "us-east-1a", "Size": 8,
+//!         "State": "available", "Tags": [{"Key": "Name", "Value": "orders"}]}]}"#,
+//! )?;
+//! let volume = catalogue.resolve("orders")?;
+//! let mapped = label_mapper::mapped(volume, "data".parse()?, Spelling::Id);
+//! assert_eq!(mapped.labels["volume.data"], "vol-7bca078f");
+//! assert_eq!(mapped.claim.to_string(), "ebsvolumes:{vol-7bca078f}");
+//! assert_eq!(mapped.zone, "us-east-1a");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod catalogue;
+mod describe;
+mod mapping;
+mod name_map;
+
+pub use catalogue::{Attachment, Catalogue, ResolveError, Volume, VolumeId, VolumeState};
+pub use describe::CatalogueError;
+pub use mapping::{Claim, EBS_VOLUMES, Mapped, Spelling, mapped, spell};
+pub use name_map::{NameMap, NameMapError};
