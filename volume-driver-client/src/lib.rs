@@ -1,1 +1,28 @@
-//! A client for the Docker volume plugin protocol, with the semantics real drivers have
+//! A client for the Docker volume plugin protocol, with the semantics real drivers have.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod connect;
+mod discovery;
+mod driver;
+mod endpoint;
+mod error;
+mod exchange;
+mod mount_id;
+mod operation;
+mod phrases;
+mod profile;
+mod words;
+
+pub use answer::{Scope, Volume};
+pub use discovery::{Candidate, Discovery, Drivers, ExplicitDriver};
+pub use driver::{CreatePolicy, Driver, Ensured, PathRewrite};
+pub use endpoint::{Endpoint, TlsSettings};
+pub use error::{Error, ErrorKind};
+pub use mount_id::{InvalidMountId, MountId};
+pub use operation::Operation;
+pub use phrases::{Phrase, phrases};
+pub use profile::{
+    AddressesBy, CreateAgain, InvalidProfile, Override, Profile, Profiles, SameIdAgain, Timeouts,
+    UnmountWhenNotMounted,
+};

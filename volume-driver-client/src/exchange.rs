@@ -1,0 +1,229 @@
+//! One request and its answer: sent at most once, with one deadline over everything.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
+use ureq::unversioned::transport::Connector;
+
+use crate::connect::{Dial, HostResolver, NoteConnected};
+use crate::endpoint::Endpoint;
+use crate::operation::Operation;
+
+/// Docker's media type. Go and Python servers ignore both headers, axum-style servers want a JSON content type.
+const ACCEPT: &str = "application/vnd.docker.plugins.v1.2+json";
+const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.1+json";
+/// What Docker sends since 25.0: Go servers answer 400 to a missing `Host` or one with slashes in it.
+const UNIX_HOST: &str = "plugin.moby.localhost";
+/// Longest header of an answer, in bytes. Go's own limit for requests is larger, but a driver's answer has four short lines.
+const HEADER_LIMIT: usize = 16 * 1024;
+/// How much of an error's body is read: more would be cut from the message anyway.
+const ERROR_LIMIT: u64 = 64 * 1024;
+/// Idle connections kept for calls that change nothing, and for how long.
+const IDLE_CONNECTIONS: usize = 2;
+const IDLE_AGE: Duration = Duration::from_secs(10);
+
+/// Time for one call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    /// The whole call.
+    pub(crate) total: Duration,
+    /// Connecting, within the whole.
+    pub(crate) connect: Duration,
+    /// For how long a driver that refuses connections is tried again, within the whole.
+    pub(crate) wait: Duration,
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// Of an answer with status 200 all of it, of others at least the beginning.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no complete answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Nothing of the request was sent.
+    NotSent(String),
+    /// Nothing was sent, and trying again cannot help until the operator acts.
+    Misconfigured(String),
+    /// The request may have been sent, in part or whole; no or no complete answer came.
+    NoAnswer(String),
+    /// Something came that is not an HTTP answer within the limits.
+    Garbage(String),
+}
+
+/// Sends requests to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Client {
+    endpoint: Endpoint,
+    /// Keeps idle connections. Used for calls that change nothing and only for them: between the check that an idle connection is still
+    /// open and the write the driver may close it, and a changing call would then be uncertain for no reason.
+    reading: Agent,
+}
+
+impl Client {
+    pub(crate) fn new(endpoint: Endpoint) -> Client {
+        let reading = agent(
+            &endpoint,
+            IDLE_CONNECTIONS,
+            Arc::new(AtomicBool::new(false)),
+        );
+        Client { endpoint, reading }
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// One call. Sent again only when the connection was refused, never once it was made.
+    pub(crate) fn call(
+        &self,
+        operation: Operation,
+        body: &[u8],
+        deadline: Deadline,
+        max_answer: usize,
+    ) -> Result<Reply, Failure> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let left = deadline.total.saturating_sub(start.elapsed());
+            let result = self.attempt(operation, body, left, deadline.connect, max_answer);
+            let waited = start.elapsed();
+            match result {
+                Err(Failure::NotSent(_)) if waited + pause < deadline.wait.min(deadline.total) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(500));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        operation: Operation,
+        body: &[u8],
+        left: Duration,
+        connect: Duration,
+        max_answer: usize,
+    ) -> Result<Reply, Failure> {
+        let connected = Arc::new(AtomicBool::new(false));
+        let fresh;
+        let agent = if operation.is_mutating() {
+            fresh = agent(&self.endpoint, 0, connected.clone());
+            &fresh
+        } else {
+            &self.reading
+        };
+        let url = format!("{}/{}", base_url(&self.endpoint), operation.method());
+        let sent = agent
+            .post(url)
+            .header("Content-Type", CONTENT_TYPE)
+            .config()
+            .timeout_global(Some(left))
+            .timeout_connect(Some(connect.min(left)))
+            .build()
+            .send(body);
+        let was_sent = || connected.load(Ordering::SeqCst);
+        let mut response = sent.map_err(|error| failure(error, was_sent()))?;
+        let status = response.status().as_u16();
+        let mut bytes = Vec::new();
+        let reader = response.body_mut().as_reader();
+        let limit = if status == 200 {
+            max_answer as u64 + 1
+        } else {
+            ERROR_LIMIT
+        };
+        match reader.take(limit).read_to_end(&mut bytes) {
+            Ok(_) if status == 200 && bytes.len() > max_answer => Err(Failure::Garbage(format!(
+                "the answer is longer than {max_answer} bytes"
+            ))),
+            Ok(_) => Ok(Reply {
+                status,
+                body: bytes,
+            }),
+            // The status alone says that the driver refused: what came of its words is enough.
+            Err(_) if status != 200 => Ok(Reply {
+                status,
+                body: bytes,
+            }),
+            Err(error) => Err(failure(error.into(), true)),
+        }
+    }
+}
+
+/// What an error of ureq means: without a connection nothing was sent.
+fn failure(error: ureq::Error, connected: bool) -> Failure {
+    use ureq::Error;
+    let words = match &error {
+        Error::Timeout(at) if connected => format!("no complete answer in time ({at})"),
+        Error::Timeout(_) => "no connection in time".to_owned(),
+        Error::Io(error) => io_words(error),
+        Error::HostNotFound => "the host name has no address".to_owned(),
+        other => other.to_string(),
+    };
+    if !connected {
+        return Failure::NotSent(words);
+    }
+    match error {
+        Error::Timeout(_) | Error::Io(_) => Failure::NoAnswer(words),
+        _ => Failure::Garbage(words),
+    }
+}
+
+fn io_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound if error.raw_os_error().is_some() => {
+            "the socket is gone: the driver was stopped".to_owned()
+        }
+        io::ErrorKind::ConnectionRefused => {
+            "nothing listens there: the driver is not running".to_owned()
+        }
+        io::ErrorKind::UnexpectedEof => {
+            "the driver closed the connection before its answer was complete".to_owned()
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "the driver broke the connection before its answer was complete".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn base_url(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Unix(_) => format!("http://{UNIX_HOST}"),
+        Endpoint::Tcp { authority } => format!("http://{authority}"),
+        Endpoint::Tls { authority, .. } => format!("https://{authority}"),
+    }
+}
+
+fn agent(endpoint: &Endpoint, idle: usize, connected: Arc<AtomicBool>) -> Agent {
+    let config = Agent::config_builder()
+        // Each of these has a default that is wrong here: a driver is not reached through a web proxy, a redirect is not a
+        // volume, and an error's body holds the driver's words.
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .user_agent(concat!("volume-driver-client/", env!("CARGO_PKG_VERSION")))
+        .accept(ACCEPT)
+        .accept_encoding("identity")
+        .max_response_header_size(HEADER_LIMIT)
+        .max_idle_connections(idle)
+        .max_idle_connections_per_host(idle)
+        .max_idle_age(IDLE_AGE)
+        .build();
+    let dial = Dial {
+        socket: endpoint.socket().map(Into::into),
+    };
+    let resolver = HostResolver {
+        is_unix: endpoint.socket().is_some(),
+        ..HostResolver::default()
+    };
+    Agent::with_parts(config, dial.chain(NoteConnected(connected)), resolver)
+}

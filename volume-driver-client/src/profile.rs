@@ -1,0 +1,443 @@
+//! What is known of each driver: data, not code, and the operator's word wins.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::operation::Operation;
+
+/// The built-in table, the one place where knowledge about drivers is kept.
+const KNOWN_DRIVERS: &str = include_str!("known_drivers.json");
+
+/// How one driver wants to be treated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// How many calls at once the driver bears. The client does not count them itself: whoever calls from several
+    /// threads or processes keeps to it. At least 1.
+    pub max_in_flight: usize,
+    /// Deadlines, one per operation.
+    pub timeouts: Timeouts,
+    /// Longest answer that is read, in bytes. Default 1 MiB; a List of many thousand volumes may need more.
+    pub max_answer: usize,
+    /// The mountpoint is a plain directory, not (below) a mount of its own: it cannot be found in the mount table.
+    pub directory_backed: bool,
+    /// What an Unmount does when the volume is not mounted.
+    pub unmount_when_not_mounted: UnmountWhenNotMounted,
+    /// Whether an Unmount may follow a Mount that the driver answered with an error.
+    pub unmount_after_failed_mount_is_safe: bool,
+    /// By what the driver finds a volume.
+    pub addresses_by: AddressesBy,
+    /// What a second Mount under the same id does.
+    pub same_id_again: SameIdAgain,
+    /// What a Create of an existing volume does.
+    pub create_again: CreateAgain,
+    /// The driver takes names that differ in case for the same volume.
+    pub names_ignore_case: bool,
+    /// What an operator should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What an Unmount does to a driver when the volume is not mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnmountWhenNotMounted {
+    /// Nothing, with or without an error.
+    Harmless,
+    /// It breaks the driver's count: never send one that is not known to be needed.
+    Poisons,
+}
+
+/// By what a driver finds a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressesBy {
+    /// Its name only.
+    Name,
+    /// Its id only.
+    Id,
+    /// Either.
+    NameOrId,
+}
+
+/// What a second Mount under the same mount id does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SameIdAgain {
+    /// Not known.
+    Unknown,
+    /// It succeeds and changes nothing.
+    NoOp,
+    /// It succeeds and needs an Unmount of its own.
+    Counted,
+    /// It is refused with [`crate::ErrorKind::AlreadyMounted`].
+    Refused,
+}
+
+/// What a Create of an existing volume does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CreateAgain {
+    /// Not known.
+    Unknown,
+    /// It succeeds and changes nothing.
+    NoOp,
+    /// It is refused with [`crate::ErrorKind::AlreadyExists`].
+    Refused,
+    /// It may make a second volume of the same name.
+    Duplicates,
+}
+
+/// Deadlines of one driver, in JSON as seconds. A deadline covers the whole call, from connect to the last byte.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "one field per operation, named like it")]
+pub struct Timeouts {
+    /// Longest wait for a connection, TLS included, within the operation's own deadline.
+    #[serde(with = "seconds")]
+    pub connect: Duration,
+    #[serde(with = "seconds")]
+    pub activate: Duration,
+    #[serde(with = "seconds")]
+    pub capabilities: Duration,
+    #[serde(with = "seconds")]
+    pub get: Duration,
+    #[serde(with = "seconds")]
+    pub list: Duration,
+    #[serde(with = "seconds")]
+    pub path: Duration,
+    #[serde(with = "seconds")]
+    pub create: Duration,
+    #[serde(with = "seconds")]
+    pub remove: Duration,
+    #[serde(with = "seconds")]
+    pub mount: Duration,
+    #[serde(with = "seconds")]
+    pub unmount: Duration,
+}
+
+impl Timeouts {
+    /// The deadline of one operation.
+    pub fn of(&self, operation: Operation) -> Duration {
+        match operation {
+            Operation::Lookup => self.connect,
+            Operation::Activate => self.activate,
+            Operation::Capabilities => self.capabilities,
+            Operation::Get => self.get,
+            Operation::List => self.list,
+            Operation::Path => self.path,
+            Operation::Create => self.create,
+            Operation::Remove => self.remove,
+            Operation::Mount => self.mount,
+            Operation::Unmount => self.unmount,
+        }
+    }
+
+    /// The same deadline for every operation, connecting included.
+    pub fn all(limit: Duration) -> Timeouts {
+        Timeouts {
+            connect: limit,
+            activate: limit,
+            capabilities: limit,
+            get: limit,
+            list: limit,
+            path: limit,
+            create: limit,
+            remove: limit,
+            mount: limit,
+            unmount: limit,
+        }
+    }
+}
+
+/// The profiles of all drivers: the built-in table, and what the operator says instead.
+///
+/// Reads from JSON such as `{"ebs": {"max_in_flight": 8, "timeouts": {"mount": 600}}}`: per driver name, the fields that differ
+/// from the built-in profile of that name.
+#[derive(Debug, Clone)]
+pub struct Profiles {
+    table: Table,
+    overrides: BTreeMap<String, Override>,
+}
+
+/// The fields of a profile that an operator sets; the others keep their built-in value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "the fields of `Profile`, each optional")]
+pub struct Override {
+    pub max_in_flight: Option<usize>,
+    pub timeouts: BTreeMap<String, f64>,
+    pub max_answer: Option<usize>,
+    pub directory_backed: Option<bool>,
+    pub unmount_when_not_mounted: Option<UnmountWhenNotMounted>,
+    pub unmount_after_failed_mount_is_safe: Option<bool>,
+    pub addresses_by: Option<AddressesBy>,
+    pub same_id_again: Option<SameIdAgain>,
+    pub create_again: Option<CreateAgain>,
+    pub names_ignore_case: Option<bool>,
+    pub notes: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    default: Profile,
+    drivers: Vec<Known>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {
+    names: Vec<String>,
+    profile: Override,
+}
+
+impl Default for Profiles {
+    fn default() -> Profiles {
+        Profiles {
+            table: serde_json::from_str(KNOWN_DRIVERS)
+                .expect("the built-in table is valid: a unit test reads it"),
+            overrides: BTreeMap::new(),
+        }
+    }
+}
+
+impl Profiles {
+    /// The built-in table alone.
+    pub fn builtin() -> Profiles {
+        Profiles::default()
+    }
+
+    /// The built-in table with the operator's word on top, keyed by driver name.
+    ///
+    /// # Errors
+    /// A driver's override that names an unknown timeout, or a number out of range; the message says which.
+    pub fn with_overrides(
+        overrides: BTreeMap<String, Override>,
+    ) -> Result<Profiles, InvalidProfile> {
+        let profiles = Profiles {
+            overrides,
+            ..Profiles::default()
+        };
+        for (driver, set) in &profiles.overrides {
+            let mut probe = profiles.table.default.clone();
+            set.apply(&mut probe)
+                .map_err(|what| InvalidProfile(format!("profile of driver '{driver}': {what}")))?;
+        }
+        Ok(profiles)
+    }
+
+    /// Reads overrides from JSON, as [`Profiles`] describes.
+    ///
+    /// # Errors
+    /// Text that is not such JSON, with what is wrong and where.
+    pub fn from_json(text: &str) -> Result<Profiles, InvalidProfile> {
+        let overrides = serde_json::from_str(text)
+            .map_err(|e| InvalidProfile(format!("driver profiles: {e}")))?;
+        Profiles::with_overrides(overrides)
+    }
+
+    /// The profile for a driver of that name. An unknown driver gets the cautious default.
+    pub fn for_driver(&self, name: &str) -> Profile {
+        let mut profile = self.table.default.clone();
+        let known = self.table.drivers.iter().find(|known| known.is(name));
+        for set in known
+            .map(|known| &known.profile)
+            .into_iter()
+            .chain(self.overrides.get(name))
+        {
+            set.apply(&mut profile)
+                .expect("overrides were checked when they were read");
+        }
+        profile
+    }
+
+    /// The built-in table: the names each entry goes for and the profile that results.
+    pub fn known(&self) -> impl Iterator<Item = (&[String], Profile)> {
+        self.table.drivers.iter().map(|known| {
+            let mut profile = self.table.default.clone();
+            known
+                .profile
+                .apply(&mut profile)
+                .expect("the built-in table is valid: a unit test reads it");
+            (known.names.as_slice(), profile)
+        })
+    }
+}
+
+impl Known {
+    /// Compares without the tag: `rexray/ebs:latest` is `rexray/ebs`. A pattern may end in `*`.
+    fn is(&self, name: &str) -> bool {
+        let untagged = name.split(':').next().unwrap_or(name);
+        self.names
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => untagged.starts_with(prefix),
+                None => pattern == untagged,
+            })
+    }
+}
+
+impl Override {
+    fn apply(&self, profile: &mut Profile) -> Result<(), String> {
+        if let Some(max) = self.max_in_flight {
+            if max == 0 {
+                return Err("max_in_flight is 0: no call could ever be made; at least 1".to_owned());
+            }
+            profile.max_in_flight = max;
+        }
+        for (operation, seconds) in &self.timeouts {
+            let limit =
+                seconds::parse(*seconds).map_err(|e| format!("timeouts.{operation}: {e}"))?;
+            let timeouts = &mut profile.timeouts;
+            *match operation.as_str() {
+                "connect" => &mut timeouts.connect,
+                "activate" => &mut timeouts.activate,
+                "capabilities" => &mut timeouts.capabilities,
+                "get" => &mut timeouts.get,
+                "list" => &mut timeouts.list,
+                "path" => &mut timeouts.path,
+                "create" => &mut timeouts.create,
+                "remove" => &mut timeouts.remove,
+                "mount" => &mut timeouts.mount,
+                "unmount" => &mut timeouts.unmount,
+                _ => {
+                    return Err(format!(
+                        "unknown timeout '{operation}': it is connect, activate, capabilities, get, list, path, create, \
+                         remove, mount or unmount"
+                    ));
+                }
+            } = limit;
+        }
+        set(&mut profile.max_answer, &self.max_answer);
+        set(&mut profile.directory_backed, &self.directory_backed);
+        set(
+            &mut profile.unmount_when_not_mounted,
+            &self.unmount_when_not_mounted,
+        );
+        set(
+            &mut profile.unmount_after_failed_mount_is_safe,
+            &self.unmount_after_failed_mount_is_safe,
+        );
+        set(&mut profile.addresses_by, &self.addresses_by);
+        set(&mut profile.same_id_again, &self.same_id_again);
+        set(&mut profile.create_again, &self.create_again);
+        set(&mut profile.names_ignore_case, &self.names_ignore_case);
+        set(&mut profile.notes, &self.notes);
+        Ok(())
+    }
+}
+
+fn set<T: Clone>(field: &mut T, value: &Option<T>) {
+    if let Some(value) = value {
+        *field = value.clone();
+    }
+}
+
+/// A profile that cannot be used; says which driver and field, and what is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidProfile(String);
+
+impl std::fmt::Display for InvalidProfile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidProfile {}
+
+/// Durations as JSON numbers of seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// A day: longer is a mistake of units, and far from any overflow of a clock.
+    const LONGEST: f64 = 86_400.0;
+
+    pub(super) fn parse(seconds: f64) -> Result<Duration, String> {
+        if seconds > 0.0 && seconds <= LONGEST {
+            Ok(Duration::from_secs_f64(seconds))
+        } else {
+            Err(format!(
+                "{seconds} is no deadline: seconds, more than 0 and at most {LONGEST}"
+            ))
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(value.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        parse(f64::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_table_is_valid_and_no_name_stands_twice() {
+        let profiles = Profiles::builtin();
+        let mut names = std::collections::BTreeSet::new();
+        for (aliases, profile) in profiles.known() {
+            assert!(profile.max_in_flight >= 1, "{aliases:?}");
+            for name in aliases {
+                assert!(names.insert(name.clone()), "{name} stands twice");
+            }
+        }
+    }
+
+    #[test]
+    fn rclone_gets_one_call_at_a_time_and_an_unknown_driver_more() {
+        let profiles = Profiles::builtin();
+        assert_eq!(profiles.for_driver("rclone").max_in_flight, 1);
+        assert!(profiles.for_driver("nobody-knows").max_in_flight > 1);
+    }
+
+    #[test]
+    fn a_managed_plugin_is_known_by_its_name_without_the_tag() {
+        let profile = Profiles::builtin().for_driver("rexray/ebs:latest");
+        assert_eq!(profile.timeouts.mount, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn the_operator_changes_single_fields_and_keeps_the_rest() {
+        let profiles = Profiles::from_json(r#"{"rclone": {"timeouts": {"mount": 2.5}}}"#).unwrap();
+        let profile = profiles.for_driver("rclone");
+        assert_eq!(profile.timeouts.mount, Duration::from_millis(2500));
+        assert_eq!(profile.max_in_flight, 1);
+    }
+
+    #[test]
+    fn a_mistaken_override_is_refused_with_its_driver_and_field() {
+        for (text, said) in [
+            (
+                r#"{"ebs": {"max_in_flight": 0}}"#,
+                "'ebs': max_in_flight is 0",
+            ),
+            (
+                r#"{"ebs": {"timeouts": {"mont": 3}}}"#,
+                "unknown timeout 'mont'",
+            ),
+            (
+                r#"{"ebs": {"timeouts": {"mount": 0}}}"#,
+                "timeouts.mount: 0 is no deadline",
+            ),
+            (
+                r#"{"ebs": {"timeouts": {"mount": 1e300}}}"#,
+                "is no deadline",
+            ),
+            (
+                r#"{"ebs": {"max_inflight": 3}}"#,
+                "unknown field `max_inflight`",
+            ),
+        ] {
+            let message = Profiles::from_json(text).unwrap_err().to_string();
+            assert!(message.contains(said), "{text}: {message}");
+        }
+    }
+}
