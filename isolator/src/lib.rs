@@ -1,1 +1,28 @@
-//! Which container uses which volume, durably: ledger, records and effects of the isolator
+//! Which container uses which volume, durably.
+//!
+//! ```text
+//!  prepare, cleanup, recover        Event                    Effect
+//!  ------------------------> engine -----> ledger (pure) ----------> records (disk), drivers (sockets), answers, timers
+//!                              ^                                          |
+//!                              +------------------- Event ----------------+
+//! ```
+//!
+//! * [`Isolator`] is what a caller uses: the calls of Mesos' isolator interface, none of which blocks.
+//! * [`ledger`] decides; it is pure, so that crashes between any two effects can be simulated.
+//! * [`records`] is what survives the agent.
+//!
+//! The crate knows nothing of C++ and of Mesos' wire format.
+
+mod config;
+mod effects;
+mod error;
+mod isolator;
+pub mod ledger;
+pub mod records;
+mod request;
+mod types;
+
+pub use config::{Config, ConfigError, PARAMETERS};
+pub use error::PrepareError;
+pub use isolator::{Isolator, StartError};
+pub use types::{BindMount, ContainerClass, ContainerId, ContainerLaunch, Limitation, RecoveredContainer, VolumeKey};

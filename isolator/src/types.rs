@@ -61,7 +61,10 @@ pub struct VolumeKey {
 impl VolumeKey {
     /// A key from its two parts.
     pub fn new(driver: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { driver: driver.into(), name: name.into() }
+        Self {
+            driver: driver.into(),
+            name: name.into(),
+        }
     }
 }
 

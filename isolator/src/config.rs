@@ -1,0 +1,314 @@
+//! What the operator configures: module parameters, strictly read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+use volume_driver_client::{Discovery, ExplicitDriver, Override, Profiles};
+
+/// The module's configuration. Each field is the module parameter of the same name; see [`PARAMETERS`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where records stand.
+    pub state_dir: PathBuf,
+    /// The driver of a volume whose labels name none.
+    pub default_driver: Option<String>,
+    /// How long a container may wait for its volumes.
+    pub prepare_timeout: Duration,
+    /// How long a cleanup waits for the first unmount attempt.
+    pub cleanup_wait: Duration,
+    /// Where drivers are found.
+    pub discovery: Discovery,
+    /// How they want to be treated.
+    pub profiles: Profiles,
+    /// Drivers whose mountpoints are plain directories, beside those known to be so.
+    pub directory_backed_drivers: BTreeSet<String>,
+    /// Host folders in which a container without an image may have an absolute path.
+    pub allowed_host_paths: Vec<PathBuf>,
+    /// The agent's flag of the same name.
+    pub sandbox_directory: PathBuf,
+    /// The SET resource that tells which volumes the member of a pod holds.
+    pub claim_resource: String,
+    /// Whether a container must hold the id of each of its volumes in that resource.
+    pub require_claim: bool,
+}
+
+/// Every module parameter with its meaning, for messages and for people.
+pub const PARAMETERS: &[(&str, &str)] = &[
+    (
+        "state_dir",
+        "an absolute folder of this agent's own that survives reboots (default /var/lib/mesos-external-volumes)",
+    ),
+    (
+        "default_driver",
+        "the name of a volume driver (default: none, each volume must name its own)",
+    ),
+    (
+        "prepare_timeout",
+        "a duration shorter than the agent's --executor_registration_timeout, as in '50secs' (the default)",
+    ),
+    ("cleanup_wait", "a duration, as in '10secs' (the default)"),
+    (
+        "driver_sockets",
+        "absolute folders of driver sockets, separated by ':' (default /run/docker/plugins)",
+    ),
+    (
+        "driver_specs",
+        "absolute folders of .spec and .json files, separated by ':' (default /etc/docker/plugins:/usr/lib/docker/plugins)",
+    ),
+    (
+        "driver_wait",
+        "a duration to wait for a driver that is not up yet (default '0secs')",
+    ),
+    (
+        "drivers",
+        "JSON, or file:// and an absolute path to JSON: {\"addresses\": {NAME: {..}}, \"profiles\": {NAME: {..}}}",
+    ),
+    (
+        "directory_backed_drivers",
+        "driver names, separated by ',', whose volumes are plain directories",
+    ),
+    (
+        "allowed_host_paths",
+        "absolute folders, separated by ':', that containers without an image may mount at (default: none)",
+    ),
+    (
+        "sandbox_directory",
+        "the agent's --sandbox_directory (default /mnt/mesos/sandbox)",
+    ),
+    (
+        "claim_resource",
+        "the name of the agent's SET resource of volumes (default ebsvolumes)",
+    ),
+    (
+        "require_claim",
+        "'true' or 'false' (the default): whether a container must hold its volumes' ids in claim_resource",
+    ),
+];
+
+/// A module parameter that cannot be used. The agent must not start with it.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("module parameter '{key}' = '{value}': {problem}; accepted: {accepted}")]
+pub struct ConfigError {
+    /// The parameter.
+    pub key: String,
+    /// What it was given.
+    pub value: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What it may be.
+    pub accepted: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DriversFile {
+    #[serde(default)]
+    addresses: BTreeMap<String, ExplicitDriver>,
+    #[serde(default)]
+    profiles: BTreeMap<String, Override>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: "/var/lib/mesos-external-volumes".into(),
+            default_driver: None,
+            prepare_timeout: Duration::from_secs(50),
+            cleanup_wait: Duration::from_secs(10),
+            discovery: Discovery::default(),
+            profiles: Profiles::builtin(),
+            directory_backed_drivers: BTreeSet::new(),
+            allowed_host_paths: Vec::new(),
+            sandbox_directory: "/mnt/mesos/sandbox".into(),
+            claim_resource: "ebsvolumes".into(),
+            require_claim: false,
+        }
+    }
+}
+
+impl Config {
+    /// From module parameters.
+    ///
+    /// # Errors
+    /// On the first parameter that is unknown, given twice, or not of its form.
+    pub fn from_parameters(parameters: &[(String, String)]) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let mut seen = BTreeSet::new();
+        for (key, value) in parameters {
+            let result = if seen.insert(key) {
+                config.set(key, value)
+            } else {
+                Err("it is given twice".into())
+            };
+            result.map_err(|problem| ConfigError {
+                key: key.clone(),
+                value: value.chars().take(200).collect(),
+                problem,
+                accepted: accepted(key),
+            })?;
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "state_dir" => self.state_dir = absolute(value)?,
+            "default_driver" => self.default_driver = Some(word(value)?),
+            "prepare_timeout" => self.prepare_timeout = positive(value)?,
+            "cleanup_wait" => self.cleanup_wait = duration(value)?,
+            "driver_sockets" => self.discovery.socket_dirs = folders(value)?,
+            "driver_specs" => self.discovery.spec_dirs = folders(value)?,
+            "driver_wait" => self.discovery.wait = duration(value)?,
+            "drivers" => self.set_drivers(value)?,
+            "directory_backed_drivers" => {
+                self.directory_backed_drivers = value.split(',').map(word).collect::<Result<_, _>>()?;
+            }
+            "allowed_host_paths" => self.allowed_host_paths = folders(value)?,
+            "sandbox_directory" => self.sandbox_directory = absolute(value)?,
+            "claim_resource" => self.claim_resource = word(value)?,
+            "require_claim" => {
+                self.require_claim = value
+                    .parse()
+                    .map_err(|_| "it is neither 'true' nor 'false'".to_owned())?;
+            }
+            _ => return Err("there is no such parameter".into()),
+        }
+        Ok(())
+    }
+
+    fn set_drivers(&mut self, value: &str) -> Result<(), String> {
+        let text = match value.strip_prefix("file://") {
+            Some(path) => fs::read_to_string(absolute(path)?).map_err(|error| format!("cannot read it: {error}"))?,
+            None => value.to_owned(),
+        };
+        let file: DriversFile = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        self.discovery.explicit = file.addresses;
+        self.profiles = Profiles::with_overrides(file.profiles).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+}
+
+fn accepted(key: &str) -> String {
+    match PARAMETERS.iter().find(|(name, _)| *name == key) {
+        Some((_, accepted)) => (*accepted).to_owned(),
+        None => PARAMETERS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn word(value: &str) -> Result<String, String> {
+    let value = value.trim();
+    if value.is_empty() || value.chars().any(char::is_control) {
+        return Err("it is empty or has control characters".into());
+    }
+    Ok(value.to_owned())
+}
+
+fn absolute(value: &str) -> Result<PathBuf, String> {
+    let path = Path::new(value);
+    let climbs = path.components().any(|part| part == std::path::Component::ParentDir);
+    if !path.is_absolute() || climbs {
+        return Err(format!("'{value}' is not an absolute path without '..'"));
+    }
+    Ok(path.components().collect())
+}
+
+fn folders(value: &str) -> Result<Vec<PathBuf>, String> {
+    value.split(':').map(absolute).collect()
+}
+
+fn positive(value: &str) -> Result<Duration, String> {
+    let duration = duration(value)?;
+    if duration.is_zero() {
+        Err("it must be longer than nothing".into())
+    } else {
+        Ok(duration)
+    }
+}
+
+/// Durations as the agent's own flags write them: a number and a unit, without a space.
+fn duration(value: &str) -> Result<Duration, String> {
+    let value = value.trim();
+    let split = value
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .ok_or("it has no unit")?;
+    let (number, unit) = value.split_at(split);
+    let seconds = match unit {
+        "ns" => 1e-9,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "secs" | "sec" | "s" => 1.0,
+        "mins" | "min" | "m" => 60.0,
+        "hrs" | "hr" | "h" => 3600.0,
+        _ => return Err(format!("'{unit}' is not one of ns, us, ms, secs, mins, hrs")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("'{number}' is not a number"))?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(key: &str, value: &str) -> Result<Config, ConfigError> {
+        Config::from_parameters(&[(key.into(), value.into())])
+    }
+
+    #[test]
+    fn durations_are_written_as_the_agents_own_flags() {
+        for (text, milliseconds) in [
+            ("50secs", 50_000),
+            ("2mins", 120_000),
+            ("1.5secs", 1_500),
+            ("250ms", 250),
+            ("1hrs", 3_600_000),
+        ] {
+            assert_eq!(
+                parse("prepare_timeout", text).unwrap().prepare_timeout,
+                Duration::from_millis(milliseconds)
+            );
+        }
+        for text in ["", "50", "secs", "-1secs", "1 sec", "1.2.3secs", "0secs", "9e99hrs"] {
+            assert!(parse("prepare_timeout", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_key_the_value_and_the_accepted_form() {
+        let message = parse("prepare_timeout", "soon").unwrap_err().to_string();
+        assert!(
+            message.contains("'prepare_timeout' = 'soon'") && message.contains("'50secs'"),
+            "{message}"
+        );
+        let message = parse("defaultdriver", "x").unwrap_err().to_string();
+        assert!(
+            message.contains("no such parameter") && message.contains("default_driver"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_parameter_given_twice_is_refused() {
+        let twice = [
+            ("default_driver".into(), "a".into()),
+            ("default_driver".into(), "b".into()),
+        ];
+        assert!(
+            Config::from_parameters(&twice)
+                .unwrap_err()
+                .to_string()
+                .contains("given twice")
+        );
+    }
+
+    #[test]
+    fn relative_and_climbing_folders_are_refused() {
+        for value in ["var", "/var/../etc", "/a:b"] {
+            assert!(parse("allowed_host_paths", value).is_err(), "{value}");
+        }
+        assert_eq!(parse("driver_sockets", "/a:/b").unwrap().discovery.socket_dirs.len(), 2);
+    }
+}

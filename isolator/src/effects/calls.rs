@@ -1,0 +1,133 @@
+//! One Mount or Unmount, from the ledger's wish to an outcome it can act on. Runs on a driver's own worker.
+
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+use volume_driver_client::{CreatePolicy, Driver, Drivers, Error, ErrorKind, MountId, UnmountWhenNotMounted};
+
+use super::crash_point::crash_point;
+use super::mount_table::MountTable;
+use super::owner;
+use crate::ledger::{MountOutcome, MountSpec, UnmountOutcome};
+use crate::types::VolumeKey;
+
+/// What a call needs to know of the volume.
+pub(super) struct Call<'a> {
+    pub(super) drivers: &'a Drivers,
+    pub(super) volume: &'a VolumeKey,
+    pub(super) mount_id: &'a MountId,
+    /// The operator says that this driver's volumes are plain directories.
+    pub(super) directory_backed: bool,
+}
+
+impl Call<'_> {
+    /// Mounts, or adopts what is still mounted at `adopt`.
+    pub(super) fn mount(&self, spec: &MountSpec, adopt: Option<&Path>) -> MountOutcome {
+        if let Some(mountpoint) = adopt
+            && self.check(mountpoint).is_ok()
+        {
+            return MountOutcome::Mounted(mountpoint.to_owned());
+        }
+        let driver = match self.drivers.driver(&self.volume.driver) {
+            Ok(driver) => driver,
+            Err(error) => return MountOutcome::Failed(error.to_string()),
+        };
+        if let Err(error) = self.ensure(&driver, spec) {
+            return MountOutcome::Failed(error.to_string());
+        }
+        crash_point("mount-begin");
+        let answer = driver.mount(&self.volume.name, self.mount_id);
+        crash_point("mount-end");
+        match answer {
+            Ok(mountpoint) => self.accept(mountpoint, spec),
+            Err(error) => self.refused(&driver, &error, spec),
+        }
+    }
+
+    /// Get first, Create only when allowed and on a positive not-found. A driver without Get is simply asked to mount.
+    fn ensure(&self, driver: &Driver, spec: &MountSpec) -> Result<(), Error> {
+        let policy = match &spec.create {
+            Some(options) => CreatePolicy::IfMissing(options.clone()),
+            None => CreatePolicy::Never,
+        };
+        match driver.ensure(&self.volume.name, &policy) {
+            Err(error) if error.kind() == ErrorKind::Unsupported && spec.create.is_none() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    fn refused(&self, driver: &Driver, error: &Error, spec: &MountSpec) -> MountOutcome {
+        match error.kind() {
+            // Our constant id holds it already: an earlier life of this agent mounted it.
+            ErrorKind::AlreadyMounted => match driver.path(&self.volume.name) {
+                Ok(Some(mountpoint)) => self.accept(mountpoint, spec),
+                Ok(None) => MountOutcome::Uncertain(format!("{error}, but the driver tells no path")),
+                Err(path_error) => MountOutcome::Uncertain(format!("{error}; then {path_error}")),
+            },
+            ErrorKind::Uncertain => MountOutcome::Uncertain(error.to_string()),
+            // A driver that shows the volume and then does not find it cannot attach it here (REX-Ray filters out
+            // volumes that another host holds, or that lie in another zone).
+            ErrorKind::NotFound => MountOutcome::Failed(format!(
+                "{error} (the driver knows the volume, so it is likely attached to another host or in another zone)"
+            )),
+            _ => MountOutcome::Failed(error.to_string()),
+        }
+    }
+
+    /// A Mount that answered well still has to be seen in the agent's own mount table: a driver in a mount namespace of
+    /// its own reports success while the agent sees an empty folder.
+    fn accept(&self, mountpoint: PathBuf, spec: &MountSpec) -> MountOutcome {
+        let checked = self.check(&mountpoint).and_then(|()| match &spec.owner {
+            Some(owner) => owner::give(&mountpoint, owner),
+            None => Ok(()),
+        });
+        match checked {
+            Ok(()) => MountOutcome::Mounted(mountpoint),
+            Err(problem) => MountOutcome::Uncertain(problem),
+        }
+    }
+
+    fn check(&self, mountpoint: &Path) -> Result<(), String> {
+        if self.directory_backed {
+            return Ok(());
+        }
+        let table = MountTable::read().map_err(|error| format!("cannot read the mount table: {error}"))?;
+        match table.covering(mountpoint) {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "the driver says that it is mounted at {}, where this agent sees no mount: let the driver mount in the \
+                 host's mount namespace (or name it in the module parameter directory_backed_drivers)",
+                mountpoint.display()
+            )),
+        }
+    }
+
+    /// Unmounts, once.
+    pub(super) fn unmount(&self, mountpoint: Option<&Path>) -> UnmountOutcome {
+        let driver = match self.drivers.driver(&self.volume.driver) {
+            Ok(driver) => driver,
+            Err(error) => return UnmountOutcome::NotSent(error.to_string()),
+        };
+        let poisons = driver.profile().unmount_when_not_mounted == UnmountWhenNotMounted::Poisons;
+        if poisons && !self.directory_backed && mountpoint.is_some_and(|mountpoint| self.check(mountpoint).is_err()) {
+            return UnmountOutcome::Unmounted;
+        }
+        crash_point("unmount-begin");
+        let answer = driver.unmount(&self.volume.name, self.mount_id);
+        crash_point("unmount-end");
+        match answer {
+            Ok(()) => UnmountOutcome::Unmounted,
+            Err(error) => match error.kind() {
+                ErrorKind::NotMounted | ErrorKind::NotFound => {
+                    warn!(volume = %self.volume, %error, "nothing was mounted any more");
+                    UnmountOutcome::Unmounted
+                }
+                ErrorKind::Unreachable | ErrorKind::NotInstalled | ErrorKind::Misconfigured => {
+                    UnmountOutcome::NotSent(error.to_string())
+                }
+                ErrorKind::Uncertain => UnmountOutcome::Uncertain(error.to_string()),
+                _ => UnmountOutcome::Failed(error.to_string()),
+            },
+        }
+    }
+}

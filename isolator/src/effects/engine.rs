@@ -1,0 +1,459 @@
+//! The thread that owns the ledger: takes in what happens, carries out what the ledger asks for, keeps the time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tracing::{error, info, warn};
+use volume_driver_client::{Drivers, MountId};
+
+use super::calls::Call;
+use super::mount_table::MountTable;
+use super::queues::Queues;
+use super::writer::{Order, Written};
+use crate::config::Config;
+use crate::error::PrepareError;
+use crate::ledger::{
+    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, RecordedState, Restored, UnmountOutcome,
+    VolumeRequest,
+};
+use crate::records::{Change, Found, Store};
+use crate::types::{BindMount, ContainerId, RecoveredContainer, VolumeKey};
+
+/// Answers a prepare.
+pub(crate) type PrepareAnswer = Box<dyn FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send>;
+/// Answers anything without a result.
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
+/// What the engine is told.
+pub(crate) enum Message {
+    /// `recover()`.
+    Recover {
+        running: Vec<RecoveredContainer>,
+        orphans: Vec<ContainerId>,
+        answer: Answer,
+    },
+    /// `prepare()` of a container that wants volumes; its targets are being resolved.
+    Prepare { id: ContainerId, answer: PrepareAnswer },
+    /// Its targets are resolved, or cannot be.
+    Resolved {
+        id: ContainerId,
+        result: Result<Vec<VolumeRequest>, PrepareError>,
+    },
+    /// `cleanup()`.
+    Cleanup { id: ContainerId, answer: Answer },
+    /// A driver answered.
+    Event(Event),
+    /// The writer is through with a batch.
+    Written(Written),
+    /// No more.
+    Stop,
+}
+
+/// What the engine works with; the threads at its other ends are started by the isolator.
+pub(crate) struct Engine {
+    pub(crate) config: Arc<Config>,
+    pub(crate) drivers: Drivers,
+    pub(crate) store: Arc<Store>,
+    pub(crate) inbox: Receiver<Message>,
+    pub(crate) outbox: Sender<Message>,
+    pub(crate) writer: Sender<Order>,
+    pub(crate) answers: Sender<Answer>,
+}
+
+#[derive(Default)]
+struct State {
+    ledger: Ledger,
+    queues: Queues,
+    prepares: BTreeMap<ContainerId, PrepareAnswer>,
+    /// Of those, the ones whose targets are being resolved: the ledger does not know them yet.
+    resolving: BTreeSet<ContainerId>,
+    cleanups: BTreeMap<ContainerId, Vec<Answer>>,
+    timers: BinaryHeap<Reverse<Timer>>,
+    timers_set: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Timer {
+    due: Instant,
+    number: u64,
+    alarm: Alarm,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    Prepare(ContainerId),
+    Cleanup(ContainerId),
+    Retry(VolumeKey, u32),
+}
+
+impl Engine {
+    /// Runs until told to stop, or until nobody can tell it anything any more.
+    pub(crate) fn run(self) {
+        let mut state = State::default();
+        loop {
+            let message = match state.timers.peek() {
+                Some(Reverse(timer)) => self.inbox.recv_deadline(timer.due),
+                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match message {
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(message) => self.take(&mut state, message),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(Reverse(timer)) = state.timers.pop() {
+                        self.ring(&mut state, timer.alarm);
+                    }
+                }
+            }
+        }
+        for (_, answer) in state.prepares {
+            self.answer(Box::new(move || answer(Err(PrepareError::Stopped))));
+        }
+    }
+
+    fn take(&self, state: &mut State, message: Message) {
+        match message {
+            Message::Recover {
+                running,
+                orphans,
+                answer,
+            } => {
+                let restored = self.restored(&running, &orphans);
+                self.handle(state, Event::Restore(restored));
+                self.answer(answer);
+            }
+            Message::Prepare { id, answer } => {
+                if state.prepares.contains_key(&id) {
+                    let error = PrepareError::Repeated(id.to_string());
+                    return self.answer(Box::new(move || answer(Err(error))));
+                }
+                state.prepares.insert(id.clone(), answer);
+                state.resolving.insert(id.clone());
+                state.set(self.config.prepare_timeout, Alarm::Prepare(id));
+            }
+            Message::Resolved { id, result } => {
+                // Gone when the container was destroyed, or its time ran out, meanwhile.
+                if state.resolving.remove(&id) {
+                    match result {
+                        Ok(requests) => self.handle(
+                            state,
+                            Event::Acquire {
+                                container: id,
+                                requests,
+                            },
+                        ),
+                        Err(error) => self.finish_prepare(state, &id, Err(error)),
+                    }
+                }
+            }
+            Message::Cleanup { id, answer } => {
+                state.cleanups.entry(id.clone()).or_default().push(answer);
+                if state.resolving.remove(&id) {
+                    self.finish_prepare(state, &id, Err(PrepareError::Destroyed));
+                }
+                state.set(self.config.cleanup_wait, Alarm::Cleanup(id.clone()));
+                self.handle(state, Event::Release { container: id });
+            }
+            Message::Event(event) => self.handle(state, event),
+            Message::Written(Written {
+                container,
+                revision,
+                result,
+            }) => match revision {
+                Some(revision) => self.handle(
+                    state,
+                    Event::RecordWritten {
+                        container,
+                        revision,
+                        result,
+                    },
+                ),
+                None => {
+                    if let Err(problem) = result {
+                        warn!(%container, problem, "cannot remove the record of a container that has left; the next start settles it");
+                    }
+                }
+            },
+            Message::Stop => {}
+        }
+    }
+
+    fn ring(&self, state: &mut State, alarm: Alarm) {
+        match alarm {
+            Alarm::Prepare(container) => {
+                if state.resolving.remove(&container) {
+                    let error = PrepareError::Request(format!(
+                        "the container's paths were not resolved within {:?} (module parameter prepare_timeout)",
+                        self.config.prepare_timeout
+                    ));
+                    return self.finish_prepare(state, &container, Err(error));
+                }
+                self.handle(state, Event::PrepareDeadline { container });
+            }
+            Alarm::Cleanup(container) => self.handle(state, Event::CleanupDeadline { container }),
+            Alarm::Retry(volume, attempt) => self.handle(state, Event::RetryDue { volume, attempt }),
+        }
+    }
+
+    fn handle(&self, state: &mut State, event: Event) {
+        log_outcome(&event);
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for effect in state.ledger.handle(event) {
+                events.extend(self.carry_out(state, effect));
+            }
+        }
+    }
+
+    /// Starts an effect; what is known at once comes back as an event.
+    fn carry_out(&self, state: &mut State, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::WriteRecord { revision, record } => {
+                self.order(Order {
+                    change: Change::Write(record),
+                    revision: Some(revision),
+                });
+            }
+            Effect::RemoveRecord { container } => {
+                self.order(Order {
+                    change: Change::Remove(container),
+                    revision: None,
+                });
+            }
+            Effect::Mount {
+                op,
+                volume,
+                mount_id,
+                spec,
+                adopt,
+            } => {
+                return self.mount(state, op, volume, mount_id, spec, adopt);
+            }
+            Effect::Unmount {
+                op,
+                volume,
+                mount_id,
+                mountpoint,
+            } => {
+                return self.unmount(state, op, volume, mount_id, mountpoint);
+            }
+            Effect::Withdraw { op } => return state.queues.withdraw(op).then_some(Event::Withdrawn { op }),
+            Effect::RetryAfter { volume, attempt, delay } => state.set(delay, Alarm::Retry(volume, attempt)),
+            Effect::AnswerPrepare { container, result } => self.finish_prepare(state, &container, result),
+            Effect::AnswerCleanup { container } => {
+                for answer in state.cleanups.remove(&container).unwrap_or_default() {
+                    self.answer(answer);
+                }
+            }
+        }
+        None
+    }
+
+    fn mount(
+        &self,
+        state: &mut State,
+        op: Op,
+        volume: VolumeKey,
+        mount_id: MountId,
+        spec: MountSpec,
+        adopt: Option<PathBuf>,
+    ) -> Option<Event> {
+        let key = volume.clone();
+        let begin = move |call: &Call<'_>| call.mount(&spec, adopt.as_deref());
+        let lost = |words: String| MountOutcome::Uncertain(words);
+        let report = move |outcome| Event::MountDone { op, outcome };
+        let submitted = self.submit(state, op, volume, mount_id, begin, lost, report);
+        submitted.err().map(|error| {
+            let cause = format!("cannot start a thread for driver '{}': {error}", key.driver);
+            Event::MountDone {
+                op,
+                outcome: MountOutcome::Failed(cause),
+            }
+        })
+    }
+
+    fn unmount(
+        &self,
+        state: &mut State,
+        op: Op,
+        volume: VolumeKey,
+        mount_id: MountId,
+        mountpoint: Option<PathBuf>,
+    ) -> Option<Event> {
+        let key = volume.clone();
+        let begin = move |call: &Call<'_>| call.unmount(mountpoint.as_deref());
+        let lost = |words: String| UnmountOutcome::Uncertain(words);
+        let report = move |outcome| Event::UnmountDone { op, outcome };
+        let submitted = self.submit(state, op, volume, mount_id, begin, lost, report);
+        submitted.err().map(|error| {
+            let cause = format!("cannot start a thread for driver '{}': {error}", key.driver);
+            Event::UnmountDone {
+                op,
+                outcome: UnmountOutcome::NotSent(cause),
+            }
+        })
+    }
+
+    /// Queues one call on its driver's workers. A panic on the way is an uncertain outcome, not a lost one.
+    #[allow(clippy::too_many_arguments, reason = "one call site each for the two kinds of call")]
+    fn submit<O: Send + 'static>(
+        &self,
+        state: &mut State,
+        op: Op,
+        volume: VolumeKey,
+        mount_id: MountId,
+        begin: impl FnOnce(&Call<'_>) -> O + Send + 'static,
+        lost: impl FnOnce(String) -> O + Send + 'static,
+        report: impl FnOnce(O) -> Event + Send + 'static,
+    ) -> std::io::Result<()> {
+        let drivers = self.drivers.clone();
+        let directory_backed = self.directory_backed(&volume.driver);
+        let outbox = self.outbox.clone();
+        let driver = volume.driver.clone();
+        let limit = self.config.profiles.for_driver(&driver).max_in_flight;
+        let job = move || {
+            let call = Call {
+                drivers: &drivers,
+                volume: &volume,
+                mount_id: &mount_id,
+                directory_backed,
+            };
+            let outcome = catch_unwind(AssertUnwindSafe(|| begin(&call))).unwrap_or_else(|_| {
+                lost(format!(
+                    "the module failed while it called the driver of volume {volume}"
+                ))
+            });
+            // Nobody listens any more only when the agent goes away; the record tells the next one.
+            let _ = outbox.send(Message::Event(report(outcome)));
+        };
+        state.queues.submit(&driver, limit, op, Box::new(job))
+    }
+
+    fn directory_backed(&self, driver: &str) -> bool {
+        self.config.directory_backed_drivers.contains(driver)
+            || self.config.profiles.for_driver(driver).directory_backed
+    }
+
+    /// What the records say of before, beside what Mesos and the kernel say of now. A folder that cannot be read is
+    /// told in the log: the agent starts all the same.
+    fn restored(&self, running: &[RecoveredContainer], orphans: &[ContainerId]) -> Vec<Restored> {
+        let records = self.store.load().unwrap_or_else(|problem| {
+            error!(%problem, "cannot read the records; what they name stays as it is until the next start");
+            Vec::new()
+        });
+        let running: BTreeSet<&ContainerId> = running.iter().map(|container| &container.id).collect();
+        let orphans: BTreeSet<&ContainerId> = orphans.iter().collect();
+        let table = MountTable::read()
+            .inspect_err(
+                |problem| error!(%problem, "cannot read the mount table; recorded mounts are taken as they are"),
+            )
+            .ok();
+        let restored: Vec<Restored> = records
+            .into_iter()
+            .map(|Found { record, rebooted }| {
+                let presence = match &record.container {
+                    id if running.contains(id) => Presence::Running,
+                    id if orphans.contains(id) => Presence::Orphan,
+                    _ => Presence::Gone,
+                };
+                let lost = record
+                    .volumes
+                    .iter()
+                    .filter(|volume| !self.directory_backed(&volume.request.volume.driver));
+                let lost = lost.filter_map(|volume| match (&volume.state, &table) {
+                    (RecordedState::Mounted(mountpoint), Some(table)) if table.covering(mountpoint).is_none() => {
+                        Some(mountpoint.clone())
+                    }
+                    _ => None,
+                });
+                let lost = lost.collect();
+                Restored {
+                    record,
+                    presence,
+                    rebooted,
+                    lost,
+                }
+            })
+            .collect();
+        info!(
+            records = restored.len(),
+            running = running.len(),
+            orphans = orphans.len(),
+            "recovered"
+        );
+        restored
+    }
+
+    fn finish_prepare(&self, state: &mut State, id: &ContainerId, result: Result<Vec<BindMount>, PrepareError>) {
+        match &result {
+            Ok(mounts) => {
+                for mount in mounts {
+                    info!(container = %id, source = %mount.source.display(), target = %mount.target.display(),
+                        read_only = mount.read_only, "volume ready for container");
+                }
+            }
+            Err(problem) => warn!(container = %id, %problem, "container refused"),
+        }
+        if let Some(answer) = state.prepares.remove(id) {
+            self.answer(Box::new(move || answer(result.map(Some))));
+        }
+    }
+
+    fn answer(&self, answer: Answer) {
+        // The answering thread outlives this one; see `Isolator`.
+        let _ = self.answers.send(answer);
+    }
+
+    fn order(&self, order: Order) {
+        // Likewise the writer.
+        let _ = self.writer.send(order);
+    }
+}
+
+impl State {
+    fn set(&mut self, delay: Duration, alarm: Alarm) {
+        // A delay beyond the clock's range is never over.
+        if let Some(due) = Instant::now().checked_add(delay) {
+            self.timers_set += 1;
+            self.timers.push(Reverse(Timer {
+                due,
+                number: self.timers_set,
+                alarm,
+            }));
+        }
+    }
+}
+
+fn log_outcome(event: &Event) {
+    match event {
+        Event::MountDone {
+            outcome: MountOutcome::Uncertain(problem),
+            ..
+        } => {
+            warn!(problem, "a Mount's outcome is uncertain; an Unmount will settle it");
+        }
+        Event::UnmountDone {
+            outcome: UnmountOutcome::Failed(problem),
+            ..
+        } => {
+            warn!(problem, "an Unmount failed; it will be retried");
+        }
+        Event::UnmountDone {
+            outcome: UnmountOutcome::Uncertain(problem),
+            ..
+        } => {
+            warn!(problem, "an Unmount's outcome is uncertain; it will be retried");
+        }
+        Event::UnmountDone {
+            outcome: UnmountOutcome::NotSent(problem),
+            ..
+        } => {
+            warn!(problem, "an Unmount could not be sent; it will be retried");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,14 @@
+//! What the ledger asks for, carried out: driver calls, records, time.
+
+mod calls;
+mod crash_point;
+mod engine;
+mod mount_table;
+mod owner;
+mod queues;
+mod target;
+mod writer;
+
+pub(crate) use engine::{Answer, Engine, Message};
+pub(crate) use target::targets;
+pub(crate) use writer::{Order, run as write_records};

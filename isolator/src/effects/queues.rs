@@ -1,0 +1,159 @@
+//! One queue a driver, with as many workers as the driver bears calls at once. A driver that hangs holds its own workers
+//! and nobody else's.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::ledger::Op;
+
+/// A worker without work ends after this.
+const IDLE: Duration = Duration::from_secs(10);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+pub(super) struct Queues(BTreeMap<String, Arc<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<(Op, Job)>,
+    workers: usize,
+    idle: usize,
+}
+
+impl Queues {
+    /// Queues a call to `driver`, which bears `limit` calls at once.
+    ///
+    /// # Errors
+    /// When there is no worker and no thread can be started for one: the call was not and will not be made.
+    pub(super) fn submit(&mut self, driver: &str, limit: usize, op: Op, job: Job) -> io::Result<()> {
+        let queue = self.0.entry(driver.to_owned()).or_default();
+        let mut state = queue.lock();
+        state.jobs.push_back((op, job));
+        if state.jobs.len() > state.idle && state.workers < limit.max(1) {
+            let worker = Arc::clone(queue);
+            // The kernel shows 15 bytes of a thread's name.
+            match thread::Builder::new()
+                .name(format!("mev-{driver}"))
+                .spawn(move || worker.work())
+            {
+                Ok(_) => state.workers += 1,
+                Err(error) if state.workers == 0 => {
+                    state.jobs.pop_back();
+                    return Err(error);
+                }
+                // The workers there are will get to it.
+                Err(_) => {}
+            }
+        }
+        drop(state);
+        queue.wake.notify_one();
+        Ok(())
+    }
+
+    /// Takes a call out of its queue. False when it has begun, or is not there.
+    pub(super) fn withdraw(&self, op: Op) -> bool {
+        self.0.values().any(|queue| {
+            let mut state = queue.lock();
+            let before = state.jobs.len();
+            state.jobs.retain(|(queued, _)| *queued != op);
+            state.jobs.len() < before
+        })
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Jobs run outside the lock, so a poisoned state is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some((_, job)) = state.jobs.pop_front() {
+                drop(state);
+                job();
+                state = self.lock();
+                continue;
+            }
+            state.idle += 1;
+            let (woken, wait) = self
+                .wake
+                .wait_timeout(state, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            if wait.timed_out() && state.jobs.is_empty() {
+                state.workers -= 1;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{bounded, unbounded};
+
+    use super::*;
+
+    #[test]
+    fn a_hung_driver_delays_only_its_own_calls() {
+        let mut queues = Queues::default();
+        let (release, hang) = bounded::<()>(0);
+        let (done, finished) = unbounded();
+        queues
+            .submit(
+                "hung",
+                1,
+                Op(1),
+                Box::new(move || {
+                    let _ = hang.recv();
+                }),
+            )
+            .unwrap();
+        let later = done.clone();
+        queues
+            .submit("hung", 1, Op(2), Box::new(move || later.send(2).unwrap()))
+            .unwrap();
+        queues
+            .submit("healthy", 1, Op(3), Box::new(move || done.send(3).unwrap()))
+            .unwrap();
+        assert_eq!(finished.recv().unwrap(), 3);
+        assert!(queues.withdraw(Op(2)), "what has not begun can be taken back");
+        assert!(!queues.withdraw(Op(2)));
+        drop(release);
+        assert!(finished.recv().is_err(), "the withdrawn call was never made");
+    }
+
+    #[test]
+    fn no_more_calls_are_in_flight_than_the_driver_bears() {
+        let mut queues = Queues::default();
+        let (release, hang) = unbounded::<()>();
+        let (begun, started) = unbounded();
+        for n in 0..5 {
+            let (begun, hang) = (begun.clone(), hang.clone());
+            let job = move || {
+                begun.send(n).unwrap();
+                let _ = hang.recv();
+            };
+            queues.submit("driver", 2, Op(n), Box::new(job)).unwrap();
+        }
+        let mut first: Vec<u64> = (0..2).map(|_| started.recv().unwrap()).collect();
+        first.sort_unstable();
+        assert_eq!(first, [0, 1]);
+        assert!(started.is_empty(), "the third waits for one of the two");
+        drop(release);
+        assert_eq!(started.iter().take(3).count(), 3);
+    }
+}

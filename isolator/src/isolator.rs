@@ -1,0 +1,221 @@
+//! The isolator as its caller sees it: the calls of Mesos, none of which blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use thiserror::Error;
+use volume_driver_client::Drivers;
+
+use crate::config::Config;
+use crate::effects::{Answer, Engine, Message, Order, targets, write_records};
+use crate::error::PrepareError;
+use crate::records::{Store, StoreError};
+use crate::request::{Wish, wishes};
+use crate::types::{BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
+
+/// Threads that resolve paths of containers. A sandbox lies on the agent's own disk, so two are plenty.
+const RESOLVERS: usize = 2;
+
+/// Why the isolator cannot start. The agent should not start either.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No thread to be had.
+    #[error("cannot start thread '{name}': {source}")]
+    Thread {
+        /// Which.
+        name: &'static str,
+        /// The kernel's words.
+        source: io::Error,
+    },
+}
+
+/// The isolator of one agent. Calls may come from any thread; each answer is given once, on a thread of the isolator's
+/// own, and may come before the call returns.
+pub struct Isolator {
+    config: Arc<Config>,
+    host_id: String,
+    engine: Sender<Message>,
+    resolver: Option<Sender<Resolve>>,
+    answers: Sender<Answer>,
+    watchers: Arc<Mutex<BTreeMap<ContainerId, Watcher>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+type Watcher = Box<dyn FnOnce(Limitation) + Send>;
+
+struct Resolve {
+    id: ContainerId,
+    launch: ContainerLaunch,
+    wishes: Vec<Wish>,
+}
+
+impl Isolator {
+    /// Locks the state folder and starts the threads. Nothing is mounted, unmounted or read yet: that begins with
+    /// [`Self::recover`].
+    ///
+    /// # Errors
+    /// One line for the operator; see [`StartError`].
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let store = Arc::new(Store::open(&config.state_dir)?);
+        let config = Arc::new(config);
+        let drivers = Drivers::new(config.discovery.clone(), config.profiles.clone());
+        let (engine, inbox) = unbounded();
+        let (writer, orders) = unbounded::<Order>();
+        let (answers, given) = unbounded::<Answer>();
+        let (resolver, to_resolve) = unbounded::<Resolve>();
+        let mut threads = Vec::new();
+
+        threads.push(spawn("mev-answers", move || given.iter().for_each(|answer| answer()))?);
+        let (written, records) = (engine.clone(), Arc::clone(&store));
+        threads.push(spawn("mev-records", move || {
+            write_records(&records, &orders, &written)
+        })?);
+        for _ in 0..RESOLVERS {
+            let (to_resolve, done) = (to_resolve.clone(), engine.clone());
+            let (config, drivers) = (Arc::clone(&config), drivers.clone());
+            threads.push(spawn("mev-resolve", move || {
+                resolve(&to_resolve, &done, &config, &drivers)
+            })?);
+        }
+        let host_id = store.host_id().to_owned();
+        let ledger = Engine {
+            config: Arc::clone(&config),
+            drivers,
+            store,
+            inbox,
+            outbox: engine.clone(),
+            writer,
+            answers: answers.clone(),
+        };
+        threads.push(spawn("mev-ledger", move || ledger.run())?);
+        Ok(Self {
+            config,
+            host_id,
+            engine,
+            resolver: Some(resolver),
+            answers,
+            watchers: Arc::default(),
+            threads,
+        })
+    }
+
+    /// Takes up what an earlier life of the agent left: first call, once. Never fails; what is wrong with a record or a
+    /// driver is in the log, and is settled in the background.
+    pub fn recover(
+        &self,
+        running: Vec<RecoveredContainer>,
+        orphans: Vec<ContainerId>,
+        answer: impl FnOnce() + Send + 'static,
+    ) {
+        self.tell(Message::Recover {
+            running,
+            orphans,
+            answer: Box::new(answer),
+        });
+    }
+
+    /// Gets a container its volumes. `Ok(None)` means that it asks for none.
+    ///
+    /// The answer comes within the parameter `prepare_timeout`, whatever a driver does: Mesos never takes a prepare back,
+    /// and tells the framework nothing until it is answered.
+    pub fn prepare(
+        &self,
+        id: ContainerId,
+        launch: ContainerLaunch,
+        answer: impl FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send + 'static,
+    ) {
+        match wishes(&id, &launch, &self.config, &self.host_id) {
+            Ok(wishes) if wishes.is_empty() => self.answer(move || answer(Ok(None))),
+            Ok(wishes) => {
+                self.tell(Message::Prepare {
+                    id: id.clone(),
+                    answer: Box::new(answer),
+                });
+                let resolver = self.resolver.as_ref().expect("it is there until drop");
+                // The resolvers end after the last call to us.
+                let _ = resolver.send(Resolve { id, launch, wishes });
+            }
+            Err(problem) => {
+                tracing::warn!(container = %id, problem, "container refused");
+                self.answer(move || answer(Err(PrepareError::Request(problem))));
+            }
+        }
+    }
+
+    /// Takes note of the resources a container holds now.
+    pub fn update(
+        &self,
+        id: ContainerId,
+        set_resources: Vec<(String, BTreeSet<String>)>,
+        answer: impl FnOnce() + Send + 'static,
+    ) {
+        tracing::debug!(container = %id, ?set_resources, "resources updated");
+        self.answer(answer);
+    }
+
+    /// Keeps `answer` for the case that the container must be ended because of one of its volumes; drops it uncalled
+    /// with the container's cleanup.
+    pub fn watch(&self, id: ContainerId, answer: impl FnOnce(Limitation) + Send + 'static) {
+        self.watchers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, Box::new(answer));
+    }
+
+    /// Lets go of a container's volumes. The answer comes when the first attempt to unmount is over, well or not, or
+    /// after the parameter `cleanup_wait`; what is left goes on in the background.
+    pub fn cleanup(&self, id: ContainerId, answer: impl FnOnce() + Send + 'static) {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.tell(Message::Cleanup {
+            id,
+            answer: Box::new(answer),
+        });
+    }
+
+    fn tell(&self, message: Message) {
+        // The ledger's thread ends only with us.
+        let _ = self.engine.send(message);
+    }
+
+    fn answer(&self, answer: impl FnOnce() + Send + 'static) {
+        // Likewise the answering thread.
+        let _ = self.answers.send(Box::new(answer));
+    }
+}
+
+/// Ends the threads. A call that a driver has not answered is left alone: its record tells the next start.
+impl Drop for Isolator {
+    fn drop(&mut self) {
+        self.resolver = None;
+        self.tell(Message::Stop);
+        // Channels close one after the other: ledger, then writer and answers.
+        let (answers, _) = unbounded();
+        self.answers = answers;
+        for thread in self.threads.drain(..).rev() {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the isolator had failed");
+            }
+        }
+    }
+}
+
+fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map_err(|source| StartError::Thread { name, source })
+}
+
+fn resolve(jobs: &Receiver<Resolve>, done: &Sender<Message>, config: &Config, drivers: &Drivers) {
+    for Resolve { id, launch, wishes } in jobs {
+        let result = targets(&wishes, &launch, config, drivers).map_err(PrepareError::Request);
+        // The ledger's thread ends only with the isolator.
+        let _ = done.send(Message::Resolved { id, result });
+    }
+}

@@ -1,0 +1,486 @@
+//! A container's way through the ledger.
+
+use std::collections::BTreeSet;
+
+use volume_labels::Access;
+
+use super::Ledger;
+use super::event::{Effect, Record, RecordedState, RecordedVolume, VolumeRequest};
+use super::volume::State;
+use crate::error::PrepareError;
+use crate::types::{BindMount, ContainerId, VolumeKey};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not admitted: nothing on disk, no volume held.
+    Waiting,
+    /// Admitted; the record of the intent is being written.
+    Recording,
+    /// The intent is on disk; volumes are being mounted.
+    Mounting,
+    /// Everything is mounted; the record that says so is being written.
+    Confirming,
+    /// `prepare` succeeded.
+    Held,
+    /// Refused or released; the record that says so is being written.
+    Departing,
+    /// Refused or released, and the disk knows (or could not be told).
+    Left,
+}
+
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) requests: Vec<VolumeRequest>,
+    pub(super) phase: Phase,
+    pub(super) revision: u64,
+    ticket: u64,
+    /// Of a container that left: its volumes that still need work.
+    pub(super) owed: BTreeSet<VolumeKey>,
+    /// Of those, the ones whose first unmount attempt is not over.
+    pub(super) unattempted: BTreeSet<VolumeKey>,
+    cleanup_asked: bool,
+}
+
+impl Container {
+    pub(super) fn restored(requests: Vec<VolumeRequest>, phase: Phase) -> Self {
+        Self {
+            requests,
+            phase,
+            revision: 0,
+            ticket: 0,
+            owed: BTreeSet::new(),
+            unattempted: BTreeSet::new(),
+            cleanup_asked: false,
+        }
+    }
+
+    pub(super) fn volumes(&self) -> BTreeSet<VolumeKey> {
+        self.requests.iter().map(|request| request.volume.clone()).collect()
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        matches!(self.phase, Phase::Confirming | Phase::Held)
+    }
+
+    pub(super) fn left(&self) -> bool {
+        matches!(self.phase, Phase::Departing | Phase::Left)
+    }
+
+    /// Whether a record that names its volumes is on disk.
+    pub(super) fn recorded(&self) -> bool {
+        matches!(self.phase, Phase::Mounting | Phase::Confirming | Phase::Held)
+    }
+
+    fn preparing(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Waiting | Phase::Recording | Phase::Mounting | Phase::Confirming
+        )
+    }
+
+    fn request_of(&self, volume: &VolumeKey) -> &VolumeRequest {
+        self.requests
+            .iter()
+            .find(|request| &request.volume == volume)
+            .expect("a container is listed only at volumes it asked for")
+    }
+}
+
+impl Ledger {
+    pub(super) fn acquire(&mut self, id: ContainerId, requests: Vec<VolumeRequest>) {
+        if self.containers.contains_key(&id) {
+            let result = Err(PrepareError::Repeated(id.to_string()));
+            self.effects.push(Effect::AnswerPrepare { container: id, result });
+            return;
+        }
+        self.next_ticket += 1;
+        let mut container = Container::restored(requests, Phase::Waiting);
+        container.ticket = self.next_ticket;
+        self.waiting.insert(self.next_ticket, id.clone());
+        self.containers.insert(id, container);
+        self.admit_waiting();
+    }
+
+    /// Admits, in order of arrival, every waiting container whose volumes are all to be had.
+    pub(super) fn admit_waiting(&mut self) {
+        let mut ahead: Vec<VolumeRequest> = Vec::new();
+        let waiting: Vec<(u64, ContainerId)> = self.waiting.iter().map(|(t, id)| (*t, id.clone())).collect();
+        for (ticket, id) in waiting {
+            let requests = self.containers[&id].requests.clone();
+            // Nobody overtakes an earlier container that wants the same volume in a way that conflicts.
+            let overtakes = requests.iter().any(|wanted| {
+                ahead.iter().any(|earlier| {
+                    earlier.volume == wanted.volume
+                        && (earlier.access == Access::Exclusive || wanted.access == Access::Exclusive)
+                })
+            });
+            if overtakes || !requests.iter().all(|wanted| self.available(wanted)) {
+                ahead.extend(requests);
+                continue;
+            }
+            self.waiting.remove(&ticket);
+            self.admit(&id);
+        }
+    }
+
+    fn available(&self, wanted: &VolumeRequest) -> bool {
+        let Some(volume) = self.volumes.get(&wanted.volume) else {
+            return true;
+        };
+        volume.exclusive.is_none() && (wanted.access == Access::Shared || volume.users.is_empty())
+    }
+
+    fn admit(&mut self, id: &ContainerId) {
+        for request in self.containers[id].requests.clone() {
+            let volume = self.volumes.entry(request.volume).or_default();
+            volume.users.insert(id.clone());
+            if request.access == Access::Exclusive {
+                volume.exclusive = Some(id.clone());
+            }
+        }
+        self.write_record(id, Phase::Recording);
+        // An Unmount that has not begun need not: the new user wants the mount.
+        for key in self.containers[id].volumes() {
+            self.withdraw_unmount(&key);
+        }
+    }
+
+    /// Asks for the record that goes with `phase`, and enters it.
+    pub(super) fn write_record(&mut self, id: &ContainerId, phase: Phase) {
+        let container = self.containers.get_mut(id).expect("callers hold a known container");
+        container.phase = phase;
+        container.revision += 1;
+        let revision = container.revision;
+        let container = &self.containers[id];
+        let released = container.left();
+        let volumes = container
+            .requests
+            .iter()
+            .filter(|request| !released || container.owed.contains(&request.volume))
+            .map(|request| RecordedVolume {
+                request: request.clone(),
+                state: self
+                    .volumes
+                    .get(&request.volume)
+                    .map_or(RecordedState::Mounting, |v| v.recorded(released)),
+            })
+            .collect();
+        let record = Record {
+            container: id.clone(),
+            released,
+            volumes,
+        };
+        self.effects.push(Effect::WriteRecord { revision, record });
+    }
+
+    pub(super) fn record_written(&mut self, id: &ContainerId, revision: u64, result: Result<(), String>) {
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
+        if container.revision != revision {
+            return;
+        }
+        match (container.phase, result) {
+            (Phase::Recording, Ok(())) => {
+                container.phase = Phase::Mounting;
+                for key in container.volumes() {
+                    self.settle_covered(&key);
+                    self.welcome(&key);
+                }
+                self.confirm_if_mounted(id);
+            }
+            (Phase::Confirming, Ok(())) => self.grant(id),
+            (Phase::Recording | Phase::Confirming, Err(cause)) => self.refuse(id, PrepareError::Record(cause)),
+            (Phase::Departing, result) => {
+                // When the disk cannot be told, the work goes on: at the next start the container is unknown to Mesos
+                // and its record is settled then.
+                drop(result);
+                container.phase = Phase::Left;
+                for key in container.owed.clone() {
+                    self.advance(&key);
+                }
+            }
+            (Phase::Waiting | Phase::Mounting | Phase::Held | Phase::Left, _) => {}
+        }
+    }
+
+    /// Goes on with a container in `Mounting` once all its volumes are mounted.
+    pub(super) fn confirm_if_mounted(&mut self, id: &ContainerId) {
+        let Some(container) = self.containers.get(id) else {
+            return;
+        };
+        let mounted = |request: &VolumeRequest| matches!(self.volumes[&request.volume].state, State::Mounted { .. });
+        if container.phase == Phase::Mounting && container.requests.iter().all(mounted) {
+            self.write_record(id, Phase::Confirming);
+        }
+    }
+
+    fn grant(&mut self, id: &ContainerId) {
+        let container = self.containers.get_mut(id).expect("callers hold a known container");
+        container.phase = Phase::Held;
+        let mut mounts: Vec<BindMount> = container
+            .requests
+            .iter()
+            .map(|request| {
+                let State::Mounted { mountpoint } = &self.volumes[&request.volume].state else {
+                    unreachable!("a volume stays mounted while a container confirms")
+                };
+                BindMount {
+                    source: mountpoint.clone(),
+                    target: request.target.clone(),
+                    read_only: request.read_only,
+                }
+            })
+            .collect();
+        // Paths order by component, so a target comes before what lies in it.
+        mounts.sort_by(|a, b| a.target.cmp(&b.target));
+        self.effects.push(Effect::AnswerPrepare {
+            container: id.clone(),
+            result: Ok(mounts),
+        });
+    }
+
+    /// Refuses a container that is being prepared, and lets go of what it has.
+    pub(super) fn refuse(&mut self, id: &ContainerId, error: PrepareError) {
+        self.refuse_all(vec![(id.clone(), error)]);
+    }
+
+    /// Refuses several at once: nothing is begun on behalf of one that is about to be refused.
+    pub(super) fn refuse_all(&mut self, refusals: Vec<(ContainerId, PrepareError)>) {
+        let ids: Vec<ContainerId> = refusals.iter().map(|(id, _)| id.clone()).collect();
+        for (container, error) in refusals {
+            self.effects.push(Effect::AnswerPrepare {
+                container,
+                result: Err(error),
+            });
+        }
+        self.leave(&ids);
+    }
+
+    pub(super) fn prepare_deadline(&mut self, id: &ContainerId) {
+        let Some(container) = self.containers.get(id).filter(|container| container.preparing()) else {
+            return;
+        };
+        let unready = container
+            .requests
+            .iter()
+            .find(|request| self.unready(id, request).is_some())
+            .unwrap_or(&container.requests[0]);
+        let error = PrepareError::Deadline {
+            slot: unready.slot.clone(),
+            volume: unready.volume.clone(),
+            waiting_for: self
+                .unready(id, unready)
+                .unwrap_or_else(|| "its record is still being written".into()),
+        };
+        self.refuse(id, error);
+    }
+
+    /// What a container in preparation waits for at one volume.
+    fn unready(&self, id: &ContainerId, request: &VolumeRequest) -> Option<String> {
+        let volume = self.volumes.get(&request.volume)?;
+        let others: Vec<String> = volume
+            .users
+            .iter()
+            .filter(|user| *user != id)
+            .map(ToString::to_string)
+            .collect();
+        if !volume.users.contains(id) && !self.available(request) {
+            return Some(format!(
+                "container {} uses it, and one of them wants it exclusively",
+                others.join(", ")
+            ));
+        }
+        match &volume.state {
+            State::Mounted { .. } => None,
+            State::Absent => Some("its turn has not come".into()),
+            State::Mounting { .. } => Some("the driver has not answered Mount".into()),
+            State::Unmounting { .. } => Some("the driver has not answered an earlier Unmount".into()),
+            State::Uncertain { why, .. } => Some(format!("an earlier outcome is not settled: {why}")),
+            State::Stuck { error, .. } => Some(format!("an earlier Unmount did not succeed: {error}")),
+        }
+    }
+
+    pub(super) fn release(&mut self, id: &ContainerId) {
+        let Some(container) = self.containers.get_mut(id) else {
+            self.effects.push(Effect::AnswerCleanup { container: id.clone() });
+            return;
+        };
+        container.cleanup_asked = true;
+        if container.preparing() {
+            self.refuse(id, PrepareError::Destroyed);
+        } else if container.left() {
+            self.answer_if_attempted(id);
+        } else {
+            self.leave(std::slice::from_ref(id));
+        }
+    }
+
+    /// Takes containers from all their volumes. What only they stood for is now owed; the rest others stand for.
+    fn leave(&mut self, ids: &[ContainerId]) {
+        for id in ids {
+            self.step_back(id);
+        }
+        for id in ids {
+            self.depart(id);
+        }
+        self.admit_waiting();
+    }
+
+    fn step_back(&mut self, id: &ContainerId) {
+        let container = &self.containers[id];
+        self.waiting.remove(&container.ticket);
+        if container.phase == Phase::Waiting {
+            return;
+        }
+        for key in container.volumes() {
+            let volume = self
+                .volumes
+                .get_mut(&key)
+                .expect("an admitted container's volumes are known");
+            volume.users.remove(id);
+            if volume.exclusive.as_ref() == Some(id) {
+                volume.exclusive = None;
+            }
+        }
+    }
+
+    fn depart(&mut self, id: &ContainerId) {
+        if self.containers[id].phase == Phase::Waiting {
+            self.forget(id, false);
+            return;
+        }
+        let keys = self.containers[id].volumes();
+        let owed: BTreeSet<VolumeKey> = keys.iter().filter(|key| !self.covered(key)).cloned().collect();
+        for key in &owed {
+            self.volumes
+                .get_mut(key)
+                .expect("what is not covered is known")
+                .leavers
+                .insert(id.clone());
+        }
+        let container = self.containers.get_mut(id).expect("callers hold a known container");
+        container.owed.clone_from(&owed);
+        container.unattempted.clone_from(&owed);
+        if owed.is_empty() {
+            self.forget(id, true);
+        } else {
+            self.write_record(id, Phase::Departing);
+        }
+        for key in &keys {
+            self.withdraw_mount(key);
+            self.advance(key);
+        }
+    }
+
+    /// Whether nothing needs to be remembered about a volume beyond what other users' records say.
+    pub(super) fn covered(&self, key: &VolumeKey) -> bool {
+        let Some(volume) = self.volumes.get(key) else {
+            return true;
+        };
+        volume.state == State::Absent
+            || volume
+                .users
+                .iter()
+                .any(|user| self.containers.get(user).is_some_and(Container::recorded))
+    }
+
+    /// Frees those who left from a volume that is settled or that another user's record names.
+    pub(super) fn settle_covered(&mut self, key: &VolumeKey) {
+        if !self.volumes.contains_key(key) || !self.covered(key) {
+            return;
+        }
+        let leavers = std::mem::take(&mut self.volumes.get_mut(key).expect("just looked up").leavers);
+        for id in leavers {
+            let container = self
+                .containers
+                .get_mut(&id)
+                .expect("a leaver is known until it owes nothing");
+            container.owed.remove(key);
+            container.unattempted.remove(key);
+            if container.owed.is_empty() {
+                self.forget(&id, true);
+            } else {
+                let phase = self.containers[&id].phase;
+                self.write_record(&id, phase);
+                self.answer_if_attempted(&id);
+            }
+        }
+    }
+
+    /// Notes that an attempt to unmount is over, well or not, and answers the cleanups that waited for it.
+    pub(super) fn attempted(&mut self, key: &VolumeKey) {
+        let leavers: Vec<ContainerId> = self.volumes[key].leavers.iter().cloned().collect();
+        for id in leavers {
+            if let Some(container) = self.containers.get_mut(&id) {
+                container.unattempted.remove(key);
+            }
+            self.answer_if_attempted(&id);
+        }
+    }
+
+    fn answer_if_attempted(&mut self, id: &ContainerId) {
+        if self
+            .containers
+            .get(id)
+            .is_some_and(|container| container.unattempted.is_empty())
+        {
+            self.answer_cleanup(id);
+        }
+    }
+
+    pub(super) fn answer_cleanup(&mut self, id: &ContainerId) {
+        if let Some(container) = self.containers.get_mut(id)
+            && std::mem::take(&mut container.cleanup_asked)
+        {
+            self.effects.push(Effect::AnswerCleanup { container: id.clone() });
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: &ContainerId, has_record: bool) {
+        if has_record {
+            self.effects.push(Effect::RemoveRecord { container: id.clone() });
+        }
+        self.answer_cleanup(id);
+        self.containers.remove(id);
+    }
+
+    /// The spec of the first user, in order of id, that waits for this volume with its intent on disk.
+    pub(super) fn next_mounter(&self, key: &VolumeKey) -> Option<&VolumeRequest> {
+        self.volumes[key]
+            .users
+            .iter()
+            .filter_map(|user| self.containers.get(user))
+            .find(|container| container.phase == Phase::Mounting)
+            .map(|container| container.request_of(key))
+    }
+
+    /// Whether a container holds the volume, or is about to.
+    pub(super) fn has_holder(&self, key: &VolumeKey) -> bool {
+        self.volumes[key]
+            .users
+            .iter()
+            .any(|user| self.containers.get(user).is_some_and(Container::holds))
+    }
+
+    /// Whether everybody who left this volume has that on disk, or the disk refused.
+    pub(super) fn departures_recorded(&self, key: &VolumeKey) -> bool {
+        self.volumes[key].leavers.iter().all(|id| {
+            self.containers
+                .get(id)
+                .is_none_or(|container| container.phase == Phase::Left)
+        })
+    }
+
+    /// Users that wait for the Mount with their intent on disk.
+    pub(super) fn mounters(&self, key: &VolumeKey) -> Vec<(ContainerId, VolumeRequest)> {
+        self.volumes[key]
+            .users
+            .iter()
+            .filter_map(|id| {
+                let container = self.containers.get(id)?;
+                (container.phase == Phase::Mounting).then(|| (id.clone(), container.request_of(key).clone()))
+            })
+            .collect()
+    }
+}

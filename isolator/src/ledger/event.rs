@@ -1,0 +1,296 @@
+//! What goes into the ledger and what comes out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use volume_driver_client::MountId;
+use volume_labels::{Access, Owner};
+
+use crate::error::PrepareError;
+use crate::types::{BindMount, ContainerId, VolumeKey};
+
+/// One volume at one place in a container, with everything resolved that can be before it is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeRequest {
+    /// The slot of its labels, for messages.
+    pub slot: String,
+    /// Driver and name.
+    pub volume: VolumeKey,
+    /// The id the driver gets with Mount and Unmount.
+    pub mount_id: MountId,
+    /// Where it goes, absolute, in the agent's file system.
+    pub target: PathBuf,
+    /// Whether the container may only read it.
+    pub read_only: bool,
+    /// Whether other containers of this agent may use the volume meanwhile.
+    pub access: Access,
+    /// How it is mounted when this container is the first user.
+    pub spec: MountSpec,
+}
+
+/// What the first user of a volume decides about its Mount.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct MountSpec {
+    /// Create the volume with these options when the driver positively does not know it; `None` never creates.
+    pub create: Option<BTreeMap<String, String>>,
+    /// Who shall own the volume's root once it is mounted.
+    pub owner: Option<Owner>,
+}
+
+/// Names one call to a driver, so that a late answer is told from the one waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Op(pub u64);
+
+/// How a Mount ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountOutcome {
+    /// The volume is at this path and the mount was seen in the agent's mount table.
+    Mounted(PathBuf),
+    /// The driver certainly mounted nothing: it needs no Unmount (which poisons some drivers' counters).
+    Failed(String),
+    /// Nobody knows: the call was sent and no usable answer came, or what it mounted cannot be used.
+    Uncertain(String),
+}
+
+/// How an Unmount ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnmountOutcome {
+    /// Done, or the driver says there was nothing to do.
+    Unmounted,
+    /// The driver refused; its mount is still there.
+    Failed(String),
+    /// Nobody knows.
+    Uncertain(String),
+    /// Never sent: nothing changed.
+    NotSent(String),
+}
+
+/// A container as its record and Mesos together tell it at agent start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What the record says.
+    pub record: Record,
+    /// What Mesos says.
+    pub presence: Presence,
+    /// Whether the host rebooted since the record was written: then every mount is gone.
+    pub rebooted: bool,
+    /// Mountpoints of the record that the mount table does not show.
+    pub lost: BTreeSet<PathBuf>,
+}
+
+/// What Mesos knows of a container at agent start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Still running.
+    Running,
+    /// Left over; Mesos will end it and call cleanup.
+    Orphan,
+    /// Unknown to Mesos: no call for it will ever come.
+    Gone,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A container wants volumes (`prepare`).
+    Acquire {
+        /// Who.
+        container: ContainerId,
+        /// What; never empty.
+        requests: Vec<VolumeRequest>,
+    },
+    /// A container leaves (`cleanup`); also in the middle of its prepare, and for containers never heard of.
+    Release {
+        /// Who.
+        container: ContainerId,
+    },
+    /// The time for a container's prepare is over.
+    PrepareDeadline {
+        /// Whose.
+        container: ContainerId,
+    },
+    /// The time that a cleanup waits for the first unmount attempt is over.
+    CleanupDeadline {
+        /// Whose.
+        container: ContainerId,
+    },
+    /// A record is on disk, or could not be put there.
+    RecordWritten {
+        /// Whose.
+        container: ContainerId,
+        /// The revision the effect named.
+        revision: u64,
+        /// The reason when it is not on disk.
+        result: Result<(), String>,
+    },
+    /// The driver answered a Mount, or time ran out on it.
+    MountDone {
+        /// Which call.
+        op: Op,
+        /// How it ended.
+        outcome: MountOutcome,
+    },
+    /// The driver answered an Unmount, or time ran out on it.
+    UnmountDone {
+        /// Which call.
+        op: Op,
+        /// How it ended.
+        outcome: UnmountOutcome,
+    },
+    /// A call was taken out of its queue before it was sent ([`Effect::Withdraw`]).
+    Withdrawn {
+        /// Which call.
+        op: Op,
+    },
+    /// A delay asked for with [`Effect::RetryAfter`] is over.
+    RetryDue {
+        /// Which volume.
+        volume: VolumeKey,
+        /// The attempt the effect named.
+        attempt: u32,
+    },
+    /// The agent starts: what the records say. Comes first and once.
+    Restore(Vec<Restored>),
+}
+
+/// What is to be done now, in order. Each effect is carried out independently of the agent's threads; its end comes
+/// back as an [`Event`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Put this record on disk, durably, then say [`Event::RecordWritten`].
+    WriteRecord {
+        /// To be named in the answer.
+        revision: u64,
+        /// What to write; it replaces the container's earlier record.
+        record: Record,
+    },
+    /// Remove the container's record. Nothing waits for it.
+    RemoveRecord {
+        /// Whose.
+        container: ContainerId,
+    },
+    /// Call the driver's Mount.
+    Mount {
+        /// To be named in the answer.
+        op: Op,
+        /// Which volume.
+        volume: VolumeKey,
+        /// The id for the driver.
+        mount_id: MountId,
+        /// Create policy and owner.
+        spec: MountSpec,
+        /// An earlier mount that may still be there: when the mount table shows it, it is the answer and the driver is not called.
+        adopt: Option<PathBuf>,
+    },
+    /// Call the driver's Unmount, once.
+    Unmount {
+        /// To be named in the answer.
+        op: Op,
+        /// Which volume.
+        volume: VolumeKey,
+        /// The id for the driver.
+        mount_id: MountId,
+        /// Where it was mounted, when that is known.
+        mountpoint: Option<PathBuf>,
+    },
+    /// Take a call out of its queue and say [`Event::Withdrawn`]; when it has begun, do nothing.
+    Withdraw {
+        /// Which call.
+        op: Op,
+    },
+    /// Say [`Event::RetryDue`] after a delay.
+    RetryAfter {
+        /// Which volume.
+        volume: VolumeKey,
+        /// To be named in the event.
+        attempt: u32,
+        /// How long.
+        delay: Duration,
+    },
+    /// Answer a container's `prepare`.
+    AnswerPrepare {
+        /// Whose.
+        container: ContainerId,
+        /// The mounts, parents before what lies in them; or why not.
+        result: Result<Vec<BindMount>, PrepareError>,
+    },
+    /// Answer a container's `cleanup`.
+    AnswerCleanup {
+        /// Whose.
+        container: ContainerId,
+    },
+}
+
+/// What stands on disk about one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whose record it is.
+    pub container: ContainerId,
+    /// Whether the container has left and only work on its volumes remains.
+    pub released: bool,
+    /// Its volumes; of a released container those that still need work.
+    pub volumes: Vec<RecordedVolume>,
+}
+
+/// One volume of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedVolume {
+    /// What was asked for.
+    pub request: VolumeRequest,
+    /// How far it came.
+    pub state: RecordedState,
+}
+
+/// How far a volume came, as far as the disk knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedState {
+    /// A Mount may have been sent.
+    Mounting,
+    /// Mounted here.
+    Mounted(PathBuf),
+    /// An Unmount may have been sent.
+    Unmounting(Option<PathBuf>),
+}
+
+impl RecordedState {
+    /// The mountpoint, when one is known.
+    pub fn mountpoint(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Mounting => None,
+            Self::Mounted(path) => Some(path),
+            Self::Unmounting(path) => path.as_ref(),
+        }
+    }
+}
+
+/// A volume's state as people see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VolumeState {
+    /// Not mounted by us, nothing under way.
+    Absent,
+    /// A Mount is under way.
+    Mounting,
+    /// Mounted.
+    Mounted,
+    /// A Mount or an earlier life of the agent left a doubt that an Unmount has to settle.
+    Uncertain,
+    /// An Unmount is under way.
+    Unmounting,
+    /// An Unmount did not succeed; it is retried in the background.
+    Stuck,
+}
+
+impl fmt::Display for VolumeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "absent",
+            Self::Mounting => "mounting",
+            Self::Mounted => "mounted",
+            Self::Uncertain => "uncertain",
+            Self::Unmounting => "unmounting",
+            Self::Stuck => "stuck",
+        })
+    }
+}

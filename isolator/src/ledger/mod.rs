@@ -1,0 +1,108 @@
+//! The ledger: who uses which volume, as a pure state machine.
+//!
+//! [`Ledger::handle`] takes one [`Event`] and returns the [`Effect`]s it calls for. It does no I/O, reads no clock and
+//! has no threads, so that histories with a crash between any two effects can be run by the thousand.
+//!
+//! A container's way, left to right; a refusal or a release leads to `Leaving` from everywhere:
+//!
+//! ```text
+//! Waiting --admitted--> Recording --intent on disk--> Mounting --all mounted--> Confirming --on disk--> Held
+//!                                                                                                        |
+//!    (forgotten) <--every volume settled or covered by another user's record-- Leaving <--release--------+
+//! ```
+//!
+//! A volume's way:
+//!
+//! ```text
+//!   Absent --first user's intent on disk--> Mounting --ok--> Mounted --last user left, on disk--> Unmounting --ok--> Absent
+//!                                              |  \--failed--> Absent                                |
+//!                                              +--doubt--> Uncertain --no holder--> Unmounting       +--failed--> Stuck
+//!   Stuck --delay over--> Unmounting        Stuck --new user, refusal was certain--> Mounting (adopts what is still mounted)
+//! ```
+//!
+//! Three rules carry the promises:
+//! * *A record before every call.* A Mount is sent only when the record of some container names the volume; a record is
+//!   removed only when each of its volumes is absent or named by the record of another user.
+//! * *All or nothing.* A container is admitted to all its volumes in one step or to none, so no two containers can each
+//!   hold what the other waits for.
+//! * *One call a volume.* At most one Mount or Unmount of a volume is under way; whoever comes meanwhile waits.
+
+mod container;
+mod event;
+mod restore;
+mod volume;
+
+use std::collections::BTreeMap;
+
+pub use event::{
+    Effect, Event, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, RecordedVolume, Restored,
+    UnmountOutcome, VolumeRequest, VolumeState,
+};
+
+use crate::types::{ContainerId, VolumeKey};
+use container::Container;
+use volume::Volume;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    containers: BTreeMap<ContainerId, Container>,
+    volumes: BTreeMap<VolumeKey, Volume>,
+    /// Containers not yet admitted, by order of arrival.
+    waiting: BTreeMap<u64, ContainerId>,
+    ops: BTreeMap<Op, VolumeKey>,
+    next_ticket: u64,
+    next_op: u64,
+    effects: Vec<Effect>,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in one event and returns what is to be done, in order. Events about containers, calls or attempts that are
+    /// no longer of interest change nothing.
+    pub fn handle(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Acquire { container, requests } => self.acquire(container, requests),
+            Event::Release { container } => self.release(&container),
+            Event::PrepareDeadline { container } => self.prepare_deadline(&container),
+            Event::CleanupDeadline { container } => self.answer_cleanup(&container),
+            Event::RecordWritten {
+                container,
+                revision,
+                result,
+            } => self.record_written(&container, revision, result),
+            Event::MountDone { op, outcome } => self.mount_done(op, outcome),
+            Event::UnmountDone { op, outcome } => self.unmount_done(op, outcome),
+            Event::Withdrawn { op } => self.withdrawn(op),
+            Event::RetryDue { volume, attempt } => self.retry_due(&volume, attempt),
+            Event::Restore(restored) => self.restore(restored),
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The state of a volume; what the ledger never heard of is absent.
+    pub fn volume_state(&self, volume: &VolumeKey) -> VolumeState {
+        self.volumes.get(volume).map_or(VolumeState::Absent, |v| v.state.name())
+    }
+
+    /// Every volume that is not simply absent, with its state.
+    pub fn volumes(&self) -> impl Iterator<Item = (&VolumeKey, VolumeState)> {
+        self.volumes.iter().map(|(key, volume)| (key, volume.state.name()))
+    }
+
+    /// Every container with a record or a wish, and whether its prepare has succeeded and it has not left.
+    pub fn containers(&self) -> impl Iterator<Item = (&ContainerId, bool)> {
+        self.containers.iter().map(|(id, container)| (id, container.holds()))
+    }
+
+    fn new_op(&mut self, volume: &VolumeKey) -> Op {
+        self.next_op += 1;
+        let op = Op(self.next_op);
+        self.ops.insert(op, volume.clone());
+        op
+    }
+}

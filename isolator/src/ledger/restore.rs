@@ -1,0 +1,122 @@
+//! The ledger at agent start: records and what Mesos says of their containers become containers and volumes again.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::Ledger;
+use super::container::{Container, Phase};
+use super::event::{Presence, RecordedState, RecordedVolume, Restored};
+use super::volume::State;
+use crate::types::{ContainerId, VolumeKey};
+
+impl Ledger {
+    pub(super) fn restore(&mut self, restored: Vec<Restored>) {
+        let mut ids = Vec::new();
+        for entry in &restored {
+            self.restore_container(entry);
+            ids.push(entry.record.container.clone());
+        }
+        for id in &ids {
+            self.restore_debt(id);
+        }
+        let keys: Vec<VolumeKey> = self.volumes.keys().cloned().collect();
+        for key in keys {
+            self.settle_covered(&key);
+            self.advance(&key);
+        }
+    }
+
+    fn restore_container(&mut self, entry: &Restored) {
+        let record = &entry.record;
+        let phase = if holds(entry) { Phase::Held } else { Phase::Left };
+        let requests = record.volumes.iter().map(|volume| volume.request.clone()).collect();
+        self.containers
+            .insert(record.container.clone(), Container::restored(requests, phase));
+        for recorded in &record.volumes {
+            self.restore_volume(entry, recorded, phase);
+        }
+    }
+
+    fn restore_volume(&mut self, entry: &Restored, recorded: &RecordedVolume, phase: Phase) {
+        let volume = self.volumes.entry(recorded.request.volume.clone()).or_default();
+        volume.mount_id = Some(recorded.request.mount_id.clone());
+        if phase == Phase::Held {
+            volume.users.insert(entry.record.container.clone());
+            if recorded.request.access == volume_labels::Access::Exclusive {
+                volume.exclusive = Some(entry.record.container.clone());
+            }
+        }
+        let seen = |mountpoint: &PathBuf| !entry.rebooted && !entry.lost.contains(mountpoint);
+        match &recorded.state {
+            // What one record saw mounted, and the mount table shows, is mounted: no driver is called.
+            RecordedState::Mounted(mountpoint) if seen(mountpoint) => {
+                volume.state = State::Mounted {
+                    mountpoint: mountpoint.clone(),
+                };
+                volume.rebooted = false;
+            }
+            state if volume.state == State::Absent => {
+                volume.rebooted = entry.rebooted;
+                volume.state = State::Uncertain {
+                    why: doubt(entry, state),
+                    mountpoint: state.mountpoint().cloned(),
+                };
+            }
+            _ => {}
+        }
+    }
+
+    fn restore_debt(&mut self, id: &ContainerId) {
+        let container = &self.containers[id];
+        if container.phase != Phase::Left {
+            return;
+        }
+        let owed: BTreeSet<VolumeKey> = container
+            .volumes()
+            .into_iter()
+            .filter(|key| !self.covered(key))
+            .collect();
+        for key in &owed {
+            self.volumes
+                .get_mut(key)
+                .expect("just restored")
+                .leavers
+                .insert(id.clone());
+        }
+        let container = self.containers.get_mut(id).expect("just looked up");
+        container.owed.clone_from(&owed);
+        container.unattempted = owed;
+        if container.owed.is_empty() {
+            self.forget(id, true);
+        }
+    }
+}
+
+/// Whether the container still stands for its volumes. A running one does, whatever its record says: nothing may be
+/// unmounted under it. One left over does until Mesos has ended it, unless its prepare never succeeded.
+fn holds(entry: &Restored) -> bool {
+    let mounted = |volume: &RecordedVolume| matches!(volume.state, RecordedState::Mounted(_));
+    !entry.rebooted
+        && !entry.record.released
+        && match entry.presence {
+            Presence::Running => true,
+            Presence::Orphan => entry.record.volumes.iter().all(mounted),
+            Presence::Gone => false,
+        }
+}
+
+fn doubt(entry: &Restored, state: &RecordedState) -> String {
+    if entry.rebooted {
+        return "the host rebooted since it was mounted".into();
+    }
+    match state {
+        RecordedState::Mounting => "the agent ended while it was being mounted".into(),
+        RecordedState::Mounted(mountpoint) => {
+            format!(
+                "its mount at {} disappeared while a container used it",
+                mountpoint.display()
+            )
+        }
+        RecordedState::Unmounting(_) => "the agent ended before it was unmounted".into(),
+    }
+}

@@ -1,0 +1,352 @@
+//! A volume's way through the ledger.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use volume_driver_client::MountId;
+
+use super::Ledger;
+use super::event::{Effect, MountOutcome, MountSpec, Op, RecordedState, UnmountOutcome, VolumeState};
+use crate::error::PrepareError;
+use crate::types::{ContainerId, VolumeKey};
+
+/// The first retry of a failed Unmount comes after this; every further one after twice the time before.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// No retry waits longer than this.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    #[default]
+    Absent,
+    Mounting {
+        op: Op,
+        spec: MountSpec,
+        /// An earlier mount was never undone: a failure now does not mean that nothing is mounted.
+        owes: bool,
+    },
+    Mounted {
+        mountpoint: PathBuf,
+    },
+    Uncertain {
+        why: String,
+        mountpoint: Option<PathBuf>,
+    },
+    Unmounting {
+        op: Op,
+        attempt: u32,
+        mountpoint: Option<PathBuf>,
+        /// Whether the volume is known to be mounted as long as the driver has not been asked.
+        certain: bool,
+    },
+    Stuck {
+        attempt: u32,
+        error: String,
+        mountpoint: Option<PathBuf>,
+        /// Whether the driver works on nothing of this volume, so that a new user may take the mount over.
+        certain: bool,
+    },
+}
+
+impl State {
+    pub(super) fn name(&self) -> VolumeState {
+        match self {
+            Self::Absent => VolumeState::Absent,
+            Self::Mounting { .. } => VolumeState::Mounting,
+            Self::Mounted { .. } => VolumeState::Mounted,
+            Self::Uncertain { .. } => VolumeState::Uncertain,
+            Self::Unmounting { .. } => VolumeState::Unmounting,
+            Self::Stuck { .. } => VolumeState::Stuck,
+        }
+    }
+
+    fn mountpoint(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Absent | Self::Mounting { .. } => None,
+            Self::Mounted { mountpoint } => Some(mountpoint),
+            Self::Uncertain { mountpoint, .. }
+            | Self::Unmounting { mountpoint, .. }
+            | Self::Stuck { mountpoint, .. } => mountpoint.as_ref(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Volume {
+    pub(super) state: State,
+    /// Admitted containers.
+    pub(super) users: BTreeSet<ContainerId>,
+    /// The one of them that wants no other.
+    pub(super) exclusive: Option<ContainerId>,
+    /// Containers that left and whose records still stand for this volume.
+    pub(super) leavers: BTreeSet<ContainerId>,
+    pub(super) mount_id: Option<MountId>,
+    /// The mounts of before the host's reboot are gone; only the attachment may be left.
+    pub(super) rebooted: bool,
+}
+
+impl Volume {
+    pub(super) fn recorded(&self, released: bool) -> RecordedState {
+        match (&self.state, released) {
+            (State::Mounted { mountpoint }, false) => RecordedState::Mounted(mountpoint.clone()),
+            (_, false) | (State::Absent | State::Mounting { .. }, true) => RecordedState::Mounting,
+            (state, true) => RecordedState::Unmounting(state.mountpoint().cloned()),
+        }
+    }
+}
+
+/// How long to wait before the attempt after this one.
+fn retry_delay(attempt: u32) -> Duration {
+    FIRST_RETRY
+        .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)))
+        .min(LONGEST_RETRY)
+}
+
+impl Ledger {
+    /// Begins whatever the volume is ready for.
+    pub(super) fn advance(&mut self, key: &VolumeKey) {
+        let Some(volume) = self.volumes.get(key) else {
+            return;
+        };
+        match &volume.state {
+            State::Absent => {
+                if self.next_mounter(key).is_some() {
+                    self.start_mount(key, None, false);
+                } else if volume.users.is_empty() && volume.leavers.is_empty() {
+                    self.volumes.remove(key);
+                }
+            }
+            State::Mounted { .. } => {
+                if volume.users.is_empty() && self.departures_recorded(key) {
+                    self.start_unmount(key, 1);
+                }
+            }
+            State::Uncertain { .. } => {
+                if !self.has_holder(key) && self.departures_recorded(key) {
+                    self.start_unmount(key, 1);
+                }
+            }
+            State::Stuck {
+                certain: true,
+                mountpoint,
+                ..
+            } if self.next_mounter(key).is_some() => {
+                let adopt = mountpoint.clone();
+                self.start_mount(key, adopt, true);
+            }
+            State::Stuck { .. } | State::Mounting { .. } | State::Unmounting { .. } => {}
+        }
+    }
+
+    /// As [`Self::advance`], and for a new user also retries at once what waits for its delay.
+    pub(super) fn welcome(&mut self, key: &VolumeKey) {
+        self.advance(key);
+        if let Some(State::Stuck { attempt, .. }) = self.volumes.get(key).map(|volume| &volume.state)
+            && self.departures_recorded(key)
+        {
+            let attempt = *attempt;
+            self.start_unmount(key, attempt + 1);
+        }
+    }
+
+    fn start_mount(&mut self, key: &VolumeKey, adopt: Option<PathBuf>, owes: bool) {
+        let request = self
+            .next_mounter(key)
+            .expect("only called when somebody wants the mount")
+            .clone();
+        let op = self.new_op(key);
+        let volume = self.volumes.get_mut(key).expect("as above");
+        volume.state = State::Mounting {
+            op,
+            spec: request.spec.clone(),
+            owes,
+        };
+        volume.mount_id = Some(request.mount_id.clone());
+        self.effects.push(Effect::Mount {
+            op,
+            volume: key.clone(),
+            mount_id: request.mount_id,
+            spec: request.spec,
+            adopt,
+        });
+    }
+
+    fn start_unmount(&mut self, key: &VolumeKey, attempt: u32) {
+        let op = self.new_op(key);
+        let volume = self.volumes.get_mut(key).expect("only called for a known volume");
+        let mountpoint = volume.state.mountpoint().cloned();
+        let certain = match &volume.state {
+            State::Mounted { .. } => true,
+            State::Stuck { certain, .. } => *certain,
+            _ => false,
+        };
+        let mount_id = volume
+            .mount_id
+            .clone()
+            .expect("set with the first Mount, or from the record");
+        volume.state = State::Unmounting {
+            op,
+            attempt,
+            mountpoint: mountpoint.clone(),
+            certain,
+        };
+        self.effects.push(Effect::Unmount {
+            op,
+            volume: key.clone(),
+            mount_id,
+            mountpoint,
+        });
+    }
+
+    /// Takes back a Mount that nobody wants any more, if it has not begun.
+    pub(super) fn withdraw_mount(&mut self, key: &VolumeKey) {
+        if let Some(volume) = self.volumes.get(key)
+            && let State::Mounting { op, .. } = volume.state
+            && volume.users.is_empty()
+        {
+            self.effects.push(Effect::Withdraw { op });
+        }
+    }
+
+    /// Takes back an Unmount, if it has not begun and the volume is known to be mounted without it.
+    pub(super) fn withdraw_unmount(&mut self, key: &VolumeKey) {
+        if let Some(State::Unmounting { op, certain: true, .. }) = self.volumes.get(key).map(|volume| &volume.state) {
+            let op = *op;
+            self.effects.push(Effect::Withdraw { op });
+        }
+    }
+
+    pub(super) fn mount_done(&mut self, op: Op, outcome: MountOutcome) {
+        let Some(key) = self.ops.remove(&op) else {
+            return;
+        };
+        let Some(State::Mounting { spec, owes, .. }) = self.volumes.get(&key).map(|volume| volume.state.clone()) else {
+            return;
+        };
+        let unsettled = |why: &str| State::Uncertain {
+            why: why.to_owned(),
+            mountpoint: None,
+        };
+        let (state, refused) = match outcome {
+            MountOutcome::Mounted(mountpoint) => (State::Mounted { mountpoint }, None),
+            MountOutcome::Failed(cause) if owes => (unsettled(&cause), Some(cause)),
+            MountOutcome::Failed(cause) => (State::Absent, Some(cause)),
+            MountOutcome::Uncertain(cause) => (unsettled(&cause), Some(cause)),
+        };
+        let volume = self.volumes.get_mut(&key).expect("just looked up");
+        volume.state = state;
+        if let State::Mounted { .. } = volume.state {
+            volume.rebooted = false;
+        }
+        self.confirm_mounted(&key);
+        if let Some(cause) = refused {
+            // Whoever asked for the same gets the same answer; a container with other options has a try of its own.
+            let refusals = self
+                .mounters(&key)
+                .into_iter()
+                .filter(|(_, request)| request.spec == spec)
+                .map(|(id, request)| {
+                    let volume = request.volume;
+                    (
+                        id,
+                        PrepareError::Mount {
+                            slot: request.slot,
+                            volume,
+                            cause: cause.clone(),
+                        },
+                    )
+                });
+            self.refuse_all(refusals.collect());
+        }
+        self.settle_covered(&key);
+        self.advance(&key);
+    }
+
+    pub(super) fn unmount_done(&mut self, op: Op, outcome: UnmountOutcome) {
+        let Some(key) = self.ops.remove(&op) else {
+            return;
+        };
+        let Some(volume) = self.volumes.get_mut(&key) else {
+            return;
+        };
+        let State::Unmounting {
+            attempt,
+            mountpoint,
+            certain,
+            ..
+        } = volume.state.clone()
+        else {
+            return;
+        };
+        let stuck = |error, certain| State::Stuck {
+            attempt,
+            error,
+            mountpoint: mountpoint.clone(),
+            certain,
+        };
+        volume.state = match outcome {
+            UnmountOutcome::Unmounted => State::Absent,
+            // After a reboot nothing can be mounted any more, and the driver has been told.
+            UnmountOutcome::Failed(_) if volume.rebooted => State::Absent,
+            UnmountOutcome::Failed(error) => stuck(error, mountpoint.is_some()),
+            UnmountOutcome::Uncertain(error) => stuck(error, false),
+            UnmountOutcome::NotSent(error) => stuck(error, certain),
+        };
+        if volume.state == State::Absent {
+            volume.rebooted = false;
+            self.settle_covered(&key);
+        } else {
+            let delay = retry_delay(attempt);
+            self.effects.push(Effect::RetryAfter {
+                volume: key.clone(),
+                attempt,
+                delay,
+            });
+            self.attempted(&key);
+        }
+        self.advance(&key);
+    }
+
+    /// A call that was never sent changed nothing: the volume is as it was before.
+    pub(super) fn withdrawn(&mut self, op: Op) {
+        let Some(key) = self.ops.remove(&op) else {
+            return;
+        };
+        let Some(volume) = self.volumes.get_mut(&key) else {
+            return;
+        };
+        volume.state = match &volume.state {
+            State::Mounting { owes: false, .. } => State::Absent,
+            State::Unmounting {
+                mountpoint: Some(mountpoint),
+                certain: true,
+                ..
+            } => State::Mounted {
+                mountpoint: mountpoint.clone(),
+            },
+            other => State::Uncertain {
+                why: "an earlier Unmount did not succeed".into(),
+                mountpoint: other.mountpoint().cloned(),
+            },
+        };
+        self.confirm_mounted(&key);
+        self.settle_covered(&key);
+        self.advance(&key);
+    }
+
+    fn confirm_mounted(&mut self, key: &VolumeKey) {
+        if matches!(self.volumes[key].state, State::Mounted { .. }) {
+            for (id, _) in self.mounters(key) {
+                self.confirm_if_mounted(&id);
+            }
+        }
+    }
+
+    pub(super) fn retry_due(&mut self, key: &VolumeKey, attempt: u32) {
+        let stuck = self.volumes.get(key).map(|volume| &volume.state);
+        if matches!(stuck, Some(State::Stuck { attempt: current, .. }) if *current == attempt) {
+            self.start_unmount(key, attempt + 1);
+        }
+    }
+}
