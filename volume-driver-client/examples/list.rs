@@ -17,10 +17,7 @@ fn main() {
             println!("{}: skipped: {why}", candidate.name);
             continue;
         }
-        match drivers
-            .driver(&candidate.name)
-            .and_then(|driver| driver.list())
-        {
+        match drivers.driver(&candidate.name).and_then(|driver| driver.list()) {
             Ok(volumes) => {
                 println!("{}: {} volumes", candidate.name, volumes.len());
                 for volume in volumes {

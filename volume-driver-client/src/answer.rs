@@ -36,10 +36,7 @@ pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(Value::Null) => Ok(Map::new()),
-        Ok(other) => Err(format!(
-            "a JSON object was expected, not {}",
-            type_of(&other)
-        )),
+        Ok(other) => Err(format!("a JSON object was expected, not {}", type_of(&other))),
         Err(error) => Err(format!("not JSON: {error}")),
     }
 }
@@ -65,18 +62,13 @@ pub(crate) fn field<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a V
 
 /// A text field; missing, null and other types are no text.
 pub(crate) fn text<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    field(map, name)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
+    field(map, name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 /// One volume. `asked` names it where the driver does not.
 pub(crate) fn volume(value: &Value, asked: &str) -> Result<Volume, String> {
     let Value::Object(map) = value else {
-        return Err(format!(
-            "a volume should be a JSON object, not {}",
-            type_of(value)
-        ));
+        return Err(format!("a volume should be a JSON object, not {}", type_of(value)));
     };
     Ok(Volume {
         name: text(map, "Name").unwrap_or(asked).to_owned(),
@@ -110,15 +102,8 @@ pub(crate) fn scope(map: &Map<String, Value>) -> Scope {
 pub(crate) fn implements(map: &Map<String, Value>) -> Result<Vec<String>, String> {
     match field(map, "Implements") {
         None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(items)) => Ok(items
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect()),
-        Some(other) => Err(format!(
-            "Implements should be a list, not {}",
-            type_of(other)
-        )),
+        Some(Value::Array(items)) => Ok(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        Some(other) => Err(format!("Implements should be a list, not {}", type_of(other))),
     }
 }
 
@@ -162,24 +147,17 @@ mod tests {
         }
         assert_eq!(err_of(&map(r#"{"Err":"no"}"#)).as_deref(), Some("no"));
         assert_eq!(err_of(&map(r#"{"err":"no"}"#)).as_deref(), Some("no"));
-        assert_eq!(
-            err_of(&map(r#"{"Err":{"code":7}}"#)).as_deref(),
-            Some(r#"{"code":7}"#)
-        );
+        assert_eq!(err_of(&map(r#"{"Err":{"code":7}}"#)).as_deref(), Some(r#"{"code":7}"#));
     }
 
     #[test]
     fn a_volume_may_have_any_status_and_date() {
-        let answer = map(
-            r#"{"Name":"v","Mountpoint":"","CreatedAt":"2026-11-20 +0000 UTC m=+1.03","Status":[null,{}]}"#,
-        );
+        let answer =
+            map(r#"{"Name":"v","Mountpoint":"","CreatedAt":"2026-11-20 +0000 UTC m=+1.03","Status":[null,{}]}"#);
         let volume = volume(&Value::Object(answer), "asked").unwrap();
         assert_eq!(volume.name, "v");
         assert_eq!(volume.mountpoint, None);
-        assert_eq!(
-            volume.created_at.as_deref(),
-            Some("2026-11-20 +0000 UTC m=+1.03")
-        );
+        assert_eq!(volume.created_at.as_deref(), Some("2026-11-20 +0000 UTC m=+1.03"));
         assert!(volume.status.is_array());
     }
 
@@ -193,10 +171,7 @@ mod tests {
 
     #[test]
     fn only_global_in_any_case_is_global() {
-        assert_eq!(
-            scope(&map(r#"{"Capabilities":{"Scope":"GLOBAL"}}"#)),
-            Scope::Global
-        );
+        assert_eq!(scope(&map(r#"{"Capabilities":{"Scope":"GLOBAL"}}"#)), Scope::Global);
         for other in [
             r#"{}"#,
             r#"{"Capabilities":null}"#,

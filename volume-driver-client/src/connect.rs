@@ -1,29 +1,33 @@
-//! Connections: a unix or TCP socket under ureq, with a deadline on every step.
+//! Connections: a unix or TCP socket under ureq, TLS on top, with a deadline on every step.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustls::{ClientConnection, StreamOwned};
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+
+use crate::tls::TlsClient;
 
 /// Bytes of answer read at a time; also bounds what a header may occupy.
 const BUFFER: usize = 32 * 1024;
+/// Longest wait for a connection when the call has no deadline. All calls of this crate have one.
+const NO_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Opens the driver's socket.
-#[derive(Debug)]
+/// Opens the driver's socket and, for `https://`, completes the TLS handshake on it.
+#[derive(Debug, Clone)]
 pub(crate) struct Dial {
     /// The unix socket; none: TCP to the address that the resolver found.
     pub(crate) socket: Option<PathBuf>,
+    /// What to speak TLS with.
+    pub(crate) tls: Option<TlsClient>,
 }
 
 impl Connector<()> for Dial {
@@ -34,18 +38,54 @@ impl Connector<()> for Dial {
         details: &ConnectionDetails<'_>,
         _chained: Option<()>,
     ) -> Result<Option<SocketTransport>, ureq::Error> {
-        let limit = *details
-            .timeout
-            .not_zero()
-            .unwrap_or(ureq::unversioned::transport::time::Duration::from_secs(60));
-        let stream = match &self.socket {
-            Some(path) => Stream::Unix(connect_unix(path, limit)?),
-            None => Stream::Tcp(connect_tcp(details, limit)?),
+        Progress::set(Progress::Dialing);
+        let limit = details.timeout.not_zero().map_or(NO_DEADLINE, |limit| *limit);
+        let end = Instant::now() + limit;
+        let kind = match &self.socket {
+            Some(path) => Kind::Unix(connect_unix(path, limit)?),
+            None => Kind::Tcp(connect_tcp(details, end)?),
         };
+        let socket = Socket { kind, end: Some(end) };
+        let stream = match &self.tls {
+            None => Stream::Plain(socket),
+            Some(tls) => Stream::Tls(Box::new(tls.handshake(socket)?)),
+        };
+        Progress::set(Progress::Connected);
         Ok(Some(SocketTransport {
             stream,
             buffers: LazyBuffers::new(BUFFER, BUFFER),
         }))
+    }
+}
+
+/// How far the call of this thread has come. ureq dials on the thread that makes the call, and a call does not leave its thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// No connection was opened for this call: it may use an idle one.
+    Idle,
+    /// Connecting, or failed to.
+    Dialing,
+    /// Connected, TLS included: bytes of the request may have been sent.
+    Connected,
+}
+
+thread_local! {
+    static PROGRESS: Cell<Progress> = const { Cell::new(Progress::Idle) };
+}
+
+impl Progress {
+    fn set(progress: Progress) {
+        PROGRESS.set(progress);
+    }
+
+    /// A new call begins.
+    pub(crate) fn reset() {
+        PROGRESS.set(Progress::Idle);
+    }
+
+    /// How far the call that was made last on this thread has come.
+    pub(crate) fn get() -> Progress {
+        PROGRESS.get()
     }
 }
 
@@ -55,12 +95,7 @@ impl Connector<()> for Dial {
 /// limit of that wait from the send timeout (`unix(7)`, SO_SNDTIMEO).
 fn connect_unix(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(limit))?;
     loop {
         match rustix::net::connect(&socket, &address) {
@@ -77,9 +112,8 @@ fn connect_unix(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     }
 }
 
-/// Connects to the first address that answers, all within the limit.
-fn connect_tcp(details: &ConnectionDetails<'_>, limit: Duration) -> io::Result<TcpStream> {
-    let end = Instant::now() + limit;
+/// Connects to the first address that answers before `end`.
+fn connect_tcp(details: &ConnectionDetails<'_>, end: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for address in details.addrs.iter() {
         let left = end.saturating_duration_since(Instant::now());
@@ -95,23 +129,6 @@ fn connect_tcp(details: &ConnectionDetails<'_>, limit: Duration) -> io::Result<T
         }
     }
     Err(last)
-}
-
-/// Notes that a connection, TLS included, was made: from here on bytes of a request may have been sent.
-#[derive(Debug)]
-pub(crate) struct NoteConnected(pub(crate) Arc<AtomicBool>);
-
-impl<In: Transport> Connector<In> for NoteConnected {
-    type Out = In;
-
-    fn connect(
-        &self,
-        _details: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<In>, ureq::Error> {
-        self.0.store(true, Ordering::SeqCst);
-        Ok(chained)
-    }
 }
 
 /// Resolves host names, except for unix sockets, whose URL has a host for the header's sake only.
@@ -137,13 +154,88 @@ impl Resolver for HostResolver {
     }
 }
 
+/// A connected socket that gives up at `end`.
+///
+/// The time left is set anew before every read and write: a peer that sends, or takes, a byte now and then gains nothing by it, also when
+/// TLS reads several times for one record.
 #[derive(Debug)]
-enum Stream {
+pub(crate) struct Socket {
+    kind: Kind,
+    end: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Kind {
     Unix(UnixStream),
     Tcp(TcpStream),
 }
 
-/// One connected socket.
+impl Socket {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.end.map(|end| end.saturating_duration_since(Instant::now())) {
+            Some(left) if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(left),
+        }
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match &self.kind {
+            Kind::Unix(stream) => stream.set_nonblocking(nonblocking),
+            Kind::Tcp(stream) => stream.set_nonblocking(nonblocking),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left()?;
+        match &mut self.kind {
+            Kind::Unix(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
+            Kind::Tcp(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left()?;
+        match &mut self.kind {
+            Kind::Unix(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
+            Kind::Tcp(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+impl Stream {
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => &mut stream.sock,
+        }
+    }
+
+    fn as_io(&mut self) -> &mut dyn ReadWrite {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.as_mut(),
+        }
+    }
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+/// One connection as ureq uses it.
 pub(crate) struct SocketTransport {
     stream: Stream,
     buffers: LazyBuffers,
@@ -155,112 +247,62 @@ impl fmt::Debug for SocketTransport {
     }
 }
 
+impl SocketTransport {
+    fn set_deadline(&mut self, timeout: NextTimeout) {
+        self.stream.socket().end = if timeout.after.is_not_happening() {
+            None
+        } else {
+            Instant::now().checked_add(*timeout.after)
+        };
+    }
+}
+
 impl Transport for SocketTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let end = deadline(timeout);
-        let output = &self.buffers.output()[..amount];
-        let mut written = 0;
-        // The time left is set anew before every write: a peer that takes a byte now and then gains nothing by it.
-        while written < amount {
-            self.stream.set_write_timeout(left(end, timeout)?)?;
-            match self.stream.write(&output[written..]) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Ok(n) => written += n,
-                Err(error) => retryable(error, timeout)?,
-            }
-        }
-        Ok(())
+        self.set_deadline(timeout);
+        let stream = self.stream.as_io();
+        let written = stream.write_all(&self.buffers.output()[..amount]);
+        written
+            .and_then(|()| stream.flush())
+            .map_err(|error| timed_out(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let end = deadline(timeout);
+        self.set_deadline(timeout);
         loop {
-            self.stream.set_read_timeout(left(end, timeout)?)?;
-            match self.stream.read(self.buffers.input_append_buf()) {
+            match self.stream.as_io().read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
                     self.buffers.input_appended(amount);
                     return Ok(amount > 0);
                 }
-                Err(error) => retryable(error, timeout)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(timed_out(error, timeout)),
             }
         }
     }
 
     /// Nothing to read and no end of file: an idle connection that has either was left by the driver or is out of step.
     fn is_open(&mut self) -> bool {
-        let mut byte = [0];
-        let probed = self
-            .stream
-            .set_nonblocking(true)
-            .and_then(|()| self.stream.read(&mut byte));
+        let socket = self.stream.socket();
+        socket.end = None;
+        let probed = socket.set_nonblocking(true).and_then(|()| socket.read(&mut [0]));
         let idle = matches!(probed, Err(ref error) if error.kind() == io::ErrorKind::WouldBlock);
-        idle && self.stream.set_nonblocking(false).is_ok()
+        idle && socket.set_nonblocking(false).is_ok()
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
     }
 }
 
-fn deadline(timeout: NextTimeout) -> Option<Instant> {
-    if timeout.after.is_not_happening() {
-        None
-    } else {
-        Instant::now().checked_add(*timeout.after)
-    }
-}
-
-fn left(end: Option<Instant>, timeout: NextTimeout) -> Result<Option<Duration>, ureq::Error> {
-    match end.map(|end| end.saturating_duration_since(Instant::now())) {
-        Some(left) if left.is_zero() => Err(ureq::Error::Timeout(timeout.reason)),
-        left => Ok(left),
-    }
-}
-
-/// Swallows an interruption; a socket timeout becomes ureq's.
-fn retryable(error: io::Error, timeout: NextTimeout) -> Result<(), ureq::Error> {
+/// A socket's timeout becomes ureq's, which names the phase.
+fn timed_out(error: io::Error, timeout: NextTimeout) -> ureq::Error {
     match error.kind() {
-        io::ErrorKind::Interrupted => Ok(()),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            Err(ureq::Error::Timeout(timeout.reason))
-        }
-        _ => Err(error.into()),
-    }
-}
-
-impl Stream {
-    fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        match self {
-            Stream::Unix(stream) => stream.set_read_timeout(limit),
-            Stream::Tcp(stream) => stream.set_read_timeout(limit),
-        }
-    }
-
-    fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        match self {
-            Stream::Unix(stream) => stream.set_write_timeout(limit),
-            Stream::Tcp(stream) => stream.set_write_timeout(limit),
-        }
-    }
-
-    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        match self {
-            Stream::Unix(stream) => stream.set_nonblocking(nonblocking),
-            Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => stream.read(buffer),
-            Stream::Tcp(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => stream.write(bytes),
-            Stream::Tcp(stream) => stream.write(bytes),
-        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+        _ => error.into(),
     }
 }

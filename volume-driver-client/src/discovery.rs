@@ -1,10 +1,7 @@
 //! Finding drivers: Docker's folders, and what the operator says.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +11,9 @@ use crate::driver::{Driver, PathRewrite};
 use crate::endpoint::{Endpoint, TlsSettings};
 use crate::error::{Error, ErrorKind};
 use crate::operation::Operation;
+use crate::places::{self, Found, Place};
 use crate::profile::Profiles;
-use crate::words::{NAME_LIMIT, clean};
+use crate::trust;
 
 /// How often the folders are looked at again while waiting for a driver.
 const POLL: Duration = Duration::from_millis(50);
@@ -39,10 +37,7 @@ impl Default for Discovery {
     fn default() -> Discovery {
         Discovery {
             socket_dirs: vec!["/run/docker/plugins".into()],
-            spec_dirs: vec![
-                "/etc/docker/plugins".into(),
-                "/usr/lib/docker/plugins".into(),
-            ],
+            spec_dirs: vec!["/etc/docker/plugins".into(), "/usr/lib/docker/plugins".into()],
             explicit: BTreeMap::new(),
             wait: Duration::ZERO,
         }
@@ -87,10 +82,7 @@ pub struct Candidate {
 impl Drivers {
     /// Looks where `discovery` says and treats drivers as `profiles` says.
     pub fn new(discovery: Discovery, profiles: Profiles) -> Drivers {
-        Drivers(Arc::new(Settings {
-            discovery,
-            profiles,
-        }))
+        Drivers(Arc::new(Settings { discovery, profiles }))
     }
 
     /// The settings of the lookup.
@@ -112,9 +104,7 @@ impl Drivers {
         let end = Instant::now() + self.0.discovery.wait;
         loop {
             match self.look_up(name) {
-                Err(error)
-                    if error.kind() == ErrorKind::NotInstalled && Instant::now() + POLL < end =>
-                {
+                Err(error) if error.kind() == ErrorKind::NotInstalled && Instant::now() + POLL < end => {
                     std::thread::sleep(POLL);
                 }
                 result => return result,
@@ -131,33 +121,22 @@ impl Drivers {
                 Err(why) => failed(ErrorKind::Misconfigured, why),
             };
         }
-        if let Err(why) = check_name(name) {
+        if let Err(why) = places::check_name(name) {
             return failed(ErrorKind::NotInstalled, why);
         }
-        for place in self.places(name) {
+        let places = Place::all(&self.0.discovery, name);
+        for place in &places {
             match place.look() {
-                Ok(None) => {}
-                Ok(Some(endpoint)) => return Ok(self.make(name, endpoint, Vec::new(), *wait)),
-                Err(why) => return failed(ErrorKind::Misconfigured, why),
+                Found::Nothing => {}
+                Found::Driver(endpoint) => return Ok(self.make(name, endpoint, Vec::new(), *wait)),
+                Found::Unusable(why) => return failed(ErrorKind::Misconfigured, why),
             }
         }
-        let searched: Vec<String> = self
-            .places(name)
-            .map(|it| it.path.display().to_string())
-            .collect();
-        failed(
-            ErrorKind::NotInstalled,
-            format!("looked for {}", searched.join(", ")),
-        )
+        let searched: Vec<String> = places.iter().map(|place| place.path().display().to_string()).collect();
+        failed(ErrorKind::NotInstalled, format!("looked for {}", searched.join(", ")))
     }
 
-    fn make(
-        &self,
-        name: &str,
-        endpoint: Endpoint,
-        rewrites: Vec<PathRewrite>,
-        wait: Duration,
-    ) -> Driver {
+    fn make(&self, name: &str, endpoint: Endpoint, rewrites: Vec<PathRewrite>, wait: Duration) -> Driver {
         Driver::new(
             name.to_owned(),
             endpoint,
@@ -167,52 +146,26 @@ impl Drivers {
         )
     }
 
-    /// Every place where a driver of that name may be, in Docker's order.
-    fn places(&self, name: &str) -> impl Iterator<Item = Place> {
-        let Discovery {
-            socket_dirs,
-            spec_dirs,
-            ..
-        } = &self.0.discovery;
-        let both = |dir: &Path, ending: &str, form: Form| {
-            let file = format!("{name}.{ending}");
-            [dir.join(&file), dir.join(name).join(&file)].map(|path| Place { path, form })
-        };
-        let sockets = socket_dirs
-            .iter()
-            .flat_map(|dir| both(dir, "sock", Form::Socket))
-            .collect::<Vec<_>>();
-        let specs = spec_dirs
-            .iter()
-            .flat_map(|dir| [both(dir, "spec", Form::Spec), both(dir, "json", Form::Json)])
-            .flatten()
-            .collect::<Vec<_>>();
-        sockets.into_iter().chain(specs)
-    }
-
-    /// What is there: the operator's drivers, then every socket and spec in the folders, with the reason why one is skipped.
+    /// What is there: the operator's drivers, then every socket and spec in the folders, in the order of the lookup, with the
+    /// reason why one is skipped. Nothing is sent.
     pub fn list(&self) -> Vec<Candidate> {
-        let Discovery {
-            explicit,
-            socket_dirs,
-            spec_dirs,
-            ..
-        } = &self.0.discovery;
-        let mut found: Vec<Candidate> = explicit
-            .iter()
-            .map(|(name, given)| Candidate {
+        let mut found: Vec<Candidate> = Vec::new();
+        for (name, given) in &self.0.discovery.explicit {
+            found.push(Candidate {
                 name: name.clone(),
                 source: None,
                 outcome: given.endpoint(),
-            })
-            .collect();
-        for (dirs, forms) in [
-            (socket_dirs, &[Form::Socket][..]),
-            (spec_dirs, &[Form::Spec, Form::Json][..]),
-        ] {
-            for dir in dirs {
-                list_dir(dir, forms, &mut found);
+            });
+        }
+        for mut candidate in places::scan(&self.0.discovery) {
+            if let Some(first) = found.iter().find(|first| first.name == candidate.name) {
+                let winner = first
+                    .source
+                    .as_ref()
+                    .map_or("an explicit address".to_owned(), |it| it.display().to_string());
+                candidate.outcome = Err(format!("{winner} is found first"));
             }
+            found.push(candidate);
         }
         found
     }
@@ -229,119 +182,11 @@ impl ExplicitDriver {
                 ));
             }
         }
-        Endpoint::parse(&self.address, self.tls.clone())
-    }
-}
-
-/// A name is looked up as a file name, so it must be one.
-fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("the name is empty".to_owned());
-    }
-    if name.contains(['/', '\0']) || name == "." || name == ".." || name.len() > 200 {
-        return Err(format!(
-            "'{}' cannot be the name of a socket or spec file; such a driver needs an explicit address",
-            clean(name, NAME_LIMIT)
-        ));
-    }
-    Ok(())
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Socket,
-    Spec,
-    Json,
-}
-
-struct Place {
-    path: PathBuf,
-    form: Form,
-}
-
-impl Place {
-    /// The address found here, none when there is nothing, or why it must not be used.
-    fn look(&self) -> Result<Option<Endpoint>, String> {
-        let meta = match fs::metadata(&self.path) {
-            Ok(meta) => meta,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(format!("{}: {error}", self.path.display())),
-        };
-        match self.form {
-            Form::Socket if meta.file_type().is_socket() => {
-                Ok(Some(Endpoint::Unix(self.path.clone())))
-            }
-            // Docker skips what is not a socket, too.
-            Form::Socket => Ok(None),
-            Form::Spec | Form::Json => self.read_spec().map(Some),
-        }
-    }
-
-    fn read_spec(&self) -> Result<Endpoint, String> {
-        let text =
-            fs::read_to_string(&self.path).map_err(|e| format!("{}: {e}", self.path.display()))?;
-        let endpoint = match self.form {
-            Form::Json => Err("JSON specs are not read yet".to_owned()),
-            _ => Endpoint::parse(&text, None),
-        };
-        endpoint.map_err(|why| format!("{}: {why}", self.path.display()))
-    }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
-fn list_dir(dir: &Path, forms: &[Form], found: &mut Vec<Candidate>) {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return;
-    };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else {
-            continue;
-        };
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        for &form in forms {
-            let (name, path) = if ending == Some(form.ending()) {
-                (stem.to_owned(), path.clone())
-            } else if path.is_dir() {
-                (
-                    stem.to_owned(),
-                    path.join(stem).with_extension(form.ending()),
-                )
-            } else {
-                continue;
-            };
-            let outcome = match (Place {
-                path: path.clone(),
-                form,
-            })
-            .look()
-            {
-                Ok(Some(endpoint)) => Ok(endpoint),
-                Ok(None) => continue,
-                Err(why) => Err(why),
-            };
-            found.push(Candidate {
-                name,
-                source: Some(path),
-                outcome,
-            });
-        }
-    }
-}
-
-impl Form {
-    fn ending(self) -> &'static str {
-        match self {
-            Form::Socket => "sock",
-            Form::Spec => "spec",
-            Form::Json => "json",
+        let endpoint = Endpoint::parse(&self.address, self.tls.clone())?;
+        // A socket that is not there yet is no mistake: connecting says so, and may wait.
+        match endpoint.socket() {
+            Some(socket) if socket.exists() => trust::check(socket).map(|()| endpoint),
+            _ => Ok(endpoint),
         }
     }
 }

@@ -85,13 +85,7 @@ impl Driver {
 
     /// A driver at a known address, without any lookup and its checks.
     pub fn at(name: &str, endpoint: Endpoint, profile: Profile) -> Driver {
-        Driver::new(
-            name.to_owned(),
-            endpoint,
-            profile,
-            Vec::new(),
-            Duration::ZERO,
-        )
+        Driver::new(name.to_owned(), endpoint, profile, Vec::new(), Duration::ZERO)
     }
 
     /// The name it was looked up by.
@@ -136,19 +130,10 @@ impl Driver {
     /// `NotFound` when the driver says so, in known words or by `"Volume": null`; any other failure is no proof that
     /// the volume does not exist.
     pub fn get(&self, volume: &str) -> Result<Volume, Error> {
-        let answer = self.call(
-            Operation::Get,
-            Some(volume),
-            Some(json!({ "Name": volume })),
-        )?;
+        let answer = self.call(Operation::Get, Some(volume), Some(json!({ "Name": volume })))?;
         let found = match answer::field(&answer, "Volume") {
             Some(Value::Null) => {
-                return Err(self.error(
-                    ErrorKind::NotFound,
-                    Operation::Get,
-                    Some(volume),
-                    String::new(),
-                ));
+                return Err(self.error(ErrorKind::NotFound, Operation::Get, Some(volume), String::new()));
             }
             Some(value) => answer::volume(value, volume),
             None => Err("it has no Volume".to_owned()),
@@ -163,12 +148,8 @@ impl Driver {
     /// `Unreachable`, `Protocol`, `Unsupported`, `Rejected`.
     pub fn list(&self) -> Result<Vec<Volume>, Error> {
         let answer = self.call(Operation::List, None, Some(json!({})))?;
-        let volumes =
-            answer::volumes(&answer).map_err(|why| self.unreadable(Operation::List, None, &why))?;
-        Ok(volumes
-            .into_iter()
-            .map(|volume| self.on_this_host(volume))
-            .collect())
+        let volumes = answer::volumes(&answer).map_err(|why| self.unreadable(Operation::List, None, &why))?;
+        Ok(volumes.into_iter().map(|volume| self.on_this_host(volume)).collect())
     }
 
     /// `VolumeDriver.Path`: where the volume is, or would be, mounted; rewritten to this host. None when the driver gives none.
@@ -177,11 +158,7 @@ impl Driver {
     /// # Errors
     /// `NotFound`, `Unreachable`, `Protocol` (also for a relative path), `Rejected`.
     pub fn path(&self, volume: &str) -> Result<Option<PathBuf>, Error> {
-        let answer = self.call(
-            Operation::Path,
-            Some(volume),
-            Some(json!({ "Name": volume })),
-        )?;
+        let answer = self.call(Operation::Path, Some(volume), Some(json!({ "Name": volume })))?;
         match answer::text(&answer, "Mountpoint") {
             None => Ok(None),
             Some(path) => self
@@ -198,8 +175,7 @@ impl Driver {
     /// `AlreadyExists`, `Rejected`, `Unreachable` (not sent), `Uncertain` (the volume may exist now).
     pub fn create(&self, volume: &str, options: &BTreeMap<String, String>) -> Result<(), Error> {
         let body = json!({ "Name": volume, "Opts": options });
-        self.call(Operation::Create, Some(volume), Some(body))
-            .map(drop)
+        self.call(Operation::Create, Some(volume), Some(body)).map(drop)
     }
 
     /// `VolumeDriver.Remove`: the volume and its data. Sent at most once.
@@ -207,12 +183,8 @@ impl Driver {
     /// # Errors
     /// `NotFound`, `Busy`, `Rejected`, `Unreachable` (not sent), `Uncertain`.
     pub fn remove(&self, volume: &str) -> Result<(), Error> {
-        self.call(
-            Operation::Remove,
-            Some(volume),
-            Some(json!({ "Name": volume })),
-        )
-        .map(drop)
+        self.call(Operation::Remove, Some(volume), Some(json!({ "Name": volume })))
+            .map(drop)
     }
 
     /// `VolumeDriver.Mount`: mounts the volume and returns the mountpoint on this host. Sent at most once.
@@ -227,14 +199,12 @@ impl Driver {
     /// unusable mountpoint: it may be mounted.
     pub fn mount(&self, volume: &str, id: &MountId) -> Result<PathBuf, Error> {
         let body = json!({ "Name": volume, "ID": id.as_str() });
-        let answer = self
-            .call(Operation::Mount, Some(volume), Some(body))
-            .map_err(|error| {
-                if error.kind() == ErrorKind::NotFound && self.get(volume).is_ok() {
-                    return error.with_kind(ErrorKind::AttachedElsewhere);
-                }
-                error
-            })?;
+        let answer = self.call(Operation::Mount, Some(volume), Some(body)).map_err(|error| {
+            if error.kind() == ErrorKind::NotFound && self.get(volume).is_ok() {
+                return error.with_kind(ErrorKind::AttachedElsewhere);
+            }
+            error
+        })?;
         let mountpoint = answer::text(&answer, "Mountpoint").unwrap_or("");
         self.host_path(Path::new(mountpoint)).map_err(|why| {
             self.error(
@@ -252,8 +222,7 @@ impl Driver {
     /// `NotMounted` and `NotFound`: nothing to unmount. `Busy`, `Rejected`: still mounted. `Unreachable`: not sent. `Uncertain`.
     pub fn unmount(&self, volume: &str, id: &MountId) -> Result<(), Error> {
         let body = json!({ "Name": volume, "ID": id.as_str() });
-        self.call(Operation::Unmount, Some(volume), Some(body))
-            .map(drop)
+        self.call(Operation::Unmount, Some(volume), Some(body)).map(drop)
     }
 
     /// Makes sure that the volume exists: Get first, Create only when the policy allows it and the driver *said* that it does not
@@ -265,9 +234,7 @@ impl Driver {
     pub fn ensure(&self, volume: &str, policy: &CreatePolicy) -> Result<Ensured, Error> {
         match (self.get(volume), policy) {
             (Ok(_), _) => Ok(Ensured::Existed),
-            (Err(missing), CreatePolicy::IfMissing(options))
-                if missing.kind() == ErrorKind::NotFound =>
-            {
+            (Err(missing), CreatePolicy::IfMissing(options)) if missing.kind() == ErrorKind::NotFound => {
                 match self.create(volume, options) {
                     Ok(()) => Ok(Ensured::Created),
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Ensured::Existed),
@@ -293,12 +260,10 @@ impl Driver {
             wait: self.0.wait,
         };
         let start = Instant::now();
-        let sent = self.0.client.call(
-            operation,
-            body.as_bytes(),
-            deadline,
-            self.0.profile.max_answer,
-        );
+        let sent = self
+            .0
+            .client
+            .call(operation, body.as_bytes(), deadline, self.0.profile.max_answer);
         let result = match sent {
             Ok(reply) => self.read(operation, volume, &reply),
             Err(failure) => Err(self.failed(operation, volume, failure)),
@@ -313,28 +278,18 @@ impl Driver {
         result
     }
 
-    fn read(
-        &self,
-        operation: Operation,
-        volume: Option<&str>,
-        reply: &Reply,
-    ) -> Result<Map<String, Value>, Error> {
+    fn read(&self, operation: Operation, volume: Option<&str>, reply: &Reply) -> Result<Map<String, Value>, Error> {
         let error = |kind, words| Err(self.error(kind, operation, volume, words));
         match reply.status {
             200 => {
-                let answer = answer::object(&reply.body)
-                    .map_err(|why| self.unreadable(operation, volume, &why))?;
+                let answer = answer::object(&reply.body).map_err(|why| self.unreadable(operation, volume, &why))?;
                 match answer::err_of(&answer) {
                     None => Ok(answer),
-                    Some(said) => {
-                        error(kind_of(&said, volume, operation), clean(&said, WORDS_LIMIT))
-                    }
+                    Some(said) => error(kind_of(&said, volume, operation), clean(&said, WORDS_LIMIT)),
                 }
             }
             // A success of another kind: the driver means well, and nothing is known.
-            201..=299 => {
-                Err(self.unreadable(operation, volume, &format!("status {}", reply.status)))
-            }
+            201..=299 => Err(self.unreadable(operation, volume, &format!("status {}", reply.status))),
             100..=399 => error(
                 ErrorKind::Protocol,
                 format!("status {}, which no volume driver answers", reply.status),
@@ -342,9 +297,7 @@ impl Driver {
             status => {
                 let said = refusal(&reply.body);
                 let kind = match kind_of(&said, volume, operation) {
-                    ErrorKind::Rejected if is_missing_endpoint(status, &said) => {
-                        ErrorKind::Unsupported
-                    }
+                    ErrorKind::Rejected if is_missing_endpoint(status, &said) => ErrorKind::Unsupported,
                     kind => kind,
                 };
                 let words = if said.is_empty() {
@@ -384,22 +337,14 @@ impl Driver {
         )
     }
 
-    fn error(
-        &self,
-        kind: ErrorKind,
-        operation: Operation,
-        volume: Option<&str>,
-        words: String,
-    ) -> Error {
+    fn error(&self, kind: ErrorKind, operation: Operation, volume: Option<&str>, words: String) -> Error {
         Error::new(kind, operation, &self.0.name, words)
             .at(self.endpoint())
             .about(volume)
     }
 
     fn on_this_host(&self, mut volume: Volume) -> Volume {
-        volume.mountpoint = volume
-            .mountpoint
-            .and_then(|path| self.host_path(&path).ok());
+        volume.mountpoint = volume.mountpoint.and_then(|path| self.host_path(&path).ok());
         volume
     }
 

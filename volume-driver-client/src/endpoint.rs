@@ -78,9 +78,7 @@ impl Endpoint {
         };
         match scheme {
             "unix" if rest.starts_with('/') => refuse_tls(Endpoint::Unix(PathBuf::from(rest))),
-            "unix" => Err(format!(
-                "'{address}': the path of a unix socket must be absolute"
-            )),
+            "unix" => Err(format!("'{address}': the path of a unix socket must be absolute")),
             "tcp" | "http" => refuse_tls(Endpoint::Tcp {
                 authority: authority(address, rest, 80)?,
             }),
@@ -96,9 +94,7 @@ impl Endpoint {
                     tls,
                 })
             }
-            _ => Err(format!(
-                "'{address}' has the unknown scheme '{scheme}': {ACCEPTED}"
-            )),
+            _ => Err(format!("'{address}' has the unknown scheme '{scheme}': {ACCEPTED}")),
         }
     }
 
@@ -111,15 +107,13 @@ impl Endpoint {
     }
 }
 
-const ACCEPTED: &str =
-    "it should be unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT";
+const ACCEPTED: &str = "it should be unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT";
 
 /// `host:port` of the part after `://`, checked by the parser that the requests will use.
 fn authority(address: &str, rest: &str, default_port: u16) -> Result<String, String> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let invalid = |why: &str| format!("'{address}' is no address: {why}");
-    let parsed: ureq::http::uri::Authority =
-        rest[..end].parse().map_err(|e| invalid(&format!("{e}")))?;
+    let parsed: ureq::http::uri::Authority = rest[..end].parse().map_err(|e| invalid(&format!("{e}")))?;
     if parsed.host().is_empty() {
         return Err(invalid("the host is missing"));
     }

@@ -60,12 +60,7 @@ struct Details {
 }
 
 impl Error {
-    pub(crate) fn new(
-        kind: ErrorKind,
-        operation: Operation,
-        driver: &str,
-        words: impl Into<String>,
-    ) -> Error {
+    pub(crate) fn new(kind: ErrorKind, operation: Operation, driver: &str, words: impl Into<String>) -> Error {
         Error(Box::new(Details {
             kind,
             operation,
@@ -132,9 +127,7 @@ impl ErrorKind {
     fn lead(self) -> &'static str {
         match self {
             ErrorKind::NotFound => "the driver does not know this volume",
-            ErrorKind::AttachedElsewhere => {
-                "the volume exists, but is attached to another host or is in another zone"
-            }
+            ErrorKind::AttachedElsewhere => "the volume exists, but is attached to another host or is in another zone",
             ErrorKind::AlreadyExists => "a volume of that name exists",
             ErrorKind::AlreadyMounted => "already mounted under this mount id",
             ErrorKind::Busy => "the volume is in use",

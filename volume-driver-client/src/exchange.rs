@@ -1,16 +1,14 @@
 //! One request and its answer: sent at most once, with one deadline over everything.
 
 use std::io::{self, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ureq::Agent;
-use ureq::unversioned::transport::Connector;
+use ureq::{Agent, Timeout};
 
-use crate::connect::{Dial, HostResolver, NoteConnected};
+use crate::connect::{Dial, HostResolver, Progress};
 use crate::endpoint::Endpoint;
 use crate::operation::Operation;
+use crate::tls::{TlsClient, refused_certificate};
 
 /// Docker's media type. Go and Python servers ignore both headers, axum-style servers want a JSON content type.
 const ACCEPT: &str = "application/vnd.docker.plugins.v1.2+json";
@@ -61,19 +59,36 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) struct Client {
     endpoint: Endpoint,
-    /// Keeps idle connections. Used for calls that change nothing and only for them: between the check that an idle connection is still
-    /// open and the write the driver may close it, and a changing call would then be uncertain for no reason.
+    /// None when it is not possible as things are set, with the reason.
+    agents: Result<Agents, String>,
+}
+
+#[derive(Debug)]
+struct Agents {
+    /// Keeps idle connections, for calls that change nothing.
     reading: Agent,
+    /// Makes a connection for every call. Between the check that an idle connection is still open and the write to it
+    /// the driver may close it, and a changing call would then be uncertain for no reason.
+    changing: Agent,
 }
 
 impl Client {
     pub(crate) fn new(endpoint: Endpoint) -> Client {
-        let reading = agent(
-            &endpoint,
-            IDLE_CONNECTIONS,
-            Arc::new(AtomicBool::new(false)),
-        );
-        Client { endpoint, reading }
+        let tls = match &endpoint {
+            Endpoint::Tls { authority, tls } => TlsClient::new(authority, tls).map(Some),
+            Endpoint::Unix(_) | Endpoint::Tcp { .. } => Ok(None),
+        };
+        let agents = tls.map(|tls| {
+            let dial = Dial {
+                socket: endpoint.socket().map(Into::into),
+                tls,
+            };
+            Agents {
+                reading: agent(dial.clone(), IDLE_CONNECTIONS),
+                changing: agent(dial, 0),
+            }
+        });
+        Client { endpoint, agents }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -112,25 +127,35 @@ impl Client {
         connect: Duration,
         max_answer: usize,
     ) -> Result<Reply, Failure> {
-        let connected = Arc::new(AtomicBool::new(false));
-        let fresh;
+        let agents = self
+            .agents
+            .as_ref()
+            .map_err(|why| Failure::Misconfigured(why.clone()))?;
         let agent = if operation.is_mutating() {
-            fresh = agent(&self.endpoint, 0, connected.clone());
-            &fresh
+            &agents.changing
         } else {
-            &self.reading
+            &agents.reading
         };
+        Progress::reset();
         let url = format!("{}/{}", base_url(&self.endpoint), operation.method());
         let sent = agent
             .post(url)
             .header("Content-Type", CONTENT_TYPE)
             .config()
             .timeout_global(Some(left))
+            .timeout_resolve(Some(connect.min(left)))
             .timeout_connect(Some(connect.min(left)))
             .build()
             .send(body);
-        let was_sent = || connected.load(Ordering::SeqCst);
-        let mut response = sent.map_err(|error| failure(error, was_sent()))?;
+        let mut response = sent.map_err(|error| {
+            let connected = match Progress::get() {
+                Progress::Connected => true,
+                Progress::Dialing => false,
+                // No connection was opened: an idle one was used, if there can be any.
+                Progress::Idle => !operation.is_mutating(),
+            };
+            failure(error, connected)
+        })?;
         let status = response.status().as_u16();
         let mut bytes = Vec::new();
         let reader = response.body_mut().as_reader();
@@ -143,15 +168,9 @@ impl Client {
             Ok(_) if status == 200 && bytes.len() > max_answer => Err(Failure::Garbage(format!(
                 "the answer is longer than {max_answer} bytes"
             ))),
-            Ok(_) => Ok(Reply {
-                status,
-                body: bytes,
-            }),
+            Ok(_) => Ok(Reply { status, body: bytes }),
             // The status alone says that the driver refused: what came of its words is enough.
-            Err(_) if status != 200 => Ok(Reply {
-                status,
-                body: bytes,
-            }),
+            Err(_) if status != 200 => Ok(Reply { status, body: bytes }),
             Err(error) => Err(failure(error.into(), true)),
         }
     }
@@ -160,19 +179,18 @@ impl Client {
 /// What an error of ureq means: without a connection nothing was sent.
 fn failure(error: ureq::Error, connected: bool) -> Failure {
     use ureq::Error;
-    let words = match &error {
-        Error::Timeout(at) if connected => format!("no complete answer in time ({at})"),
-        Error::Timeout(_) => "no connection in time".to_owned(),
-        Error::Io(error) => io_words(error),
-        Error::HostNotFound => "the host name has no address".to_owned(),
-        other => other.to_string(),
-    };
-    if !connected {
-        return Failure::NotSent(words);
-    }
     match error {
-        Error::Timeout(_) | Error::Io(_) => Failure::NoAnswer(words),
-        _ => Failure::Garbage(words),
+        Error::HostNotFound => Failure::NotSent("the host name has no address".to_owned()),
+        Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::NotSent("no connection in time".to_owned()),
+        Error::Timeout(_) if !connected => Failure::NotSent("no connection in time".to_owned()),
+        Error::Timeout(at) => Failure::NoAnswer(format!("no complete answer in time ({at})")),
+        Error::Io(error) => match refused_certificate(&error) {
+            Some(words) => Failure::NotSent(words),
+            None if connected => Failure::NoAnswer(io_words(&error)),
+            None => Failure::NotSent(io_words(&error)),
+        },
+        other if connected => Failure::Garbage(other.to_string()),
+        other => Failure::NotSent(other.to_string()),
     }
 }
 
@@ -181,12 +199,8 @@ fn io_words(error: &io::Error) -> String {
         io::ErrorKind::NotFound if error.raw_os_error().is_some() => {
             "the socket is gone: the driver was stopped".to_owned()
         }
-        io::ErrorKind::ConnectionRefused => {
-            "nothing listens there: the driver is not running".to_owned()
-        }
-        io::ErrorKind::UnexpectedEof => {
-            "the driver closed the connection before its answer was complete".to_owned()
-        }
+        io::ErrorKind::ConnectionRefused => "nothing listens there: the driver is not running".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the driver closed the connection before its answer was complete".to_owned(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
             "the driver broke the connection before its answer was complete".to_owned()
         }
@@ -202,7 +216,7 @@ fn base_url(endpoint: &Endpoint) -> String {
     }
 }
 
-fn agent(endpoint: &Endpoint, idle: usize, connected: Arc<AtomicBool>) -> Agent {
+fn agent(dial: Dial, idle: usize) -> Agent {
     let config = Agent::config_builder()
         // Each of these has a default that is wrong here: a driver is not reached through a web proxy, a redirect is not a
         // volume, and an error's body holds the driver's words.
@@ -218,12 +232,9 @@ fn agent(endpoint: &Endpoint, idle: usize, connected: Arc<AtomicBool>) -> Agent 
         .max_idle_connections_per_host(idle)
         .max_idle_age(IDLE_AGE)
         .build();
-    let dial = Dial {
-        socket: endpoint.socket().map(Into::into),
-    };
     let resolver = HostResolver {
-        is_unix: endpoint.socket().is_some(),
+        is_unix: dial.socket.is_some(),
         ..HostResolver::default()
     };
-    Agent::with_parts(config, dial.chain(NoteConnected(connected)), resolver)
+    Agent::with_parts(config, dial, resolver)
 }

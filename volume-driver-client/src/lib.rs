@@ -11,7 +11,11 @@ mod exchange;
 mod mount_id;
 mod operation;
 mod phrases;
+mod places;
 mod profile;
+mod spec;
+mod tls;
+mod trust;
 mod words;
 
 pub use answer::{Scope, Volume};
@@ -23,6 +27,5 @@ pub use mount_id::{InvalidMountId, MountId};
 pub use operation::Operation;
 pub use phrases::{Phrase, phrases};
 pub use profile::{
-    AddressesBy, CreateAgain, InvalidProfile, Override, Profile, Profiles, SameIdAgain, Timeouts,
-    UnmountWhenNotMounted,
+    AddressesBy, CreateAgain, InvalidProfile, Override, Profile, Profiles, SameIdAgain, Timeouts, UnmountWhenNotMounted,
 };

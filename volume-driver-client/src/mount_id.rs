@@ -78,11 +78,7 @@ mod tests {
     #[test]
     fn moving_a_letter_between_the_parts_changes_the_id() {
         let id = MountId::derive("host", "ebs", "vol");
-        for (host, driver, volume) in [
-            ("hos", "tebs", "vol"),
-            ("host", "ebsv", "ol"),
-            ("host", "eb", "svol"),
-        ] {
+        for (host, driver, volume) in [("hos", "tebs", "vol"), ("host", "ebsv", "ol"), ("host", "eb", "svol")] {
             assert_ne!(id, MountId::derive(host, driver, volume));
         }
     }
@@ -91,12 +87,7 @@ mod tests {
     fn only_64_lower_case_digits_are_an_id() {
         let good = "0123456789abcdef".repeat(4);
         assert!(good.parse::<MountId>().is_ok());
-        for bad in [
-            &good[1..],
-            &good.to_uppercase(),
-            &good.replace('0', "g"),
-            "",
-        ] {
+        for bad in [&good[1..], &good.to_uppercase(), &good.replace('0', "g"), ""] {
             assert_eq!(bad.parse::<MountId>(), Err(InvalidMountId));
         }
     }

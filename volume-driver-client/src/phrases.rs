@@ -47,12 +47,7 @@ const PHRASES: &[Phrase] = &[
         "already mounted by this id",
         "rclone 1.60",
     ),
-    phrase(
-        ErrorKind::NotMounted,
-        &[Unmount],
-        "not mounted",
-        "rclone 1.60, testvol",
-    ),
+    phrase(ErrorKind::NotMounted, &[Unmount], "not mounted", "rclone 1.60, testvol"),
     phrase(
         ErrorKind::AlreadyExists,
         &[Create],
@@ -113,12 +108,7 @@ const PHRASES: &[Phrase] = &[
         "not in the same availability zone",
         "EBS",
     ),
-    phrase(
-        ErrorKind::AttachedElsewhere,
-        ATTACHING,
-        "multi-attach",
-        "EBS, Cinder",
-    ),
+    phrase(ErrorKind::AttachedElsewhere, ATTACHING, "multi-attach", "EBS, Cinder"),
     phrase(
         ErrorKind::Busy,
         CHANGING,
@@ -127,75 +117,25 @@ const PHRASES: &[Phrase] = &[
     ),
     phrase(ErrorKind::Busy, CHANGING, "device is busy", "umount"),
     phrase(ErrorKind::Busy, CHANGING, "target is busy", "umount"),
-    phrase(
-        ErrorKind::Busy,
-        CHANGING,
-        "volume is in use",
-        "rclone 1.60, sshfs",
-    ),
-    phrase(
-        ErrorKind::Busy,
-        CHANGING,
-        "volume {} is currently used",
-        "sshfs",
-    ),
+    phrase(ErrorKind::Busy, CHANGING, "volume is in use", "rclone 1.60, sshfs"),
+    phrase(ErrorKind::Busy, CHANGING, "volume {} is currently used", "sshfs"),
     phrase(ErrorKind::Busy, CHANGING, "still in use", "Cinder"),
     phrase(ErrorKind::Busy, &[Remove], "still mounted", "testvol"),
-    phrase(
-        ErrorKind::NotFound,
-        LOOKUPS,
-        "volume not found",
-        "rclone 1.60",
-    ),
+    phrase(ErrorKind::NotFound, LOOKUPS, "volume not found", "rclone 1.60"),
     phrase(ErrorKind::NotFound, LOOKUPS, "volume {} not found", "sshfs"),
-    phrase(
-        ErrorKind::NotFound,
-        LOOKUPS,
-        "no such volume",
-        "testvol, moby",
-    ),
-    phrase(
-        ErrorKind::NotFound,
-        LOOKUPS,
-        "resource not found",
-        "REX-Ray",
-    ),
-    phrase(
-        ErrorKind::NotFound,
-        LOOKUPS,
-        "no volume with name {} found",
-        "testvol",
-    ),
+    phrase(ErrorKind::NotFound, LOOKUPS, "no such volume", "testvol, moby"),
+    phrase(ErrorKind::NotFound, LOOKUPS, "resource not found", "REX-Ray"),
+    phrase(ErrorKind::NotFound, LOOKUPS, "no volume with name {} found", "testvol"),
     phrase(
         ErrorKind::NotFound,
         LOOKUPS,
         "no volume found with the name",
         "local-persist",
     ),
-    phrase(
-        ErrorKind::NotFound,
-        LOOKUPS,
-        "couldn't find volume",
-        "convoy",
-    ),
-    phrase(
-        ErrorKind::NotFound,
-        LOOKUPS,
-        "failed to locate volume",
-        "Portworx",
-    ),
-    phrase(
-        ErrorKind::NotFound,
-        LOOKUPS,
-        "volume {} does not exist",
-        "vSphere",
-    ),
-    phrase(
-        ErrorKind::NotFound,
-        LOOKUPS,
-        "volume does not exist",
-        "vSphere",
-    ),
+    phrase(ErrorKind::NotFound, LOOKUPS, "couldn't find volume", "convoy"),
+    phrase(ErrorKind::NotFound, LOOKUPS, "failed to locate volume", "Portworx"),
+    phrase(ErrorKind::NotFound, LOOKUPS, "volume {} does not exist", "vSphere"),
+    phrase(ErrorKind::NotFound, LOOKUPS, "volume does not exist", "vSphere"),
 ];
 
 /// Words that show that a lookup failed for another reason than the volume: whatever else the text says, it is no proof that
@@ -236,9 +176,7 @@ pub fn phrases() -> &'static [Phrase] {
 pub(crate) fn kind_of(words: &str, volume: Option<&str>, operation: Operation) -> ErrorKind {
     let text = normalized(words);
     let name = volume.map(normalized).unwrap_or_default();
-    let candidates = PHRASES
-        .iter()
-        .filter(|phrase| phrase.operations.contains(&operation));
+    let candidates = PHRASES.iter().filter(|phrase| phrase.operations.contains(&operation));
     for phrase in candidates {
         let pattern = normalized(phrase.pattern).replace("{}", &name);
         let Some(at) = text.find(&pattern) else {
@@ -305,11 +243,7 @@ mod tests {
             "No volume found with the name \u{1b}[31mv1\u{1b}[0m",
             "Volume \"v1\" does not exist",
         ] {
-            assert_eq!(
-                kind_of(words, Some("v1"), Get),
-                ErrorKind::NotFound,
-                "{words}"
-            );
+            assert_eq!(kind_of(words, Some("v1"), Get), ErrorKind::NotFound, "{words}");
         }
     }
 
@@ -324,11 +258,7 @@ mod tests {
             "volume v2 not found",
             "",
         ] {
-            assert_eq!(
-                kind_of(words, Some("v1"), Get),
-                ErrorKind::Rejected,
-                "{words}"
-            );
+            assert_eq!(kind_of(words, Some("v1"), Get), ErrorKind::Rejected, "{words}");
         }
     }
 
@@ -336,11 +266,7 @@ mod tests {
     fn a_name_that_looks_like_a_reason_does_not_hide_the_answer() {
         for name in ["connection", "my-backend", "not", "volume", "v", "timeout"] {
             let words = format!("volume '{name}' not found");
-            assert_eq!(
-                kind_of(&words, Some(name), Get),
-                ErrorKind::NotFound,
-                "{name}"
-            );
+            assert_eq!(kind_of(&words, Some(name), Get), ErrorKind::NotFound, "{name}");
         }
     }
 
@@ -350,18 +276,12 @@ mod tests {
             kind_of("volume already exists", Some("v"), Create),
             ErrorKind::AlreadyExists
         );
-        assert_eq!(
-            kind_of("volume already exists", Some("v"), Mount),
-            ErrorKind::Rejected
-        );
+        assert_eq!(kind_of("volume already exists", Some("v"), Mount), ErrorKind::Rejected);
         assert_eq!(
             kind_of("volume is not mounted", Some("v"), Unmount),
             ErrorKind::NotMounted
         );
-        assert_eq!(
-            kind_of("volume not found", Some("v"), Create),
-            ErrorKind::Rejected
-        );
+        assert_eq!(kind_of("volume not found", Some("v"), Create), ErrorKind::Rejected);
     }
 
     #[test]

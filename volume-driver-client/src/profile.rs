@@ -196,8 +196,7 @@ struct Known {
 impl Default for Profiles {
     fn default() -> Profiles {
         Profiles {
-            table: serde_json::from_str(KNOWN_DRIVERS)
-                .expect("the built-in table is valid: a unit test reads it"),
+            table: serde_json::from_str(KNOWN_DRIVERS).expect("the built-in table is valid: a unit test reads it"),
             overrides: BTreeMap::new(),
         }
     }
@@ -213,9 +212,7 @@ impl Profiles {
     ///
     /// # Errors
     /// A driver's override that names an unknown timeout, or a number out of range; the message says which.
-    pub fn with_overrides(
-        overrides: BTreeMap<String, Override>,
-    ) -> Result<Profiles, InvalidProfile> {
+    pub fn with_overrides(overrides: BTreeMap<String, Override>) -> Result<Profiles, InvalidProfile> {
         let profiles = Profiles {
             overrides,
             ..Profiles::default()
@@ -233,8 +230,7 @@ impl Profiles {
     /// # Errors
     /// Text that is not such JSON, with what is wrong and where.
     pub fn from_json(text: &str) -> Result<Profiles, InvalidProfile> {
-        let overrides = serde_json::from_str(text)
-            .map_err(|e| InvalidProfile(format!("driver profiles: {e}")))?;
+        let overrides = serde_json::from_str(text).map_err(|e| InvalidProfile(format!("driver profiles: {e}")))?;
         Profiles::with_overrides(overrides)
     }
 
@@ -270,12 +266,10 @@ impl Known {
     /// Compares without the tag: `rexray/ebs:latest` is `rexray/ebs`. A pattern may end in `*`.
     fn is(&self, name: &str) -> bool {
         let untagged = name.split(':').next().unwrap_or(name);
-        self.names
-            .iter()
-            .any(|pattern| match pattern.strip_suffix('*') {
-                Some(prefix) => untagged.starts_with(prefix),
-                None => pattern == untagged,
-            })
+        self.names.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => untagged.starts_with(prefix),
+            None => pattern == untagged,
+        })
     }
 }
 
@@ -288,8 +282,7 @@ impl Override {
             profile.max_in_flight = max;
         }
         for (operation, seconds) in &self.timeouts {
-            let limit =
-                seconds::parse(*seconds).map_err(|e| format!("timeouts.{operation}: {e}"))?;
+            let limit = seconds::parse(*seconds).map_err(|e| format!("timeouts.{operation}: {e}"))?;
             let timeouts = &mut profile.timeouts;
             *match operation.as_str() {
                 "connect" => &mut timeouts.connect,
@@ -312,10 +305,7 @@ impl Override {
         }
         set(&mut profile.max_answer, &self.max_answer);
         set(&mut profile.directory_backed, &self.directory_backed);
-        set(
-            &mut profile.unmount_when_not_mounted,
-            &self.unmount_when_not_mounted,
-        );
+        set(&mut profile.unmount_when_not_mounted, &self.unmount_when_not_mounted);
         set(
             &mut profile.unmount_after_failed_mount_is_safe,
             &self.unmount_after_failed_mount_is_safe,
@@ -415,26 +405,14 @@ mod tests {
     #[test]
     fn a_mistaken_override_is_refused_with_its_driver_and_field() {
         for (text, said) in [
-            (
-                r#"{"ebs": {"max_in_flight": 0}}"#,
-                "'ebs': max_in_flight is 0",
-            ),
-            (
-                r#"{"ebs": {"timeouts": {"mont": 3}}}"#,
-                "unknown timeout 'mont'",
-            ),
+            (r#"{"ebs": {"max_in_flight": 0}}"#, "'ebs': max_in_flight is 0"),
+            (r#"{"ebs": {"timeouts": {"mont": 3}}}"#, "unknown timeout 'mont'"),
             (
                 r#"{"ebs": {"timeouts": {"mount": 0}}}"#,
                 "timeouts.mount: 0 is no deadline",
             ),
-            (
-                r#"{"ebs": {"timeouts": {"mount": 1e300}}}"#,
-                "is no deadline",
-            ),
-            (
-                r#"{"ebs": {"max_inflight": 3}}"#,
-                "unknown field `max_inflight`",
-            ),
+            (r#"{"ebs": {"timeouts": {"mount": 1e300}}}"#, "is no deadline"),
+            (r#"{"ebs": {"max_inflight": 3}}"#, "unknown field `max_inflight`"),
         ] {
             let message = Profiles::from_json(text).unwrap_err().to_string();
             assert!(message.contains(said), "{text}: {message}");

@@ -1,0 +1,216 @@
+//! The files that make a driver known: which there may be, and what is in the folders.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use crate::discovery::{Candidate, Discovery};
+use crate::endpoint::Endpoint;
+use crate::spec;
+use crate::trust;
+use crate::words::{NAME_LIMIT, clean};
+
+/// Longest driver name that is looked up: with its ending it still is a file name.
+const LONGEST_NAME: usize = 200;
+/// Longest spec file that is read.
+const LONGEST_SPEC: u64 = 64 * 1024;
+
+/// A file that may make a driver known.
+#[derive(Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Socket,
+    Spec,
+    Json,
+}
+
+/// What is at a place.
+pub(crate) enum Found {
+    Nothing,
+    Driver(Endpoint),
+    Unusable(String),
+}
+
+/// A name is looked up as a file name, so it must be one.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("the name is empty".to_owned());
+    }
+    if name.contains(['/', '\0']) || name == "." || name == ".." || name.len() > LONGEST_NAME {
+        return Err(format!(
+            "'{}' cannot be the name of a socket or spec file; such a driver needs an explicit address",
+            clean(name, NAME_LIMIT)
+        ));
+    }
+    Ok(())
+}
+
+impl Place {
+    /// Every place where a driver of that name may be, in Docker's order: the sockets of all folders first, then folder by folder
+    /// `.spec` before `.json`.
+    pub(crate) fn all(discovery: &Discovery, name: &str) -> Vec<Place> {
+        let both = |dir: &Path, form: Form| {
+            let file = format!("{name}.{}", form.ending());
+            [dir.join(&file), dir.join(name).join(&file)].map(|path| Place { path, form })
+        };
+        let sockets = discovery.socket_dirs.iter().flat_map(|dir| both(dir, Form::Socket));
+        let specs = discovery
+            .spec_dirs
+            .iter()
+            .flat_map(|dir| [both(dir, Form::Spec), both(dir, Form::Json)])
+            .flatten();
+        sockets.chain(specs).collect()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is here. A file that must not be used ends the search: a driver further on would be another one.
+    pub(crate) fn look(&self) -> Found {
+        let meta = match fs::metadata(&self.path) {
+            Ok(meta) => meta,
+            Err(error) if is_absent(&error) => return Found::Nothing,
+            Err(error) => return Found::Unusable(format!("{}: {error}", self.path.display())),
+        };
+        let result = match self.form {
+            Form::Socket if meta.file_type().is_socket() => {
+                trust::check(&self.path).map(|()| Endpoint::Unix(self.path.clone()))
+            }
+            // What is not a socket is passed over, as in Docker.
+            Form::Socket => return Found::Nothing,
+            Form::Spec | Form::Json => trust::check(&self.path).and_then(|()| self.read(meta.len())),
+        };
+        match result {
+            Ok(endpoint) => Found::Driver(endpoint),
+            Err(why) => Found::Unusable(why),
+        }
+    }
+
+    fn read(&self, length: u64) -> Result<Endpoint, String> {
+        let read = || {
+            if length > LONGEST_SPEC {
+                return Err(format!("longer than {LONGEST_SPEC} bytes"));
+            }
+            let text = fs::read_to_string(&self.path).map_err(|error| error.to_string())?;
+            match self.form {
+                Form::Json => spec::read_json(&text),
+                Form::Spec | Form::Socket => spec::read_spec(&text),
+            }
+        };
+        read().map_err(|why| format!("{}: {why}", self.path.display()))
+    }
+}
+
+/// Every candidate in the folders, in the order of a lookup.
+pub(crate) fn scan(discovery: &Discovery) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for dir in &discovery.socket_dirs {
+        scan_folder(dir, &[Form::Socket], &mut found);
+    }
+    for dir in &discovery.spec_dirs {
+        scan_folder(dir, &[Form::Spec, Form::Json], &mut found);
+    }
+    found
+}
+
+fn scan_folder(dir: &Path, forms: &[Form], found: &mut Vec<Candidate>) {
+    let names = match file_names(dir) {
+        Ok(names) => names,
+        Err(error) if is_absent(&error) => return,
+        Err(error) => {
+            let name = dir.display().to_string();
+            found.push(Candidate {
+                name,
+                source: Some(dir.to_owned()),
+                outcome: Err(error.to_string()),
+            });
+            return;
+        }
+    };
+    for &form in forms {
+        for name in &names {
+            let path = dir.join(name);
+            if let Some(driver) = name.strip_suffix(form.ending()).and_then(|it| it.strip_suffix('.')) {
+                push(
+                    driver,
+                    Place {
+                        path: path.clone(),
+                        form,
+                    },
+                    found,
+                );
+            }
+            if path.is_dir() {
+                let inner = path.join(format!("{name}.{}", form.ending()));
+                if inner.exists() {
+                    push(name, Place { path: inner, form }, found);
+                } else if form == Form::Socket {
+                    push_managed(&path, found);
+                }
+            }
+        }
+    }
+}
+
+fn push(name: &str, place: Place, found: &mut Vec<Candidate>) {
+    let outcome = match place.look() {
+        Found::Driver(endpoint) => check_name(name).map(|()| endpoint),
+        Found::Unusable(why) => Err(why),
+        Found::Nothing => Err("not a socket".to_owned()),
+    };
+    found.push(Candidate {
+        name: name.to_owned(),
+        source: Some(place.path),
+        outcome,
+    });
+}
+
+/// A folder without a socket of its own name: managed plugins have `ID/NAME.sock`.
+fn push_managed(folder: &Path, found: &mut Vec<Candidate>) {
+    for name in file_names(folder).unwrap_or_default() {
+        if let Some(driver) = name.strip_suffix(".sock") {
+            found.push(Candidate {
+                name: driver.to_owned(),
+                source: Some(folder.join(&name)),
+                outcome: Err(
+                    "in a folder of another name, as managed plugins are: it needs an explicit address \
+                              and a rewrite of its paths"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+}
+
+/// The names in a folder, sorted; those that are no text are no driver's.
+fn file_names(dir: &Path) -> io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dir)? {
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+impl Form {
+    fn ending(self) -> &'static str {
+        match self {
+            Form::Socket => "sock",
+            Form::Spec => "spec",
+            Form::Json => "json",
+        }
+    }
+}
