@@ -1,0 +1,148 @@
+//! From Mesos' wire bytes to the isolator's types.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use isolator::{ContainerClass, ContainerId, ContainerLaunch, RecoveredContainer};
+use prost::Message;
+
+use crate::wire;
+
+/// `ContainerClass::DEBUG` of Mesos.
+const DEBUG: i32 = 2;
+
+/// Bytes that are not the message they were said to be. Since Mesos made them, this means that its wire format is
+/// not the one this module was written for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeError {
+    /// Not protobuf, or a field of another type.
+    #[error("cannot read Mesos' {message} message")]
+    Malformed {
+        message: &'static str,
+        #[source]
+        source: prost::DecodeError,
+    },
+    /// A container without an id, or with an empty part in it.
+    #[error("Mesos' {message} message has no usable container id")]
+    NoContainerId { message: &'static str },
+}
+
+fn read<M: Message + Default>(message: &'static str, bytes: &[u8]) -> Result<M, DecodeError> {
+    M::decode(bytes).map_err(|source| DecodeError::Malformed { message, source })
+}
+
+/// A `ContainerID`, with the parents of a nested container.
+pub(crate) fn container_id(bytes: &[u8]) -> Result<ContainerId, DecodeError> {
+    full_id("ContainerID", read("ContainerID", bytes)?)
+}
+
+/// A `ContainerConfig`, as prepare() gets it.
+pub(crate) fn launch(bytes: &[u8]) -> Result<ContainerLaunch, DecodeError> {
+    let config: wire::ContainerConfig = read("ContainerConfig", bytes)?;
+    let task = config.task_info.unwrap_or_default();
+    // The sum of what the container holds is in `resources`. The task's own share is in there too; reading it as
+    // well costs nothing and keeps a claim when an agent leaves the sum out. The executor's is not read: in a
+    // nested container it is a copy of the root's and holds what other members of the pod hold.
+    let resources = config.resources.into_iter().chain(task.resources);
+    Ok(ContainerLaunch {
+        class: match config.container_class {
+            Some(DEBUG) => ContainerClass::Debug,
+            _ => ContainerClass::Default,
+        },
+        directory: path(config.directory.unwrap_or_default()),
+        rootfs: config.rootfs.filter(|path| !path.is_empty()).map(path),
+        user: config.user.filter(|user| !user.is_empty()).map(text),
+        task_labels: labels(task.labels),
+        executor_labels: labels(config.executor_info.unwrap_or_default().labels),
+        set_resources: sets(resources),
+    })
+}
+
+/// A `ContainerState`, as recover() gets one for each container that is still running.
+pub(crate) fn recovered(bytes: &[u8]) -> Result<RecoveredContainer, DecodeError> {
+    const MESSAGE: &str = "ContainerState";
+    let state: wire::ContainerState = read(MESSAGE, bytes)?;
+    let id = state
+        .container_id
+        .ok_or(DecodeError::NoContainerId { message: MESSAGE })?;
+    Ok(RecoveredContainer {
+        id: full_id(MESSAGE, id)?,
+        executor_labels: labels(state.executor_info.unwrap_or_default().labels),
+    })
+}
+
+/// The `Resource` messages of update(): what the container holds from now on.
+pub(crate) fn set_resources<'a>(
+    resources: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<(String, BTreeSet<String>)>, DecodeError> {
+    let resources: Result<Vec<wire::Resource>, _> =
+        resources.into_iter().map(|bytes| read("Resource", bytes)).collect();
+    Ok(sets(resources?))
+}
+
+/// The module's `Parameters`, in the order of the modules file.
+pub(crate) fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
+    let parameters: wire::Parameters = read("Parameters", bytes)?;
+    Ok(parameters
+        .parameter
+        .into_iter()
+        .map(|parameter| {
+            (
+                text(parameter.key.unwrap_or_default()),
+                text(parameter.value.unwrap_or_default()),
+            )
+        })
+        .collect())
+}
+
+fn full_id(message: &'static str, id: wire::ContainerId) -> Result<ContainerId, DecodeError> {
+    let mut path = Vec::new();
+    let mut next = Some(id);
+    while let Some(id) = next {
+        path.push(text(id.value.unwrap_or_default()));
+        next = id.parent.map(|parent| *parent);
+    }
+    path.reverse();
+    ContainerId::from_path(path).ok_or(DecodeError::NoContainerId { message })
+}
+
+/// SET resources by name. A container may hold one resource in several pieces (another role, another
+/// reservation); their items are one set for us.
+fn sets(resources: impl IntoIterator<Item = wire::Resource>) -> Vec<(String, BTreeSet<String>)> {
+    let mut sets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for resource in resources {
+        if let Some(set) = resource.set {
+            let name = text(resource.name.unwrap_or_default());
+            sets.entry(name).or_default().extend(set.item.into_iter().map(text));
+        }
+    }
+    sets.into_iter().collect()
+}
+
+fn labels(labels: Option<wire::Labels>) -> Vec<(String, String)> {
+    labels
+        .unwrap_or_default()
+        .labels
+        .into_iter()
+        .map(|label| {
+            (
+                text(label.key.unwrap_or_default()),
+                text(label.value.unwrap_or_default()),
+            )
+        })
+        .collect()
+}
+
+/// Text that Mesos does not promise to be UTF-8. What is not becomes U+FFFD, which no accepted name contains.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn path(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests;

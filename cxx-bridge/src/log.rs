@@ -1,0 +1,242 @@
+//! The isolator's `tracing` events, in the agent's own log.
+//!
+//! One event is one line: the message, then its fields as `name=value`. What drivers and labels say is quoted in fields,
+//! so control characters are replaced: nobody outside writes a line of their own into the agent's log.
+
+use std::fmt::{self, Write};
+use std::sync::OnceLock;
+
+use cxx::UniquePtr;
+use isolator::ConfigError;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::ffi;
+
+/// The module parameter that the log itself uses up.
+pub(crate) const PARAMETER: &str = "log_level";
+
+/// Longer lines are cut: glog itself drops what lies beyond 30,000 bytes.
+const LONGEST_LINE: usize = 8_000;
+
+/// Reads `log_level` and takes it out of the parameters.
+///
+/// # Errors
+/// As for every parameter: when its value is not accepted, and when it is given twice.
+pub(crate) fn take_level(parameters: &mut Vec<(String, String)>) -> Result<LevelFilter, ConfigError> {
+    let given: Vec<String> = parameters
+        .extract_if(.., |(key, _)| key == PARAMETER)
+        .map(|(_, value)| value)
+        .collect();
+    let refused = |value: &str, problem: &str| ConfigError {
+        key: PARAMETER.to_owned(),
+        value: value.chars().take(200).collect(),
+        problem: problem.to_owned(),
+        accepted: "error, warn, info (the default), debug or trace".to_owned(),
+    };
+    match given.as_slice() {
+        [] => Ok(LevelFilter::INFO),
+        [value] => match value.as_str() {
+            "error" => Ok(LevelFilter::ERROR),
+            "warn" => Ok(LevelFilter::WARN),
+            "info" => Ok(LevelFilter::INFO),
+            "debug" => Ok(LevelFilter::DEBUG),
+            "trace" => Ok(LevelFilter::TRACE),
+            _ => Err(refused(value, "there is no such level")),
+        },
+        [.., last] => Err(refused(last, "it is given twice")),
+    }
+}
+
+/// Sends every event of this library to `log` from now on, panics included. A second module in one process (Mesos'
+/// in-process test cluster) keeps the first one's log.
+pub(crate) fn install(level: LevelFilter, log: UniquePtr<ffi::Log>) {
+    static PANICS: OnceLock<()> = OnceLock::new();
+    if tracing::subscriber::set_global_default(Sink { level, log }).is_ok() {
+        PANICS.get_or_init(|| {
+            std::panic::set_hook(Box::new(|panic| {
+                let place = panic.location().map(ToString::to_string).unwrap_or_default();
+                tracing::error!(place, "panic: {}", crate::guard::words(panic.payload()));
+            }))
+        });
+    }
+}
+
+/// Writes events, each on its own: spans add nothing to a line, an event carries its own fields.
+struct Sink {
+    level: LevelFilter,
+    log: UniquePtr<ffi::Log>,
+}
+
+impl Subscriber for Sink {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && *metadata.level() <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let metadata = event.metadata();
+        let severity = match *metadata.level() {
+            Level::ERROR => 2,
+            Level::WARN => 1,
+            _ => 0,
+        };
+        let file = metadata.file().unwrap_or_else(|| metadata.target());
+        if let Some(log) = self.log.as_ref() {
+            log.write(severity, file, metadata.line().unwrap_or_default(), &line(event));
+        }
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+fn line(event: &Event<'_>) -> String {
+    let mut line = Line::default();
+    event.record(&mut line);
+    let mut text = String::with_capacity(line.message.len() + line.fields.len());
+    for part in [line.message.as_str(), line.fields.as_str()] {
+        text.extend(part.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    }
+    if text.len() > LONGEST_LINE {
+        let end = (0..=LONGEST_LINE).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or_default());
+        text.push_str("...");
+    }
+    text
+}
+
+/// The parts of a line while the fields of an event come in.
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Line {
+    fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        // Writing to a String cannot fail, except for a value whose own formatting does: then the line lacks it.
+        let _ = match field.name() {
+            "message" => self.message.write_fmt(value),
+            name => write!(self.fields, " {name}={value}"),
+        };
+    }
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format_args!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        // Quoted when a reader could not tell where the value ends.
+        if field.name() != "message" && (value.is_empty() || value.contains([' ', '"', '='])) {
+            self.add(field, format_args!("{value:?}"));
+        } else {
+            self.add(field, format_args!("{value}"));
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.record_str(field, &crate::guard::one_line(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps the lines of one thread's events.
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(line(event));
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    fn logged(events: impl FnOnce()) -> Vec<String> {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        tracing::subscriber::with_default(Lines(lines.clone()), events);
+        let lines = lines.lock().unwrap();
+        lines.clone()
+    }
+
+    #[test]
+    fn an_event_is_its_message_and_its_fields() {
+        let lines = logged(|| tracing::info!(volume = "vol-1", users = 2, took = ?[1, 2], "Mounted the volume"));
+        assert_eq!(lines, ["Mounted the volume volume=vol-1 users=2 took=[1, 2]"]);
+    }
+
+    #[test]
+    fn a_value_with_blanks_is_quoted() {
+        let lines = logged(|| tracing::warn!(answer = "no such volume", empty = "", "The driver refused"));
+        assert_eq!(lines, [r#"The driver refused answer="no such volume" empty="""#]);
+    }
+
+    #[test]
+    fn a_driver_cannot_write_lines_of_its_own() {
+        let words = "gone\nE0101 slave.cpp:1] all is lost\u{1b}[31m";
+        let lines = logged(|| tracing::error!(%words, "{words}"));
+        assert_eq!(lines.len(), 1);
+        assert!(!lines[0].contains(char::is_control), "{lines:?}");
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let lines = logged(|| tracing::info!("{}", "ä".repeat(20_000)));
+        assert!(lines[0].ends_with("ä..."));
+        assert!(lines[0].len() <= LONGEST_LINE + 3);
+    }
+
+    fn pair(key: &str, value: &str) -> (String, String) {
+        (key.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn the_log_level_is_taken_out_of_the_parameters() {
+        let mut parameters = vec![pair("log_level", "debug"), pair("state_dir", "/s")];
+        assert_eq!(take_level(&mut parameters), Ok(LevelFilter::DEBUG));
+        assert_eq!(parameters, [pair("state_dir", "/s")]);
+        assert_eq!(take_level(&mut parameters), Ok(LevelFilter::INFO));
+    }
+
+    #[test]
+    fn a_log_level_that_is_none_or_given_twice_is_refused() {
+        assert_eq!(
+            take_level(&mut vec![pair("log_level", "loud")])
+                .unwrap_err()
+                .to_string(),
+            "module parameter 'log_level' = 'loud': there is no such level; \
+             accepted: error, warn, info (the default), debug or trace"
+        );
+        let twice = take_level(&mut vec![pair("log_level", "info"), pair("log_level", "info")]);
+        assert!(twice.unwrap_err().to_string().contains("given twice"));
+    }
+}
