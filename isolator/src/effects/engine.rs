@@ -24,6 +24,9 @@ use crate::ledger::{
 use crate::records::{Change, Found, Store};
 use crate::types::{BindMount, ContainerId, RecoveredContainer, VolumeKey};
 
+/// A record that could not be removed is tried again after this; until then it names volumes that need nothing.
+const REMOVE_AGAIN: Duration = Duration::from_secs(5);
+
 /// Answers a prepare.
 pub(crate) type PrepareAnswer = Box<dyn FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send>;
 /// Answers anything without a result.
@@ -89,6 +92,7 @@ enum Alarm {
     Prepare(ContainerId),
     Cleanup(ContainerId),
     Retry(VolumeKey, u32),
+    Remove(ContainerId),
 }
 
 impl Engine {
@@ -174,7 +178,8 @@ impl Engine {
                 ),
                 None => {
                     if let Err(problem) = result {
-                        warn!(%container, problem, "cannot remove the record of a container that has left; the next start settles it");
+                        warn!(%container, problem, "cannot remove the record of a container that has left; trying again");
+                        state.set(REMOVE_AGAIN, Alarm::Remove(container));
                     }
                 }
             },
@@ -195,6 +200,10 @@ impl Engine {
                 self.handle(state, Event::PrepareDeadline { container });
             }
             Alarm::Cleanup(container) => self.handle(state, Event::CleanupDeadline { container }),
+            Alarm::Remove(container) => self.order(Order {
+                change: Change::Remove(container),
+                revision: None,
+            }),
             Alarm::Retry(volume, attempt) => self.handle(state, Event::RetryDue { volume, attempt }),
         }
     }

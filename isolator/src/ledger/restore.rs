@@ -53,10 +53,8 @@ impl Ledger {
                 volume.state = State::Mounted {
                     mountpoint: mountpoint.clone(),
                 };
-                volume.rebooted = false;
             }
             state if volume.state == State::Absent => {
-                volume.rebooted = entry.rebooted;
                 volume.state = State::Uncertain {
                     why: doubt(entry, state),
                     mountpoint: state.mountpoint().cloned(),

@@ -37,15 +37,19 @@ pub(super) enum State {
         op: Op,
         attempt: u32,
         mountpoint: Option<PathBuf>,
-        /// Whether the volume is known to be mounted as long as the driver has not been asked.
-        certain: bool,
+        /// No Unmount was sent before: as long as this one is not, the volume is mounted.
+        mounted: bool,
+        /// The driver had answered whatever it was sent before.
+        idle: bool,
     },
     Stuck {
         attempt: u32,
         error: String,
         mountpoint: Option<PathBuf>,
-        /// Whether the driver works on nothing of this volume, so that a new user may take the mount over.
-        certain: bool,
+        /// No Unmount was sent yet: the volume is mounted.
+        mounted: bool,
+        /// The driver works on nothing of this volume, so a new user may take over what the mount table still shows.
+        idle: bool,
     },
 }
 
@@ -82,8 +86,6 @@ pub(super) struct Volume {
     /// Containers that left and whose records still stand for this volume.
     pub(super) leavers: BTreeSet<ContainerId>,
     pub(super) mount_id: Option<MountId>,
-    /// The mounts of before the host's reboot are gone; only the attachment may be left.
-    pub(super) rebooted: bool,
 }
 
 impl Volume {
@@ -128,9 +130,7 @@ impl Ledger {
                 }
             }
             State::Stuck {
-                certain: true,
-                mountpoint,
-                ..
+                idle: true, mountpoint, ..
             } if self.next_mounter(key).is_some() => {
                 let adopt = mountpoint.clone();
                 self.start_mount(key, adopt, true);
@@ -176,10 +176,10 @@ impl Ledger {
         let op = self.new_op(key);
         let volume = self.volumes.get_mut(key).expect("only called for a known volume");
         let mountpoint = volume.state.mountpoint().cloned();
-        let certain = match &volume.state {
-            State::Mounted { .. } => true,
-            State::Stuck { certain, .. } => *certain,
-            _ => false,
+        let (mounted, idle) = match &volume.state {
+            State::Mounted { .. } => (true, true),
+            State::Stuck { mounted, idle, .. } => (*mounted, *idle),
+            _ => (false, false),
         };
         let mount_id = volume
             .mount_id
@@ -189,7 +189,8 @@ impl Ledger {
             op,
             attempt,
             mountpoint: mountpoint.clone(),
-            certain,
+            mounted,
+            idle,
         };
         self.effects.push(Effect::Unmount {
             op,
@@ -211,7 +212,7 @@ impl Ledger {
 
     /// Takes back an Unmount, if it has not begun and the volume is known to be mounted without it.
     pub(super) fn withdraw_unmount(&mut self, key: &VolumeKey) {
-        if let Some(State::Unmounting { op, certain: true, .. }) = self.volumes.get(key).map(|volume| &volume.state) {
+        if let Some(State::Unmounting { op, mounted: true, .. }) = self.volumes.get(key).map(|volume| &volume.state) {
             let op = *op;
             self.effects.push(Effect::Withdraw { op });
         }
@@ -236,9 +237,6 @@ impl Ledger {
         };
         let volume = self.volumes.get_mut(&key).expect("just looked up");
         volume.state = state;
-        if let State::Mounted { .. } = volume.state {
-            volume.rebooted = false;
-        }
         self.confirm_mounted(&key);
         if let Some(cause) = refused {
             // Whoever asked for the same gets the same answer; a container with other options has a try of its own.
@@ -273,28 +271,27 @@ impl Ledger {
         let State::Unmounting {
             attempt,
             mountpoint,
-            certain,
+            mounted,
+            idle,
             ..
         } = volume.state.clone()
         else {
             return;
         };
-        let stuck = |error, certain| State::Stuck {
+        let stuck = |error, mounted, idle| State::Stuck {
             attempt,
             error,
             mountpoint: mountpoint.clone(),
-            certain,
+            mounted,
+            idle,
         };
         volume.state = match outcome {
             UnmountOutcome::Unmounted => State::Absent,
-            // After a reboot nothing can be mounted any more, and the driver has been told.
-            UnmountOutcome::Failed(_) if volume.rebooted => State::Absent,
-            UnmountOutcome::Failed(error) => stuck(error, mountpoint.is_some()),
-            UnmountOutcome::Uncertain(error) => stuck(error, false),
-            UnmountOutcome::NotSent(error) => stuck(error, certain),
+            UnmountOutcome::Failed(error) => stuck(error, false, mountpoint.is_some()),
+            UnmountOutcome::Uncertain(error) => stuck(error, false, false),
+            UnmountOutcome::NotSent(error) => stuck(error, mounted, idle),
         };
         if volume.state == State::Absent {
-            volume.rebooted = false;
             self.settle_covered(&key);
         } else {
             let delay = retry_delay(attempt);
@@ -320,7 +317,7 @@ impl Ledger {
             State::Mounting { owes: false, .. } => State::Absent,
             State::Unmounting {
                 mountpoint: Some(mountpoint),
-                certain: true,
+                mounted: true,
                 ..
             } => State::Mounted {
                 mountpoint: mountpoint.clone(),

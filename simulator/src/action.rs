@@ -1,0 +1,108 @@
+//! What can happen in a history.
+
+use fastrand::Rng;
+
+/// Containers a history has at most; ids are not reused.
+const CONTAINERS: u8 = 12;
+/// Volumes that containers fight for.
+pub(crate) const VOLUMES: u8 = 3;
+
+/// One event of a history. Numbers that name one of several things are taken modulo how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are told with their action")]
+pub enum Action {
+    /// Mesos prepares a container that wants the volumes of a bit set.
+    Prepare {
+        container: u8,
+        volumes: u8,
+        exclusive: bool,
+    },
+    /// Its time for prepare is over.
+    PrepareDeadline { container: u8 },
+    /// It ends, or is destroyed in the middle of its prepare: Mesos calls cleanup.
+    Cleanup { container: u8 },
+    /// Its time for cleanup is over.
+    CleanupDeadline { container: u8 },
+    /// The oldest orders to the disk are carried out together; or it fails them.
+    Disk { orders: u8, fails: bool },
+    /// A queued call goes out to the driver.
+    Begin { call: u8 },
+    /// The driver does what it was asked and says so.
+    Answer { call: u8 },
+    /// The driver refuses and changes nothing.
+    Refuse { call: u8 },
+    /// The answer is lost; the work was done before, or will be before the driver's next call for that volume, or never.
+    Lose { call: u8, work: Work },
+    /// The call could not be sent.
+    NotSent { call: u8 },
+    /// A delay before a retry is over.
+    Retry { nth: u8 },
+    /// The agent is killed and started again. The bits say, container by container, what Mesos then knows of it.
+    Crash { known: u32 },
+    /// The host reboots: no container survives, no mount, but attachments do.
+    Reboot,
+    /// Somebody unmounts a volume by hand.
+    Umount { volume: u8 },
+}
+
+/// What became of a call whose answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It was done.
+    Done,
+    /// It will be done before the next call for that volume, as drivers that serialise by volume do.
+    Late,
+    /// It never will.
+    Never,
+}
+
+impl Action {
+    /// A random action; `crashes` is how many of a thousand are crashes or reboots.
+    pub fn random(rng: &mut Rng, crashes: u32) -> Self {
+        if rng.u32(0..1000) < crashes {
+            return if rng.u8(0..6) == 0 {
+                Self::Reboot
+            } else {
+                Self::Crash { known: rng.u32(..) }
+            };
+        }
+        let container = rng.u8(0..CONTAINERS);
+        let call = rng.u8(..);
+        match rng.u8(0..100) {
+            0..14 => Self::Prepare {
+                container,
+                volumes: rng.u8(1..1 << VOLUMES),
+                exclusive: rng.u8(0..5) == 0,
+            },
+            14..15 => Self::PrepareDeadline { container },
+            15..21 => Self::Cleanup { container },
+            21..23 => Self::CleanupDeadline { container },
+            23..50 => Self::Disk {
+                orders: rng.u8(1..4),
+                fails: rng.u8(0..25) == 0,
+            },
+            50..69 => Self::Begin { call },
+            69..88 => Self::Answer { call },
+            88..91 => Self::Refuse { call },
+            91..94 => Self::Lose {
+                call,
+                work: *rng
+                    .choice(&[Work::Done, Work::Late, Work::Never])
+                    .unwrap_or(&Work::Done),
+            },
+            94..95 => Self::NotSent { call },
+            95..99 => Self::Retry { nth: call },
+            _ => Self::Umount {
+                volume: rng.u8(0..VOLUMES),
+            },
+        }
+    }
+
+    /// A history from a seed.
+    pub fn history(seed: u64) -> Vec<Self> {
+        let mut rng = Rng::with_seed(seed);
+        let length = rng.usize(10..200);
+        let crashes = *rng.choice(&[0, 10, 40]).unwrap_or(&10);
+        (0..length).map(|_| Self::random(&mut rng, crashes)).collect()
+    }
+}

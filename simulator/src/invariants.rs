@@ -1,0 +1,83 @@
+//! The promises, each a sentence. All of them are checked after every step, the last one when everything is over.
+//!
+//! Three more are checked where they can break: no Unmount while a container uses the volume, one call a volume, and
+//! every promise answered once (`world.rs`).
+
+use isolator::ledger::VolumeState;
+
+use crate::world::World;
+
+pub(crate) fn check(world: &World) -> Result<(), String> {
+    every_mount_has_a_record(world)?;
+    exclusive_means_exclusive(world)?;
+    a_volume_in_use_is_mounted_or_in_doubt(world)
+}
+
+/// Whatever is mounted, or may become so, is named by a record on disk: a crash now loses nothing.
+fn every_mount_has_a_record(world: &World) -> Result<(), String> {
+    for (volume, backing) in &world.driver {
+        let recorded = world
+            .disk
+            .values()
+            .any(|entry| entry.record.volumes.iter().any(|v| v.request.volume == *volume));
+        if (backing.attached || world.may_become_mounted(volume)) && !recorded {
+            return Err(format!(
+                "{volume} is mounted, or may be, and no record on disk names it"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A container that wants a volume for itself shares it with no other running container.
+fn exclusive_means_exclusive(world: &World) -> Result<(), String> {
+    let running = || world.containers.iter().filter(|(_, life)| life.running);
+    for (id, life) in running().filter(|(_, life)| life.exclusive) {
+        if let Some((other, _)) = running().find(|(o, l)| *o != id && !l.volumes.is_disjoint(&life.volumes)) {
+            return Err(format!(
+                "container {id} has a volume exclusively that container {other} uses too"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The ledger never takes a volume for absent, or lets go of it, while a container uses it.
+fn a_volume_in_use_is_mounted_or_in_doubt(world: &World) -> Result<(), String> {
+    for (id, life) in world.containers.iter().filter(|(_, life)| life.running) {
+        for volume in &life.volumes {
+            if !matches!(world.state(volume), VolumeState::Mounted | VolumeState::Uncertain) {
+                return Err(format!(
+                    "container {id} uses {volume}, which the ledger has as {}",
+                    world.state(volume)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// When every container has left and the driver works, nothing is mounted, attached, recorded or waited for.
+pub(crate) fn nothing_is_left(world: &World) -> Result<(), String> {
+    if let Some((volume, _)) = world
+        .driver
+        .iter()
+        .find(|(_, backing)| backing.mounted || backing.attached)
+    {
+        return Err(format!("{volume} is left mounted or attached"));
+    }
+    if let Some(container) = world.disk.keys().next() {
+        return Err(format!("the record of container {container} is left"));
+    }
+    if let Some((container, _)) = world
+        .containers
+        .iter()
+        .find(|(_, life)| life.preparing || life.cleaning)
+    {
+        return Err(format!("container {container} still waits for an answer"));
+    }
+    if let Some((volume, state)) = world.ledger.volumes().next() {
+        return Err(format!("the ledger still has {volume} as {state}"));
+    }
+    Ok(())
+}

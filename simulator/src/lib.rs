@@ -1,0 +1,40 @@
+//! A deterministic simulator for the isolator's ledger: random containers, driver answers, delays and crashes, with the
+//! promises of the design checked after every step.
+//!
+//! A history is a list of [`Action`]s made from a seed. Each action does nothing where it does not apply, so any part of a
+//! history is a history too; that is how a failing one is shrunk. The [`World`] holds what is true apart from the ledger:
+//! the disk, the driver, Mesos. When a history is over, faults stop, every container ends, and nothing may be left.
+
+mod action;
+mod invariants;
+mod shrink;
+mod world;
+
+pub use action::{Action, Work};
+pub use shrink::shrink;
+pub use world::{Outcome, World};
+
+/// Runs one history to its end and past it: faults stop and every container leaves.
+pub fn run(actions: &[Action]) -> Result<Outcome, Violation> {
+    let mut world = World::default();
+    for (step, action) in actions.iter().enumerate() {
+        world
+            .act(action)
+            .and_then(|()| invariants::check(&world))
+            .map_err(|what| Violation { what, step })?;
+    }
+    world.wind_down().map_err(|what| Violation {
+        what,
+        step: actions.len(),
+    })?;
+    Ok(world.outcome())
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise, and where.
+    pub what: String,
+    /// After which action; the history's length when it showed only at the end.
+    pub step: usize,
+}

@@ -1,0 +1,525 @@
+//! Everything but the ledger: the disk, the driver and Mesos, as simple as they can be and still be wrong in every way
+//! that real ones are.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+
+use isolator::ledger::{
+    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, Restored, UnmountOutcome,
+    VolumeRequest, VolumeState,
+};
+use isolator::{ContainerId, VolumeKey};
+use volume_driver_client::MountId;
+use volume_labels::Access;
+
+use crate::action::{Action, VOLUMES, Work};
+
+/// What a history ended with, for figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Different states of volumes and containers, counted over all of the history.
+    pub states: BTreeSet<String>,
+    /// Prepares that succeeded.
+    pub granted: u32,
+    /// Agent crashes and reboots.
+    pub crashes: u32,
+}
+
+/// What is true apart from what the ledger believes.
+#[derive(Debug, Default)]
+pub struct World {
+    pub(crate) ledger: Ledger,
+    pub(crate) disk: BTreeMap<ContainerId, Entry>,
+    orders: VecDeque<Order>,
+    pub(crate) driver: BTreeMap<VolumeKey, Backing>,
+    calls: Vec<Call>,
+    retries: Vec<(VolumeKey, u32)>,
+    pub(crate) containers: BTreeMap<ContainerId, Life>,
+    boot: u32,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) record: Record,
+    boot: u32,
+}
+
+#[derive(Debug)]
+enum Order {
+    Write(u64, Record),
+    Remove(ContainerId),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Backing {
+    pub(crate) mounted: bool,
+    pub(crate) attached: bool,
+    /// Work of calls whose answer was lost, still to come.
+    late: Vec<bool>,
+}
+
+#[derive(Clone, Debug)]
+struct Call {
+    op: Op,
+    volume: VolumeKey,
+    /// Mount or Unmount.
+    mount: bool,
+    adopt: bool,
+    begun: bool,
+}
+
+/// A container as Mesos sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) volumes: BTreeSet<VolumeKey>,
+    pub(crate) exclusive: bool,
+    pub(crate) preparing: bool,
+    /// Its prepare succeeded and its processes may run.
+    pub(crate) running: bool,
+    pub(crate) cleaning: bool,
+    /// Nothing more is expected of it or for it.
+    pub(crate) over: bool,
+}
+
+impl World {
+    /// Lets one action happen; it does nothing where it does not apply.
+    ///
+    /// # Errors
+    /// The promise that it broke.
+    pub fn act(&mut self, action: &Action) -> Result<(), String> {
+        match *action {
+            Action::Prepare {
+                container,
+                volumes,
+                exclusive,
+            } => self.prepare(container, volumes, exclusive),
+            Action::PrepareDeadline { container } => self.tell(Event::PrepareDeadline {
+                container: id(container),
+            }),
+            Action::Cleanup { container } => self.cleanup(&id(container)),
+            Action::CleanupDeadline { container } => self.tell(Event::CleanupDeadline {
+                container: id(container),
+            }),
+            Action::Disk { orders, fails } => self.disk_works(orders, fails),
+            Action::Begin { call } => {
+                if let Some(index) = self.pick(call, false) {
+                    self.calls[index].begun = true;
+                }
+                Ok(())
+            }
+            Action::Answer { call } => self.answer(call),
+            Action::Refuse { call } => self.end_call(call, true, |call| {
+                let words = "refused".to_owned();
+                if call.mount {
+                    mount(call, MountOutcome::Failed(words))
+                } else {
+                    unmount(call, UnmountOutcome::Failed(words))
+                }
+            }),
+            Action::Lose { call, work } => self.lose(call, work),
+            Action::NotSent { call } => self.end_call(call, true, |call| {
+                let words = "connection refused".to_owned();
+                if call.mount {
+                    mount(call, MountOutcome::Failed(words))
+                } else {
+                    unmount(call, UnmountOutcome::NotSent(words))
+                }
+            }),
+            Action::Retry { nth } => self.retry(nth),
+            Action::Crash { known } => self.crash(known),
+            Action::Reboot => self.reboot(),
+            Action::Umount { volume } => {
+                self.driver.entry(key(volume)).or_default().mounted = false;
+                Ok(())
+            }
+        }
+    }
+
+    fn prepare(&mut self, container: u8, volumes: u8, exclusive: bool) -> Result<(), String> {
+        let id = id(container);
+        if self.containers.contains_key(&id) {
+            return Ok(());
+        }
+        let volumes: BTreeSet<VolumeKey> = (0..VOLUMES).filter(|n| volumes & (1 << n) != 0).map(key).collect();
+        let requests = volumes.iter().map(|volume| request(volume, exclusive)).collect();
+        let life = Life {
+            volumes,
+            exclusive,
+            preparing: true,
+            ..Life::default()
+        };
+        self.containers.insert(id.clone(), life);
+        self.tell(Event::Acquire {
+            container: id,
+            requests,
+        })
+    }
+
+    fn cleanup(&mut self, id: &ContainerId) -> Result<(), String> {
+        match self.containers.get_mut(id) {
+            Some(life) if !life.cleaning && !life.over => {
+                // Mesos calls cleanup only when all processes are gone.
+                life.running = false;
+                life.cleaning = true;
+                self.tell(Event::Release { container: id.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn disk_works(&mut self, orders: u8, fails: bool) -> Result<(), String> {
+        let mut failed = Vec::new();
+        for _ in 0..orders {
+            let Some(order) = self.orders.pop_front() else {
+                break;
+            };
+            match order {
+                Order::Write(revision, record) => {
+                    let container = record.container.clone();
+                    if !fails {
+                        self.disk.insert(
+                            container.clone(),
+                            Entry {
+                                record,
+                                boot: self.boot,
+                            },
+                        );
+                    }
+                    let result = if fails { Err("no space left".into()) } else { Ok(()) };
+                    self.tell(Event::RecordWritten {
+                        container,
+                        revision,
+                        result,
+                    })?;
+                }
+                Order::Remove(container) if !fails => {
+                    self.disk.remove(&container);
+                }
+                // The engine tries again later.
+                Order::Remove(container) => failed.push(Order::Remove(container)),
+            }
+        }
+        self.orders.extend(failed);
+        Ok(())
+    }
+
+    fn answer(&mut self, nth: u8) -> Result<(), String> {
+        let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
+            return Ok(());
+        };
+        self.work(&call.volume, call.mount)?;
+        let event = if call.mount {
+            mount(&call, MountOutcome::Mounted(mountpoint(&call.volume)))
+        } else {
+            unmount(&call, UnmountOutcome::Unmounted)
+        };
+        self.tell(event)
+    }
+
+    fn lose(&mut self, nth: u8, work: Work) -> Result<(), String> {
+        let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
+            return Ok(());
+        };
+        match work {
+            Work::Done => self.work(&call.volume, call.mount)?,
+            Work::Late => self
+                .driver
+                .entry(call.volume.clone())
+                .or_default()
+                .late
+                .push(call.mount),
+            Work::Never => {}
+        }
+        let words = "no answer".to_owned();
+        let event = if call.mount {
+            mount(&call, MountOutcome::Uncertain(words))
+        } else {
+            unmount(&call, UnmountOutcome::Uncertain(words))
+        };
+        self.tell(event)
+    }
+
+    fn end_call(&mut self, nth: u8, begun: bool, event: impl FnOnce(&Call) -> Event) -> Result<(), String> {
+        match self.pick(nth, begun).map(|index| self.calls.remove(index)) {
+            Some(call) => self.tell(event(&call)),
+            None => Ok(()),
+        }
+    }
+
+    /// The driver works on one volume, after whatever it still had to do there.
+    fn work(&mut self, volume: &VolumeKey, mount: bool) -> Result<(), String> {
+        let mut work = std::mem::take(&mut self.driver.entry(volume.clone()).or_default().late);
+        work.push(mount);
+        for mount in work {
+            let used = self
+                .containers
+                .iter()
+                .find(|(_, life)| life.running && life.volumes.contains(volume));
+            let backing = self.driver.entry(volume.clone()).or_default();
+            if !mount
+                && backing.mounted
+                && let Some((user, _)) = used
+            {
+                return Err(format!("{volume} was unmounted while container {user} used it"));
+            }
+            backing.mounted = mount;
+            backing.attached = mount;
+        }
+        Ok(())
+    }
+
+    fn retry(&mut self, nth: u8) -> Result<(), String> {
+        if self.retries.is_empty() {
+            return Ok(());
+        }
+        let (volume, attempt) = self.retries.remove(usize::from(nth) % self.retries.len());
+        self.tell(Event::RetryDue { volume, attempt })
+    }
+
+    fn crash(&mut self, known: u32) -> Result<(), String> {
+        self.outcome.crashes += 1;
+        self.orders.clear();
+        self.retries.clear();
+        // The driver goes on with what it was sent; what was only queued is gone with the agent.
+        for call in std::mem::take(&mut self.calls) {
+            if call.begun && !call.adopt {
+                self.driver.entry(call.volume).or_default().late.push(call.mount);
+            }
+        }
+        for (index, life) in self.containers.values_mut().filter(|life| !life.over).enumerate() {
+            let bits = known >> (2 * (index % 16)) & 3;
+            if life.preparing || bits == 3 {
+                // Its processes, if any, ended with the agent or while it was away.
+                life.running = false;
+            }
+        }
+        self.restart(|index| known >> (2 * (index % 16)) & 3)
+    }
+
+    fn reboot(&mut self) -> Result<(), String> {
+        self.outcome.crashes += 1;
+        self.boot += 1;
+        self.orders.clear();
+        self.retries.clear();
+        self.calls.clear();
+        for backing in self.driver.values_mut() {
+            backing.mounted = false;
+            backing.late.clear();
+        }
+        for life in self.containers.values_mut() {
+            life.running = false;
+        }
+        self.restart(|_| 3)
+    }
+
+    /// The agent starts: 0 and 1 of a container still running, 2 of one left over, 3 of one that Mesos does not know.
+    fn restart(&mut self, known: impl Fn(usize) -> u32) -> Result<(), String> {
+        let mut presence = BTreeMap::new();
+        for (index, (id, life)) in self.containers.iter_mut().filter(|(_, life)| !life.over).enumerate() {
+            let known = match known(index) {
+                0 | 1 if life.preparing => Presence::Orphan,
+                0 | 1 => Presence::Running,
+                2 => Presence::Orphan,
+                _ => Presence::Gone,
+            };
+            // Mesos calls cleanup again for what it knows; nobody waits for an earlier answer.
+            life.preparing = false;
+            life.cleaning = false;
+            life.over = known == Presence::Gone;
+            presence.insert(id.clone(), known);
+        }
+        let restored = self.restored(&presence);
+        self.ledger = Ledger::new();
+        self.tell(Event::Restore(restored))
+    }
+
+    fn restored(&self, presence: &BTreeMap<ContainerId, Presence>) -> Vec<Restored> {
+        let seen = |volume: &VolumeKey| self.driver.get(volume).is_some_and(|backing| backing.mounted);
+        self.disk
+            .values()
+            .map(|entry| {
+                let lost = entry.record.volumes.iter().filter_map(|volume| match &volume.state {
+                    RecordedState::Mounted(path) if !seen(&volume.request.volume) => Some(path.clone()),
+                    _ => None,
+                });
+                Restored {
+                    record: entry.record.clone(),
+                    presence: presence.get(&entry.record.container).copied().unwrap_or(Presence::Gone),
+                    rebooted: entry.boot != self.boot,
+                    lost: lost.collect(),
+                }
+            })
+            .collect()
+    }
+
+    fn tell(&mut self, event: Event) -> Result<(), String> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for effect in self.ledger.handle(event) {
+                events.extend(self.carry_out(effect)?);
+            }
+        }
+        for (volume, state) in self.ledger.volumes() {
+            self.outcome.states.insert(format!("{volume:?} {state}"));
+        }
+        Ok(())
+    }
+
+    /// What is known at once comes back as an event, to be told when the other effects are under way.
+    fn carry_out(&mut self, effect: Effect) -> Result<Option<Event>, String> {
+        match effect {
+            Effect::WriteRecord { revision, record } => self.orders.push_back(Order::Write(revision, record)),
+            Effect::RemoveRecord { container } => self.orders.push_back(Order::Remove(container)),
+            Effect::Mount { op, volume, adopt, .. } => {
+                if self.calls.iter().any(|call| call.volume == volume) {
+                    return Err(format!("two calls for {volume} at once"));
+                }
+                self.calls.push(Call {
+                    op,
+                    volume,
+                    mount: true,
+                    adopt: adopt.is_some(),
+                    begun: false,
+                });
+            }
+            Effect::Unmount { op, volume, .. } => {
+                if self.calls.iter().any(|call| call.volume == volume) {
+                    return Err(format!("two calls for {volume} at once"));
+                }
+                self.calls.push(Call {
+                    op,
+                    volume,
+                    mount: false,
+                    adopt: false,
+                    begun: false,
+                });
+            }
+            Effect::Withdraw { op } => {
+                if let Some(index) = self.calls.iter().position(|call| call.op == op && !call.begun) {
+                    self.calls.remove(index);
+                    return Ok(Some(Event::Withdrawn { op }));
+                }
+            }
+            Effect::RetryAfter { volume, attempt, .. } => self.retries.push((volume, attempt)),
+            Effect::AnswerPrepare { container, result } => self.prepared(&container, result.is_ok())?,
+            Effect::AnswerCleanup { container } => {
+                let life = self.containers.entry(container.clone()).or_default();
+                if !std::mem::take(&mut life.cleaning) {
+                    return Err(format!(
+                        "a cleanup of container {container} was answered that nobody waits for"
+                    ));
+                }
+                life.over = true;
+            }
+        }
+        Ok(None)
+    }
+
+    fn prepared(&mut self, container: &ContainerId, granted: bool) -> Result<(), String> {
+        let life = self.containers.entry(container.clone()).or_default();
+        if !std::mem::take(&mut life.preparing) {
+            return Err(format!(
+                "a prepare of container {container} was answered that nobody waits for"
+            ));
+        }
+        if !granted {
+            return Ok(());
+        }
+        self.outcome.granted += 1;
+        life.running = true;
+        for volume in life.volumes.clone() {
+            // A hand that unmounts meanwhile is nobody's fault; the driver still holds it for us then.
+            if !self.driver.get(&volume).is_some_and(|backing| backing.attached) {
+                return Err(format!(
+                    "container {container} was given {volume}, which is not mounted"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Faults stop, every container ends, and everything that was begun is finished.
+    pub(crate) fn wind_down(&mut self) -> Result<(), String> {
+        for _ in 0..2_000 {
+            let waiting: Vec<ContainerId> = self
+                .containers
+                .iter()
+                .filter(|(_, life)| !life.over && !life.cleaning)
+                .map(|(id, _)| id.clone())
+                .collect();
+            for id in &waiting {
+                self.cleanup(id)?;
+            }
+            self.disk_works(u8::MAX, false)?;
+            for call in &mut self.calls {
+                call.begun = true;
+            }
+            self.answer(0)?;
+            self.retry(0)?;
+            crate::invariants::check(self)?;
+            if self.orders.is_empty() && self.calls.is_empty() && self.retries.is_empty() && waiting.is_empty() {
+                return crate::invariants::nothing_is_left(self);
+            }
+        }
+        Err("the ledger never comes to rest".into())
+    }
+
+    pub(crate) fn outcome(self) -> Outcome {
+        self.outcome
+    }
+
+    /// Whether a Mount of this volume may be under way or may have been lost.
+    pub(crate) fn may_become_mounted(&self, volume: &VolumeKey) -> bool {
+        self.calls
+            .iter()
+            .any(|call| call.volume == *volume && call.mount && call.begun)
+            || self
+                .driver
+                .get(volume)
+                .is_some_and(|backing| backing.late.contains(&true))
+    }
+
+    pub(crate) fn state(&self, volume: &VolumeKey) -> VolumeState {
+        self.ledger.volume_state(volume)
+    }
+
+    fn pick(&self, nth: u8, begun: bool) -> Option<usize> {
+        let ready: Vec<usize> = (0..self.calls.len())
+            .filter(|index| self.calls[*index].begun == begun)
+            .collect();
+        (!ready.is_empty()).then(|| ready[usize::from(nth) % ready.len()])
+    }
+}
+
+fn mount(call: &Call, outcome: MountOutcome) -> Event {
+    Event::MountDone { op: call.op, outcome }
+}
+
+fn unmount(call: &Call, outcome: UnmountOutcome) -> Event {
+    Event::UnmountDone { op: call.op, outcome }
+}
+
+fn id(container: u8) -> ContainerId {
+    ContainerId::root(format!("c{container}"))
+}
+
+fn key(volume: u8) -> VolumeKey {
+    VolumeKey::new("driver", format!("v{volume}"))
+}
+
+fn mountpoint(volume: &VolumeKey) -> PathBuf {
+    PathBuf::from("/volumes").join(&volume.name)
+}
+
+fn request(volume: &VolumeKey, exclusive: bool) -> VolumeRequest {
+    VolumeRequest {
+        slot: volume.name.clone(),
+        volume: volume.clone(),
+        mount_id: MountId::derive("host", &volume.driver, &volume.name),
+        target: PathBuf::from("/sandbox").join(&volume.name),
+        read_only: false,
+        access: if exclusive { Access::Exclusive } else { Access::Shared },
+        spec: MountSpec::default(),
+    }
+}
