@@ -1,0 +1,51 @@
+//! Calls to an agent.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::answer::{Containers, VersionInfo};
+use super::master::Caller;
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+
+/// An agent's operator API.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    caller: Caller,
+}
+
+impl Agent {
+    /// The agent at this address; every call has to be answered within `deadline`.
+    pub fn new(endpoint: Endpoint, deadline: Duration) -> Agent {
+        Agent {
+            caller: Caller::new(endpoint, deadline),
+        }
+    }
+
+    /// GET_HEALTH.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn is_healthy(&self) -> Result<bool, Error> {
+        self.caller.ask("GET_HEALTH", None, &["get_health", "healthy"])
+    }
+
+    /// GET_VERSION.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn version(&self) -> Result<VersionInfo, Error> {
+        self.caller.ask("GET_VERSION", None, &["get_version", "version_info"])
+    }
+
+    /// GET_CONTAINERS, nested and standalone ones included.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn containers(&self) -> Result<Containers, Error> {
+        let content = json!({"show_nested": true, "show_standalone": true});
+        self.caller
+            .ask("GET_CONTAINERS", Some(("get_containers", content)), &["get_containers"])
+    }
+}

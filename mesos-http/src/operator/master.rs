@@ -1,0 +1,183 @@
+//! Calls to the leading master.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::PATH;
+use super::answer::{AgentState, FrameworkState, Tasks, VersionInfo};
+use super::watch::Watch;
+use crate::client::Client;
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::types::{AgentId, FrameworkId};
+
+/// So many redirects are followed to find the leader.
+const MAX_REDIRECTS: usize = 5;
+
+/// Calls of the operator API.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    endpoint: Endpoint,
+    client: Client,
+}
+
+impl Caller {
+    pub(super) fn new(endpoint: Endpoint, deadline: Duration) -> Caller {
+        Caller {
+            endpoint,
+            client: Client::new(deadline),
+        }
+    }
+
+    /// Calls, and reads what lies at `path` of the answer. An absent message is an empty one.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        content: Option<(&str, Value)>,
+        path: &[&str],
+    ) -> Result<T, Error> {
+        let (url, body) = self.post(kind, content)?;
+        let unreadable = |reason: String| Error::Unreadable {
+            url: url.clone(),
+            reason,
+        };
+        let answer: Value = serde_json::from_slice(&body).map_err(|e| unreadable(e.to_string()))?;
+        let place = path.iter().fold(&answer, |value, field| &value[*field]);
+        let result = if place.is_null() {
+            T::deserialize(json!({}))
+        } else {
+            T::deserialize(place)
+        };
+        result.map_err(|e| unreadable(format!("{kind}: {e}")))
+    }
+
+    /// Calls, and follows redirects to the leading master.
+    pub(super) fn post(&self, kind: &str, content: Option<(&str, Value)>) -> Result<(String, Vec<u8>), Error> {
+        let mut call = json!({"type": kind});
+        if let Some((field, content)) = content {
+            call[field] = content;
+        }
+        let body = call.to_string();
+        let mut endpoint = self.endpoint.clone();
+        let mut redirects = 0;
+        loop {
+            let url = endpoint.url(PATH);
+            match self.client.post(&url, &[], body.as_bytes()) {
+                Ok(answer) => return Ok((url, answer.body)),
+                Err(Error::NotLeading {
+                    leader: Some(leader),
+                    url,
+                }) if redirects < MAX_REDIRECTS => {
+                    redirects += 1;
+                    let unusable = || Error::NotLeading {
+                        url,
+                        leader: Some(leader.clone()),
+                    };
+                    endpoint = leader.parse().map_err(|_| unusable())?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The leading master's operator API. Any master may be named: a redirect is followed.
+#[derive(Debug, Clone)]
+pub struct Master {
+    caller: Caller,
+}
+
+impl Master {
+    /// The master at this address; every call has to be answered within `deadline`.
+    pub fn new(endpoint: Endpoint, deadline: Duration) -> Master {
+        Master {
+            caller: Caller::new(endpoint, deadline),
+        }
+    }
+
+    /// GET_HEALTH.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn is_healthy(&self) -> Result<bool, Error> {
+        self.caller.ask("GET_HEALTH", None, &["get_health", "healthy"])
+    }
+
+    /// GET_VERSION.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn version(&self) -> Result<VersionInfo, Error> {
+        self.caller.ask("GET_VERSION", None, &["get_version", "version_info"])
+    }
+
+    /// GET_AGENTS: the agents that are registered.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn agents(&self) -> Result<Vec<AgentState>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Agents {
+            #[serde(default)]
+            agents: Vec<AgentState>,
+        }
+        self.caller
+            .ask("GET_AGENTS", None, &["get_agents"])
+            .map(|answer: Agents| answer.agents)
+    }
+
+    /// GET_FRAMEWORKS: the frameworks that have not ended.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn frameworks(&self) -> Result<Vec<FrameworkState>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Frameworks {
+            #[serde(default)]
+            frameworks: Vec<FrameworkState>,
+        }
+        let answer: Result<Frameworks, Error> = self.caller.ask("GET_FRAMEWORKS", None, &["get_frameworks"]);
+        answer.map(|answer| answer.frameworks)
+    }
+
+    /// GET_TASKS.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn tasks(&self) -> Result<Tasks, Error> {
+        self.caller.ask("GET_TASKS", None, &["get_tasks"])
+    }
+
+    /// MARK_AGENT_GONE: says that the agent's machine is gone and nothing of it runs any more. Its
+    /// tasks become TASK_GONE_BY_OPERATOR, and the agent can never register again. To say it of a
+    /// machine that still runs means two writers on one volume.
+    ///
+    /// # Errors
+    /// When there is no answer, or the master does not accept it.
+    pub fn mark_agent_gone(&self, agent_id: &AgentId) -> Result<(), Error> {
+        let content = ("mark_agent_gone", json!({"agent_id": agent_id}));
+        self.caller.post("MARK_AGENT_GONE", Some(content)).map(|_| ())
+    }
+
+    /// TEARDOWN: ends a framework and kills all its tasks.
+    ///
+    /// # Errors
+    /// When there is no answer, or the master does not accept it.
+    pub fn teardown(&self, framework_id: &FrameworkId) -> Result<(), Error> {
+        let content = ("teardown", json!({"framework_id": framework_id}));
+        self.caller.post("TEARDOWN", Some(content)).map(|_| ())
+    }
+
+    /// SUBSCRIBE: the state of the cluster and then every change to it.
+    pub fn watch(&self) -> Watch {
+        Watch::open(self.caller.endpoint())
+    }
+}
+
+impl Caller {
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+}

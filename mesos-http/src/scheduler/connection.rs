@@ -1,0 +1,326 @@
+//! A subscription that is kept up by a thread.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{Attempt, Call, Event, Next, Subscribed, Subscription};
+use crate::backoff::chance;
+use crate::client::{Client, Header, Piece, StreamRequest, StreamStop};
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::error::{Action, Error};
+use crate::types::{FrameworkId, FrameworkInfo};
+
+/// The deadline of ordinary calls: as long as a silent stream is believed in.
+const CALL_DEADLINE: Duration = Duration::from_secs(75);
+
+/// How often a silent stream is looked after. The answer to SUBSCRIBE has to begin within it.
+const TICK: Duration = Duration::from_secs(15);
+
+/// What a connection needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The masters, asked in turn for the leader. Not empty.
+    pub masters: Vec<Endpoint>,
+    /// The framework, with its id if it comes back to its tasks.
+    pub framework: FrameworkInfo,
+    /// Roles for which no offers are wanted at first.
+    pub suppressed_roles: Vec<String>,
+    /// The deadline of ordinary calls. Default: 75 seconds.
+    pub call_deadline: Duration,
+    /// Principal and secret for HTTP basic authentication.
+    pub credential: Option<(String, String)>,
+}
+
+impl Config {
+    /// The defaults, with masters such as `10.0.0.1:5050,10.0.0.2:5050`.
+    ///
+    /// # Errors
+    /// When `masters` is not such a list.
+    pub fn new(masters: &str, framework: FrameworkInfo) -> Result<Config, EndpointError> {
+        Ok(Config {
+            masters: Endpoint::parse_list(masters)?,
+            framework,
+            suppressed_roles: Vec::new(),
+            call_deadline: CALL_DEADLINE,
+            credential: None,
+        })
+    }
+}
+
+/// What a connection tells.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Subscribed, for the first time or again. The framework id must be on disk before the first
+    /// launch. Offers of earlier subscriptions are void, and it is the time to reconcile.
+    Connected(Subscribed),
+    /// An event of the subscription, other than SUBSCRIBED, ERROR and HEARTBEAT.
+    Event(Event),
+    /// Not subscribed. The connection tries again by itself; whoever does not want that closes it.
+    Disconnected {
+        /// Why.
+        error: Error,
+        /// When the next attempt is made.
+        retry_in: Duration,
+    },
+    /// It makes no sense to try again, or the connection was closed. This is the last notice.
+    Failed(Error),
+}
+
+/// A framework's connection to the leading master.
+///
+/// A thread subscribes, reads events, and subscribes again when the stream breaks, falls silent
+/// or another master leads, with pauses that grow to 15 seconds. Dropping the connection closes
+/// it; that does not end the framework (see [`Call::Teardown`]): its tasks run on, and the master
+/// waits for the framework's failover timeout.
+#[derive(Debug)]
+pub struct Connection {
+    caller: Caller,
+    notices: Receiver<Notice>,
+}
+
+/// Sends calls; cheap to clone and to give to other threads.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    authorization: Option<String>,
+    state: Mutex<State>,
+    /// Signalled when `closed` becomes true.
+    closing: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    subscription: Subscription,
+    /// Ends the current stream.
+    stream: Option<StreamStop>,
+    closed: bool,
+}
+
+impl Connection {
+    /// Begins to subscribe. It does not wait for the master: that it is subscribed comes as
+    /// [`Notice::Connected`].
+    pub fn open(config: Config) -> Connection {
+        let mut subscription = Subscription::new(config.masters, config.framework);
+        subscription.suppress(config.suppressed_roles);
+        let authorization = config
+            .credential
+            .map(|(principal, secret)| format!("Basic {}", STANDARD.encode(format!("{principal}:{secret}"))));
+        let shared = Arc::new(Shared {
+            client: Client::new(config.call_deadline),
+            authorization,
+            state: Mutex::new(State {
+                subscription,
+                stream: None,
+                closed: false,
+            }),
+            closing: Condvar::new(),
+        });
+        let (sender, notices) = crossbeam_channel::unbounded();
+        let reader = Reader {
+            shared: Arc::clone(&shared),
+            notices: sender,
+        };
+        thread::Builder::new()
+            .name("mesos-scheduler".to_string())
+            .spawn(move || reader.run())
+            .expect("the system has no thread left for the subscription");
+        Connection {
+            caller: Caller { shared },
+            notices,
+        }
+    }
+
+    /// Where notices come. The channel has no limit and ends after [`Notice::Failed`].
+    pub fn notices(&self) -> &Receiver<Notice> {
+        &self.notices
+    }
+
+    /// Sends a call; see [`Caller::call`].
+    ///
+    /// # Errors
+    /// See [`Caller::call`].
+    pub fn call(&self, call: &Call) -> Result<(), Error> {
+        self.caller.call(call)
+    }
+
+    /// A handle for calls from other threads. It does not keep the connection open.
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    /// The framework's id, as soon as it has one.
+    pub fn framework_id(&self) -> Option<FrameworkId> {
+        self.caller.shared.lock().subscription.framework_id().cloned()
+    }
+
+    /// Ends the connection, as dropping it does.
+    pub fn close(self) {}
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.caller.shared.close();
+    }
+}
+
+impl Caller {
+    /// Sends a call and waits until the master has accepted it, at most for the deadline of the
+    /// configuration. Accepted is not done: what comes of it comes as events.
+    ///
+    /// A teardown that is accepted also closes the connection.
+    ///
+    /// # Errors
+    /// [`Error::action`] tells what to do. When the answer shows that the subscription is gone
+    /// (a redirect, a stream id the master does not know), the connection subscribes again.
+    pub fn call(&self, call: &Call) -> Result<(), Error> {
+        let (target, framework_id) = {
+            let state = self.shared.lock();
+            let target = state.subscription.call_target();
+            (target, state.subscription.framework_id().cloned())
+        };
+        let (Some(target), Some(framework_id)) = (target, framework_id) else {
+            return Err(Error::NotSubscribed(None));
+        };
+        let (url, stream_id) = &target;
+        let mut headers: Vec<Header<'_>> = Vec::new();
+        if let Some(stream_id) = stream_id {
+            headers.push(("Mesos-Stream-Id", stream_id));
+        }
+        headers.extend(self.shared.authorization());
+        let body = call.to_json(&framework_id).to_string();
+        tracing::debug!(call = call.kind(), url, "calling the master");
+        match self.shared.client.post(url, &headers, body.as_bytes()) {
+            Ok(_) => {
+                self.shared.lock().subscription.accepted(call);
+                if *call == Call::Teardown {
+                    self.shared.close();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if error.action() == Action::Resubscribe {
+                    self.shared.drop_stream(&target);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The state is changed in single steps that do not panic half way.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn authorization(&self) -> Option<Header<'_>> {
+        self.authorization.as_deref().map(|value| ("Authorization", value))
+    }
+
+    fn close(&self) {
+        let stream = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.stream.take()
+        };
+        self.closing.notify_all();
+        if let Some(stream) = stream {
+            stream.stop();
+        }
+    }
+
+    /// Ends the stream a call was made for, unless it is another one by now.
+    fn drop_stream(&self, target: &(String, Option<String>)) {
+        let mut state = self.lock();
+        if state.subscription.call_target().as_ref() == Some(target)
+            && let Some(stream) = state.stream.take()
+        {
+            stream.stop();
+        }
+    }
+
+    /// Waits, and tells whether the connection was closed meanwhile.
+    fn pause(&self, pause: Duration) -> bool {
+        let state = self.lock();
+        let waited = self.closing.wait_timeout_while(state, pause, |state| !state.closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+}
+
+/// The thread behind a connection.
+struct Reader {
+    shared: Arc<Shared>,
+    notices: Sender<Notice>,
+}
+
+impl Reader {
+    fn run(self) {
+        loop {
+            let request = StreamRequest::new(TICK);
+            let attempt = {
+                let mut state = self.shared.lock();
+                if state.closed {
+                    return self.tell(Notice::Failed(Error::Ended));
+                }
+                state.stream = Some(request.stopper());
+                state.subscription.attempt()
+            };
+            let error = self.follow(request, &attempt).err().unwrap_or(Error::Ended);
+            let (next, closed) = {
+                let mut state = self.shared.lock();
+                (state.subscription.failed(&error, chance()), state.closed)
+            };
+            match next {
+                _ if closed => return self.tell(Notice::Failed(Error::Ended)),
+                Next::GiveUp => return self.tell(Notice::Failed(error)),
+                Next::Retry(retry_in) => {
+                    tracing::debug!(%error, ?retry_in, "not subscribed");
+                    if !matches!(error, Error::NotLeading { .. }) {
+                        self.tell(Notice::Disconnected { error, retry_in });
+                    }
+                    self.shared.pause(retry_in);
+                }
+            }
+        }
+    }
+
+    /// Subscribes and reads until the stream breaks.
+    fn follow(&self, request: StreamRequest, attempt: &Attempt) -> Result<(), Error> {
+        let headers: Vec<Header<'_>> = self.shared.authorization().into_iter().collect();
+        let mut stream = request.send(&attempt.url, &headers, attempt.body.to_string().as_bytes())?;
+        self.shared.lock().subscription.opened(stream.stream_id.clone());
+        loop {
+            match stream.next()? {
+                Piece::Tick => self.shared.lock().subscription.check_silence(stream.silence())?,
+                Piece::Record(record) => {
+                    let event = Event::from_json(&record).map_err(|e| Error::Unreadable {
+                        url: stream.url.clone(),
+                        reason: format!("an event is not JSON: {e}"),
+                    })?;
+                    self.shared.lock().subscription.event(&event)?;
+                    match event {
+                        Event::Heartbeat => {}
+                        Event::Subscribed(subscribed) => self.tell(Notice::Connected(subscribed)),
+                        event => self.tell(Notice::Event(event)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nobody listens any more once the connection is dropped.
+    fn tell(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+}
