@@ -20,6 +20,8 @@ pub struct Config {
     pub prepare_timeout: Duration,
     /// How long a cleanup waits for the first unmount attempt.
     pub cleanup_wait: Duration,
+    /// How often mounted volumes are looked at; `None` never.
+    pub health_interval: Option<Duration>,
     /// Where drivers are found.
     pub discovery: Discovery,
     /// How they want to be treated.
@@ -51,6 +53,10 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "a duration shorter than the agent's --executor_registration_timeout, as in '50secs' (the default)",
     ),
     ("cleanup_wait", "a duration, as in '10secs' (the default)"),
+    (
+        "health_interval",
+        "a duration between two looks at mounted volumes, as in '10secs' (the default); '0secs' turns them off",
+    ),
     (
         "driver_sockets",
         "absolute folders of driver sockets, separated by ':' (default /run/docker/plugins)",
@@ -119,6 +125,7 @@ impl Default for Config {
             default_driver: None,
             prepare_timeout: Duration::from_secs(50),
             cleanup_wait: Duration::from_secs(10),
+            health_interval: Some(Duration::from_secs(10)),
             discovery: Discovery::default(),
             profiles: Profiles::builtin(),
             directory_backed_drivers: BTreeSet::new(),
@@ -160,6 +167,10 @@ impl Config {
             "default_driver" => self.default_driver = Some(word(value)?),
             "prepare_timeout" => self.prepare_timeout = positive(value)?,
             "cleanup_wait" => self.cleanup_wait = duration(value)?,
+            "health_interval" => {
+                let interval = duration(value)?;
+                self.health_interval = (!interval.is_zero()).then_some(interval);
+            }
             "driver_sockets" => self.discovery.socket_dirs = folders(value)?,
             "driver_specs" => self.discovery.spec_dirs = folders(value)?,
             "driver_wait" => self.discovery.wait = duration(value)?,

@@ -1,8 +1,8 @@
 //! The isolator as its caller sees it: the calls of Mesos, none of which blocks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -10,7 +10,7 @@ use thiserror::Error;
 use volume_driver_client::Drivers;
 
 use crate::config::Config;
-use crate::effects::{Answer, Engine, Message, Order, targets, write_records};
+use crate::effects::{Answer, Engine, Message, Order, Patient, make_rounds, targets, write_records};
 use crate::error::PrepareError;
 use crate::records::{Store, StoreError};
 use crate::request::{Wish, wishes};
@@ -43,11 +43,8 @@ pub struct Isolator {
     engine: Sender<Message>,
     resolver: Option<Sender<Resolve>>,
     answers: Sender<Answer>,
-    watchers: Arc<Mutex<BTreeMap<ContainerId, Watcher>>>,
     threads: Vec<JoinHandle<()>>,
 }
-
-type Watcher = Box<dyn FnOnce(Limitation) + Send>;
 
 struct Resolve {
     id: ContainerId,
@@ -83,6 +80,10 @@ impl Isolator {
                 resolve(&to_resolve, &done, &config, &drivers)
             })?);
         }
+        let (monitor, rounds) = unbounded::<Vec<Patient>>();
+        let found = engine.clone();
+        // Not joined at the end: it may hang on a dead mountpoint.
+        drop(spawn("mev-monitor", move || make_rounds(&rounds, &found))?);
         let host_id = store.host_id().to_owned();
         let ledger = Engine {
             config: Arc::clone(&config),
@@ -92,6 +93,7 @@ impl Isolator {
             outbox: engine.clone(),
             writer,
             answers: answers.clone(),
+            monitor,
         };
         threads.push(spawn("mev-ledger", move || ledger.run())?);
         Ok(Self {
@@ -100,7 +102,6 @@ impl Isolator {
             engine,
             resolver: Some(resolver),
             answers,
-            watchers: Arc::default(),
             threads,
         })
     }
@@ -162,16 +163,15 @@ impl Isolator {
     /// Keeps `answer` for the case that the container must be ended because of one of its volumes; drops it uncalled
     /// with the container's cleanup.
     pub fn watch(&self, id: ContainerId, answer: impl FnOnce(Limitation) + Send + 'static) {
-        self.watchers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, Box::new(answer));
+        self.tell(Message::Watch {
+            id,
+            watcher: Box::new(answer),
+        });
     }
 
     /// Lets go of a container's volumes. The answer comes when the first attempt to unmount is over, well or not, or
     /// after the parameter `cleanup_wait`; what is left goes on in the background.
     pub fn cleanup(&self, id: ContainerId, answer: impl FnOnce() + Send + 'static) {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.tell(Message::Cleanup {
             id,
             answer: Box::new(answer),

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use volume_driver_client::{Drivers, MountId};
 
 use super::calls::Call;
+use super::monitor::{Finding, Patient};
 use super::mount_table::MountTable;
 use super::queues::Queues;
 use super::writer::{Order, Written};
@@ -22,7 +23,7 @@ use crate::ledger::{
     VolumeRequest,
 };
 use crate::records::{Change, Found, Store};
-use crate::types::{BindMount, ContainerId, RecoveredContainer, VolumeKey};
+use crate::types::{BindMount, ContainerId, Limitation, RecoveredContainer, VolumeKey};
 
 /// A record that could not be removed is tried again after this; until then it names volumes that need nothing.
 const REMOVE_AGAIN: Duration = Duration::from_secs(5);
@@ -31,6 +32,9 @@ const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 pub(crate) type PrepareAnswer = Box<dyn FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send>;
 /// Answers anything without a result.
 pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
+/// Answers a watch; dropped uncalled when the container left without cause for one.
+pub(crate) type Watcher = Box<dyn FnOnce(Limitation) + Send>;
 
 /// What the engine is told.
 pub(crate) enum Message {
@@ -53,6 +57,10 @@ pub(crate) enum Message {
     Event(Event),
     /// The writer is through with a batch.
     Written(Written),
+    /// A mounted volume is not well.
+    Finding(Finding),
+    /// `watch()`: how to have the container ended.
+    Watch { id: ContainerId, watcher: Watcher },
     /// No more.
     Stop,
 }
@@ -66,6 +74,7 @@ pub(crate) struct Engine {
     pub(crate) outbox: Sender<Message>,
     pub(crate) writer: Sender<Order>,
     pub(crate) answers: Sender<Answer>,
+    pub(crate) monitor: Sender<Vec<Patient>>,
 }
 
 #[derive(Default)]
@@ -76,6 +85,7 @@ struct State {
     /// Of those, the ones whose targets are being resolved: the ledger does not know them yet.
     resolving: BTreeSet<ContainerId>,
     cleanups: BTreeMap<ContainerId, Vec<Answer>>,
+    watchers: BTreeMap<ContainerId, Watcher>,
     timers: BinaryHeap<Reverse<Timer>>,
     timers_set: u64,
 }
@@ -93,12 +103,16 @@ enum Alarm {
     Cleanup(ContainerId),
     Retry(VolumeKey, u32),
     Remove(ContainerId),
+    Health,
 }
 
 impl Engine {
     /// Runs until told to stop, or until nobody can tell it anything any more.
     pub(crate) fn run(self) {
         let mut state = State::default();
+        if let Some(interval) = self.config.health_interval {
+            state.set(interval, Alarm::Health);
+        }
         loop {
             let message = match state.timers.peek() {
                 Some(Reverse(timer)) => self.inbox.recv_deadline(timer.due),
@@ -155,6 +169,7 @@ impl Engine {
                 }
             }
             Message::Cleanup { id, answer } => {
+                state.watchers.remove(&id);
                 state.cleanups.entry(id.clone()).or_default().push(answer);
                 if state.resolving.remove(&id) {
                     self.finish_prepare(state, &id, Err(PrepareError::Destroyed));
@@ -183,6 +198,10 @@ impl Engine {
                     }
                 }
             },
+            Message::Finding(finding) => self.limit(state, &finding),
+            Message::Watch { id, watcher } => {
+                state.watchers.insert(id, watcher);
+            }
             Message::Stop => {}
         }
     }
@@ -200,6 +219,7 @@ impl Engine {
                 self.handle(state, Event::PrepareDeadline { container });
             }
             Alarm::Cleanup(container) => self.handle(state, Event::CleanupDeadline { container }),
+            Alarm::Health => self.make_rounds(state),
             Alarm::Remove(container) => self.order(Order {
                 change: Change::Remove(container),
                 revision: None,
@@ -340,6 +360,44 @@ impl Engine {
             let _ = outbox.send(Message::Event(report(outcome)));
         };
         state.queues.submit(&driver, limit, op, Box::new(job))
+    }
+
+    /// Sends the monitor to every volume that a container holds. While one is held, nothing of ours unmounts it.
+    fn make_rounds(&self, state: &mut State) {
+        let patients: BTreeMap<&VolumeKey, &PathBuf> =
+            state.ledger.held().map(|held| (held.volume, held.mountpoint)).collect();
+        let patients: Vec<Patient> = patients
+            .into_iter()
+            .map(|(volume, mountpoint)| Patient {
+                volume: volume.clone(),
+                mountpoint: mountpoint.clone(),
+                directory_backed: self.directory_backed(&volume.driver),
+            })
+            .collect();
+        // A monitor that still hangs in its last round is not given another: news of the past helps nobody.
+        if !patients.is_empty() && self.monitor.is_empty() {
+            let _ = self.monitor.send(patients);
+        }
+        if let Some(interval) = self.config.health_interval {
+            state.set(interval, Alarm::Health);
+        }
+    }
+
+    /// Has every container ended that still holds the volume where it was found ill.
+    fn limit(&self, state: &mut State, finding: &Finding) {
+        let holders: Vec<(ContainerId, String)> = state
+            .ledger
+            .held()
+            .filter(|held| *held.volume == finding.volume && *held.mountpoint == finding.mountpoint)
+            .map(|held| (held.container.clone(), held.slot.to_owned()))
+            .collect();
+        for (container, slot) in holders {
+            let message = format!("label 'volume.{slot}': volume {}: {}", finding.volume, finding.problem);
+            if let Some(watcher) = state.watchers.remove(&container) {
+                warn!(%container, problem = message, "ending a container whose volume is not well");
+                self.answer(Box::new(move || watcher(Limitation { message })));
+            }
+        }
     }
 
     fn directory_backed(&self, driver: &str) -> bool {

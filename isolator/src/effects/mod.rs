@@ -3,6 +3,7 @@
 mod calls;
 mod crash_point;
 mod engine;
+mod monitor;
 mod mount_table;
 mod owner;
 mod queues;
@@ -10,5 +11,6 @@ mod target;
 mod writer;
 
 pub(crate) use engine::{Answer, Engine, Message};
+pub(crate) use monitor::{Patient, run as make_rounds};
 pub(crate) use target::targets;
 pub(crate) use writer::{Order, run as write_records};

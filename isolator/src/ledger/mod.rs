@@ -33,6 +33,7 @@ mod restore;
 mod volume;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 pub use event::{
     Effect, Event, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, RecordedVolume, Restored,
@@ -99,10 +100,39 @@ impl Ledger {
         self.containers.iter().map(|(id, container)| (id, container.holds()))
     }
 
+    /// Every volume that a container whose prepare succeeded holds, where it is known to be mounted.
+    pub fn held(&self) -> impl Iterator<Item = Held<'_>> {
+        let holders = self.containers.iter().filter(|(_, container)| container.holds());
+        holders.flat_map(move |(id, container)| {
+            container.requests.iter().filter_map(move |request| {
+                let mountpoint = self.volumes.get(&request.volume)?.mounted_at()?;
+                Some(Held {
+                    container: id,
+                    slot: &request.slot,
+                    volume: &request.volume,
+                    mountpoint,
+                })
+            })
+        })
+    }
+
     fn new_op(&mut self, volume: &VolumeKey) -> Op {
         self.next_op += 1;
         let op = Op(self.next_op);
         self.ops.insert(op, volume.clone());
         op
     }
+}
+
+/// A volume in a container's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<'a> {
+    /// Who holds it.
+    pub container: &'a ContainerId,
+    /// Under which slot.
+    pub slot: &'a str,
+    /// What.
+    pub volume: &'a VolumeKey,
+    /// Where it is mounted.
+    pub mountpoint: &'a PathBuf,
 }

@@ -89,6 +89,13 @@ pub(super) struct Volume {
 }
 
 impl Volume {
+    pub(super) fn mounted_at(&self) -> Option<&PathBuf> {
+        match &self.state {
+            State::Mounted { mountpoint } => Some(mountpoint),
+            _ => None,
+        }
+    }
+
     pub(super) fn recorded(&self, released: bool) -> RecordedState {
         match (&self.state, released) {
             (State::Mounted { mountpoint }, false) => RecordedState::Mounted(mountpoint.clone()),
