@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::{self, Scope, Volume};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Client, Deadline, Failure, Reply};
+use crate::exchange::{Client, Deadline, Failure, Reply, Request};
 use crate::mount_id::MountId;
 use crate::operation::Operation;
 use crate::phrases::kind_of;
@@ -259,11 +259,13 @@ impl Driver {
             connect: timeouts.connect,
             wait: self.0.wait,
         };
+        let request = Request {
+            operation,
+            body: body.as_bytes(),
+            max_answer: self.0.profile.max_answer,
+        };
         let start = Instant::now();
-        let sent = self
-            .0
-            .client
-            .call(operation, body.as_bytes(), deadline, self.0.profile.max_answer);
+        let sent = self.0.client.call(request, deadline);
         let result = match sent {
             Ok(reply) => self.read(operation, volume, &reply),
             Err(failure) => Err(self.failed(operation, volume, failure)),
@@ -314,9 +316,10 @@ impl Driver {
         let (kind, words) = match failure {
             Failure::NotSent(words) => (ErrorKind::Unreachable, words),
             Failure::Misconfigured(words) => (ErrorKind::Misconfigured, words),
-            Failure::NoAnswer(words) if operation.is_mutating() => (ErrorKind::Uncertain, words),
-            Failure::NoAnswer(words) => (ErrorKind::Unreachable, words),
-            Failure::Garbage(words) if operation.is_mutating() => (ErrorKind::Uncertain, words),
+            Failure::Late(words) | Failure::Broken(words) | Failure::Garbage(words) if operation.is_mutating() => {
+                (ErrorKind::Uncertain, words)
+            }
+            Failure::Late(words) | Failure::Broken(words) => (ErrorKind::Unreachable, words),
             Failure::Garbage(words) => (ErrorKind::Protocol, words),
         };
         self.error(kind, operation, volume, clean(&words, WORDS_LIMIT))

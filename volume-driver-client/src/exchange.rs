@@ -49,8 +49,10 @@ pub(crate) enum Failure {
     NotSent(String),
     /// Nothing was sent, and trying again cannot help until the operator acts.
     Misconfigured(String),
-    /// The request may have been sent, in part or whole; no or no complete answer came.
-    NoAnswer(String),
+    /// The request may have been sent, in part or whole; no complete answer came in time.
+    Late(String),
+    /// The request may have been sent, in part or whole; the connection ended before the answer was complete.
+    Broken(String),
     /// Something came that is not an HTTP answer within the limits.
     Garbage(String),
 }
@@ -65,11 +67,21 @@ pub(crate) struct Client {
 
 #[derive(Debug)]
 struct Agents {
-    /// Keeps idle connections, for calls that change nothing.
-    reading: Agent,
-    /// Makes a connection for every call. Between the check that an idle connection is still open and the write to it
-    /// the driver may close it, and a changing call would then be uncertain for no reason.
-    changing: Agent,
+    /// Makes a connection for every call.
+    fresh: Agent,
+    /// Keeps idle connections, for calls that change nothing. Between the check that an idle connection is still open and the
+    /// write to it the driver may close it: a call that changes nothing is then made on a fresh connection, and one that changes something
+    /// would be uncertain for no reason.
+    pooled: Agent,
+}
+
+/// One request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) body: &'a [u8],
+    /// Longest answer that is read, in bytes.
+    pub(crate) max_answer: usize,
 }
 
 impl Client {
@@ -84,8 +96,8 @@ impl Client {
                 tls,
             };
             Agents {
-                reading: agent(dial.clone(), IDLE_CONNECTIONS),
-                changing: agent(dial, 0),
+                pooled: agent(dial.clone(), IDLE_CONNECTIONS),
+                fresh: agent(dial, 0),
             }
         });
         Client { endpoint, agents }
@@ -95,22 +107,29 @@ impl Client {
         &self.endpoint
     }
 
-    /// One call. Sent again only when the connection was refused, never once it was made.
-    pub(crate) fn call(
-        &self,
-        operation: Operation,
-        body: &[u8],
-        deadline: Deadline,
-        max_answer: usize,
-    ) -> Result<Reply, Failure> {
+    /// One call. A changing one is made again only when the connection was refused, never once it was made.
+    pub(crate) fn call(&self, request: Request<'_>, deadline: Deadline) -> Result<Reply, Failure> {
+        let agents = self
+            .agents
+            .as_ref()
+            .map_err(|why| Failure::Misconfigured(why.clone()))?;
         let start = Instant::now();
+        let attempt = |agent| {
+            let left = deadline.total.saturating_sub(start.elapsed());
+            self.attempt(agent, request, left, deadline.connect.min(left))
+        };
         let mut pause = Duration::from_millis(10);
         loop {
-            let left = deadline.total.saturating_sub(start.elapsed());
-            let result = self.attempt(operation, body, left, deadline.connect, max_answer);
-            let waited = start.elapsed();
+            let result = if request.operation.is_mutating() {
+                attempt(&agents.fresh)
+            } else {
+                match attempt(&agents.pooled) {
+                    Err(Failure::Broken(_)) if Progress::get() == Progress::Idle => attempt(&agents.fresh),
+                    result => result,
+                }
+            };
             match result {
-                Err(Failure::NotSent(_)) if waited + pause < deadline.wait.min(deadline.total) => {
+                Err(Failure::NotSent(_)) if start.elapsed() + pause < deadline.wait.min(deadline.total) => {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_millis(500));
                 }
@@ -121,37 +140,31 @@ impl Client {
 
     fn attempt(
         &self,
-        operation: Operation,
-        body: &[u8],
+        agent: &Agent,
+        request: Request<'_>,
         left: Duration,
         connect: Duration,
-        max_answer: usize,
     ) -> Result<Reply, Failure> {
-        let agents = self
-            .agents
-            .as_ref()
-            .map_err(|why| Failure::Misconfigured(why.clone()))?;
-        let agent = if operation.is_mutating() {
-            &agents.changing
-        } else {
-            &agents.reading
-        };
+        let Request {
+            operation,
+            body,
+            max_answer,
+        } = request;
         Progress::reset();
-        let url = format!("{}/{}", base_url(&self.endpoint), operation.method());
         let sent = agent
-            .post(url)
+            .post(format!("{}/{}", base_url(&self.endpoint), operation.method()))
             .header("Content-Type", CONTENT_TYPE)
             .config()
             .timeout_global(Some(left))
-            .timeout_resolve(Some(connect.min(left)))
-            .timeout_connect(Some(connect.min(left)))
+            .timeout_resolve(Some(connect))
+            .timeout_connect(Some(connect))
             .build()
             .send(body);
         let mut response = sent.map_err(|error| {
             let connected = match Progress::get() {
                 Progress::Connected => true,
                 Progress::Dialing => false,
-                // No connection was opened: an idle one was used, if there can be any.
+                // No connection was opened: an idle one was used, where there can be any.
                 Progress::Idle => !operation.is_mutating(),
             };
             failure(error, connected)
@@ -183,10 +196,10 @@ fn failure(error: ureq::Error, connected: bool) -> Failure {
         Error::HostNotFound => Failure::NotSent("the host name has no address".to_owned()),
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::NotSent("no connection in time".to_owned()),
         Error::Timeout(_) if !connected => Failure::NotSent("no connection in time".to_owned()),
-        Error::Timeout(at) => Failure::NoAnswer(format!("no complete answer in time ({at})")),
+        Error::Timeout(at) => Failure::Late(format!("no complete answer in time ({at})")),
         Error::Io(error) => match refused_certificate(&error) {
             Some(words) => Failure::NotSent(words),
-            None if connected => Failure::NoAnswer(io_words(&error)),
+            None if connected => Failure::Broken(io_words(&error)),
             None => Failure::NotSent(io_words(&error)),
         },
         other if connected => Failure::Garbage(other.to_string()),
