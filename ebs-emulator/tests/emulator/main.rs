@@ -7,4 +7,5 @@
 mod driver_protocol;
 mod life_of_a_volume;
 mod restart_and_faults;
+#[cfg(test)]
 mod rig;
