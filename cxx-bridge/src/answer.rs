@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cxx::UniquePtr;
 
-use crate::ffi;
+use crate::{ffi, guard};
 
 /// Where an answer goes. The first of the two calls counts, whichever thread it comes from; when neither comes, the C++
 /// destructor decides: a promise fails with a clear text, a watch stays pending.
@@ -47,8 +47,9 @@ impl<R: Reply> Promise<R> {
         self.0.ready(message);
     }
 
+    /// One line, whatever the reason holds: it reaches the framework as the message of the task's status.
     pub(crate) fn fail(&self, reason: &str) {
-        self.0.fail(reason);
+        self.0.fail(&guard::flat(reason));
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use isolator::{BindMount, Limitation};
 use prost::Message;
 
-use crate::wire;
+use crate::{guard, wire};
 
 /// From the kernel's `mount(2)` and `clone(2)`, as Mesos hands them on.
 const MS_RDONLY: u32 = 1;
@@ -35,7 +35,7 @@ pub(crate) fn launch_info(mounts: &[BindMount]) -> Result<Vec<u8>, PathNotUtf8> 
 /// A `ContainerLimitation`, with the reason that makes Mesos hand the message to the framework as it is.
 pub(crate) fn limitation(limitation: &Limitation) -> Vec<u8> {
     wire::ContainerLimitation {
-        message: Some(limitation.message.clone()),
+        message: Some(guard::flat(&limitation.message)),
         reason: Some(REASON_CONTAINER_LIMITATION),
     }
     .encode_to_vec()

@@ -31,6 +31,21 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
     line
 }
 
+/// Longer texts are cut: glog drops what lies beyond 30,000 bytes, and a task's status is meant to be read.
+const LONGEST: usize = 8_000;
+
+/// One line of bounded length. Control characters become blanks, so that the words of a label or a driver cannot look
+/// like lines of the agent's own log.
+pub(crate) fn flat(text: &str) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|&end| line.is_char_boundary(end));
+        line.truncate(end.unwrap_or_default());
+        line.push_str("...");
+    }
+    line
+}
+
 /// The text of a panic, when it has one.
 pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
     panic
@@ -64,6 +79,21 @@ mod tests {
     #[test]
     fn a_cause_already_quoted_is_not_repeated() {
         assert_eq!(one_line(&Quoting(Inner)), "cannot read the parameters: byte 7 is odd");
+    }
+
+    #[test]
+    fn a_text_is_one_line_whatever_it_holds() {
+        assert_eq!(
+            flat("gone\r\nE0101 slave.cpp:1] lost\u{1b}[31m"),
+            "gone  E0101 slave.cpp:1] lost [31m"
+        );
+    }
+
+    #[test]
+    fn a_text_without_end_is_cut_between_characters() {
+        let line = flat(&"€".repeat(20_000));
+        assert!(line.ends_with("€..."));
+        assert!(line.len() <= LONGEST + 3);
     }
 
     #[test]

@@ -13,13 +13,10 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::ffi;
+use crate::{ffi, guard};
 
 /// The module parameter that the log itself uses up.
 pub(crate) const PARAMETER: &str = "log_level";
-
-/// Longer lines are cut: glog itself drops what lies beyond 30,000 bytes.
-const LONGEST_LINE: usize = 8_000;
 
 /// Reads `log_level` and takes it out of the parameters.
 ///
@@ -50,46 +47,59 @@ pub(crate) fn take_level(parameters: &mut Vec<(String, String)>) -> Result<Level
     }
 }
 
+/// The log of the process this library is loaded in.
+static HOST: OnceLock<UniquePtr<ffi::Log>> = OnceLock::new();
+
 /// Sends every event of this library to `log` from now on, panics included. A second module in one process (Mesos'
-/// in-process test cluster) keeps the first one's log.
+/// in-process test cluster) keeps the first one's log and level.
 pub(crate) fn install(level: LevelFilter, log: UniquePtr<ffi::Log>) {
-    static PANICS: OnceLock<()> = OnceLock::new();
-    if tracing::subscriber::set_global_default(Sink { level, log }).is_ok() {
-        PANICS.get_or_init(|| {
-            std::panic::set_hook(Box::new(|panic| {
-                let place = panic.location().map(ToString::to_string).unwrap_or_default();
-                tracing::error!(place, "panic: {}", crate::guard::words(panic.payload()));
-            }))
-        });
+    if HOST.set(log).is_ok() && tracing::subscriber::set_global_default(Sink(level)).is_ok() {
+        std::panic::set_hook(Box::new(|panic| {
+            let (file, line) = panic
+                .location()
+                .map_or(("unknown", 0), |place| (place.file(), place.line()));
+            write(
+                Level::ERROR,
+                file,
+                line,
+                &format!("panic: {}", guard::words(panic.payload())),
+            );
+        }));
+    }
+}
+
+fn write(level: Level, file: &str, line: u32, text: &str) {
+    let severity = match level {
+        Level::ERROR => 2,
+        Level::WARN => 1,
+        _ => 0,
+    };
+    if let Some(log) = HOST.get().and_then(UniquePtr::as_ref) {
+        log.write(severity, file, line, &guard::flat(text));
     }
 }
 
 /// Writes events, each on its own: spans add nothing to a line, an event carries its own fields.
-struct Sink {
-    level: LevelFilter,
-    log: UniquePtr<ffi::Log>,
-}
+struct Sink(LevelFilter);
 
 impl Subscriber for Sink {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= self.level
+        metadata.is_event() && *metadata.level() <= self.0
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level)
+        Some(self.0)
     }
 
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
-        let severity = match *metadata.level() {
-            Level::ERROR => 2,
-            Level::WARN => 1,
-            _ => 0,
-        };
         let file = metadata.file().unwrap_or_else(|| metadata.target());
-        if let Some(log) = self.log.as_ref() {
-            log.write(severity, file, metadata.line().unwrap_or_default(), &line(event));
-        }
+        write(
+            *metadata.level(),
+            file,
+            metadata.line().unwrap_or_default(),
+            &line(event),
+        );
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -108,16 +118,7 @@ impl Subscriber for Sink {
 fn line(event: &Event<'_>) -> String {
     let mut line = Line::default();
     event.record(&mut line);
-    let mut text = String::with_capacity(line.message.len() + line.fields.len());
-    for part in [line.message.as_str(), line.fields.as_str()] {
-        text.extend(part.chars().map(|c| if c.is_control() { ' ' } else { c }));
-    }
-    if text.len() > LONGEST_LINE {
-        let end = (0..=LONGEST_LINE).rev().find(|&end| text.is_char_boundary(end));
-        text.truncate(end.unwrap_or_default());
-        text.push_str("...");
-    }
-    text
+    line.message + &line.fields
 }
 
 /// The parts of a line while the fields of an event come in.
@@ -128,31 +129,35 @@ struct Line {
 }
 
 impl Line {
-    fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        // Writing to a String cannot fail, except for a value whose own formatting does: then the line lacks it.
-        let _ = match field.name() {
-            "message" => self.message.write_fmt(value),
-            name => write!(self.fields, " {name}={value}"),
-        };
+    fn add(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+            return;
+        }
+        self.fields.push(' ');
+        self.fields.push_str(field.name());
+        self.fields.push('=');
+        // Quoted when a reader could not tell where the value ends; what opens with a bracket or a quote says itself.
+        if value.is_empty() || (value.contains([' ', '"', '=']) && !value.starts_with(['"', '[', '{', '('])) {
+            // Writing to a String cannot fail.
+            let _ = write!(self.fields, "{value:?}");
+        } else {
+            self.fields.push_str(value);
+        }
     }
 }
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, format_args!("{value:?}"));
+        self.add(field, &format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        // Quoted when a reader could not tell where the value ends.
-        if field.name() != "message" && (value.is_empty() || value.contains([' ', '"', '='])) {
-            self.add(field, format_args!("{value:?}"));
-        } else {
-            self.add(field, format_args!("{value}"));
-        }
+        self.add(field, value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.record_str(field, &crate::guard::one_line(value));
+        self.add(field, &guard::one_line(value));
     }
 }
 
@@ -170,7 +175,7 @@ mod tests {
             true
         }
         fn event(&self, event: &Event<'_>) {
-            self.0.lock().unwrap().push(line(event));
+            self.0.lock().unwrap().push(guard::flat(&line(event)));
         }
         fn new_span(&self, _: &Attributes<'_>) -> Id {
             Id::from_u64(1)
@@ -196,8 +201,12 @@ mod tests {
 
     #[test]
     fn a_value_with_blanks_is_quoted() {
-        let lines = logged(|| tracing::warn!(answer = "no such volume", empty = "", "The driver refused"));
-        assert_eq!(lines, [r#"The driver refused answer="no such volume" empty="""#]);
+        let shown = format_args!("no such volume");
+        let lines = logged(|| tracing::warn!(answer = "not here", %shown, debug = ?"a b", empty = "", "Refused"));
+        assert_eq!(
+            lines,
+            [r#"Refused answer="not here" shown="no such volume" debug="a b" empty="""#]
+        );
     }
 
     #[test]
@@ -206,13 +215,6 @@ mod tests {
         let lines = logged(|| tracing::error!(%words, "{words}"));
         assert_eq!(lines.len(), 1);
         assert!(!lines[0].contains(char::is_control), "{lines:?}");
-    }
-
-    #[test]
-    fn a_line_without_end_is_cut() {
-        let lines = logged(|| tracing::info!("{}", "ä".repeat(20_000)));
-        assert!(lines[0].ends_with("ä..."));
-        assert!(lines[0].len() <= LONGEST_LINE + 3);
     }
 
     fn pair(key: &str, value: &str) -> (String, String) {
