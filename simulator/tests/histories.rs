@@ -1,0 +1,130 @@
+//! Random histories, the same ones every time; and those that once broke a promise.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use simulator::Action::{self, *};
+use simulator::Work::*;
+
+const HISTORIES: u64 = 10_000;
+
+#[test]
+fn ten_thousand_histories_break_no_promise() {
+    let next = AtomicU64::new(1);
+    let granted = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > HISTORIES {
+                        break;
+                    }
+                    match simulator::run(&Action::history(seed)) {
+                        Ok(outcome) => granted.fetch_add(u64::from(outcome.granted), Ordering::Relaxed),
+                        Err(violation) => panic!("seed {seed}, step {}: {}", violation.step, violation.what),
+                    };
+                }
+            });
+        }
+    });
+    // Histories in which nobody ever gets a volume would prove nothing.
+    assert!(granted.into_inner() > HISTORIES);
+}
+
+/// An Unmount whose answer was lost may have been carried out. After a retry was refused and a third one queued, taking
+/// the third one back once counted as proof that the volume is mounted.
+#[test]
+fn taking_back_a_retry_does_not_prove_that_the_volume_is_mounted() {
+    let history = [
+        Prepare {
+            container: 2,
+            volumes: 7,
+            exclusive: false,
+        },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Begin { call: 158 },
+        Answer { call: 242 },
+        Begin { call: 74 },
+        Prepare {
+            container: 4,
+            volumes: 2,
+            exclusive: false,
+        },
+        NotSent { call: 204 },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Begin { call: 161 },
+        Lose { call: 132, work: Done },
+        Begin { call: 213 },
+        Answer { call: 227 },
+        Retry { nth: 248 },
+        Begin { call: 130 },
+        Refuse { call: 36 },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Retry { nth: 118 },
+        Prepare {
+            container: 1,
+            volumes: 5,
+            exclusive: false,
+        },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+        Begin { call: 95 },
+        Answer { call: 151 },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+    ];
+    simulator::run(&history).unwrap();
+}
+
+/// After a reboot the mounts are gone but an attachment may not be: a driver that refuses the Unmount once (its storage's
+/// API was not to be reached, say) is asked again.
+#[test]
+fn an_attachment_left_by_a_reboot_is_not_forgotten_at_the_first_refusal() {
+    let history = [
+        Prepare {
+            container: 0,
+            volumes: 6,
+            exclusive: false,
+        },
+        Prepare {
+            container: 8,
+            volumes: 7,
+            exclusive: false,
+        },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+        Begin { call: 213 },
+        Answer { call: 95 },
+        Reboot,
+        Begin { call: 134 },
+        Begin { call: 5 },
+        Refuse { call: 118 },
+    ];
+    simulator::run(&history).unwrap();
+}
+
+#[test]
+fn one_seed_is_always_the_same_history() {
+    assert_eq!(Action::history(7), Action::history(7));
+    assert_ne!(Action::history(7), Action::history(8));
+}
