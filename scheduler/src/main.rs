@@ -1,3 +1,289 @@
-//! A Mesos scheduler that runs a job file: a DAG of tasks with volumes
+//! The command line: `scheduler run`, `scheduler check`.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use label_mapper::{Catalogue, Spelling};
+use scheduler::job::Job;
+use scheduler::machine::{Machine, Rules};
+use scheduler::plan::{Plan, Volumes};
+use scheduler::progress::Progress;
+use scheduler::report::Report;
+use scheduler::run::{Clock, Framework, RunError, run};
+use scheduler::state::Millis;
+use scheduler::store::Store;
+
+/// A task of the job failed.
+const FAILED: u8 = 1;
+/// Wrong usage: the command line (clap's own code), the job file, the catalogue, or the state folder.
+const USAGE: u8 = 2;
+/// The master refuses the framework for good, or has removed it.
+const REFUSED: u8 = 3;
+/// The state cannot be written any more.
+const STATE: u8 = 4;
+
+/// Runs a job file on Mesos: tasks with volumes, each after the tasks it depends on.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 the job is done; 1 a task failed; 2 wrong usage, job file, catalogue or state folder; \
+                  3 the master refuses the framework; 4 the state cannot be written. After 3 and 4 tasks may still run."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a job until it is over; with the state of an earlier run, go on where that one stopped
+    Run(Box<RunArgs>),
+    /// Say what is wrong with a job file, with line numbers
+    Check {
+        #[command(flatten)]
+        job: JobArgs,
+        /// Print what each task would ask of an agent
+        #[arg(long)]
+        explain: bool,
+    },
+}
+
+#[derive(Args)]
+struct JobArgs {
+    /// The job file; `-` reads it from standard input
+    file: PathBuf,
+    /// What `aws ec2 describe-volumes` printed, to look volumes up by id or Name tag. Without it a volume's name in the
+    /// job file is its id
+    #[arg(long, value_name = "FILE", env = "SCHEDULER_CATALOGUE")]
+    catalogue: Option<PathBuf>,
+    /// How labels spell the volumes of the catalogue: `id`, or `name` for agents without a `name_map` file
+    #[arg(long, value_enum, default_value_t)]
+    spelling: Spelling,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    #[command(flatten)]
+    job: JobArgs,
+    /// The masters, asked in turn for the leading one
+    #[arg(
+        long,
+        value_name = "HOST:PORT,...",
+        env = "SCHEDULER_MASTER",
+        required_unless_present = "dry_run"
+    )]
+    master: Option<String>,
+    /// The folder that keeps the job's state, made when missing; one for each run of a job
+    #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
+    state: Option<PathBuf>,
+    /// The role offers are for
+    #[arg(long, default_value = "*")]
+    role: String,
+    /// The user of tasks that name none
+    #[arg(long, default_value = "root")]
+    user: String,
+    /// The principal to authenticate as; its secret is read from the file of --secret-file
+    #[arg(long, requires = "secret_file")]
+    principal: Option<String>,
+    /// A file with the principal's secret
+    #[arg(long, value_name = "FILE", requires = "principal")]
+    secret_file: Option<PathBuf>,
+    /// How often in a row a task is launched again whose volume another host still holds
+    #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
+    volume_retries: u32,
+    /// Write what became of the job to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print what happens as JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    /// Print what each task would ask of an agent, and launch nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// One line or more for stderr, and the exit code.
+struct Failure(String, u8);
+
+fn usage(message: impl ToString) -> Failure {
+    Failure(message.to_string(), USAGE)
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(arguments) => run_job(*arguments),
+        Command::Check { job, explain } => check(&job, explain),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(message, code)) => {
+            for line in message.lines() {
+                eprintln!("scheduler: {line}");
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn check(arguments: &JobArgs, explain: bool) -> Result<(), Failure> {
+    let plan = plan(arguments)?;
+    let text = match explain {
+        true => explained(&plan),
+        false => format!(
+            "{}: job '{}', {} tasks\n",
+            arguments.file.display(),
+            plan.job,
+            plan.tasks.len()
+        ),
+    };
+    print(&text)
+}
+
+fn run_job(arguments: RunArgs) -> Result<(), Failure> {
+    let plan = plan(&arguments.job)?;
+    if arguments.dry_run {
+        return print(&explained(&plan));
+    }
+    let folder = arguments.state.as_deref().ok_or_else(|| usage("--state is missing"))?;
+    let framework = framework(&arguments)?;
+    let clock = Clock::start();
+    let store = Store::open(folder).map_err(usage)?;
+    let state = store.load(&plan, clock.now()).map_err(usage)?;
+    let mut machine = Machine::new(plan, state, framework.rules.clone());
+    let (json, started) = (arguments.json, clock.now());
+    let mut tell = |now: Millis, progress: &Progress| tell(json, now, now - started, progress);
+    let outcome = conclusion(run(&mut machine, &store, &framework, clock, &mut tell), &machine);
+    if let Some(path) = &arguments.report {
+        let stopped = outcome.as_ref().err().map(|Failure(message, _)| message.clone());
+        let written = Report::new(machine.plan(), machine.state(), stopped).write(path);
+        written.map_err(|error| Failure(format!("cannot write the report {}: {error}", path.display()), STATE))?;
+    }
+    outcome
+}
+
+fn conclusion(outcome: Result<(), RunError>, machine: &Machine) -> Result<(), Failure> {
+    outcome.map_err(|error| match error {
+        RunError::Store(_) => Failure(error.to_string(), STATE),
+        RunError::Address(_) => usage(error),
+        RunError::Master { .. } => Failure(error.to_string(), REFUSED),
+    })?;
+    match &machine.state().end {
+        Some(end) if end.failures.is_empty() => Ok(()),
+        Some(end) => {
+            let mut lines = end.failures.clone();
+            if !end.blocked.is_empty() {
+                lines.push(format!("not begun for that: {}", end.blocked.join(", ")));
+            }
+            Err(Failure(lines.join("\n"), FAILED))
+        }
+        None => Err(Failure(
+            "the connection to the master ended before the job did".to_owned(),
+            REFUSED,
+        )),
+    }
+}
+
+fn framework(arguments: &RunArgs) -> Result<Framework, Failure> {
+    let credential = match (&arguments.principal, &arguments.secret_file) {
+        (Some(principal), Some(file)) => {
+            let secret = fs::read_to_string(file)
+                .map_err(|error| usage(format!("cannot read the secret {}: {error}", file.display())))?;
+            Some((principal.clone(), secret.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        _ => None,
+    };
+    let rules = Rules {
+        role: arguments.role.clone(),
+        volume_retries: arguments.volume_retries,
+        ..Rules::default()
+    };
+    let masters = arguments.master.clone().ok_or_else(|| usage("--master is missing"))?;
+    Ok(Framework {
+        masters,
+        user: arguments.user.clone(),
+        credential,
+        rules,
+    })
+}
+
+/// Reads job file and catalogue; every line of an error begins with the file, as compilers write it.
+fn plan(arguments: &JobArgs) -> Result<Plan, Failure> {
+    let text = read(&arguments.file, "job file")?;
+    let in_file = |error: String| {
+        let each = error.lines().map(|line| format!("{}:{line}", arguments.file.display()));
+        usage(each.collect::<Vec<_>>().join("\n"))
+    };
+    let job = Job::parse(&text).map_err(|error| in_file(error.to_string()))?;
+    let volumes = match &arguments.catalogue {
+        None => None,
+        Some(path) => {
+            let catalogue = Catalogue::from_describe_volumes(&read(path, "catalogue")?)
+                .map_err(|error| usage(format!("catalogue {}: {error}", path.display())))?;
+            Some(Volumes {
+                catalogue,
+                spelling: arguments.spelling,
+            })
+        }
+    };
+    Plan::new(job, volumes.as_ref()).map_err(|error| in_file(error.to_string()))
+}
+
+fn read(path: &Path, what: &str) -> Result<String, Failure> {
+    let failed = |error| usage(format!("cannot read the {what} {}: {error}", path.display()));
+    if path != Path::new("-") {
+        return fs::read_to_string(path).map_err(failed);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// What each task asks of an agent.
+fn explained(plan: &Plan) -> String {
+    let mut text = String::new();
+    for task in &plan.tasks {
+        text += &format!("{}\n", task.name());
+        if !task.task.after.is_empty() {
+            let after: Vec<&str> = task.task.after.iter().map(String::as_str).collect();
+            text += &format!("  after      {}\n", after.join(", "));
+        }
+        text += &format!("  resources  cpus:{};mem:{}", task.task.cpus, task.task.mem);
+        let claims: Vec<&str> = task.claims().into_iter().collect();
+        if !claims.is_empty() {
+            text += &format!(";{}:{{{}}}", label_mapper::EBS_VOLUMES, claims.join(","));
+        }
+        text.push('\n');
+        if let Some(zone) = &task.zone {
+            text += &format!("  zone       {zone}\n");
+        }
+        for (key, value) in task.labels() {
+            text += &format!("  label      {key}={value}\n");
+        }
+    }
+    text
+}
+
+fn tell(json: bool, now: Millis, since_start: Millis, progress: &Progress) {
+    let line = if json {
+        let mut object = serde_json::to_value(progress).expect("progress has text keys only, so it is JSON");
+        object["at_ms"] = now.into();
+        object.to_string()
+    } else {
+        format!("[{:7.1}] {progress}", since_start as f64 / 1000.0)
+    };
+    // A reader that has gone away must not end the job.
+    let _ = match progress.is_warning() && !json {
+        true => writeln!(std::io::stderr(), "{line}"),
+        false => writeln!(std::io::stdout(), "{line}"),
+    };
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure(format!("cannot write to standard output: {error}"), STATE))
+}

@@ -31,7 +31,7 @@ pub use container::{
 pub use framework::{Capability, CapabilityKind, FrameworkInfo};
 pub use id::{AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, TaskId, UpdateId};
 pub use label::{Label, Labels};
-pub use offer::{Filters, InverseOffer, Offer, Unavailability};
+pub use offer::{Address, Filters, InverseOffer, Offer, Unavailability, Url};
 pub use resource::{AllocationInfo, Range, Reservation, ReservationKind, Resource, Value};
 pub use scalar::Scalar;
 pub use status::{ContainerStatus, Limitation, Reason, StatusSource, TaskState, TaskStatus};

@@ -35,6 +35,31 @@ pub struct Offer {
     /// The role it is offered to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocation_info: Option<AllocationInfo>,
+    /// Where the agent's HTTP API is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Url>,
+}
+
+/// An address on the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Url {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Host and port.
+    pub address: Address,
+}
+
+/// Host and port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The host's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The host's IP address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// The port.
+    pub port: u16,
 }
 
 impl Offer {
@@ -50,6 +75,16 @@ impl Offer {
     /// The agent's zone, from its fault domain.
     pub fn zone(&self) -> Option<&str> {
         Some(&self.domain.as_ref()?.fault_domain.as_ref()?.zone.name)
+    }
+
+    /// Host and port of the agent's HTTP API, which tell apart agents that share a host. An IP address is preferred.
+    pub fn address(&self) -> Option<String> {
+        let Address { hostname, ip, port } = &self.url.as_ref()?.address;
+        let host = ip.as_deref().or(hostname.as_deref())?;
+        Some(match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        })
     }
 
     /// The role the resources are allocated to.
@@ -110,12 +145,14 @@ mod tests {
         let json = r#"{"id":{"value":"O1"},"framework_id":{"value":"F"},"agent_id":{"value":"S"},
             "hostname":"h","domain":{"fault_domain":{"region":{"name":"r"},"zone":{"name":"z"}}},
             "attributes":[{"name":"az","type":"TEXT","text":{"value":"us-east-1a"}}],
-            "allocation_info":{"role":"etl"},"url":{"scheme":"http"},
+            "allocation_info":{"role":"etl"},
+            "url":{"scheme":"http","address":{"hostname":"h","ip":"10.0.0.2","port":5051},"path":"/slave(1)"},
             "resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":2}}]}"#;
         let offer: Offer = serde_json::from_str(json).unwrap();
         assert_eq!(offer.zone(), Some("z"));
         assert_eq!(offer.attribute("az"), Some("us-east-1a"));
         assert_eq!(offer.role(), Some("etl"));
+        assert_eq!(offer.address().as_deref(), Some("10.0.0.2:5051"));
         assert_eq!(offer.resources.scalar("cpus"), 2.0.into());
     }
 }

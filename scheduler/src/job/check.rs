@@ -1,0 +1,352 @@
+//! From the shape of a job file to a job, or to everything that is wrong with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_saphyr::{Location, Spanned};
+use volume_labels::VolumeLabels;
+
+use super::shape::{AgentShape, CommandShape, Entries, JobShape, OneOrMore, TaskShape, Text, VolumeShape};
+use super::{AgentConstraint, Command, Job, Task};
+
+/// CPUs of a task that names none.
+const DEFAULT_CPUS: f64 = 0.1;
+/// Memory of a task that names none, in MB.
+const DEFAULT_MEM: f64 = 128.0;
+/// A task id is `<job>.<task>.<attempt>`, and Mesos takes 255 bytes of it.
+const MAX_NAME_BYTES: usize = 100;
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line, from 1; 0 when the place is not known.
+    pub line: u64,
+    /// The column, from 1.
+    pub column: u64,
+    /// What is wrong, and what would be accepted.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn at(place: Location, message: impl Into<String>) -> Self {
+        Self {
+            line: place.line(),
+            column: place.column(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.message),
+            line => write!(f, "{line}:{}: {}", self.column, self.message),
+        }
+    }
+}
+
+/// Everything that is wrong with a job file, in the order of its lines. `Display` has one line for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobFileError {
+    /// Never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl From<Problem> for JobFileError {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problems: vec![problem],
+        }
+    }
+}
+
+impl fmt::Display for JobFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.problems.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for JobFileError {}
+
+pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
+    let mut problems = Vec::new();
+    if let Some(problem) = bad_name(&shape.name, "job") {
+        problems.push(problem);
+    }
+    if shape.tasks.0.is_empty() {
+        problems.push(Problem::at(shape.name.referenced, "the job has no tasks"));
+    }
+    let names: Vec<Spanned<String>> = shape.tasks.0.iter().map(|(name, _)| name.clone()).collect();
+    let mut references = Vec::new();
+    let mut tasks = Vec::new();
+    for (name, task) in shape.tasks.0 {
+        if let Some(problem) = bad_name(&name, "task") {
+            problems.push(problem);
+        }
+        references.extend(refer(&name.value, &task));
+        tasks.push(checked(name, task, &shape.defaults, &mut problems));
+    }
+    check_references(&references, &names, &mut problems);
+    if problems.is_empty() {
+        check_order(&references, &names, &tasks, &mut problems);
+    }
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    match problems.is_empty() {
+        true => Ok(Job {
+            name: shape.name.value,
+            tasks,
+        }),
+        false => Err(JobFileError { problems }),
+    }
+}
+
+fn bad_name(name: &Spanned<String>, what: &str) -> Option<Problem> {
+    let text = &name.value;
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    let rest = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if first && rest && text.len() <= MAX_NAME_BYTES {
+        return None;
+    }
+    Some(Problem::at(
+        name.referenced,
+        format!(
+            "'{}' is no name for a {what}; accepted is 1 to {MAX_NAME_BYTES} of a-z, A-Z, 0-9, '_' and '-', the first \
+             of them a letter or a digit",
+            volume_labels::cleaned(text)
+        ),
+    ))
+}
+
+fn checked(
+    name: Spanned<String>,
+    shape: TaskShape,
+    defaults: &super::shape::DefaultsShape,
+    problems: &mut Vec<Problem>,
+) -> Task {
+    let mut quantity = |own: Option<Spanned<f64>>, default: &Option<Spanned<f64>>, fallback: f64, what: &str| {
+        let Some(given) = own.or_else(|| default.clone()) else {
+            return fallback;
+        };
+        // Mesos counts in thousandths; what rounds to none of them asks for nothing.
+        if !given.value.is_finite() || given.value < 0.001 || given.value > 1e9 {
+            problems.push(Problem::at(
+                given.referenced,
+                format!("{what} is {}; accepted is 0.001 and more", given.value),
+            ));
+        }
+        given.value
+    };
+    let cpus = quantity(shape.cpus, &defaults.cpus, DEFAULT_CPUS, "cpus");
+    let mem = quantity(shape.mem, &defaults.mem, DEFAULT_MEM, "mem");
+    let mut environment = variables(&defaults.environment, problems);
+    environment.extend(variables(&shape.environment, problems));
+    Task {
+        line: name.referenced.line(),
+        command: command(shape.command, problems),
+        user: shape.user.map(|user| user.value).or_else(|| defaults.user.clone()),
+        cpus,
+        mem,
+        environment,
+        after: names_in(&shape.after),
+        volumes: volumes(&name, shape.volumes, defaults.driver.as_deref(), problems),
+        agent: constraint(&shape.agent),
+        name: name.value,
+    }
+}
+
+fn command(shape: Spanned<CommandShape>, problems: &mut Vec<Problem>) -> Command {
+    let command = match shape.value {
+        CommandShape::Shell(line) => Command::Shell(line),
+        CommandShape::Argv(argv) => Command::Argv(argv),
+    };
+    let missing = match &command {
+        Command::Shell(line) => line.trim().is_empty(),
+        Command::Argv(argv) => argv.first().is_none_or(String::is_empty),
+    };
+    if missing {
+        problems.push(Problem::at(shape.referenced, "the command is empty"));
+    }
+    command
+}
+
+fn variables(entries: &Entries<Text>, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    for (name, Text(value)) in &entries.0 {
+        let bad = name.value.is_empty() || name.value.contains(['=', '\0']) || value.contains('\0');
+        if bad {
+            let shown = volume_labels::cleaned(&name.value);
+            problems.push(Problem::at(
+                name.referenced,
+                format!(
+                    "'{shown}' is no environment variable: a name is not empty and has no '=', and nothing has a NUL"
+                ),
+            ));
+        }
+        variables.insert(name.value.clone(), value.clone());
+    }
+    variables
+}
+
+fn constraint(shape: &AgentShape) -> AgentConstraint {
+    AgentConstraint {
+        hostname: shape.hostname.clone(),
+        attributes: shape
+            .attributes
+            .0
+            .iter()
+            .map(|(name, value)| (name.value.clone(), value.0.clone()))
+            .collect(),
+        same_as: names_in(&shape.same_as),
+        not_same_as: names_in(&shape.not_same_as),
+    }
+}
+
+fn names_in(words: &OneOrMore) -> BTreeSet<String> {
+    words.0.iter().map(|word| word.value.clone()).collect()
+}
+
+/// The volumes by way of their labels, so that the grammar and its messages are those of the labels.
+fn volumes(
+    task: &Spanned<String>,
+    entries: Entries<VolumeShape>,
+    default_driver: Option<&str>,
+    problems: &mut Vec<Problem>,
+) -> Vec<VolumeLabels> {
+    let mut labels = Vec::new();
+    let mut all_good = true;
+    for (slot, shape) in entries.0 {
+        let mut own = labels_of(&slot.value, shape);
+        let driver = format!("volume.{}.driver", slot.value);
+        if let Some(default) = default_driver.filter(|_| own.iter().all(|(key, _)| *key != driver)) {
+            own.push((driver, default.to_owned()));
+        }
+        if let Err(error) = volume_labels::parse(pairs(&own)) {
+            problems.push(Problem::at(slot.referenced, error.to_string()));
+            all_good = false;
+        }
+        labels.extend(own);
+    }
+    if !all_good {
+        return Vec::new();
+    }
+    // Each is good on its own; what is left are two of them at one path, and too many.
+    volume_labels::parse(pairs(&labels)).unwrap_or_else(|error| {
+        problems.push(Problem::at(task.referenced, error.to_string()));
+        Vec::new()
+    })
+}
+
+fn labels_of(slot: &str, shape: VolumeShape) -> Vec<(String, String)> {
+    let attributes = shape
+        .attributes
+        .into_iter()
+        .map(|(attribute, value)| (format!("volume.{slot}.{attribute}"), value));
+    std::iter::once((format!("volume.{slot}"), shape.volume))
+        .chain(attributes)
+        .collect()
+}
+
+fn pairs(labels: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// One task's mention of another.
+struct Reference {
+    from: String,
+    to: Spanned<String>,
+    kind: &'static str,
+}
+
+fn refer(from: &str, task: &TaskShape) -> Vec<Reference> {
+    let kinds = [
+        ("after", &task.after),
+        ("agent.same-as", &task.agent.same_as),
+        ("agent.not-same-as", &task.agent.not_same_as),
+    ];
+    kinds
+        .into_iter()
+        .flat_map(|(kind, words)| words.0.iter().map(move |to| (kind, to)))
+        .map(|(kind, to)| Reference {
+            from: from.to_owned(),
+            to: to.clone(),
+            kind,
+        })
+        .collect()
+}
+
+fn check_references(references: &[Reference], names: &[Spanned<String>], problems: &mut Vec<Problem>) {
+    for Reference { from, to, kind } in references {
+        if names.iter().any(|name| name.value == to.value) {
+            continue;
+        }
+        let near = volume_labels::nearest(&to.value, names.iter().map(|name| name.value.as_str()))
+            .map(|near| format!(", did you mean '{near}'?"));
+        let shown = volume_labels::cleaned(&to.value);
+        let message = format!(
+            "'{kind}' of task '{from}' names no task of this job: '{shown}'{}",
+            near.unwrap_or_default()
+        );
+        problems.push(Problem::at(to.referenced, message));
+    }
+}
+
+/// Dependencies without a cycle, and placement only by tasks that have run before.
+fn check_order(references: &[Reference], names: &[Spanned<String>], tasks: &[Task], problems: &mut Vec<Problem>) {
+    if let Some(cycle) = cycle(tasks) {
+        let first = &cycle[0];
+        let place = names
+            .iter()
+            .find(|name| name.value == *first)
+            .map_or(Location::UNKNOWN, |name| name.referenced);
+        problems.push(Problem::at(
+            place,
+            format!("tasks wait for each other: {}", cycle.join(" after ")),
+        ));
+        return;
+    }
+    let job = Job {
+        name: String::new(),
+        tasks: tasks.to_vec(),
+    };
+    for Reference { from, to, kind } in references.iter().filter(|reference| reference.kind != "after") {
+        if !job.blocked_by(&to.value).contains(from.as_str()) {
+            let message = format!(
+                "'{kind}' of task '{from}' names '{to}', but '{from}' does not run after it; add 'after: {to}'",
+                to = to.value
+            );
+            problems.push(Problem::at(to.referenced, message));
+        }
+    }
+}
+
+/// The names around one cycle, the first repeated at the end.
+fn cycle(tasks: &[Task]) -> Option<Vec<String>> {
+    // Take away what waits for nothing that is left, until nothing changes: what remains leads into a cycle.
+    let mut left: BTreeMap<&str, &BTreeSet<String>> =
+        tasks.iter().map(|task| (task.name.as_str(), &task.after)).collect();
+    while let Some(free) = left
+        .iter()
+        .find(|(_, after)| after.iter().all(|name| !left.contains_key(name.as_str())))
+    {
+        let free = *free.0;
+        left.remove(free);
+    }
+    let mut path = vec![*left.keys().next()?];
+    loop {
+        let last = path[path.len() - 1];
+        // Every task that is left waits for one that is left.
+        let next = left[last]
+            .iter()
+            .map(String::as_str)
+            .find(|name| left.contains_key(name))?;
+        if let Some(start) = path.iter().position(|name| *name == next) {
+            path.push(next);
+            return Some(path[start..].iter().map(|name| (*name).to_owned()).collect());
+        }
+        path.push(next);
+    }
+}

@@ -1,0 +1,98 @@
+//! The job file: what is to run, after what, with which volumes. Its format is documented in `scheduler/JOBFILE.md`.
+
+mod check;
+mod shape;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use volume_labels::VolumeLabels;
+
+pub use check::{JobFileError, Problem};
+
+/// A job, checked: names are unique, dependencies exist and have no cycle, every volume's labels are good.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The job's name, the first part of every task id.
+    pub name: String,
+    /// The tasks, in the order of the file.
+    pub tasks: Vec<Task>,
+}
+
+/// One task of a job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Task {
+    /// Its name in the job.
+    pub name: String,
+    /// The line of the file where it begins.
+    #[serde(skip)]
+    pub line: u64,
+    /// What it runs.
+    pub command: Command,
+    /// The user it runs as; the framework's when `None`.
+    pub user: Option<String>,
+    /// CPUs; thousandths count, less does not.
+    pub cpus: f64,
+    /// Memory in MB (2^20 bytes).
+    pub mem: f64,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// The tasks that have to be finished before.
+    pub after: BTreeSet<String>,
+    /// Its volumes by slot, each named as people name it; what a catalogue says of it is not looked at here.
+    pub volumes: Vec<VolumeLabels>,
+    /// On which agents it may run.
+    pub agent: AgentConstraint,
+}
+
+/// What a task runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// By `sh -c`.
+    Shell(String),
+    /// Without a shell: the program and its arguments, never empty.
+    Argv(Vec<String>),
+}
+
+/// On which agents a task may run. Everything given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AgentConstraint {
+    /// On this host only.
+    pub hostname: Option<String>,
+    /// On agents with these text attributes only.
+    pub attributes: BTreeMap<String, String>,
+    /// On the agent where each of these tasks ran.
+    pub same_as: BTreeSet<String>,
+    /// On none of the agents where these tasks ran.
+    pub not_same_as: BTreeSet<String>,
+}
+
+impl Job {
+    /// Reads a job file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its line; or, when it is no job file at all, the first thing.
+    pub fn parse(text: &str) -> Result<Self, JobFileError> {
+        check::job(shape::parse(text)?)
+    }
+
+    /// The task with this name.
+    pub fn task(&self, name: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.name == name)
+    }
+
+    /// The names of all tasks that cannot run before `name` is finished, however far away.
+    pub fn blocked_by(&self, name: &str) -> BTreeSet<&str> {
+        let mut blocked = BTreeSet::new();
+        let mut open = vec![name];
+        while let Some(cause) = open.pop() {
+            for task in self.tasks.iter().filter(|task| task.after.contains(cause)) {
+                if blocked.insert(task.name.as_str()) {
+                    open.push(&task.name);
+                }
+            }
+        }
+        blocked
+    }
+}

@@ -1,0 +1,57 @@
+//! From a planned task and its share of an offer to the task Mesos is told to launch.
+
+use mesos_http::resources::{Demand, Resources};
+use mesos_http::types::{CommandInfo, ContainerInfo, Labels, TaskInfo};
+
+use crate::job::Command;
+use crate::plan::{Plan, PlannedTask};
+use crate::state::Attempt;
+
+/// What the task asks of an offer.
+pub(super) fn demand(task: &PlannedTask) -> Demand {
+    let demand = Demand::new()
+        .scalar("cpus", task.task.cpus)
+        .scalar("mem", task.task.mem);
+    match task.claims() {
+        claims if claims.is_empty() => demand,
+        claims => demand.items(label_mapper::EBS_VOLUMES, claims),
+    }
+}
+
+/// The task for `attempt`, which is already on record.
+pub(super) fn task_info(
+    plan: &Plan,
+    task: &PlannedTask,
+    attempt: &Attempt,
+    number: usize,
+    share: Resources,
+) -> TaskInfo {
+    let mut command = match &task.task.command {
+        Command::Shell(line) => CommandInfo::shell(line),
+        Command::Argv(argv) => CommandInfo::program(argv),
+    };
+    command.user = task.task.user.clone();
+    // Mesos tells a command nothing of the task it is; the job file's own variables win.
+    let number = number.to_string();
+    let known = [
+        ("SCHEDULER_JOB", plan.job.as_str()),
+        ("SCHEDULER_TASK", task.name()),
+        ("SCHEDULER_TASK_ID", &attempt.task_id),
+        ("SCHEDULER_ATTEMPT", &number),
+    ];
+    for (name, value) in known {
+        if !task.task.environment.contains_key(name) {
+            command = command.env(name, value);
+        }
+    }
+    for (name, value) in &task.task.environment {
+        command = command.env(name, value);
+    }
+    let agent = attempt.agent.id.clone().into();
+    let mut info = TaskInfo::command(attempt.task_id.clone(), agent, command, share)
+        // Isolators, and so volumes by label, are the Mesos containerizer's.
+        .with_container(ContainerInfo::mesos());
+    info.name = format!("{}.{}", plan.job, task.name());
+    info.labels = task.labels().collect::<Labels>();
+    info
+}

@@ -1,0 +1,377 @@
+//! The scheduler without its I/O: what comes from the master goes in, what is to be written, said and called comes out.
+//! It reads no clock, no file and no socket.
+
+mod launch;
+mod placement;
+mod reconcile;
+mod updates;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesos_http::scheduler::{Call, Event};
+use mesos_http::types::{InverseOffer, Offer, OfferId};
+
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::state::{End, JobState, Millis, Standing, Verdict};
+use reconcile::Reconciliation;
+use waiting::Waiting;
+
+/// How often and how long a scheduler tries, waits and asks. Times are milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// Role the offers are for.
+    pub role: String,
+    /// How often in a row a task is launched again because another host still held a volume. A volume's next task
+    /// may come to another agent before the first agent has let go: the master frees the claim when it
+    /// hears of the task's end, the agent unmounts after that.
+    pub volume_retries: u32,
+    /// How often in a row a task is launched again that never began (the offer was gone, the agent was).
+    pub launch_retries: u32,
+    /// The first pause before such a launch; each further one is twice as long.
+    pub pause: Millis,
+    /// The longest pause.
+    pub longest_pause: Millis,
+    /// For how many seconds not to be offered again what no task of now can use.
+    pub refuse_seconds: f64,
+    /// How long a launch may stay unconfirmed before the master is asked about it.
+    pub confirm_within: Millis,
+    /// How often the master is asked about all that may run.
+    pub reconcile_every: Millis,
+    /// How long a task waits before it is told why, and how often that is told again.
+    pub explain_every: Millis,
+}
+
+impl Default for Rules {
+    /// Twelve retries with pauses up to 30 s are about 4.5 minutes, in which EC2 detaches a volume.
+    fn default() -> Self {
+        Self {
+            role: "*".to_owned(),
+            volume_retries: 12,
+            launch_retries: 5,
+            pause: 1_000,
+            longest_pause: 30_000,
+            refuse_seconds: 5.0,
+            confirm_within: 60_000,
+            reconcile_every: 600_000,
+            explain_every: 15_000,
+        }
+    }
+}
+
+/// What happens to a scheduler.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Subscribed, for the first time or again, as the framework with this id.
+    Connected {
+        /// The framework's id.
+        framework_id: String,
+    },
+    /// Not subscribed any more; the connection tries again by itself.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// An event of the subscription.
+    Event(Event),
+    /// A call was not accepted and will not be sent again.
+    CallFailed {
+        /// The call.
+        call: Call,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing but time.
+    Tick,
+}
+
+/// What is to be done, in this order: save, tell, call, end. A call must not be made before the state it follows from is
+/// on disk: an ACCEPT after a crash that forgot it would launch a task twice, an ACKNOWLEDGE would make
+/// the agent forget an update that nobody remembers.
+#[derive(Debug, Default, PartialEq)]
+pub struct Step {
+    /// Whether [`Machine::state`] has to be made durable first.
+    pub save: bool,
+    /// For people.
+    pub tell: Vec<Progress>,
+    /// For the master, in order.
+    pub calls: Vec<Call>,
+    /// Whether the job is over, once the calls are made.
+    pub end: bool,
+}
+
+/// A job on its way through a cluster.
+///
+/// Calling order: every input goes to [`handle`](Self::handle), and the [`Step`] is carried out as its documentation says
+/// before the next input. When nothing has come by [`deadline`](Self::deadline), [`Input::Tick`] goes in.
+/// `now` never goes backwards. Inputs that make no sense are no-ops.
+#[derive(Debug)]
+pub struct Machine {
+    plan: Plan,
+    rules: Rules,
+    state: JobState,
+    connected: bool,
+    /// Whether the master was told that no offers are wanted; `None` when what it thinks is not known.
+    suppressed: Option<bool>,
+    /// The tasks that were to be launched when offers were last asked for.
+    asked_for: BTreeSet<String>,
+    /// Offers not yet answered. Empty after every step while connected.
+    offers: BTreeMap<OfferId, Offer>,
+    reconciliation: Reconciliation,
+    waiting: Waiting,
+}
+
+impl Machine {
+    /// Takes up a job where `state` left it. `state` is that of `plan`.
+    pub fn new(plan: Plan, state: JobState, rules: Rules) -> Self {
+        Self {
+            plan,
+            rules,
+            state,
+            connected: false,
+            suppressed: None,
+            asked_for: BTreeSet::new(),
+            offers: BTreeMap::new(),
+            reconciliation: Reconciliation::default(),
+            waiting: Waiting::default(),
+        }
+    }
+
+    /// What is known of the job.
+    pub fn state(&self) -> &JobState {
+        &self.state
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// When [`Input::Tick`] is due; `None` when nothing depends on time.
+    pub fn deadline(&self) -> Option<Millis> {
+        if self.state.end.is_some() || !self.connected {
+            return None;
+        }
+        let launches = self
+            .ready()
+            .map(|name| self.state.tasks[name].not_before_ms)
+            .filter(|at| *at > 0);
+        let waiting = self.waiting.deadline(self.rules.explain_every);
+        launches.chain(waiting).chain(self.reconciliation.deadline()).min()
+    }
+
+    /// One input, at `now`.
+    pub fn handle(&mut self, input: Input, now: Millis) -> Step {
+        let mut step = Step::default();
+        match input {
+            Input::Connected { framework_id } => self.connected(framework_id, now, &mut step),
+            Input::Disconnected { reason } => self.disconnected(reason, &mut step),
+            Input::Event(event) => self.event(event, now, &mut step),
+            Input::CallFailed { call, reason } => {
+                step.tell.push(Progress::CallFailed {
+                    call: call.kind().to_owned(),
+                    reason,
+                });
+            }
+            Input::Tick => {}
+        }
+        if self.state.end.is_none() {
+            self.advance(now, &mut step);
+        }
+        step
+    }
+
+    /// The master has accepted the end of the framework: there is nothing left to come back for.
+    pub fn torn_down(&mut self) {
+        if let Some(end) = &mut self.state.end {
+            end.torn_down = true;
+        }
+    }
+
+    fn connected(&mut self, framework_id: String, now: Millis, step: &mut Step) {
+        step.tell.push(Progress::Connected {
+            framework_id: framework_id.clone(),
+        });
+        self.connected = true;
+        self.suppressed = None;
+        self.offers.clear();
+        if self.state.framework_id.as_ref() != Some(&framework_id) {
+            self.state.framework_id = Some(framework_id);
+            step.save = true;
+        }
+        if self.state.end.is_some() {
+            // An earlier run ended the job and not the framework.
+            step.calls.push(Call::Teardown);
+            step.end = true;
+            return;
+        }
+        let live = self.state.live().map(|(_, attempt)| attempt.task_id.clone());
+        self.reconciliation.begin(live.collect(), now);
+    }
+
+    fn disconnected(&mut self, reason: String, step: &mut Step) {
+        step.tell.push(Progress::Disconnected { reason });
+        self.connected = false;
+        self.offers.clear();
+    }
+
+    fn event(&mut self, event: Event, now: Millis, step: &mut Step) {
+        match event {
+            Event::Offers(offers) => self
+                .offers
+                .extend(offers.into_iter().map(|offer| (offer.id.clone(), offer))),
+            Event::Rescind(offer) => {
+                self.offers.remove(&offer);
+            }
+            Event::InverseOffers(offers) => self.answer_inverse(offers, step),
+            Event::Update(status) => self.update(status, now, step),
+            Event::Other {
+                kind,
+                unreadable: Some(reason),
+                ..
+            } => {
+                step.tell.push(Progress::Unreadable { kind, reason });
+            }
+            // An executor's end and an agent's come as updates too, and those are reliable.
+            _ => {}
+        }
+    }
+
+    /// An agent that is to go away for maintenance may do so unless a task may run there.
+    fn answer_inverse(&self, offers: Vec<InverseOffer>, step: &mut Step) {
+        let used = |offer: &InverseOffer| {
+            let agent = offer.agent_id.as_ref().map(|agent| agent.as_str());
+            self.state
+                .live()
+                .any(|(_, attempt)| agent.is_none_or(|agent| agent == attempt.agent.id))
+        };
+        let (decline, accept): (Vec<_>, Vec<_>) = offers.into_iter().partition(used);
+        let ids = |offers: Vec<InverseOffer>| offers.into_iter().map(|offer| offer.id).collect::<Vec<_>>();
+        if !decline.is_empty() {
+            step.calls.push(Call::DeclineInverseOffers {
+                inverse_offer_ids: ids(decline),
+            });
+        }
+        if !accept.is_empty() {
+            step.calls.push(Call::AcceptInverseOffers {
+                inverse_offer_ids: ids(accept),
+            });
+        }
+    }
+
+    /// Everything that follows from where the job now stands.
+    fn advance(&mut self, now: Millis, step: &mut Step) {
+        self.make_ready(now, step);
+        if self.end_if_over(now, step) || !self.connected {
+            return;
+        }
+        self.reconcile(now, step);
+        let wanted: Vec<String> = self.wanted(now).map(str::to_owned).collect();
+        self.answer_offers(&wanted, now, step);
+        self.ask_for_offers(now, step);
+        self.explain(now, step);
+    }
+
+    fn make_ready(&mut self, now: Millis, step: &mut Step) {
+        for record in self
+            .state
+            .tasks
+            .values_mut()
+            .filter(|record| record.not_before_ms <= now)
+        {
+            record.not_before_ms = 0;
+        }
+        for task in &self.plan.tasks {
+            let is_ready = task.task.after.iter().all(|name| self.state.is_finished(name));
+            let Some(record) = self.state.tasks.get_mut(task.name()) else {
+                continue;
+            };
+            if is_ready && record.ready_ms.is_none() {
+                record.ready_ms = Some(now);
+                step.save = true;
+            }
+        }
+    }
+
+    /// The tasks that may be launched as far as the job goes, in the order of the file.
+    fn ready(&self) -> impl Iterator<Item = &str> {
+        let names = self.plan.tasks.iter().map(|task| task.name());
+        names.filter(|name| self.state.tasks[*name].standing() == Standing::Ready)
+    }
+
+    /// Those of them that may be launched now: no pause, and no volume that another task of the job may still write to.
+    fn wanted(&self, now: Millis) -> impl Iterator<Item = &str> {
+        let held: BTreeSet<&str> = self
+            .state
+            .live()
+            .flat_map(|(_, attempt)| attempt.claims.iter().map(String::as_str))
+            .collect();
+        self.ready().filter(move |name| {
+            let claims = self.plan.task(name).map(|task| task.claims()).unwrap_or_default();
+            self.state.tasks[*name].not_before_ms <= now && claims.is_disjoint(&held)
+        })
+    }
+
+    /// Asks for offers when a task has come to need some, and for none when no task does.
+    fn ask_for_offers(&mut self, now: Millis, step: &mut Step) {
+        let wanted: BTreeSet<String> = self.wanted(now).map(str::to_owned).collect();
+        let roles = || vec![self.rules.role.clone()];
+        if wanted.is_empty() {
+            if self.suppressed != Some(true) {
+                self.suppressed = Some(true);
+                step.calls.push(Call::Suppress { roles: roles() });
+            }
+        } else if self.suppressed != Some(false) || !wanted.is_subset(&self.asked_for) {
+            // What was declined for the tasks of before may be right for those of now.
+            self.suppressed = Some(false);
+            self.waiting.forget_agents();
+            step.calls.push(Call::Revive { roles: roles() });
+        }
+        self.asked_for = wanted;
+    }
+
+    /// A job is over when nothing of it runs and nothing can be launched any more.
+    fn end_if_over(&mut self, now: Millis, step: &mut Step) -> bool {
+        let standing = |name: &str| self.state.tasks[name].standing();
+        let names = || self.plan.tasks.iter().map(|task| task.name());
+        if names().any(|name| matches!(standing(name), Standing::Ready | Standing::Active)) {
+            return false;
+        }
+        let failures: Vec<String> = names()
+            .filter(|name| standing(name) == Standing::Failed)
+            .filter_map(|name| Some(updates::failure(name, self.state.tasks[name].attempts.last()?)))
+            .collect();
+        let blocked: Vec<String> = names()
+            .filter(|name| standing(name) == Standing::Waiting)
+            .map(str::to_owned)
+            .collect();
+        step.tell.push(Progress::Ended {
+            failures: failures.clone(),
+            blocked: blocked.clone(),
+        });
+        self.state.end = Some(End {
+            at_ms: now,
+            failures,
+            blocked,
+            torn_down: false,
+        });
+        step.save = true;
+        step.end = true;
+        if self.connected {
+            step.calls.push(Call::Teardown);
+        }
+        true
+    }
+
+    /// Notes that the task named so is not to be launched before its pause is over.
+    fn pause(&mut self, name: &str, verdict: Verdict, now: Millis) -> Millis {
+        let Some(record) = self.state.tasks.get_mut(name) else {
+            return 0;
+        };
+        let doublings = record.in_a_row(verdict).saturating_sub(1).min(20);
+        let pause = (self.rules.pause << doublings).min(self.rules.longest_pause);
+        record.not_before_ms = now + pause;
+        pause
+    }
+}

@@ -1,0 +1,250 @@
+//! Which offer goes to which task.
+
+use std::collections::BTreeMap;
+
+use mesos_http::resources::{Resources, Shortage};
+use mesos_http::scheduler::{Accept, Call, Operation};
+use mesos_http::types::{Filters, Offer, OfferId, TaskInfo};
+use thiserror::Error;
+
+use super::launch::{demand, task_info};
+use super::{Machine, Step};
+use crate::plan::PlannedTask;
+use crate::progress::Progress;
+use crate::state::{Agent, Attempt, JobState, Millis};
+
+/// For how many seconds not to be offered what nothing can use as long as no task is to be launched. REVIVE ends it.
+const REFUSE_WHILE_IDLE: f64 = 3600.0;
+
+/// Attributes that name the zone of an agent without a fault domain.
+const ZONE_ATTRIBUTES: &[&str] = &["zone", "az", "availability_zone"];
+
+/// What one agent offers, all its offers taken together: an item that has just become free often comes in an offer of its
+/// own.
+struct Pool {
+    agent: Agent,
+    attributes: BTreeMap<String, String>,
+    offers: Vec<OfferId>,
+    left: Resources,
+    launches: Vec<TaskInfo>,
+}
+
+/// Why a task does not go to an agent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
+pub(super) enum Unfit {
+    #[error("it is in zone {agent}, and the volumes are in {volumes}")]
+    Zone { agent: String, volumes: String },
+    #[error("its host is {0}, and 'agent.hostname' wants another")]
+    Hostname(String),
+    #[error("its attribute '{name}' is {}, and 'agent.attributes' wants '{wanted}'", found.as_deref().unwrap_or("not set"))]
+    Attribute {
+        name: String,
+        wanted: String,
+        found: Option<String>,
+    },
+    #[error("'agent.same-as' wants the agent of '{0}'")]
+    NotSame(String),
+    #[error("'agent.not-same-as' wants another agent than that of '{0}'")]
+    Same(String),
+    #[error(
+        "it does not offer volume {name} ({item} in {}): not in its --resources, or held by another task",
+        label_mapper::EBS_VOLUMES
+    )]
+    Volume { name: String, item: String },
+    #[error("{0}")]
+    Shortage(String),
+}
+
+impl Machine {
+    /// Launches what can be launched and gives every other offer back.
+    pub(super) fn answer_offers(&mut self, wanted: &[String], now: Millis, step: &mut Step) {
+        let mut pools = pools(std::mem::take(&mut self.offers));
+        if pools.is_empty() {
+            return;
+        }
+        for name in wanted {
+            // A task placed just now may hold the volume of the next.
+            let held = |item: &&str| {
+                self.state
+                    .live()
+                    .any(|(_, attempt)| attempt.claims.iter().any(|claim| claim == item))
+            };
+            let Some(task) = self.plan.task(name).filter(|task| !task.claims().iter().any(held)) else {
+                continue;
+            };
+            match choose(task, &pools, &self.state) {
+                Ok(index) => {
+                    let task = task.clone();
+                    self.place(&task, &mut pools[index], now, step);
+                }
+                Err(reasons) => self.waiting.note(name, reasons),
+            }
+        }
+        let still_wanted = self.wanted(now).next().is_some();
+        let refuse_seconds = if still_wanted {
+            self.rules.refuse_seconds
+        } else {
+            REFUSE_WHILE_IDLE
+        };
+        let filters = Some(Filters::refuse_for(refuse_seconds));
+        let (used, unused): (Vec<Pool>, Vec<Pool>) = pools.into_iter().partition(|pool| !pool.launches.is_empty());
+        for pool in used {
+            let operations = vec![Operation::Launch(pool.launches)];
+            step.calls.push(Call::Accept(Accept {
+                offer_ids: pool.offers,
+                operations,
+                filters,
+            }));
+        }
+        let offer_ids: Vec<OfferId> = unused.into_iter().flat_map(|pool| pool.offers).collect();
+        if !offer_ids.is_empty() {
+            step.calls.push(Call::Decline { offer_ids, filters });
+        }
+    }
+
+    /// Notes the launch and takes the task's share from the pool.
+    fn place(&mut self, task: &PlannedTask, pool: &mut Pool, now: Millis, step: &mut Step) {
+        let Ok(share) = pool.left.take(&demand(task)) else {
+            return;
+        };
+        let Some(record) = self.state.tasks.get_mut(task.name()) else {
+            return;
+        };
+        let number = record.attempts.len() + 1;
+        let attempt = Attempt {
+            task_id: format!("{}.{}.{number}", self.plan.job, task.name()),
+            agent: pool.agent.clone(),
+            claims: task.claims().into_iter().map(str::to_owned).collect(),
+            intended_ms: now,
+            state: None,
+            reason: None,
+            message: None,
+            changes: Vec::new(),
+            verdict: None,
+        };
+        pool.launches.push(task_info(&self.plan, task, &attempt, number, share));
+        step.tell.push(Progress::launched(task, &attempt));
+        step.save = true;
+        record.attempts.push(attempt);
+    }
+}
+
+/// By agent; offers of one agent for different roles are told apart by their resources' allocation, and a role is all
+/// that this scheduler subscribes with.
+fn pools(offers: BTreeMap<OfferId, Offer>) -> Vec<Pool> {
+    let mut pools: BTreeMap<String, Pool> = BTreeMap::new();
+    for (id, offer) in offers {
+        let pool = pools.entry(offer.agent_id.0.clone()).or_insert_with(|| Pool {
+            agent: agent(&offer),
+            attributes: attributes(&offer),
+            offers: Vec::new(),
+            left: Resources::new(),
+            launches: Vec::new(),
+        });
+        pool.offers.push(id);
+        pool.left.extend(offer.resources);
+    }
+    pools.into_values().collect()
+}
+
+fn agent(offer: &Offer) -> Agent {
+    let attribute = || ZONE_ATTRIBUTES.iter().find_map(|name| offer.attribute(name));
+    Agent {
+        id: offer.agent_id.0.clone(),
+        hostname: offer.hostname.clone(),
+        address: offer.address(),
+        zone: offer.zone().or_else(attribute).map(str::to_owned),
+    }
+}
+
+fn attributes(offer: &Offer) -> BTreeMap<String, String> {
+    let texts = offer
+        .attributes
+        .iter()
+        .filter_map(|a| Some((a.name.clone(), a.value.as_text()?.to_owned())));
+    texts.collect()
+}
+
+/// The best agent for the task: the one where its volumes were last, so that nothing has to move; else the one with the
+/// most CPUs left. Or why each is unfit.
+fn choose(task: &PlannedTask, pools: &[Pool], state: &JobState) -> Result<usize, Vec<(Agent, Unfit)>> {
+    let mut fit = Vec::new();
+    let mut unfit = Vec::new();
+    for (index, pool) in pools.iter().enumerate() {
+        match unfitness(task, pool, state) {
+            None => fit.push(index),
+            Some(reason) => unfit.push((pool.agent.clone(), reason)),
+        }
+    }
+    let last = last_agent(task, state);
+    let score = |index: &usize| {
+        let pool = &pools[*index];
+        (last == Some(pool.agent.id.as_str()), pool.left.scalar("cpus"))
+    };
+    fit.into_iter().max_by_key(score).ok_or(unfit)
+}
+
+/// Where one of the task's volumes was used last in this job.
+fn last_agent<'a>(task: &PlannedTask, state: &'a JobState) -> Option<&'a str> {
+    let claims = task.claims();
+    let attempts = state.tasks.values().flat_map(|record| &record.attempts);
+    attempts
+        .filter(|attempt| attempt.claims.iter().any(|claim| claims.contains(claim.as_str())))
+        .max_by_key(|attempt| attempt.intended_ms)
+        .map(|attempt| attempt.agent.id.as_str())
+}
+
+fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState) -> Option<Unfit> {
+    let Pool { agent, attributes, .. } = pool;
+    // An agent that tells no zone is taken at the word of its operator, who listed the volume there.
+    if let (Some(volumes), Some(zone)) = (&task.zone, &agent.zone)
+        && volumes != zone
+    {
+        return Some(Unfit::Zone {
+            agent: zone.clone(),
+            volumes: volumes.clone(),
+        });
+    }
+    let wanted = &task.task.agent;
+    if wanted
+        .hostname
+        .as_ref()
+        .is_some_and(|hostname| *hostname != agent.hostname)
+    {
+        return Some(Unfit::Hostname(agent.hostname.clone()));
+    }
+    let differs = wanted
+        .attributes
+        .iter()
+        .find(|(name, value)| attributes.get(*name) != Some(value));
+    if let Some((name, value)) = differs {
+        let found = attributes.get(name).cloned();
+        return Some(Unfit::Attribute {
+            name: name.clone(),
+            wanted: value.clone(),
+            found,
+        });
+    }
+    let ran_here = |name: &&String| {
+        state
+            .tasks
+            .get(*name)
+            .and_then(|record| record.ran_on())
+            .is_some_and(|ran_on| ran_on.id == agent.id)
+    };
+    if let Some(other) = wanted.same_as.iter().find(|name| !ran_here(name)) {
+        return Some(Unfit::NotSame(other.clone()));
+    }
+    if let Some(other) = wanted.not_same_as.iter().find(ran_here) {
+        return Some(Unfit::Same(other.clone()));
+    }
+    match pool.left.clone().take(&demand(task)) {
+        Ok(_) => None,
+        Err(Shortage::Item { item, .. }) => {
+            let volume = task.volumes.iter().find(|volume| volume.claim == item);
+            let name = volume.map_or_else(|| item.clone(), |volume| format!("'{}'", volume.name));
+            Some(Unfit::Volume { name, item })
+        }
+        Err(shortage) => Some(Unfit::Shortage(shortage.to_string())),
+    }
+}

@@ -1,0 +1,101 @@
+//! Asking the master what became of tasks it has not spoken of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesos_http::scheduler::{Call, TaskReference};
+use mesos_http::types::TaskState;
+
+use super::{Machine, Step};
+use crate::state::{Attempt, Millis};
+
+/// The first pause before a question is repeated; it doubles each time.
+const FIRST_PAUSE: Millis = 1_000;
+/// The longest pause.
+const LONGEST_PAUSE: Millis = 60_000;
+
+/// Which tasks the master has yet to speak of. It stays silent on those of agents that have not yet come back to
+/// it, so the question is repeated until each is answered.
+#[derive(Debug, Default)]
+pub(super) struct Reconciliation {
+    unanswered: BTreeSet<String>,
+    next: Option<Millis>,
+    pause: Millis,
+    /// When all that may run was last asked about.
+    all_asked: Millis,
+}
+
+impl Reconciliation {
+    pub(super) fn begin(&mut self, tasks: BTreeSet<String>, now: Millis) {
+        self.unanswered = tasks;
+        self.next = Some(now);
+        self.pause = FIRST_PAUSE;
+        self.all_asked = now;
+    }
+
+    pub(super) fn answered(&mut self, task: &str) {
+        self.unanswered.remove(task);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        self.next
+    }
+}
+
+impl Machine {
+    pub(super) fn reconcile(&mut self, now: Millis, step: &mut Step) {
+        let due = self.reconciliation.next.is_some_and(|next| next <= now);
+        if !due {
+            return;
+        }
+        let all = now >= self.reconciliation.all_asked + self.rules.reconcile_every;
+        if all {
+            self.reconciliation.all_asked = now;
+        }
+        let live: BTreeMap<&str, &Attempt> = self
+            .state
+            .live()
+            .map(|(_, attempt)| (attempt.task_id.as_str(), attempt))
+            .collect();
+        let asked: BTreeSet<String> = live
+            .iter()
+            .filter(|(id, attempt)| {
+                all || self.reconciliation.unanswered.contains(**id) || self.is_doubtful(attempt, now)
+            })
+            .map(|(id, _)| (*id).to_owned())
+            .collect();
+        let tasks: Vec<TaskReference> = asked
+            .iter()
+            .filter_map(|id| live.get(id.as_str()))
+            .map(|attempt| TaskReference {
+                task_id: attempt.task_id.clone().into(),
+                agent_id: Some(attempt.agent.id.clone().into()),
+            })
+            .collect();
+        if tasks.is_empty() {
+            self.reconciliation.pause = FIRST_PAUSE;
+        } else {
+            // An empty list would ask for every task of the framework.
+            step.calls.push(Call::Reconcile { tasks });
+        }
+        self.reconciliation.unanswered = asked;
+        let pause = match self.reconciliation.unanswered.is_empty() {
+            true => self.rules.confirm_within,
+            false => self.reconciliation.pause,
+        };
+        self.reconciliation.pause = (self.reconciliation.pause * 2).min(LONGEST_PAUSE);
+        self.reconciliation.next = Some(now + pause);
+    }
+
+    /// Whether nothing that was said of the attempt can be relied on.
+    fn is_doubtful(&self, attempt: &Attempt, now: Millis) -> bool {
+        match &attempt.state {
+            None => now >= attempt.intended_ms + self.rules.confirm_within,
+            Some(state) => {
+                matches!(
+                    state,
+                    TaskState::Unreachable | TaskState::Lost | TaskState::Unknown | TaskState::Other(_)
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a status update means.
+
+use mesos_http::scheduler::Call;
+use mesos_http::types::{Reason, TaskState, TaskStatus};
+
+use super::{Machine, Step};
+use crate::progress::Progress;
+use crate::state::{Attempt, Change, Millis, Verdict};
+
+/// What isolator and drivers say when a volume is still held by another host. The driver client's own words come first,
+/// those of drivers themselves after them.
+const ELSEWHERE: &[&str] = &[
+    "attached to another",
+    "attached elsewhere",
+    "already attached",
+    "still attached",
+    "volumeinuse",
+    "volume is in use",
+    "busy",
+];
+
+impl Machine {
+    pub(super) fn update(&mut self, status: TaskStatus, now: Millis, step: &mut Step) {
+        let acknowledge = Call::acknowledge(&status);
+        self.reconciliation.answered(status.task_id.as_str());
+        let found = self.state.tasks.iter_mut().find_map(|(name, record)| {
+            let attempt = record
+                .attempts
+                .iter_mut()
+                .find(|attempt| attempt.task_id == status.task_id.0)?;
+            Some((name.clone(), attempt))
+        });
+        match found {
+            Some((name, attempt)) if attempt.verdict.is_none() => {
+                if note(attempt, &status, now) {
+                    step.save = true;
+                    step.tell.push(Progress::state(&name, attempt, now));
+                }
+                attempt.verdict = verdict(attempt);
+                let verdict = attempt.verdict;
+                self.concluded(&name, verdict, now, step);
+            }
+            // Given up, or of a state that is lost, and yet it runs: it must not write beside its successor.
+            _ if !status.state.is_terminal() && may_be_killed(&status.state) => {
+                let agent = status.agent_id.clone();
+                step.calls.push(Call::kill(status.task_id.clone(), agent));
+                step.tell.push(Progress::Stray {
+                    task_id: status.task_id.0,
+                    state: status.state,
+                });
+            }
+            _ => {}
+        }
+        step.calls.extend(acknowledge);
+    }
+
+    /// Launches that ended without a fault of the task are made again, a bounded number of times.
+    fn concluded(&mut self, name: &str, verdict: Option<Verdict>, now: Millis, step: &mut Step) {
+        let limit = match verdict {
+            Some(Verdict::NeverLaunched) => self.rules.launch_retries,
+            Some(Verdict::VolumeElsewhere) => self.rules.volume_retries,
+            None | Some(Verdict::Finished | Verdict::Failed) => return,
+        };
+        let Some((verdict, record)) = verdict.zip(self.state.tasks.get_mut(name)) else {
+            return;
+        };
+        let retries = record.in_a_row(verdict);
+        if retries > limit {
+            if let Some(attempt) = record.attempts.last_mut() {
+                attempt.verdict = Some(Verdict::Failed);
+            }
+            return;
+        }
+        let pause_ms = self.pause(name, verdict, now);
+        step.tell.push(Progress::Retry {
+            task: name.to_owned(),
+            retry: retries,
+            of: limit,
+            pause_ms,
+        });
+    }
+}
+
+/// Takes the update into the attempt; whether it said anything new.
+fn note(attempt: &mut Attempt, status: &TaskStatus, now: Millis) -> bool {
+    let message = status.message.clone().filter(|message| !message.is_empty());
+    if attempt.state.as_ref() == Some(&status.state) {
+        return false;
+    }
+    attempt.state = Some(status.state.clone());
+    attempt.reason = status.reason.clone();
+    attempt.message = message;
+    let at_ms = status
+        .timestamp
+        .map_or(now, |seconds| (seconds * 1000.0).round().max(0.0) as Millis);
+    attempt.changes.push(Change {
+        state: status.state.clone(),
+        at_ms,
+    });
+    true
+}
+
+/// What the attempt's state means for its task; `None` while it may still run. An unreachable, lost or unknown task may:
+/// whatever it writes to stays its own until an agent or an operator says that it is over.
+fn verdict(attempt: &Attempt) -> Option<Verdict> {
+    match attempt.state.as_ref()? {
+        TaskState::Finished => Some(Verdict::Finished),
+        TaskState::Dropped => Some(Verdict::NeverLaunched),
+        // The agent is there and does not know the task: it is the answer for a launch that the master never got.
+        TaskState::Gone if attempt.changes.len() == 1 => Some(Verdict::NeverLaunched),
+        // A master that does not know PARTITION_AWARE's states says so of an offer that was gone.
+        TaskState::Lost if attempt.reason == Some(Reason::InvalidOffers) => Some(Verdict::NeverLaunched),
+        TaskState::Failed if is_volume_elsewhere(attempt) => Some(Verdict::VolumeElsewhere),
+        state if state.is_terminal() => Some(Verdict::Failed),
+        _ => None,
+    }
+}
+
+fn is_volume_elsewhere(attempt: &Attempt) -> bool {
+    let message = attempt.message.as_deref().unwrap_or_default().to_lowercase();
+    attempt.reason == Some(Reason::ContainerLaunchFailed)
+        && !attempt.claims.is_empty()
+        && ELSEWHERE.iter().any(|words| message.contains(words))
+}
+
+fn may_be_killed(state: &TaskState) -> bool {
+    matches!(state, TaskState::Staging | TaskState::Starting | TaskState::Running)
+}
+
+/// One line on a task that failed.
+pub(super) fn failure(name: &str, attempt: &Attempt) -> String {
+    let state = attempt.state.as_ref().map_or("never confirmed", |state| state.as_str());
+    let reason = attempt
+        .reason
+        .as_ref()
+        .map(|reason| format!(", {}", reason.as_str()))
+        .unwrap_or_default();
+    let message = attempt.message.as_deref().unwrap_or("no message");
+    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!(
+        "task '{name}' ({}) on agent {}: {state}{reason}: {line}",
+        attempt.task_id, attempt.agent
+    )
+}

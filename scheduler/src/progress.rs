@@ -1,0 +1,227 @@
+//! What a scheduler tells the person who watches it.
+
+use std::fmt;
+
+use mesos_http::types::{Reason, TaskState};
+use serde::Serialize;
+
+use crate::plan::PlannedTask;
+use crate::state::{Agent, Attempt, Millis};
+
+/// One thing worth telling. `Display` is a line for people; as JSON it is an object whose `event` says which it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Progress {
+    /// Subscribed.
+    Connected {
+        /// The framework's id.
+        framework_id: String,
+    },
+    /// Not subscribed.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// A task is being launched.
+    Launched {
+        /// The task.
+        task: String,
+        /// The attempt.
+        task_id: String,
+        /// Where.
+        agent: Agent,
+        /// Its volumes, `name (id)` where the two differ.
+        volumes: Vec<String>,
+    },
+    /// A task's state has changed.
+    State {
+        /// The task.
+        task: String,
+        /// The attempt.
+        task_id: String,
+        /// The new state.
+        state: TaskState,
+        /// Why.
+        reason: Option<Reason>,
+        /// In whose words.
+        message: Option<String>,
+        /// How long after the launch was decided.
+        after_ms: Millis,
+    },
+    /// A task that ended without a fault of its own is going to be launched again.
+    Retry {
+        /// The task.
+        task: String,
+        /// Which retry it is.
+        retry: u32,
+        /// How many there may be.
+        of: u32,
+        /// The pause before it.
+        pause_ms: Millis,
+    },
+    /// A task that may run has no agent.
+    Waiting {
+        /// The task.
+        task: String,
+        /// For how long.
+        for_ms: Millis,
+        /// Each reason with the agents it is the reason of. Empty when nothing was offered.
+        reasons: Vec<(String, Vec<String>)>,
+    },
+    /// A task that this job has given up, or never had, runs and is being killed.
+    Stray {
+        /// Its id.
+        task_id: String,
+        /// Its state.
+        state: TaskState,
+    },
+    /// The master did not take a call.
+    CallFailed {
+        /// Its type.
+        call: String,
+        /// Why.
+        reason: String,
+    },
+    /// The master sent what cannot be read.
+    Unreadable {
+        /// The event's type.
+        kind: String,
+        /// Why.
+        reason: String,
+    },
+    /// The job is over.
+    Ended {
+        /// One line for each task that failed.
+        failures: Vec<String>,
+        /// The tasks that were never begun for that.
+        blocked: Vec<String>,
+    },
+}
+
+impl Progress {
+    pub(crate) fn launched(task: &PlannedTask, attempt: &Attempt) -> Self {
+        let volumes = task.volumes.iter().map(|volume| match volume.name == volume.claim {
+            true => volume.name.clone(),
+            false => format!("{} ({})", volume.name, volume.claim),
+        });
+        Self::Launched {
+            task: task.name().to_owned(),
+            task_id: attempt.task_id.clone(),
+            agent: attempt.agent.clone(),
+            volumes: volumes.collect(),
+        }
+    }
+
+    /// The state of an attempt on which something has been said.
+    pub(crate) fn state(task: &str, attempt: &Attempt, now: Millis) -> Self {
+        Self::State {
+            task: task.to_owned(),
+            task_id: attempt.task_id.clone(),
+            state: attempt.state.clone().unwrap_or(TaskState::Staging),
+            reason: attempt.reason.clone(),
+            message: attempt.message.clone(),
+            after_ms: now.saturating_sub(attempt.intended_ms),
+        }
+    }
+
+    /// Whether it belongs on stderr: what somebody may have to do something about.
+    pub fn is_warning(&self) -> bool {
+        matches!(
+            self,
+            Self::Disconnected { .. }
+                | Self::Waiting { .. }
+                | Self::Stray { .. }
+                | Self::CallFailed { .. }
+                | Self::Unreadable { .. }
+        )
+    }
+}
+
+/// One line, whatever drivers and executors say.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn seconds(millis: Millis) -> String {
+    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected { framework_id } => write!(f, "subscribed as framework {framework_id}"),
+            Self::Disconnected { reason } => write!(f, "not subscribed, trying again: {}", line(reason)),
+            Self::Launched {
+                task,
+                task_id,
+                agent,
+                volumes,
+            } => {
+                write!(f, "{task}: launched as {task_id} on {agent}")?;
+                match volumes.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, " with {}", volumes.join(", ")),
+                }
+            }
+            Self::State {
+                task,
+                state,
+                reason,
+                message,
+                after_ms,
+                ..
+            } => {
+                write!(f, "{task}: {state} after {}", seconds(*after_ms))?;
+                if let Some(reason) = reason.as_ref().filter(|_| *state != TaskState::Finished) {
+                    write!(f, ", {}", reason.as_str())?;
+                }
+                match message {
+                    Some(message) => write!(f, ": {}", line(message)),
+                    None => Ok(()),
+                }
+            }
+            Self::Retry {
+                task,
+                retry,
+                of,
+                pause_ms,
+            } => {
+                write!(
+                    f,
+                    "{task}: to be launched again in {} (retry {retry} of {of})",
+                    seconds(*pause_ms)
+                )
+            }
+            Self::Waiting { task, for_ms, reasons } => {
+                write!(f, "{task}: waiting for {}: ", seconds(*for_ms))?;
+                if reasons.is_empty() {
+                    return f.write_str("nothing was offered; are there agents with free resources for the role?");
+                }
+                let each = reasons
+                    .iter()
+                    .map(|(reason, agents)| format!("{}: {}", agents.join(", "), line(reason)));
+                f.write_str(&each.collect::<Vec<_>>().join("; "))
+            }
+            Self::Stray { task_id, state } => {
+                write!(
+                    f,
+                    "killing {task_id} ({state}), which this job has given up or does not know"
+                )
+            }
+            Self::CallFailed { call, reason } => write!(f, "the master did not take {call}: {}", line(reason)),
+            Self::Unreadable { kind, reason } => write!(f, "an event {kind} cannot be read: {}", line(reason)),
+            Self::Ended { failures, blocked } => match (failures.is_empty(), blocked.is_empty()) {
+                (true, true) => f.write_str("the job is done"),
+                (_, true) => write!(f, "the job has failed: {}", failures.join("; ")),
+                (_, false) => {
+                    write!(
+                        f,
+                        "the job has failed: {}; not begun: {}",
+                        failures.join("; "),
+                        blocked.join(", ")
+                    )
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The scheduler with its I/O: a connection to the master, a folder for the state, a clock.
+
+use std::collections::VecDeque;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mesos_http::Action;
+use mesos_http::endpoint::EndpointError;
+use mesos_http::scheduler::{Call, Config, Connection, Notice};
+use mesos_http::types::FrameworkInfo;
+use thiserror::Error;
+
+use crate::machine::{Input, Machine, Rules, Step};
+use crate::progress::Progress;
+use crate::state::Millis;
+use crate::store::{Store, StoreError};
+
+/// A call that found no master is tried again so often before it is given up; by then the connection knows more.
+const CALL_TRIES: u32 = 5;
+/// The first pause between such tries; it doubles.
+const CALL_PAUSE: Duration = Duration::from_millis(200);
+
+/// As whom to run a job, and where.
+#[derive(Clone, Debug)]
+pub struct Framework {
+    /// The masters, `host:port[,host:port...]`.
+    pub masters: String,
+    /// The user of tasks that name none.
+    pub user: String,
+    /// Principal and secret, when the master wants them.
+    pub credential: Option<(String, String)>,
+    /// How often and how long to try.
+    pub rules: Rules,
+}
+
+/// Why a scheduler stopped before its job was over. Its tasks, if any, go on, and a scheduler with the same state folder
+/// takes them over.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The state cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The masters' addresses are none.
+    #[error("--master: {0}")]
+    Address(#[from] EndpointError),
+    /// The master refuses this framework for good.
+    #[error("{cause}{}", remedy(cause))]
+    Master {
+        /// The master's words, or the connection's.
+        cause: mesos_http::Error,
+    },
+}
+
+fn remedy(error: &mesos_http::Error) -> &'static str {
+    match error {
+        mesos_http::Error::FrameworkRemoved(_) => {
+            "; its tasks are being killed, give another --state to begin the job anew once they are gone"
+        }
+        mesos_http::Error::TakenOver(_) => "; this scheduler steps back",
+        _ => "",
+    }
+}
+
+/// Time that never goes backwards, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+    start_ms: Millis,
+}
+
+impl Clock {
+    /// A clock set by the system's.
+    pub fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            start: Instant::now(),
+            start_ms: millis(since_epoch),
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Millis {
+        self.start_ms + millis(self.start.elapsed())
+    }
+}
+
+fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// Runs the job of `machine` until it is over, from where its state left it. `tell` hears what happens.
+///
+/// # Errors
+/// The state cannot be written, or the master refuses the framework. That the master cannot be reached is no error: it is
+/// told, and tried again for as long as it takes.
+pub fn run(
+    machine: &mut Machine,
+    store: &Store,
+    framework: &Framework,
+    clock: Clock,
+    tell: &mut dyn FnMut(Millis, &Progress),
+) -> Result<(), RunError> {
+    if machine.state().end.as_ref().is_some_and(|end| end.torn_down) {
+        return Ok(());
+    }
+    let connection = connect(machine, framework)?;
+    let mut inputs = VecDeque::new();
+    loop {
+        let input = match inputs.pop_front() {
+            Some(input) => input,
+            None => match next(&connection, machine, clock) {
+                Ok(input) => input,
+                Err(mesos_http::Error::FrameworkRemoved(_)) if machine.state().end.is_some() => {
+                    return finish(machine, store);
+                }
+                Err(cause) => return Err(RunError::Master { cause }),
+            },
+        };
+        let Step {
+            save,
+            tell: told,
+            calls,
+            end,
+        } = machine.handle(input, clock.now());
+        if save {
+            store.save(machine.state())?;
+        }
+        for progress in &told {
+            tell(clock.now(), progress);
+        }
+        for call in calls {
+            match send(&connection, &call) {
+                Ok(()) if call == Call::Teardown => return finish(machine, store),
+                Ok(()) => {}
+                Err(error) => {
+                    let reason = error.to_string();
+                    inputs.push_back(Input::CallFailed { call, reason });
+                }
+            }
+        }
+        if end {
+            // The master did not hear of the end; a later run on the same folder tells it.
+            for input in inputs {
+                for progress in machine.handle(input, clock.now()).tell {
+                    tell(clock.now(), &progress);
+                }
+            }
+            return Ok(());
+        }
+    }
+}
+
+fn finish(machine: &mut Machine, store: &Store) -> Result<(), RunError> {
+    machine.torn_down();
+    Ok(store.save(machine.state())?)
+}
+
+fn connect(machine: &Machine, framework: &Framework) -> Result<Connection, RunError> {
+    let mut info = FrameworkInfo::new(machine.state().job.clone(), framework.user.clone())
+        .with_id(machine.state().framework_id.clone().map(Into::into))
+        .with_roles([framework.rules.role.clone()]);
+    info.principal = framework.credential.as_ref().map(|(principal, _)| principal.clone());
+    let mut config = Config::new(&framework.masters, info)?;
+    config.credential = framework.credential.clone();
+    Ok(Connection::open(config))
+}
+
+/// What happens next: a notice, or the machine's deadline.
+fn next(connection: &Connection, machine: &Machine, clock: Clock) -> Result<Input, mesos_http::Error> {
+    let notice = match machine.deadline() {
+        None => connection.notices().recv().map_err(|_| mesos_http::Error::Ended)?,
+        Some(deadline) => {
+            let wait = Duration::from_millis(deadline.saturating_sub(clock.now()));
+            match connection.notices().recv_timeout(wait) {
+                Ok(notice) => notice,
+                Err(error) if error.is_timeout() => return Ok(Input::Tick),
+                Err(_) => return Err(mesos_http::Error::Ended),
+            }
+        }
+    };
+    match notice {
+        Notice::Connected(subscribed) => Ok(Input::Connected {
+            framework_id: subscribed.framework_id.0,
+        }),
+        Notice::Event(event) => Ok(Input::Event(event)),
+        Notice::Disconnected { error, .. } => Ok(Input::Disconnected {
+            reason: error.to_string(),
+        }),
+        Notice::Failed(error) => Err(error),
+        _ => Ok(Input::Tick),
+    }
+}
+
+fn send(connection: &Connection, call: &Call) -> Result<(), mesos_http::Error> {
+    let mut pause = CALL_PAUSE;
+    for _ in 1..CALL_TRIES {
+        match connection.call(call) {
+            // Nothing was sent, or nothing was done.
+            Err(error) if error.action() == Action::Retry => thread::sleep(pause),
+            other => return other,
+        }
+        pause *= 2;
+    }
+    connection.call(call)
+}

@@ -1,0 +1,222 @@
+//! What is known of a running job: which attempts were made, where, and what became of them. This is what lies on
+//! disk, so that a scheduler that comes back launches nothing twice.
+
+use std::collections::BTreeMap;
+
+use mesos_http::types::{Reason, TaskState};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Plan;
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = u64;
+
+/// The version of the format on disk.
+pub const VERSION: u32 = 1;
+
+/// A job and what became of its tasks so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobState {
+    /// The version of this format.
+    pub version: u32,
+    /// The job's name.
+    pub job: String,
+    /// The fingerprint of the plan: a job file that says something else is another job.
+    pub plan: String,
+    /// The framework's id, given by the master at the first subscription.
+    pub framework_id: Option<String>,
+    /// When the job was begun.
+    pub started_ms: Millis,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Each task by name.
+    pub tasks: BTreeMap<String, TaskRecord>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// When.
+    pub at_ms: Millis,
+    /// One line for each task that failed; empty when the job is done.
+    pub failures: Vec<String>,
+    /// The tasks that were never begun for that.
+    pub blocked: Vec<String>,
+    /// Whether the master was told that the framework is over.
+    pub torn_down: bool,
+}
+
+/// One task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// When everything it runs after was finished.
+    pub ready_ms: Option<Millis>,
+    /// Not to be launched before.
+    #[serde(default)]
+    pub not_before_ms: Millis,
+    /// The attempts, the last one last.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One launch of a task. It is on disk before the master hears of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// `<job>.<task>.<attempt>`, never used twice.
+    pub task_id: String,
+    /// Where.
+    pub agent: Agent,
+    /// The items of the SET resource it holds.
+    pub claims: Vec<String>,
+    /// When it was decided.
+    pub intended_ms: Millis,
+    /// The latest state; `None` as long as nobody has confirmed the launch.
+    pub state: Option<TaskState>,
+    /// Why, by the latest update.
+    pub reason: Option<Reason>,
+    /// The latest update's words.
+    pub message: Option<String>,
+    /// Each state with its time: the sender's own where it gave one.
+    pub changes: Vec<Change>,
+    /// What the end of it means; `None` as long as it may still run.
+    pub verdict: Option<Verdict>,
+}
+
+/// An agent, as its offers describe it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its id.
+    pub id: String,
+    /// Its host.
+    pub hostname: String,
+    /// Host and port of its API, which tells agents of one host apart.
+    pub address: Option<String>,
+    /// Its zone.
+    pub zone: Option<String>,
+}
+
+impl std::fmt::Display for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.address {
+            Some(address) => write!(f, "{} ({address})", self.hostname),
+            None => write!(f, "{} ({})", self.hostname, self.id),
+        }
+    }
+}
+
+/// One change of a task's state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The new state.
+    pub state: TaskState,
+    /// When.
+    pub at_ms: Millis,
+}
+
+/// What the end of an attempt means for its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The task is done.
+    Finished,
+    /// The task has failed.
+    Failed,
+    /// It never began; the task is launched again.
+    NeverLaunched,
+    /// Another host still held a volume; the task is launched again.
+    VolumeElsewhere,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Tasks it runs after are not finished.
+    Waiting,
+    /// It is to be launched.
+    Ready,
+    /// It was launched and may still run.
+    Active,
+    /// It is done.
+    Finished,
+    /// It has failed.
+    Failed,
+}
+
+impl JobState {
+    /// A job of which nothing has been done.
+    pub fn new(plan: &Plan, now: Millis) -> Self {
+        let tasks = plan
+            .tasks
+            .iter()
+            .map(|task| (task.name().to_owned(), TaskRecord::default()));
+        Self {
+            version: VERSION,
+            job: plan.job.clone(),
+            plan: plan.fingerprint(),
+            framework_id: None,
+            started_ms: now,
+            end: None,
+            tasks: tasks.collect(),
+        }
+    }
+
+    /// Every attempt that may still run, with its task's name.
+    pub fn live(&self) -> impl Iterator<Item = (&str, &Attempt)> {
+        self.tasks
+            .iter()
+            .filter_map(|(name, task)| Some((name.as_str(), task.live()?)))
+    }
+
+    /// Whether the task of this name is finished.
+    pub fn is_finished(&self, name: &str) -> bool {
+        self.tasks
+            .get(name)
+            .is_some_and(|task| task.standing() == Standing::Finished)
+    }
+}
+
+impl TaskRecord {
+    /// The attempt that may still run.
+    pub fn live(&self) -> Option<&Attempt> {
+        self.attempts.last().filter(|attempt| attempt.verdict.is_none())
+    }
+
+    /// Where the task stands.
+    pub fn standing(&self) -> Standing {
+        match (self.attempts.last().map(|attempt| attempt.verdict), self.ready_ms) {
+            (Some(None), _) => Standing::Active,
+            (Some(Some(Verdict::Finished)), _) => Standing::Finished,
+            (Some(Some(Verdict::Failed)), _) => Standing::Failed,
+            (Some(Some(Verdict::NeverLaunched | Verdict::VolumeElsewhere)), _) => Standing::Ready,
+            (None, Some(_)) => Standing::Ready,
+            (None, None) => Standing::Waiting,
+        }
+    }
+
+    /// How many attempts in a row, up to the last one, ended with `verdict`.
+    pub fn in_a_row(&self, verdict: Verdict) -> u32 {
+        let same = self
+            .attempts
+            .iter()
+            .rev()
+            .take_while(|attempt| attempt.verdict == Some(verdict));
+        u32::try_from(same.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The agent of the last attempt that came as far as running.
+    pub fn ran_on(&self) -> Option<&Agent> {
+        self.attempts.last().map(|attempt| &attempt.agent)
+    }
+}
+
+impl Attempt {
+    /// Whether an executor has reported on it, so that its command may have begun.
+    pub fn was_started(&self) -> bool {
+        self.changes.iter().any(|change| {
+            matches!(
+                change.state,
+                TaskState::Starting | TaskState::Running | TaskState::Killing
+            )
+        })
+    }
+}

@@ -1,0 +1,228 @@
+//! Job files: what is understood, and what is said of those that are wrong.
+
+use scheduler::job::{Command, Job};
+
+/// What stands after `tasks:` in a job file with two good tasks `a` and `b`, `b` after `a`.
+fn with_tasks(tasks: &str) -> String {
+    format!("version: 1\nname: etl\ntasks:\n{tasks}")
+}
+
+#[test]
+fn every_field_is_read() {
+    let job = Job::parse(
+        "version: 1
+name: flights
+defaults:
+  user: etl
+  mem: 64
+  driver: ebs
+  environment: {PGDATA: src/pg, LEVEL: info}
+tasks:
+  seed:
+    command: initdb -D src/pg
+    user: postgres
+    cpus: 0.5
+    volumes:
+      src: flights-src
+  transform:
+    command: [python3, -c, \"print(1)\", 2]
+    mem: 256
+    environment: {LEVEL: debug, VERSION: 1.10, ON: yes}
+    after: seed
+    volumes:
+      stage:
+        volume: flights-stage
+        path: /stage
+        mode: ro
+        access: exclusive
+        lifetime: container
+        create: if-missing
+        options: {size: 16, fs: ext4}
+        owner: 1000:1000
+        driver: other
+        claim: vol-1
+    agent:
+      hostname: h1
+      attributes: {rack: r1}
+      not-same-as: [seed]
+  load:
+    command: 'true'
+    after: [seed, transform]
+    agent: {same-as: transform}
+",
+    )
+    .unwrap();
+    assert_eq!(job.name, "flights");
+    let names: Vec<_> = job.tasks.iter().map(|task| (task.name.as_str(), task.line)).collect();
+    assert_eq!(names, [("seed", 9), ("transform", 15), ("load", 36)]);
+
+    let seed = job.task("seed").unwrap();
+    assert_eq!(seed.command, Command::Shell("initdb -D src/pg".into()));
+    assert_eq!(seed.user.as_deref(), Some("postgres"));
+    assert_eq!((seed.cpus, seed.mem), (0.5, 64.0));
+    assert_eq!(seed.environment["PGDATA"], "src/pg");
+    assert_eq!(seed.volumes[0].to_labels().len(), 2);
+    assert_eq!(seed.volumes[0].driver.as_deref(), Some("ebs"));
+
+    let transform = job.task("transform").unwrap();
+    let argv = ["python3", "-c", "print(1)", "2"].map(String::from).to_vec();
+    assert_eq!(transform.command, Command::Argv(argv));
+    assert_eq!(transform.user.as_deref(), Some("etl"));
+    assert_eq!((transform.cpus, transform.mem), (0.1, 256.0));
+    let environment: Vec<_> = transform.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(environment, ["LEVEL=debug", "ON=yes", "PGDATA=src/pg", "VERSION=1.10"]);
+    let labels: Vec<_> = transform.volumes[0]
+        .to_labels()
+        .into_iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    assert_eq!(
+        labels,
+        [
+            "volume.stage=flights-stage",
+            "volume.stage.driver=other",
+            "volume.stage.path=/stage",
+            "volume.stage.mode=ro",
+            "volume.stage.access=exclusive",
+            "volume.stage.lifetime=container",
+            "volume.stage.create=if-missing",
+            "volume.stage.options.fs=ext4",
+            "volume.stage.options.size=16",
+            "volume.stage.owner=1000:1000",
+            "volume.stage.claim=vol-1",
+        ]
+    );
+    assert_eq!(transform.after, ["seed".to_owned()].into());
+    assert_eq!(transform.agent.hostname.as_deref(), Some("h1"));
+    assert_eq!(transform.agent.attributes["rack"], "r1");
+    assert_eq!(transform.agent.not_same_as, ["seed".to_owned()].into());
+    assert_eq!(job.task("load").unwrap().agent.same_as, ["transform".to_owned()].into());
+    assert_eq!(
+        job.blocked_by("seed").into_iter().collect::<Vec<_>>(),
+        ["load", "transform"]
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line() {
+    let cases: &[(&str, &str)] = &[
+        // No job file at all.
+        ("", "1:1: the job file has no 'version: 1'"),
+        ("name: x\n", "1:1: the job file has no 'version: 1'"),
+        (
+            "version: 2\nnews: [1]\n",
+            "1:10: version 2 of the job file is not known here; accepted is 1",
+        ),
+        ("version: one\n", "version \"one\" of the job file"),
+        ("version: 1\nname: [\n", "2:7: unclosed bracket"),
+        ("version: 1\nname: x\n", "missing field `tasks`"),
+        ("version: 1\nname: x\ntasks: {}\n", "2:7: the job has no tasks"),
+        (
+            "version: 1\nname: x y\ntasks: {a: {command: 'true'}}\n",
+            "2:7: 'x y' is no name for a job",
+        ),
+        // Fields.
+        (
+            &with_tasks("  a: {command: 'true', cpu: 1}\n"),
+            "4:24: unknown field `cpu`, expected one of command, user, cpus, mem, environment, after, volumes, agent",
+        ),
+        (&with_tasks("  a: {}\n"), "missing field `command`"),
+        (&with_tasks("  a: {command: ''}\n"), "4:16: the command is empty"),
+        (&with_tasks("  a: {command: []}\n"), "4:16: the command is empty"),
+        (&with_tasks("  a: {command: {x: y}}\n"), "a shell command, or a list"),
+        (
+            &with_tasks("  a/b: {command: 'true'}\n"),
+            "4:3: 'a/b' is no name for a task",
+        ),
+        (
+            &with_tasks("  a: {command: 'true'}\n  a: {command: 'true'}\n"),
+            "5:3: duplicate",
+        ),
+        (
+            &with_tasks("  a: {command: 'true', cpus: 0}\n"),
+            "4:30: cpus is 0; accepted is 0.001 and more",
+        ),
+        (
+            &with_tasks("  a: {command: 'true', mem: .inf}\n"),
+            "4:29: non-finite float",
+        ),
+        (
+            &with_tasks("  a: {command: 'true', mem: much}\n"),
+            "4:29: invalid floating point",
+        ),
+        (
+            &with_tasks("  a: {command: 'true', environment: {'A=B': c}}\n"),
+            "4:38: 'A=B' is no environment variable",
+        ),
+        // Volumes, in the words of the labels.
+        (
+            &with_tasks("  a:\n    command: 'true'\n    volumes:\n      Data: x\n"),
+            "7:7: label 'volume.Data': bad slot 'Data'",
+        ),
+        (
+            &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: {volume: x, mode: r}\n"),
+            "7:7: label 'volume.d.mode=r'",
+        ),
+        (
+            &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: {volume: x, mod: r}\n"),
+            "unknown field `mod`",
+        ),
+        (
+            &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: {mode: ro}\n"),
+            "missing field `volume`",
+        ),
+        (
+            &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: ''\n"),
+            "7:7: label 'volume.d='",
+        ),
+        (
+            &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: x\n      e: {volume: y, path: d}\n"),
+            "4:3: labels 'volume.d' and 'volume.e' both mount at 'd'",
+        ),
+        // Other tasks.
+        (
+            &with_tasks("  seed: {command: 'true'}\n  b: {command: 'true', after: sed}\n"),
+            "5:31: 'after' of task 'b' names no task of this job: 'sed', did you mean 'seed'?",
+        ),
+        (
+            &with_tasks("  a: {command: 'true', after: [zzz]}\n"),
+            "4:32: 'after' of task 'a' names no task",
+        ),
+        (
+            &with_tasks("  a: {command: 'true', after: a}\n"),
+            "4:3: tasks wait for each other: a after a",
+        ),
+        (
+            &with_tasks(
+                "  z: {command: 'true', after: c}\n  a: {command: 'true', after: [z, c]}\n  b: {command: 'true', after: a}\n  c: {command: 'true', after: b}\n",
+            ),
+            "tasks wait for each other: a after c after b after a",
+        ),
+        (
+            &with_tasks("  a: {command: 'true'}\n  b: {command: 'true', agent: {same-as: a}}\n"),
+            "5:41: 'agent.same-as' of task 'b' names 'a', but 'b' does not run after it; add 'after: a'",
+        ),
+        (
+            &with_tasks("  a: {command: 'true', agent: {not-same-as: [a]}}\n"),
+            "does not run after it",
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (text, expected) in cases {
+        let error = Job::parse(text).expect_err(text).to_string();
+        if !error.contains(expected) || error.lines().count() != 1 || error.contains(" at line ") {
+            wrong.push(format!("{text}\n  gives    {error}\n  without  {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let text = with_tasks(
+        "  a: {command: '', cpus: -1}\n  b!: {command: 'true', after: q}\n  c: {command: 'true', volumes: {x: ''}}\n",
+    );
+    let error = Job::parse(&text).unwrap_err();
+    let lines: Vec<u64> = error.problems.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [4, 4, 5, 5, 6], "{error}");
+}

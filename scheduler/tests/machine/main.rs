@@ -1,0 +1,448 @@
+//! The machine on streams of events, with a clock of its own. The world around it is a master in a few lines: it keeps what
+//! the machine may rely on (what is saved before a call is made) and nothing else.
+
+mod world;
+
+use mesos_http::scheduler::Call;
+use mesos_http::types::TaskState::{self, *};
+use scheduler::progress::Progress;
+use scheduler::state::Standing;
+use world::{World, agent, update};
+
+const ONE: &str = "version: 1\nname: j\ntasks:\n  a: {command: 'true'}\n";
+const CHAIN: &str = "version: 1\nname: j\ntasks:\n  a: {command: 'true'}\n  b: {command: 'true', after: a}\n  c: {command: 'true', after: b}\n";
+const SHARED: &str = "version: 1\nname: j\ntasks:\n  a: {command: 'true', volumes: {v: vol-1}}\n  b: {command: 'true', volumes: {v: vol-1}}\n";
+
+#[test]
+fn a_task_is_launched_with_its_command_labels_and_claim() {
+    let mut world = World::new(
+        "version: 1\nname: j\ntasks:\n  a:\n    command: [touch, data/x]\n    user: etl\n    cpus: 0.5\n    mem: 64\n    environment: {A: b}\n    volumes: {data: {volume: vol-1, mode: ro}}\n",
+    );
+    world.connect();
+    world.offer(&[agent("s1").volumes(&["vol-1", "vol-2"])]);
+    let launch = world.launches().remove(0);
+    assert_eq!(launch.task_id.as_str(), "j.a.1");
+    assert_eq!(launch.name, "j.a");
+    assert_eq!(launch.agent_id.as_str(), "s1");
+    let labels: Vec<_> = launch.labels.iter().collect();
+    assert_eq!(labels, [("volume.data", "vol-1"), ("volume.data.mode", "ro")]);
+    assert_eq!(
+        launch.resources.items("ebsvolumes").into_iter().collect::<Vec<_>>(),
+        ["vol-1"]
+    );
+    assert_eq!(launch.resources.scalar("cpus"), 0.5.into());
+    assert_eq!(launch.resources.scalar("mem"), 64.0.into());
+    let command = launch.command.expect("a command");
+    assert_eq!(
+        (command.shell, command.arguments.len(), command.user.as_deref()),
+        (false, 2, Some("etl"))
+    );
+    let variables: Vec<_> = command
+        .environment
+        .variables
+        .iter()
+        .map(|v| (v.name.as_str(), v.value.as_deref().unwrap_or("")))
+        .collect();
+    assert!(
+        variables.contains(&("A", "b")) && variables.contains(&("SCHEDULER_TASK_ID", "j.a.1")),
+        "{variables:?}"
+    );
+}
+
+#[test]
+fn the_intent_is_saved_before_the_accept_and_the_update_before_its_acknowledgement() {
+    let mut world = World::new(ONE);
+    world.connect();
+    let step = world.offer(&[agent("s1")]);
+    assert!(step.save && matches!(step.calls[0], Call::Accept(_)));
+    assert_eq!(world.state().tasks["a"].attempts[0].state, None);
+    let step = world.update(update("j.a.1", Running).acknowledged());
+    assert!(step.save && matches!(step.calls[0], Call::Acknowledge { .. }));
+    // Sent again because the acknowledgement was lost: nothing new, and acknowledged again.
+    let step = world.update(update("j.a.1", Running).acknowledged());
+    assert!(!step.save && matches!(step.calls[..], [Call::Acknowledge { .. }]));
+    // The master's own are not acknowledged.
+    let step = world.update(update("j.a.1", Unreachable));
+    assert!(!step.calls.iter().any(|call| matches!(call, Call::Acknowledge { .. })));
+}
+
+#[test]
+fn tasks_run_after_what_they_depend_on_and_the_framework_ends_with_the_job() {
+    let mut world = World::new(CHAIN);
+    world.connect();
+    for name in ["a", "b", "c"] {
+        world.offer(&[agent("s1")]);
+        let launched: Vec<_> = world.launches().iter().map(|task| task.task_id.0.clone()).collect();
+        assert_eq!(launched, [format!("j.{name}.1")]);
+        assert!(world.suppressed, "while {name} runs nothing else is to be launched");
+        world.update(update(&format!("j.{name}.1"), Running).acknowledged());
+        let step = world.update(update(&format!("j.{name}.1"), Finished).acknowledged());
+        assert_eq!(step.end, name == "c");
+        assert_eq!(world.suppressed, name == "c");
+    }
+    assert!(matches!(world.calls.last(), Some(Call::Teardown)));
+    let end = world.state().end.as_ref().expect("the job is over");
+    assert!(end.failures.is_empty() && end.blocked.is_empty());
+}
+
+#[test]
+fn a_failed_task_blocks_what_runs_after_it_and_nothing_else() {
+    let mut world = World::new(
+        "version: 1\nname: j\ntasks:\n  a: {command: 'true'}\n  b: {command: 'true', after: a}\n  c: {command: 'true', after: b}\n  d: {command: 'true'}\n",
+    );
+    world.connect();
+    world.offer(&[agent("s1")]);
+    assert_eq!(world.launches().len(), 2);
+    let step = world.update(
+        update("j.a.1", Failed)
+            .reason("REASON_COMMAND_EXECUTOR_FAILED")
+            .message("exit\nstatus 3")
+            .acknowledged(),
+    );
+    assert!(!step.end, "d still runs");
+    let step = world.update(update("j.d.1", Finished).acknowledged());
+    assert!(step.end);
+    let end = world.state().end.clone().expect("the job is over");
+    assert_eq!(
+        end.failures,
+        ["task 'a' (j.a.1) on agent host-s1 (s1): TASK_FAILED, REASON_COMMAND_EXECUTOR_FAILED: exit status 3"]
+    );
+    assert_eq!(end.blocked, ["b", "c"]);
+}
+
+#[test]
+fn a_volume_has_one_task_at_a_time() {
+    let mut world = World::new(SHARED);
+    world.connect();
+    world.offer(&[agent("s1").volumes(&["vol-1"]), agent("s2").volumes(&["vol-1"])]);
+    assert_eq!(world.launches().len(), 1, "the same volume is offered by both agents");
+    world.update(update("j.a.1", Running).acknowledged());
+    world.update(update("j.a.1", Unreachable));
+    world.offer(&[agent("s2").volumes(&["vol-1"])]);
+    assert_eq!(world.launches().len(), 0, "an unreachable task may still write");
+    world.update(update("j.a.1", GoneByOperator));
+    assert!(!world.suppressed);
+    world.offer(&[agent("s2").volumes(&["vol-1"])]);
+    assert_eq!(world.launches()[0].task_id.as_str(), "j.b.1");
+}
+
+#[test]
+fn a_task_goes_where_its_volume_was_last() {
+    let mut world = World::new(&SHARED.replace("b: {", "b: {after: a, "));
+    world.connect();
+    world.offer(&[agent("s2").volumes(&["vol-1"])]);
+    world.launches();
+    world.update(update("j.a.1", Finished).acknowledged());
+    world.offer(&[
+        agent("s1").volumes(&["vol-1"]),
+        agent("s2").volumes(&["vol-1"]).cpus(1.0),
+        agent("s3").volumes(&["vol-1"]),
+    ]);
+    assert_eq!(world.launches()[0].agent_id.as_str(), "s2");
+}
+
+#[test]
+fn offers_of_one_agent_are_taken_together() {
+    let mut world = World::new(SHARED);
+    world.connect();
+    world.offer(&[agent("s1"), agent("s1").volumes(&["vol-1"]).cpus(0.0)]);
+    let accepted = world.calls.iter().find_map(|call| match call {
+        Call::Accept(accept) => Some(accept.offer_ids.len()),
+        _ => None,
+    });
+    assert_eq!(accepted, Some(2));
+}
+
+#[test]
+fn what_does_not_fit_is_given_back_and_told() {
+    let job = "version: 1\nname: j\ntasks:\n  a: {command: 'true', cpus: 2, volumes: {v: orders}, agent: {attributes: {rack: r1}}}\n";
+    let mut world = World::with_catalogue(job, "orders", "vol-1", "zone-a");
+    world.connect();
+    let step = world.offer(&[
+        agent("s1").volumes(&["vol-1"]).zone("zone-b"),
+        agent("s2").volumes(&["vol-1"]).attribute("zone", "zone-b"),
+        agent("s3").volumes(&["vol-2"]).attribute("rack", "r1"),
+        agent("s4").volumes(&["vol-1"]).attribute("rack", "r1").cpus(1.0),
+        agent("s5").volumes(&["vol-1"]).zone("zone-a"),
+    ]);
+    assert!(!step.save && world.launches().is_empty());
+    let declined = step.calls.iter().find_map(|call| match call {
+        Call::Decline { offer_ids, filters } => Some((offer_ids.len(), filters.map(|f| f.refuse_seconds))),
+        _ => None,
+    });
+    assert_eq!(declined, Some((5, Some(5.0))));
+    assert!(!world.suppressed);
+
+    let told = world.wait_until_told();
+    let Some(Progress::Waiting { task, reasons, .. }) = told else {
+        panic!("{told:?}")
+    };
+    assert_eq!(task, "a");
+    let said: Vec<String> = reasons
+        .iter()
+        .map(|(reason, agents)| format!("{}: {reason}", agents.join(", ")))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "host-s1 (s1), host-s2 (s2): it is in zone zone-b, and the volumes are in zone-a",
+            "host-s5 (s5): its attribute 'rack' is not set, and 'agent.attributes' wants 'r1'",
+            "host-s3 (s3): it does not offer volume 'orders' (vol-1 in ebsvolumes): not in its --resources, or held by another task",
+            "host-s4 (s4): 2 cpus asked for, 1 there",
+        ]
+    );
+
+    world.offer(&[agent("s6")
+        .volumes(&["vol-1"])
+        .attribute("rack", "r1")
+        .attribute("az", "zone-a")]);
+    let launch = world.launches().remove(0);
+    assert_eq!(launch.labels.get("volume.v"), Some("vol-1"));
+    assert_eq!(
+        world.state().tasks["a"].attempts[0].agent.zone.as_deref(),
+        Some("zone-a")
+    );
+}
+
+#[test]
+fn a_job_asks_for_the_same_or_another_agent() {
+    let job = "version: 1\nname: j\ntasks:\n  a: {command: 'true'}\n  b: {command: 'true', after: a, agent: {not-same-as: a}}\n  c: {command: 'true', after: b, agent: {same-as: b}}\n  d: {command: 'true', after: c, agent: {hostname: host-s3}}\n";
+    let mut world = World::new(job);
+    world.connect();
+    let all = || [agent("s1"), agent("s2"), agent("s3").cpus(1.0)];
+    for (name, expected) in [("a", "s2"), ("b", "s1"), ("c", "s1"), ("d", "s3")] {
+        world.offer(&all());
+        let launch = world.launches().remove(0);
+        assert_eq!(
+            (launch.name.as_str(), launch.agent_id.as_str()),
+            (format!("j.{name}").as_str(), expected)
+        );
+        world.update(update(&format!("j.{name}.1"), Finished).acknowledged());
+    }
+}
+
+#[test]
+fn a_volume_still_held_elsewhere_is_tried_again_for_a_while() {
+    let mut world = World::new(SHARED);
+    world.connect();
+    let message = "Failed to launch container: label 'volume.v': volume 'vol-1' of driver 'ebs': driver 'ebs', Mount 'vol-1': the volume exists, but is attached to another host or is in another zone";
+    let mut pauses = Vec::new();
+    for attempt in 1..=13 {
+        world.offer(&[agent("s1").volumes(&["vol-1"])]);
+        let launched: Vec<_> = world.launches().iter().map(|task| task.task_id.0.clone()).collect();
+        assert_eq!(launched, [format!("j.a.{attempt}")]);
+        let id = format!("j.a.{attempt}");
+        let step = world.update(
+            update(&id, Failed)
+                .reason("REASON_CONTAINER_LAUNCH_FAILED")
+                .message(message)
+                .acknowledged(),
+        );
+        if let Some(Progress::Retry {
+            pause_ms, retry, of, ..
+        }) = step.tell.iter().find(|p| matches!(p, Progress::Retry { .. }))
+        {
+            assert_eq!((*retry, *of), (attempt, 12));
+            pauses.push(*pause_ms);
+            // The volume is free for the job's other task meanwhile; keep that one out of the way.
+            world.pass(*pause_ms);
+        }
+    }
+    assert_eq!(
+        pauses,
+        [
+            1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000, 30000, 30000, 30000, 30000
+        ]
+    );
+    assert_eq!(world.state().tasks["a"].standing(), Standing::Failed);
+}
+
+#[test]
+fn other_launch_failures_are_failures() {
+    for (reason, message) in [
+        (
+            "REASON_CONTAINER_LAUNCH_FAILED",
+            "Failed to launch container: label 'volume.v': no such volume",
+        ),
+        ("REASON_COMMAND_EXECUTOR_FAILED", "device busy"),
+    ] {
+        let mut world = World::new("version: 1\nname: j\ntasks:\n  a: {command: 'true', volumes: {v: vol-1}}\n");
+        world.connect();
+        world.offer(&[agent("s1").volumes(&["vol-1"])]);
+        let step = world.update(update("j.a.1", Failed).reason(reason).message(message).acknowledged());
+        assert!(step.end, "{reason}: {message}");
+    }
+}
+
+#[test]
+fn a_launch_that_never_happened_is_made_again_under_another_id() {
+    for (state, reason) in [
+        (Dropped, "REASON_INVALID_OFFERS"),
+        (Gone, "REASON_RECONCILIATION"),
+        (Lost, "REASON_INVALID_OFFERS"),
+    ] {
+        let mut world = World::new(ONE);
+        world.connect();
+        world.offer(&[agent("s1")]);
+        world.launches();
+        world.update(update("j.a.1", state.clone()).reason(reason));
+        world.offer(&[agent("s1")]);
+        assert!(world.launches().is_empty(), "there is a pause");
+        world.pass(1000);
+        assert!(!world.suppressed);
+        world.offer(&[agent("s1")]);
+        assert_eq!(world.launches()[0].task_id.as_str(), "j.a.2", "{state}");
+    }
+}
+
+#[test]
+fn a_task_that_ran_and_is_gone_is_not_run_again() {
+    let mut world = World::new(ONE);
+    world.connect();
+    world.offer(&[agent("s1")]);
+    world.update(update("j.a.1", Running).acknowledged());
+    assert!(world.update(update("j.a.1", Gone)).end);
+    assert!(world.state().end.as_ref().unwrap().failures[0].contains("TASK_GONE"));
+}
+
+#[test]
+fn a_scheduler_that_comes_back_asks_before_it_launches() {
+    let mut world = World::new(CHAIN);
+    world.connect();
+    world.offer(&[agent("s1")]);
+    world.launches();
+    world.restart();
+    let step = world.connect();
+    assert!(!step.save, "the framework id is known");
+    assert_eq!(world.reconciled(), ["j.a.1"]);
+    world.offer(&[agent("s1")]);
+    assert!(world.launches().is_empty(), "the task may run");
+    // The master has never heard of it.
+    world.update(update("j.a.1", Gone).reason("REASON_RECONCILIATION"));
+    world.pass(1000);
+    world.offer(&[agent("s1")]);
+    assert_eq!(world.launches()[0].task_id.as_str(), "j.a.2");
+
+    world.restart();
+    world.connect();
+    world.update(update("j.a.2", Running).reason("REASON_RECONCILIATION"));
+    world.update(update("j.a.2", Finished).acknowledged());
+    world.offer(&[agent("s1")]);
+    assert_eq!(world.launches()[0].task_id.as_str(), "j.b.1");
+}
+
+#[test]
+fn the_master_is_asked_again_until_it_answers() {
+    let mut world = World::new(ONE);
+    world.connect();
+    world.offer(&[agent("s1")]);
+    world.restart();
+    world.connect();
+    let mut asked = Vec::new();
+    let start = world.now;
+    while world.now < start + 100_000 {
+        if !world.reconciled().is_empty() {
+            asked.push((world.now - start) / 1000);
+        }
+        world.tick_at_deadline();
+    }
+    assert_eq!(asked, [0, 1, 3, 7, 15, 31, 63]);
+    world.reconciled();
+    world.update(update("j.a.1", Running).reason("REASON_RECONCILIATION"));
+    let start = world.now;
+    let mut asked = 0;
+    while world.now < start + 1_800_000 {
+        world.tick_at_deadline();
+        if !world.reconciled().is_empty() {
+            asked += 1;
+            world.update(update("j.a.1", Running).reason("REASON_RECONCILIATION"));
+        }
+    }
+    assert_eq!(asked, 3, "every ten minutes");
+}
+
+#[test]
+fn an_unconfirmed_launch_is_asked_about_after_a_minute() {
+    let mut world = World::new(ONE);
+    world.connect();
+    world.offer(&[agent("s1")]);
+    let launched = world.now;
+    world.calls.clear();
+    while world.reconciled().is_empty() {
+        world.tick_at_deadline();
+        assert!(world.now < launched + 200_000);
+    }
+    assert!(world.now >= launched + 60_000);
+}
+
+#[test]
+fn a_task_that_was_given_up_is_killed_when_it_turns_up() {
+    let mut world = World::new(ONE);
+    world.connect();
+    world.offer(&[agent("s1")]);
+    world.update(update("j.a.1", Gone).reason("REASON_RECONCILIATION"));
+    let step = world.update(update("j.a.1", Running).acknowledged());
+    assert!(
+        matches!(&step.calls[..2], [Call::Kill(kill), Call::Acknowledge { .. }] if kill.task_id.as_str() == "j.a.1"),
+        "{:?}",
+        step.calls
+    );
+    let step = world.update(update("j.x.9", Running).acknowledged());
+    assert!(matches!(&step.calls[0], Call::Kill(kill) if kill.task_id.as_str() == "j.x.9"));
+}
+
+#[test]
+fn offers_of_an_earlier_subscription_are_not_used() {
+    let mut world = World::new(ONE);
+    let step = world.offer_while_apart(&[agent("s1")]);
+    assert!(step.calls.is_empty());
+    world.connect();
+    assert!(world.launches().is_empty());
+    assert!(!world.suppressed);
+}
+
+#[test]
+fn a_job_that_is_over_is_only_taken_down() {
+    let mut world = World::new(ONE);
+    world.connect();
+    world.offer(&[agent("s1")]);
+    world.update(update("j.a.1", Finished).acknowledged());
+    world.restart();
+    let step = world.connect();
+    assert!(step.end && matches!(step.calls[..], [Call::Teardown]));
+}
+
+#[test]
+fn every_state_has_its_consequence() {
+    // Not over, over, or launched again.
+    let cases: &[(TaskState, &str)] = &[
+        (Staging, "live"),
+        (Starting, "live"),
+        (Running, "live"),
+        (Killing, "live"),
+        (Unreachable, "live"),
+        (Lost, "live"),
+        (Unknown, "live"),
+        (TaskState::Other("TASK_NEW".into()), "live"),
+        (Finished, "over"),
+        (Failed, "over"),
+        (Killed, "over"),
+        (Error, "over"),
+        (GoneByOperator, "over"),
+        (Dropped, "again"),
+        (Gone, "again"),
+    ];
+    for (state, expected) in cases {
+        let mut world = World::new(ONE);
+        world.connect();
+        world.offer(&[agent("s1")]);
+        world.update(update("j.a.1", state.clone()));
+        let got = match world.state().tasks["a"].standing() {
+            Standing::Active => "live",
+            Standing::Finished | Standing::Failed => "over",
+            Standing::Ready => "again",
+            Standing::Waiting => "waiting",
+        };
+        assert_eq!(got, *expected, "{state}");
+    }
+}
