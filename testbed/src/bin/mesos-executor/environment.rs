@@ -26,7 +26,10 @@ pub(crate) fn of_task(
     for source in from_isolators.into_iter().chain([from_command]) {
         add(&mut variables, source);
     }
-    let allocation = task.resources.iter().find_map(|resource| resource.allocation_info.clone());
+    let allocation = task
+        .resources
+        .iter()
+        .find_map(|resource| resource.allocation_info.clone());
     if let Some(role) = allocation.and_then(|allocation| allocation.role) {
         variables.insert("MESOS_ALLOCATION_ROLE".into(), role.into());
     }
@@ -52,18 +55,28 @@ mod tests {
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
-        Environment { variables: variables.iter().map(|(n, v)| Variable::new(*n, *v)).collect() }
+        Environment {
+            variables: variables.iter().map(|(n, v)| Variable::new(*n, *v)).collect(),
+        }
     }
 
     #[test]
     fn the_command_wins_over_isolators_and_those_over_the_agent() {
         let resources = Resources::from_iter([Resource::scalar("cpus", 1.0).allocated_to("etl")]);
         let task = TaskInfo::command("t", "S".into(), CommandInfo::shell("true"), resources);
-        let inherited = [("A", "agent"), ("B", "agent"), ("C", "agent"), (TOKEN_VARIABLE, "secret")];
+        let inherited = [
+            ("A", "agent"),
+            ("B", "agent"),
+            ("C", "agent"),
+            (TOKEN_VARIABLE, "secret"),
+        ];
         let inherited = inherited.map(|(n, v)| (n.into(), v.into()));
         let isolators = environment(&[("B", "isolator"), ("C", "isolator")]);
         let mut command = environment(&[("C", "command")]);
-        let secret = Variable { kind: Some(VariableKind::Secret), ..Variable::new("D", "") };
+        let secret = Variable {
+            kind: Some(VariableKind::Secret),
+            ..Variable::new("D", "")
+        };
         command.variables.push(secret);
         let variables = of_task(inherited, Some(&isolators), &command, &task);
         let text: Vec<String> = variables
@@ -71,6 +84,9 @@ mod tests {
             .map(|(n, v)| format!("{}={}", n.to_string_lossy(), v.to_string_lossy()))
             .collect();
         let path = format!("PATH={DEFAULT_PATH}");
-        assert_eq!(text, ["A=agent", "B=isolator", "C=command", "MESOS_ALLOCATION_ROLE=etl", &path]);
+        assert_eq!(
+            text,
+            ["A=agent", "B=isolator", "C=command", "MESOS_ALLOCATION_ROLE=etl", &path]
+        );
     }
 }

@@ -43,7 +43,9 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     if let Some(code) = status.code() {
         return format!("exited with status {code}");
     }
-    let Some(signal) = status.signal() else { return format!("wait status {}", status.into_raw()) };
+    let Some(signal) = status.signal() else {
+        return format!("wait status {}", status.into_raw());
+    };
     let name = usize::try_from(signal - 1).ok().and_then(|index| SIGNALS.get(index));
     let dumped = if status.core_dumped() { " (core dumped)" } else { "" };
     match name {

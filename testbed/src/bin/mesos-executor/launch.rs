@@ -38,14 +38,16 @@ pub(crate) fn launch(options: &Options, task: &TaskInfo) -> Result<Child, Launch
     let command = command_of(options, task).ok_or_else(none)?;
     let value = command.value.as_deref().ok_or_else(none)?;
     let from_isolators = options.task_environment.as_ref();
-    let variables =
-        environment::of_task(std::env::vars_os(), from_isolators, &command.environment, task);
+    let variables = environment::of_task(std::env::vars_os(), from_isolators, &command.environment, task);
     let (program, mut process) = if options.needs_containerizer() {
         if let (Some(_), Some(user)) = (&options.rootfs, &options.user) {
             own_sandbox(user)?;
         }
         let program = options.launcher_dir.join("mesos-containerizer");
-        (program.display().to_string(), through_containerizer(&program, options, command, &variables))
+        (
+            program.display().to_string(),
+            through_containerizer(&program, options, command, &variables),
+        )
     } else {
         (value.to_string(), plain(value, command, &variables))
     };
@@ -53,7 +55,9 @@ pub(crate) fn launch(options: &Options, task: &TaskInfo) -> Result<Child, Launch
     if options.tty_slave_path.is_none() {
         in_own_session(&mut process);
     }
-    process.spawn().map_err(|source| LaunchError::Execute { program, source })
+    process
+        .spawn()
+        .map_err(|source| LaunchError::Execute { program, source })
 }
 
 fn plain(value: &str, command: &CommandInfo, variables: &Variables) -> Command {
@@ -79,7 +83,10 @@ pub(crate) fn shell_or_program(value: &str, command: &CommandInfo) -> Command {
 /// The agent makes the sandbox for the user this program runs as; with a root file system that is
 /// root, while the task is somebody else.
 fn own_sandbox(user: &str) -> Result<(), LaunchError> {
-    let failed = |reason: String| LaunchError::Owner { user: user.to_string(), reason };
+    let failed = |reason: String| LaunchError::Owner {
+        user: user.to_string(),
+        reason,
+    };
     let output = Command::new("chown").args(["--", user, "."]).output();
     let output = output.map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
@@ -88,12 +95,7 @@ fn own_sandbox(user: &str) -> Result<(), LaunchError> {
     Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_string()))
 }
 
-fn through_containerizer(
-    program: &Path,
-    options: &Options,
-    command: &CommandInfo,
-    variables: &Variables,
-) -> Command {
+fn through_containerizer(program: &Path, options: &Options, command: &CommandInfo, variables: &Variables) -> Command {
     let launch_info = launch_info(options, command, variables);
     let mut process = Command::new(program);
     process.arg("launch").arg(format!("--launch_info={launch_info}"));
@@ -113,7 +115,12 @@ fn launch_info(options: &Options, command: &CommandInfo, variables: &Variables) 
     let mut info = json!({"command": command, "environment": {"variables": variables}});
     if let Some(rootfs) = &options.rootfs {
         info["rootfs"] = json!(rootfs);
-        info["working_directory"] = json!(options.working_directory.as_ref().or(options.sandbox_directory.as_ref()));
+        info["working_directory"] = json!(
+            options
+                .working_directory
+                .as_ref()
+                .or(options.sandbox_directory.as_ref())
+        );
     }
     if let Some(user) = &options.user {
         info["user"] = json!(user);
@@ -139,7 +146,10 @@ fn launch_info(options: &Options, command: &CommandInfo, variables: &Variables) 
 
 /// Makes the child the leader of a session, so that it and what it starts can be signalled
 /// without this program.
-#[allow(unsafe_code, reason = "code between fork and exec can only be given by `pre_exec`, which is unsafe")]
+#[allow(
+    unsafe_code,
+    reason = "code between fork and exec can only be given by `pre_exec`, which is unsafe"
+)]
 fn in_own_session(process: &mut Command) {
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
     // functions may be called. It makes one system call and neither allocates nor locks.
@@ -168,10 +178,15 @@ mod tests {
 
     #[test]
     fn shell_commands_and_programs_are_run() {
-        assert_eq!(run(CommandInfo::shell("test \"$A\" = 'b c' && exit 3").env("A", "b c")), Some(3));
+        assert_eq!(
+            run(CommandInfo::shell("test \"$A\" = 'b c' && exit 3").env("A", "b c")),
+            Some(3)
+        );
         assert_eq!(run(CommandInfo::program(["sh", "-c", "exit 4"])), Some(4));
-        let renamed = CommandInfo { arguments: vec!["other".into(), "-c".into(), "test $0 = other".into()],
-            ..CommandInfo::program(["/bin/sh"]) };
+        let renamed = CommandInfo {
+            arguments: vec!["other".into(), "-c".into(), "test $0 = other".into()],
+            ..CommandInfo::program(["/bin/sh"])
+        };
         assert_eq!(run(renamed), Some(0));
     }
 
@@ -185,7 +200,10 @@ mod tests {
     fn a_missing_program_and_a_missing_command_are_named() {
         let missing = launch(&options(&[]), &task(CommandInfo::program(["/no/such/program"]))).unwrap_err();
         let text = missing.to_string();
-        assert!(text.starts_with("Failed to execute '/no/such/program': No such file"), "{text}");
+        assert!(
+            text.starts_with("Failed to execute '/no/such/program': No such file"),
+            "{text}"
+        );
         let none = launch(&options(&[]), &task(CommandInfo::default())).unwrap_err();
         assert_eq!(none.to_string(), "Task 't' has no command");
     }

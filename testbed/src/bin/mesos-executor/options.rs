@@ -103,8 +103,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for argument in ["--task_command=echo", "--unknown=1", "--task_supplementary_groups=wheel"] {
-            assert!(Options::try_parse_from(["mesos-executor", argument]).is_err(), "{argument}");
+        for argument in [
+            "--task_command=echo",
+            "--unknown=1",
+            "--task_supplementary_groups=wheel",
+        ] {
+            assert!(
+                Options::try_parse_from(["mesos-executor", argument]).is_err(),
+                "{argument}"
+            );
         }
     }
 }

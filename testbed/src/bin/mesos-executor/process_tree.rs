@@ -89,13 +89,15 @@ mod tests {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let root = i32::try_from(child.id()).unwrap();
         let before = members(root);
         assert!(before.len() >= 3, "{before:?}");
         kill(root);
         let after: Vec<i32> = members(root).into_iter().filter(|pid| before.contains(pid)).collect();
-        assert_eq!(after, []);
+        assert!(after.is_empty(), "{after:?}");
         child.wait().unwrap();
     }
 }

@@ -27,11 +27,18 @@ const SHUTDOWN_RESERVE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) enum Input {
     /// Subscribed; whether the framework wants to hear TASK_KILLING.
-    Subscribed { wants_killing: bool },
+    Subscribed {
+        wants_killing: bool,
+    },
     Launch(Box<TaskInfo>),
-    Started { pid: i32 },
+    Started {
+        pid: i32,
+    },
     StartFailed(String),
-    Kill { task_id: TaskId, policy: Option<KillPolicy> },
+    Kill {
+        task_id: TaskId,
+        policy: Option<KillPolicy>,
+    },
     /// The health check says the task is sick and has to be killed.
     Sick,
     Shutdown,
@@ -46,8 +53,12 @@ pub(crate) enum Effect {
     Report(Box<TaskStatus>),
     Start(Box<TaskInfo>),
     StopChecks,
-    Terminate { pid: i32 },
-    Kill { pid: i32 },
+    Terminate {
+        pid: i32,
+    },
+    Kill {
+        pid: i32,
+    },
     /// There is nothing more to do and nothing to wait for.
     Exit,
 }
@@ -90,7 +101,12 @@ struct Killing {
 impl CommandTask {
     /// No task yet. `shutdown_grace` is what the agent gives at a shutdown.
     pub(crate) fn new(shutdown_grace: Duration) -> CommandTask {
-        CommandTask { phase: Phase::Waiting, shutdown_grace, wants_killing: false, agent_lost: false }
+        CommandTask {
+            phase: Phase::Waiting,
+            shutdown_grace,
+            wants_killing: false,
+            agent_lost: false,
+        }
     }
 
     /// Whether the task has ended, so that only its last update is waited for.
@@ -98,9 +114,19 @@ impl CommandTask {
         matches!(self.phase, Phase::Ended)
     }
 
+    /// The id of the task that runs.
+    pub(crate) fn task_id(&self) -> Option<&TaskId> {
+        match &self.phase {
+            Phase::Running(running) => Some(&running.task.task_id),
+            _ => None,
+        }
+    }
+
     /// When [`tick`](CommandTask::tick) has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let Phase::Running(running) = &self.phase else { return None };
+        let Phase::Running(running) = &self.phase else {
+            return None;
+        };
         let escalation = running.kill.and_then(|kill| kill.escalation);
         escalation.into_iter().chain(running.completion).min()
     }
@@ -108,13 +134,17 @@ impl CommandTask {
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Phase::Running(running) = &mut self.phase else { return effects };
+        let Phase::Running(running) = &mut self.phase else {
+            return effects;
+        };
         if running.completion.is_some_and(|at| at <= now) {
             running.completion = None;
             running.ran_too_long = true;
             effects.extend(self.kill(Duration::ZERO, now));
         }
-        let Phase::Running(running) = &mut self.phase else { return effects };
+        let Phase::Running(running) = &mut self.phase else {
+            return effects;
+        };
         if let Some(kill) = &mut running.kill
             && kill.escalation.is_some_and(|at| at <= now)
         {
@@ -169,8 +199,14 @@ impl CommandTask {
         let running = TaskStatus::new(task.task_id.clone(), TaskState::Running);
         let limit = task.max_completion_time.map(|limit| limit.to_duration());
         let completion = limit.filter(|limit| !limit.is_zero()).map(|limit| now + limit);
-        self.phase =
-            Phase::Running(Running { task, pid, completion, kill: None, sick: false, ran_too_long: false });
+        self.phase = Phase::Running(Running {
+            task,
+            pid,
+            completion,
+            kill: None,
+            sick: false,
+            ran_too_long: false,
+        });
         vec![report(running)]
     }
 
@@ -206,7 +242,9 @@ impl CommandTask {
             _ => None,
         };
         let of = |policy: Option<KillPolicy>| policy.and_then(|policy| policy.grace_period);
-        of(policy).or(of(own)).map_or(DEFAULT_KILL_GRACE, |grace| grace.to_duration())
+        of(policy)
+            .or(of(own))
+            .map_or(DEFAULT_KILL_GRACE, |grace| grace.to_duration())
     }
 
     fn shutdown(&mut self, now: Instant) -> Vec<Effect> {
@@ -225,16 +263,24 @@ impl CommandTask {
     /// SIGTERM, and SIGKILL after `grace`. A task that is already being killed can only get less
     /// time: a scheduler that repeats its kill does not prolong the task's life.
     fn kill(&mut self, grace: Duration, now: Instant) -> Vec<Effect> {
-        let Phase::Running(running) = &mut self.phase else { return Vec::new() };
+        let Phase::Running(running) = &mut self.phase else {
+            return Vec::new();
+        };
         if let Some(kill) = &mut running.kill {
             let sooner = kill.since + grace;
             kill.escalation = kill.escalation.map(|at| at.min(sooner.max(now)));
             return Vec::new();
         }
-        running.kill = Some(Killing { since: now, escalation: Some(now + grace) });
+        running.kill = Some(Killing {
+            since: now,
+            escalation: Some(now + grace),
+        });
         let mut effects = vec![Effect::StopChecks];
         if self.wants_killing && !running.ran_too_long {
-            effects.push(report(TaskStatus::new(running.task.task_id.clone(), TaskState::Killing)));
+            effects.push(report(TaskStatus::new(
+                running.task.task_id.clone(),
+                TaskState::Killing,
+            )));
         }
         effects.push(Effect::Terminate { pid: running.pid });
         effects
@@ -261,7 +307,11 @@ impl CommandTask {
 
     /// Without an agent nobody acknowledges the last update.
     fn nothing_left(&self) -> Vec<Effect> {
-        if self.agent_lost { vec![Effect::Exit] } else { Vec::new() }
+        if self.agent_lost {
+            vec![Effect::Exit]
+        } else {
+            Vec::new()
+        }
     }
 }
 

@@ -13,7 +13,10 @@ struct Life {
 
 impl Life {
     fn new() -> Life {
-        Life { task: CommandTask::new(Duration::from_secs(5)), now: Instant::now() }
+        Life {
+            task: CommandTask::new(Duration::from_secs(5)),
+            now: Instant::now(),
+        }
     }
 
     /// A task that runs, with `change` made to its description.
@@ -33,8 +36,13 @@ impl Life {
     }
 
     fn kill(&mut self, grace: Option<u64>) -> Vec<Effect> {
-        let policy = grace.map(|s| KillPolicy { grace_period: Some(Duration::from_secs(s).into()) });
-        self.handle(Input::Kill { task_id: "t".into(), policy })
+        let policy = grace.map(|s| KillPolicy {
+            grace_period: Some(Duration::from_secs(s).into()),
+        });
+        self.handle(Input::Kill {
+            task_id: "t".into(),
+            policy,
+        })
     }
 
     fn pass(&mut self, seconds: u64) -> Vec<Effect> {
@@ -45,7 +53,9 @@ impl Life {
     fn end(&mut self, wait_status: i32) -> (TaskStatus, Vec<Effect>) {
         let mut effects = self.handle(Input::Exited(ExitStatus::from_raw(wait_status)));
         assert_eq!(effects.remove(0), Effect::StopChecks);
-        let Effect::Report(status) = effects.remove(0) else { panic!("{effects:?}") };
+        let Effect::Report(status) = effects.remove(0) else {
+            panic!("{effects:?}")
+        };
         (*status, effects)
     }
 }
@@ -67,7 +77,10 @@ fn the_exit_status_decides_between_finished_and_failed() {
     assert_eq!(failed.state, TaskState::Failed);
     let (by_signal, _) = Life::running(|_| {}).end(9);
     assert_eq!(by_signal.state, TaskState::Failed);
-    assert_eq!(by_signal.message.as_deref(), Some("Command terminated with signal Killed"));
+    assert_eq!(
+        by_signal.message.as_deref(),
+        Some("Command terminated with signal Killed")
+    );
 }
 
 #[test]
@@ -153,7 +166,11 @@ fn a_task_that_runs_too_long_fails_for_that_reason() {
     life.handle(Input::Subscribed { wants_killing: true });
     assert_eq!(life.task.deadline(), Some(life.now + Duration::from_secs(10)));
     let effects = life.pass(10);
-    let expected = [Effect::StopChecks, Effect::Terminate { pid: PID }, Effect::Kill { pid: PID }];
+    let expected = [
+        Effect::StopChecks,
+        Effect::Terminate { pid: PID },
+        Effect::Kill { pid: PID },
+    ];
     assert_eq!(effects, expected);
     let (status, _) = life.end(9);
     assert_eq!(status.state, TaskState::Failed);
@@ -163,7 +180,10 @@ fn a_task_that_runs_too_long_fails_for_that_reason() {
 #[test]
 fn a_sick_task_is_killed_and_reported_unhealthy() {
     let mut life = Life::running(|_| {});
-    assert_eq!(life.handle(Input::Sick), [Effect::StopChecks, Effect::Terminate { pid: PID }]);
+    assert_eq!(
+        life.handle(Input::Sick),
+        [Effect::StopChecks, Effect::Terminate { pid: PID }]
+    );
     let (status, _) = life.end(15);
     assert_eq!((status.state, status.healthy), (TaskState::Killed, Some(false)));
 }
@@ -174,7 +194,9 @@ fn what_cannot_be_started_fails_with_the_reason() {
     let task = TaskInfo::command("t", "S".into(), CommandInfo::shell("true"), Default::default());
     life.handle(Input::Launch(Box::new(task)));
     let effects = life.handle(Input::StartFailed("no such program".into()));
-    let [Effect::Report(status)] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::Report(status)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
     assert_eq!(status.message.as_deref(), Some("no such program"));
     assert!(life.task.has_ended());
 }
@@ -184,7 +206,9 @@ fn a_second_task_is_refused_and_the_first_goes_on() {
     let mut life = Life::running(|_| {});
     let second = TaskInfo::command("t2", "S".into(), CommandInfo::shell("true"), Default::default());
     let effects = life.handle(Input::Launch(Box::new(second)));
-    let [Effect::Report(status)] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::Report(status)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
     assert_eq!((&status.task_id, &status.state), (&"t2".into(), &TaskState::Failed));
     assert_eq!(life.end(0).0.state, TaskState::Finished);
 }
@@ -192,5 +216,11 @@ fn a_second_task_is_refused_and_the_first_goes_on() {
 #[test]
 fn a_kill_for_another_task_does_nothing() {
     let mut life = Life::running(|_| {});
-    assert_eq!(life.handle(Input::Kill { task_id: "t2".into(), policy: None }), []);
+    assert_eq!(
+        life.handle(Input::Kill {
+            task_id: "t2".into(),
+            policy: None
+        }),
+        []
+    );
 }
