@@ -1,0 +1,148 @@
+//! The programs behave as an operator of Mesos expects of their names.
+
+mod support;
+
+use std::fs;
+use std::process::{Command, Output};
+
+use testbed::package::{DEFAULT_VERSION, MesosInstall};
+
+fn mesos(program: &str, arguments: &[&str]) -> Output {
+    let install = MesosInstall::ensure(DEFAULT_VERSION).unwrap();
+    Command::new(install.program(program)).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn versions_and_flags_are_told() {
+    for program in ["mesos-master", "mesos-agent"] {
+        let version = mesos(program, &["--version"]);
+        assert_eq!(
+            String::from_utf8_lossy(&version.stdout),
+            format!("mesos {DEFAULT_VERSION}\n")
+        );
+        let help = mesos(program, &["--help"]);
+        assert!(help.status.success());
+        assert!(String::from_utf8_lossy(&help.stdout).contains("--modules_dir=VALUE"));
+    }
+}
+
+#[test]
+fn an_unknown_flag_is_refused() {
+    for program in ["mesos-master", "mesos-agent"] {
+        let output = mesos(program, &["--nosuch=1"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            said(&output).starts_with("Failed to load unknown flag 'nosuch'"),
+            "{}",
+            said(&output)
+        );
+    }
+}
+
+#[test]
+fn an_agent_wants_a_master() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = mesos("mesos-agent", &[&format!("--work_dir={}", folder.path().display())]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("Missing required option `--master`"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn a_module_that_cannot_be_loaded_ends_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = r#"{"libraries": [{"file": "/no/such.so", "modules": [{"name": "org_example_None"}]}]}"#;
+    let file = folder.path().join("modules.json");
+    fs::write(&file, manifest).unwrap();
+    for modules in [manifest.to_owned(), format!("file://{}", file.display())] {
+        let output = mesos(
+            "mesos-agent",
+            &[
+                "--master=127.0.0.1:1",
+                "--ip=127.0.0.1",
+                "--port=0",
+                &format!("--work_dir={}", folder.path().display()),
+                &format!("--modules={modules}"),
+            ],
+        );
+        assert_eq!(output.status.code(), Some(1));
+        let said = said(&output);
+        assert!(
+            said.contains("Error loading modules: Error opening library: '/no/such.so'"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_flag_that_would_have_no_effect_is_refused() {
+    let output = mesos("mesos-master", &["--zk=zk://127.0.0.1:2181/mesos", "--quorum=1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("--zk is not supported by this mesos-master"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn a_containerizer_runs_a_command_with_its_mounts_but_not_a_missing_sysrq_trigger() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["rootfs", "source", "target"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join("source/file"), "of the \\\"volume\\\" {[").unwrap();
+    // MS_BIND. The mount of /proc/sysrq-trigger is the one that Mesos makes for a task with an image.
+    let info = format!(
+        r#"{{"mounts": [
+            {{"source": "/proc/sysrq-trigger", "target": "{}", "flags": 4096}},
+            {{"source": "{}", "target": "{}", "flags": 4096, "options": "}}]\""}}],
+            "clone_namespaces": [131072],
+            "command": {{"shell": true, "value": "cat {}/file"}}}}"#,
+        at("rootfs/proc/sysrq-trigger"),
+        at("source"),
+        at("target"),
+        at("target"),
+    );
+    let install = MesosInstall::ensure(DEFAULT_VERSION).unwrap();
+    let output = Command::new("unshare")
+        .arg("-m")
+        .arg(install.program("mesos-containerizer"))
+        .arg("launch")
+        .env("MESOS_CONTAINERIZER_LAUNCH_INFO", info)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "of the \\\"volume\\\" {[");
+}
+
+#[test]
+fn a_mount_can_be_made_a_slave_and_nothing_else() {
+    let install = MesosInstall::ensure(DEFAULT_VERSION).unwrap();
+    let containerizer = install.program("mesos-containerizer").display().to_string();
+    // A shared mount that is alone in its group would become private: so there are two namespaces.
+    let inner = format!("{containerizer} mount --operation=make-rslave --path=/ && findmnt -no PROPAGATION /");
+    let script = format!("mount --make-rshared / && unshare -m --propagation unchanged sh -c '{inner}'");
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "private,slave",
+        "{}",
+        said(&output)
+    );
+
+    let output = mesos("mesos-containerizer", &["mount", "--operation=make-shared", "--path=/"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(said(&output), "Unsupported mount operation 'make-shared'\n");
+}
