@@ -1,6 +1,7 @@
 // libprocess' future, by its layout and by the members that every official build exports.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>

@@ -1,8 +1,8 @@
 //! The Mesos isolator module `libmesos_external_volumes.so`.
 //!
-//! An agent loads it with `--modules`, finds the one symbol it exports, [`mesos_external_volumes`], and calls
-//! [`Descriptor::create`], which is the shim's (`module.cpp`). The shim turns Mesos' messages into bytes; all the rest
-//! is Rust: `cxx_bridge` decodes, `isolator` decides.
+//! An agent loads it with `--modules`, finds the one symbol it exports, [`mesos_external_volumes`], and calls the factory
+//! in it, which is the shim's (`module.cpp`). The shim turns Mesos' messages into bytes; all the rest is Rust:
+//! `cxx_bridge` decodes, `isolator` decides.
 //!
 //! The descriptor is a Rust item because a Rust `cdylib` hides every global of its C++ parts.
 
@@ -56,7 +56,7 @@ pub static mesos_external_volumes: Descriptor = Descriptor {
     mesos_version: text(MESOS_VERSION),
     kind: text(c"Isolator"),
     author_name: text(c"The external volumes project"),
-    author_email: text(c"none"),
+    author_email: text(c""),
     description: text(c"Mounts the external volumes that a task's labels name"),
     compatible: None,
     create: external_volumes_create,
