@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "flags.hpp"
+#include "future_tracker.hpp"
 
 namespace mesos {
 
@@ -20,9 +21,6 @@ public:
 }  // namespace slave
 
 namespace internal {
-
-class PendingFutureTracker;
-
 namespace slave {
 
 class CSIServer;
@@ -195,9 +193,10 @@ int main(int argc, char** argv) {
   VolumeGidManager* volumeGidManager =
       values.has("VOLUME_GID_RANGE") ? required(VolumeGidManager::create(*flags), "a volume gid manager") : nullptr;
 
-  // No tracker of pending futures: its class is not exported. Only GET /containerizer/debug needs it.
+  auto* futureTracker = mesos::internal::createPendingFutureTracker();
+
   Containerizer* containerizer = required(
-      Containerizer::create(*flags, false, fetcher, gc, secretResolver, volumeGidManager, nullptr, nullptr),
+      Containerizer::create(*flags, false, fetcher, gc, secretResolver, volumeGidManager, futureTracker, nullptr),
       "a containerizer");
 
   auto* detector = required(
@@ -223,7 +222,7 @@ int main(int argc, char** argv) {
       qos,
       nullptr,
       volumeGidManager,
-      nullptr,
+      futureTracker,
       process::Owned<CSIServer>(),
       Option<process::network::internal::Socket<process::network::unix::Address>>(),
       authorizer);

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::spec::{MasterSpec, domain_flag, duration_flag};
 use crate::error::ClusterError;
@@ -114,12 +114,9 @@ impl Master {
         Ok(answer["slaves"].as_array().cloned().unwrap_or_default())
     }
 
+    /// Its API answers once it is elected and has read the registry.
     fn leads(&self) -> bool {
-        let own = format!("master@{}", self.address());
-        http::get(&format!("{}/state", self.url())).is_ok_and(|state| {
-            // The registry is recovered once the master says since when it is elected and knows its leader.
-            state["leader"] == Value::from(own) && state["elected_time"].is_number()
-        })
+        http::post(&format!("{}/api/v1", self.url()), &json!({"type": "GET_HEALTH"})).is_ok()
     }
 
     fn command(&self) -> Command {

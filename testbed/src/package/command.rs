@@ -25,8 +25,7 @@ pub(super) fn last_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     text.lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .next_back()
+        .rfind(|line| !line.is_empty())
         .unwrap_or("it said nothing")
         .to_owned()
 }

@@ -12,7 +12,7 @@ use super::{PackageError, stubs};
 /// What a program is made of: its name, then the sources that are its own.
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("mesos-master", &["master.cpp"]),
-    ("mesos-agent", &["agent.cpp"]),
+    ("mesos-agent", &["agent.cpp", "future_tracker.cpp"]),
     ("mesos-containerizer", &["containerizer.cpp", "launch_info.cpp"]),
 ];
 
@@ -24,6 +24,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("flags.cpp", include_str!("../../cpp/flags.cpp")),
     ("master.cpp", include_str!("../../cpp/master.cpp")),
     ("agent.cpp", include_str!("../../cpp/agent.cpp")),
+    ("future_tracker.hpp", include_str!("../../cpp/future_tracker.hpp")),
+    ("future_tracker.cpp", include_str!("../../cpp/future_tracker.cpp")),
     ("launch_info.hpp", include_str!("../../cpp/launch_info.hpp")),
     ("launch_info.cpp", include_str!("../../cpp/launch_info.cpp")),
     ("containerizer.cpp", include_str!("../../cpp/containerizer.cpp")),

@@ -1,28 +1,25 @@
 //! What the tests of the testbed share: standalone containers, which need no scheduler and no executor.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use testbed::{Agent, Cluster, ClusterBuilder};
 
 /// How long a state may take on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The executor that cargo has built for these tests.
-pub const EXECUTOR: &str = match option_env!("CARGO_BIN_EXE_mesos-executor") {
-    Some(x) => x,
-    None => "/bin/true",
-};
+pub(crate) const EXECUTOR: &str = env!("CARGO_BIN_EXE_mesos-executor");
 
 /// A cluster builder with [`EXECUTOR`].
-pub fn cluster() -> ClusterBuilder {
+pub(crate) fn cluster() -> ClusterBuilder {
     Cluster::builder().executor(EXECUTOR)
 }
 
 /// Has `agent` run `script` in a container of its own, and waits until it says so in the file `started` of its sandbox.
-pub fn run_container(agent: &Agent, id: &str, script: &str) {
+pub(crate) fn run_container(agent: &Agent, id: &str, script: &str) {
     let resources = [("cpus", 0.1), ("mem", 32.0)]
         .map(|(name, value)| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}}));
     let command = json!({"value": format!("touch started; {script}")});
@@ -35,13 +32,13 @@ pub fn run_container(agent: &Agent, id: &str, script: &str) {
 }
 
 /// Whether `agent` knows the container `id`.
-pub fn knows(agent: &Agent, id: &str) -> bool {
+pub(crate) fn knows(agent: &Agent, id: &str) -> bool {
     agent.containers().unwrap().iter().any(|container| container.id == id)
 }
 
 /// Waits until `holds` does; `what` says what is waited for.
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !holds() {
         assert!(Instant::now() < deadline, "waited {LIMIT:?} until {what}");
@@ -50,7 +47,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Whether a process with this id exists and is no zombie.
-pub fn alive(pid: u32) -> bool {
+pub(crate) fn alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         stat.rsplit(')')
             .next()
@@ -60,13 +57,9 @@ pub fn alive(pid: u32) -> bool {
 
 /// Fails unless nothing of a cluster with this folder is left on the machine; its files may be.
 #[track_caller]
-pub fn assert_nothing_left(folder: &Path) {
+pub(crate) fn assert_nothing_left(folder: &Path) {
     assert_eq!(testbed::mounts_below(folder).unwrap(), [], "mounts");
-    assert_eq!(
-        testbed::loops_below(folder),
-        [] as [std::path::PathBuf; 0],
-        "loop devices"
-    );
+    assert_eq!(testbed::loops_below(folder), [] as [PathBuf; 0], "loop devices");
     let name = folder.file_name().unwrap().to_str().unwrap();
     for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
         for group in fs::read_dir(hierarchy.unwrap().path()).into_iter().flatten() {

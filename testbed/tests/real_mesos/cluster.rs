@@ -1,11 +1,9 @@
 //! A cluster runs real Mesos, its parts can be killed and started again, and several do not disturb each other.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{LIMIT, alive, cluster, knows, run_container, wait_until};
 use serde_json::json;
-use support::{LIMIT, alive, cluster, knows, run_container, wait_until};
 use testbed::{AgentSpec, MasterSpec, Signal};
 
 #[test]

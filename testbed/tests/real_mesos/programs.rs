@@ -1,10 +1,12 @@
 //! The programs behave as an operator of Mesos expects of their names.
 
-mod support;
-
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
+use crate::support::{cluster, wait_until};
+use serde_json::json;
+use testbed::AgentSpec;
 use testbed::package::{DEFAULT_VERSION, MesosInstall};
 
 fn mesos(program: &str, arguments: &[&str]) -> Output {
@@ -145,4 +147,41 @@ fn a_mount_can_be_made_a_slave_and_nothing_else() {
     let output = mesos("mesos-containerizer", &["mount", "--operation=make-shared", "--path=/"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(said(&output), "Unsupported mount operation 'make-shared'\n");
+}
+
+#[test]
+fn an_agent_tells_what_its_containerizer_waits_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = folder.path().join("dvdcli");
+    fs::write(&slow, "#!/bin/sh\nsleep 600\n").unwrap();
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let spec = AgentSpec::default().isolator("docker/volume").env("PATH", path);
+    let cluster = cluster().agent(spec).start().unwrap();
+    let agent = cluster.agent(0);
+    let pending = || {
+        let url = format!("{}/containerizer/debug", agent.url());
+        ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap()
+    };
+    assert_eq!(pending(), r#"{"pending":[]}"#);
+
+    let source = json!({"type": "DOCKER_VOLUME", "docker_volume": {"driver": "slow", "name": "v"}});
+    let volume = json!({"mode": "RW", "container_path": "v", "source": source});
+    let cpus = json!({"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}});
+    let launch = json!({
+        "container_id": {"value": "waiting"},
+        "command": {"value": "true"},
+        "container": {"type": "MESOS", "volumes": [volume]},
+        "resources": [cpus],
+    });
+    // Answered only once the container is launched: never.
+    std::thread::scope(|scope| {
+        scope.spawn(|| agent.call(&json!({"type": "LAUNCH_CONTAINER", "launch_container": launch})));
+        wait_until("the volume is waited for", || {
+            pending().contains(r#""operation":"docker/volume::prepare""#)
+        });
+        assert!(pending().contains(r#""containerId":"waiting""#), "{}", pending());
+        agent.kill().unwrap();
+    });
+    cluster.tear_down().unwrap();
 }

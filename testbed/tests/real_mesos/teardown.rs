@@ -1,14 +1,12 @@
 //! Nothing of a cluster is left on the machine, however it ends.
 
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::{LIMIT, alive, assert_nothing_left, cluster, run_container, wait_until};
+use crate::support::{EXECUTOR, LIMIT, alive, assert_nothing_left, cluster, run_container, wait_until};
 use testbed::{AgentSpec, Cluster, ClusterBuilder};
 
 #[test]
@@ -47,7 +45,7 @@ fn a_panic_leaves_only_the_folder() {
 fn a_cluster_whose_process_was_killed_is_swept_away() {
     let testbed = env!("CARGO_BIN_EXE_testbed");
     let mut up = Command::new(testbed)
-        .args(["up", "--json", "--executor", support::EXECUTOR])
+        .args(["up", "--json", "--executor", EXECUTOR])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
