@@ -30,6 +30,7 @@
 mod artifact;
 mod cluster;
 mod error;
+mod framework;
 mod http;
 mod modules;
 pub mod package;
@@ -40,6 +41,7 @@ mod teardown;
 pub use artifact::built;
 pub use cluster::{Agent, AgentSpec, Cluster, ClusterBuilder, Container, Master, MasterSpec};
 pub use error::ClusterError;
+pub use framework::{Framework, FrameworkError, Job, LaunchedTask};
 pub use modules::Module;
 pub use process::Process;
 pub use rustix::process::Signal;

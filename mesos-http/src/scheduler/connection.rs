@@ -161,7 +161,7 @@ impl Connection {
 
     /// The framework's id, as soon as it has one.
     pub fn framework_id(&self) -> Option<FrameworkId> {
-        self.caller.shared.lock().subscription.framework_id().cloned()
+        self.caller.framework_id()
     }
 
     /// Ends the connection, as dropping it does.
@@ -175,6 +175,11 @@ impl Drop for Connection {
 }
 
 impl Caller {
+    /// The framework's id, as soon as it has one.
+    pub fn framework_id(&self) -> Option<FrameworkId> {
+        self.shared.lock().subscription.framework_id().cloned()
+    }
+
     /// Sends a call and waits until the master has accepted it, at most for the deadline of the
     /// configuration. Accepted is not done: what comes of it comes as events.
     ///

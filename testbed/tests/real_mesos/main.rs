@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is the test's failure")]
 
 mod cluster;
+mod executor;
 mod fetch;
 mod programs;
 #[path = "../support/mod.rs"]

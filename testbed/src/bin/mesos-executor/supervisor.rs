@@ -261,7 +261,8 @@ impl Supervisor {
     }
 
     fn report(&mut self, mut status: TaskStatus) {
-        tracing::info!(state = %status.state, message = status.message.as_deref().unwrap_or_default(), "reporting");
+        let message = status.message.as_deref().unwrap_or_default();
+        tracing::info!("{} {message}", status.state);
         status.check_status = self.check_status.clone();
         self.connection.update(status);
     }

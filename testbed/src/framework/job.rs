@@ -1,0 +1,127 @@
+//! What a test or demo wants to have run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mesos_http::resources::{Demand, Resources};
+use mesos_http::types::{AgentId, CommandInfo, ContainerInfo, HealthCheck, TaskInfo};
+
+/// Makes ids unique within this program.
+static COUNT: AtomicU64 = AtomicU64::new(1);
+
+/// One command task, and where it may run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub(super) task: TaskInfo,
+    pub(super) agent: Option<AgentId>,
+    cpus: f64,
+    mem: f64,
+    items: Vec<(String, Vec<String>)>,
+}
+
+impl Job {
+    /// A command for the shell, with 0.1 cpus, 32 MiB and an id of its own.
+    pub fn shell(command: impl Into<String>) -> Job {
+        Job::command(CommandInfo::shell(command))
+    }
+
+    /// Any command.
+    pub fn command(command: CommandInfo) -> Job {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("task-{}-{number}", std::process::id());
+        let task = TaskInfo::command(id, AgentId::from(""), command, Resources::new());
+        Job {
+            task,
+            agent: None,
+            cpus: 0.1,
+            mem: 32.0,
+            items: Vec::new(),
+        }
+    }
+
+    /// With this id instead of one of its own.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Job {
+        self.task.task_id = id.into().into();
+        self.task.name = self.task.task_id.0.clone();
+        self
+    }
+
+    /// With one more label.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Job {
+        self.task.labels.push(key, value);
+        self
+    }
+
+    /// With one more environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Job {
+        self.task.command = self.task.command.map(|command| command.env(name, value));
+        self
+    }
+
+    /// As this user instead of the framework's.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Job {
+        self.task.command = self.task.command.map(|command| command.as_user(user));
+        self
+    }
+
+    /// With so many cpus and so much memory in MiB.
+    #[must_use]
+    pub fn size(mut self, cpus: f64, mem: f64) -> Job {
+        (self.cpus, self.mem) = (cpus, mem);
+        self
+    }
+
+    /// Holding exactly these items of a SET resource, such as `ebsvolumes`.
+    #[must_use]
+    pub fn items<T: Into<String>>(mut self, name: impl Into<String>, items: impl IntoIterator<Item = T>) -> Job {
+        self.items
+            .push((name.into(), items.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Only on the agent with this id (see [`Agent::id`](crate::Agent::id)).
+    #[must_use]
+    pub fn on(mut self, agent: impl Into<AgentId>) -> Job {
+        self.agent = Some(agent.into());
+        self
+    }
+
+    /// In a Docker image.
+    #[must_use]
+    pub fn image(mut self, name: impl Into<String>) -> Job {
+        self.task.container = Some(ContainerInfo::mesos().with_docker_image(name));
+        self
+    }
+
+    /// With so long between SIGTERM and SIGKILL.
+    #[must_use]
+    pub fn kill_grace(mut self, grace: Duration) -> Job {
+        self.task = self.task.with_kill_grace(grace);
+        self
+    }
+
+    /// With a health check.
+    #[must_use]
+    pub fn health_check(mut self, check: HealthCheck) -> Job {
+        self.task.health_check = Some(check);
+        self
+    }
+
+    /// With any other change to what is sent.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut TaskInfo)) -> Job {
+        change(&mut self.task);
+        self
+    }
+
+    pub(super) fn demand(&self) -> Demand {
+        let demand = Demand::new().scalar("cpus", self.cpus).scalar("mem", self.mem);
+        self.items.iter().fold(demand, |demand, (name, items)| {
+            demand.items(name, items.iter().map(String::as_str))
+        })
+    }
+}
