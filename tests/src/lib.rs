@@ -1,1 +1,17 @@
-//! End-to-end tests on real Mesos and real volume drivers
+//! What the end-to-end tests share: a site of real agents with a real driver each, and a framework that runs tasks.
+//!
+//! | test file | what it proves |
+//! |---|---|
+//! | `volumes` | a label becomes a mounted volume, shared by its users, moved between agents, and let go |
+//! | `refusals` | whatever cannot be had is said in the task's status, and nothing stays mounted |
+//! | `agent_restart` | an agent that is killed loses no mount and leaks none |
+//! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
+//! | `module_load` | what an operator sees when the module loads, or refuses to |
+
+mod rclone;
+mod site;
+mod tasks;
+
+pub use rclone::Rclone;
+pub use site::{DRIVER, MODULE, Site, module};
+pub use tasks::{Tasks, end, finished, running};

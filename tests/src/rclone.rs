@@ -1,0 +1,98 @@
+//! Debian's rclone as a volume driver: real FUSE mounts, and a driver that refuses a second Mount under one id and
+//! deadlocks with two calls at once.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use testbed::{Mount, mounts_below};
+
+use crate::site::eventually;
+
+/// A running `rclone serve docker`. Dropping it ends it and unmounts what it left.
+pub struct Rclone {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Rclone {
+    /// Starts one with its socket at `sockets/rclone.sock` and everything else below `folder`.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not open its socket.
+    pub fn start(folder: &Path, sockets: &Path) -> Self {
+        for name in ["cache", "base", "data"] {
+            std::fs::create_dir_all(folder.join(name)).expect("a folder for rclone");
+        }
+        std::fs::write(folder.join("rclone.conf"), "").expect("rclone's configuration");
+        let log = std::fs::File::create(folder.join("rclone.log")).expect("rclone's log");
+        let socket = sockets.join("rclone.sock");
+        let child = Command::new("rclone")
+            .args(["serve", "docker", "-v", "--config"])
+            .arg(folder.join("rclone.conf"))
+            .arg("--cache-dir")
+            .arg(folder.join("cache"))
+            .arg("--base-dir")
+            .arg(folder.join("base"))
+            .arg("--socket-addr")
+            .arg(&socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("Debian's packages rclone and fuse3 are installed");
+        let rclone = Self {
+            child,
+            folder: folder.to_owned(),
+        };
+        eventually("rclone opens its socket", || {
+            std::os::unix::net::UnixStream::connect(&socket).map_err(|error| error.to_string())
+        });
+        rclone
+    }
+
+    /// A folder for a volume's data, as the driver option `path` wants it.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn data(&self, volume: &str) -> PathBuf {
+        let path = self.folder.join("data").join(volume);
+        std::fs::create_dir_all(&path).expect("a folder for the volume");
+        path
+    }
+
+    /// What it has mounted.
+    ///
+    /// # Panics
+    /// When the mount table cannot be read.
+    pub fn mounts(&self) -> Vec<Mount> {
+        mounts_below(&self.folder.join("base")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Waits until it has nothing mounted.
+    ///
+    /// # Panics
+    /// When something is still mounted after a minute.
+    pub fn wait_until_nothing_is_mounted(&self) {
+        eventually("rclone has nothing mounted", || match self.mounts() {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{left:?}")),
+        });
+    }
+}
+
+impl Drop for Rclone {
+    fn drop(&mut self) {
+        let mounts = mounts_below(&self.folder.join("base")).unwrap_or_default();
+        for ended in [self.child.kill(), self.child.wait().map(drop)] {
+            if let Err(error) = ended {
+                eprintln!("rclone: {error}");
+            }
+        }
+        for mount in mounts.iter().rev() {
+            let unmounted = Command::new("umount").arg("-l").arg(&mount.target).status();
+            if !unmounted.is_ok_and(|status| status.success()) {
+                eprintln!("rclone left {} mounted", mount.target.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Agents with the module, each on an emulated host of its own with the EBS emulator's driver.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ebs_emulator::{Emulator, EmulatorOptions, Event, EventKind, HostSpec};
+use testbed::{Agent, AgentSpec, Cluster, Module, Mount, built, mounts_below};
+
+/// The module's name, as an operator writes it in `--isolation`.
+pub const MODULE: &str = "mesos_external_volumes";
+/// The emulator's driver on every agent.
+pub const DRIVER: &str = "ebs";
+
+/// How long anything may take that is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The module that this workspace builds, with a state folder and drivers of the agent's own.
+///
+/// # Panics
+/// When it is not built.
+pub fn module() -> Module {
+    let library = built("libmesos_external_volumes.so", "mesos-module").unwrap_or_else(|error| panic!("{error}"));
+    Module::new(library, MODULE)
+        .parameter("state_dir", "{state}")
+        .parameter("driver_sockets", "{drivers}")
+        .parameter("driver_specs", "{drivers}")
+        .parameter("default_driver", DRIVER)
+}
+
+/// A cluster and the storage behind it. What is left of either when a test ends is taken away.
+pub struct Site {
+    // Dropped in this order: containers end before their volumes go.
+    cluster: Cluster,
+    emulator: Emulator,
+}
+
+impl Site {
+    /// `count` agents in one zone, all of which may use the volumes made so far and later by name.
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn start(count: usize) -> Self {
+        Self::with_agents(count, &AgentSpec::default().module(module()))
+    }
+
+    /// As [`Self::start`], with agents of this kind.
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn with_agents(count: usize, spec: &AgentSpec) -> Self {
+        let cluster = Cluster::builder()
+            .agents(count, spec)
+            .create()
+            .unwrap_or_else(|error| panic!("{error}"));
+        let hosts = cluster.agents().iter().map(|agent| {
+            HostSpec::new(host(agent), "zone-a")
+                .socket(agent.drivers().join(format!("{DRIVER}.sock")))
+                .shared()
+        });
+        let options = EmulatorOptions {
+            program: None,
+            state: cluster.folder().join("ebs"),
+            hosts: hosts.collect(),
+        };
+        let emulator = Emulator::start(options).unwrap_or_else(|error| panic!("{error}"));
+        let site = Self { cluster, emulator };
+        site.cluster
+            .start()
+            .unwrap_or_else(|error| panic!("{error}\n{}", site.cluster.report()));
+        site
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// An agent, counted from 0.
+    pub fn agent(&self, index: usize) -> &Agent {
+        self.cluster.agent(index)
+    }
+
+    /// The storage.
+    pub fn emulator(&mut self) -> &mut Emulator {
+        &mut self.emulator
+    }
+
+    /// Makes a volume of 1 GiB with this Name tag, and returns its id.
+    ///
+    /// # Panics
+    /// When the emulator refuses.
+    pub fn volume(&self, name: &str) -> String {
+        let volume = self
+            .emulator
+            .client()
+            .create(name, 1, "zone-a")
+            .unwrap_or_else(|error| panic!("{error}"));
+        volume.volume_id.to_string()
+    }
+
+    /// Steps of the storage (attach, mount, unmount, detach) at one volume, as "host: step".
+    ///
+    /// # Panics
+    /// When the emulator does not answer.
+    pub fn steps(&self, volume: &str) -> Vec<String> {
+        let steps = [
+            EventKind::Attach,
+            EventKind::Mount,
+            EventKind::Unmount,
+            EventKind::Detach,
+        ];
+        let events = self.events().into_iter().filter(|event| steps.contains(&event.kind));
+        events
+            .filter(|event| event.volume.as_deref() == Some(volume))
+            .map(|event| format!("{}: {}", event.host.unwrap_or_default(), event.kind.as_str()))
+            .collect()
+    }
+
+    /// Everything the storage did.
+    ///
+    /// # Panics
+    /// When the emulator does not answer.
+    pub fn events(&self) -> Vec<Event> {
+        self.emulator.client().log().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Waits until no volume is attached or mounted anywhere and no record is left.
+    ///
+    /// # Panics
+    /// When something is still there after a minute, naming it.
+    pub fn wait_until_nothing_is_left(&self) {
+        eventually("nothing is left", || {
+            let described = self.emulator.client().describe().map_err(|error| error.to_string())?;
+            let attached: Vec<String> = described
+                .volumes
+                .iter()
+                .filter(|volume| !volume.attachments.is_empty())
+                .map(|volume| format!("{} is {:?}", volume.volume_id, volume.state))
+                .collect();
+            let mounted: Vec<String> = self.mounts().iter().map(|mount| format!("{mount:?}")).collect();
+            let records: Vec<String> = self.cluster.agents().iter().flat_map(records).collect();
+            let left = [attached, mounted, records].concat();
+            if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
+        });
+    }
+
+    /// Mounts of the storage.
+    ///
+    /// # Panics
+    /// When the mount table cannot be read.
+    pub fn mounts(&self) -> Vec<Mount> {
+        let base = self.emulator.state().join("hosts");
+        let mounts = mounts_below(&base).unwrap_or_else(|error| panic!("{error}"));
+        // The folder of the mounts is a mount itself: `shared()`.
+        mounts
+            .into_iter()
+            .filter(|mount| mount.target.parent().is_some_and(|parent| parent.ends_with("volumes")))
+            .collect()
+    }
+}
+
+/// The emulated host an agent runs on.
+fn host(agent: &Agent) -> String {
+    format!("host-{}", agent.index())
+}
+
+/// The records in an agent's state folder.
+fn records(agent: &Agent) -> Vec<String> {
+    files(&agent.state_dir().join("containers"))
+        .iter()
+        .map(|path| format!("record {}", path.display()))
+        .collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()));
+    entries.map(Iterator::collect).unwrap_or_default()
+}
+
+/// Waits until `check` is content.
+///
+/// # Panics
+/// When it is not in a minute, with its last complaint.
+pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match check() {
+            Ok(found) => return found,
+            Err(complaint) => assert!(Instant::now() < deadline, "{what}: not in {LIMIT:?}: {complaint}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

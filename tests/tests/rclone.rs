@@ -1,0 +1,63 @@
+//! Twenty tasks at a time through Debian's rclone, which refuses a second Mount under one id and deadlocks with two calls
+//! at once: where Mesos' own docker/volume with dvdcli fails or hangs, no task fails.
+
+use testbed::{AgentSpec, Cluster, Job};
+use tests::{Rclone, Tasks, finished, module};
+
+const TASKS: usize = 20;
+
+fn with_rclone(test: impl FnOnce(&Cluster, &Rclone, &Tasks)) {
+    let spec = AgentSpec::default()
+        .resources("cpus:16;mem:8192;disk:4096")
+        .module(module());
+    let cluster = Cluster::builder()
+        .agent(spec)
+        .create()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let rclone = Rclone::start(&cluster.folder().join("rclone"), cluster.agent(0).drivers());
+    cluster
+        .start()
+        .unwrap_or_else(|error| panic!("{error}\n{}", cluster.report()));
+    let tasks = Tasks::connect(&cluster);
+    test(&cluster, &rclone, &tasks);
+    rclone.wait_until_nothing_is_mounted();
+}
+
+fn task(rclone: &Rclone, volume: &str, command: &str) -> Job {
+    Job::shell(command)
+        .label("volume.data", volume)
+        .label("volume.data.driver", "rclone")
+        .label("volume.data.create", "if-missing")
+        .label("volume.data.options.type", "local")
+        .label("volume.data.options.path", rclone.data(volume).display().to_string())
+}
+
+#[test]
+fn twenty_tasks_one_after_the_other_on_one_volume_all_finish() {
+    with_rclone(|cluster, rclone, tasks| {
+        for number in 0..TASKS {
+            tasks.finish(cluster.agent(0), task(rclone, "one", &format!("touch data/{number}")));
+        }
+        assert_eq!(std::fs::read_dir(rclone.data("one")).unwrap().count(), TASKS);
+    });
+}
+
+#[test]
+fn twenty_tasks_at_once_on_one_volume_all_finish() {
+    with_rclone(|cluster, rclone, tasks| {
+        let job = |number| task(rclone, "one", &format!("touch data/{number}; sleep 1"));
+        let launched = tasks.launch_all(cluster.agent(0), (0..TASKS).map(job));
+        launched.iter().for_each(finished);
+        assert_eq!(std::fs::read_dir(rclone.data("one")).unwrap().count(), TASKS);
+    });
+}
+
+#[test]
+fn twenty_tasks_at_once_on_twenty_volumes_all_finish() {
+    with_rclone(|cluster, rclone, tasks| {
+        let job = |number| task(rclone, &format!("v{number}"), "touch data/here; sleep 1");
+        let launched = tasks.launch_all(cluster.agent(0), (0..TASKS).map(job));
+        launched.iter().for_each(finished);
+        assert!((0..TASKS).all(|number| rclone.data(&format!("v{number}")).join("here").exists()));
+    });
+}

@@ -1,0 +1,130 @@
+//! Whatever cannot be had is said in the task's status, in a message that names the label and the cause; the next good
+//! task runs, and nothing stays mounted.
+
+use ebs_emulator::{Action, FaultRule, Operation};
+use testbed::Job;
+use tests::{Site, Tasks};
+
+/// Runs a task that must fail, then one that must not.
+fn refused(site: &Site, task: Job, named: &[&str]) {
+    let tasks = Tasks::connect(site.cluster());
+    let message = tasks.fail(site.agent(0), task);
+    for words in named {
+        assert!(message.contains(words), "'{words}' is not in: {message}");
+    }
+    assert!(!message.contains('\n'), "one line: {message}");
+    let good = site.volume("good");
+    tasks.finish(site.agent(0), Job::shell("touch data/file").label("volume.data", good));
+    site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn an_unknown_volume_is_refused_by_name() {
+    let site = Site::start(1);
+    let task = Job::shell("true").label("volume.data", "vol-00000000000000000");
+    refused(
+        &site,
+        task,
+        &["'volume.data'", "'vol-00000000000000000'", "driver 'ebs'", "not found"],
+    );
+}
+
+#[test]
+fn a_bad_label_is_refused_with_the_label_it_was_likely_meant_to_be() {
+    let site = Site::start(1);
+    let task = Job::shell("true")
+        .label("volume.data", "v")
+        .label("volume.data.mod", "ro");
+    refused(&site, task, &["'volume.data.mod'", "did you mean 'volume.data.mode'"]);
+}
+
+#[test]
+fn an_unknown_driver_is_refused_with_where_it_was_looked_for() {
+    let site = Site::start(1);
+    let task = Job::shell("true")
+        .label("volume.data", "v")
+        .label("volume.data.driver", "nosuch");
+    let drivers = site.agent(0).drivers().display().to_string();
+    refused(&site, task, &["'volume.data'", "'nosuch'", &drivers]);
+}
+
+#[test]
+fn a_path_that_leads_out_of_the_sandbox_is_refused() {
+    let site = Site::start(1);
+    let id = site.volume("v");
+    let task = Job::shell("true")
+        .label("volume.data", id)
+        .label("volume.data.path", "../../outside");
+    refused(&site, task, &["'volume.data.path'", "'../../outside'"]);
+}
+
+#[test]
+fn a_path_of_the_host_is_refused_unless_the_operator_allows_it() {
+    let site = Site::start(1);
+    let id = site.volume("v");
+    let task = Job::shell("true")
+        .label("volume.data", id)
+        .label("volume.data.path", "/etc");
+    refused(&site, task, &["'volume.data'", "'/etc'", "allowed_host_paths"]);
+}
+
+#[test]
+fn a_refusing_driver_is_quoted() {
+    let mut site = Site::start(1);
+    let id = site.volume("v");
+    let words = Action::Fail {
+        message: "InternalError: the storage is on fire".into(),
+    };
+    let rule = FaultRule::new(Operation::Attach, words).on(&id);
+    site.emulator().client().fault(&rule).unwrap();
+    let task = Job::shell("true").label("volume.data", &id);
+    refused(
+        &site,
+        task,
+        &["'volume.data'", &format!("'{id}'"), "the storage is on fire"],
+    );
+}
+
+#[test]
+fn a_stopped_driver_is_told_at_once_and_works_again_when_it_is_back() {
+    let mut site = Site::start(1);
+    let id = site.volume("v");
+    site.emulator().kill().unwrap();
+    let tasks = Tasks::connect(site.cluster());
+    let message = tasks.fail(site.agent(0), Job::shell("true").label("volume.data", &id));
+    for words in ["'volume.data'", "driver 'ebs'", "ebs.sock"] {
+        assert!(message.contains(words), "'{words}' is not in: {message}");
+    }
+    site.emulator().restart().unwrap();
+    tasks.finish(site.agent(0), Job::shell("touch data/file").label("volume.data", &id));
+    site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn when_one_of_two_volumes_cannot_be_had_the_other_is_let_go() {
+    let site = Site::start(1);
+    let id = site.volume("v");
+    let task = Job::shell("true").label("volume.a", &id).label("volume.b", "nosuch");
+    refused(&site, task, &["'volume.b'", "'nosuch'"]);
+}
+
+#[test]
+fn a_volume_held_by_another_host_is_refused_as_such() {
+    let site = Site::start(1);
+    let id = site.volume("v");
+    site.events();
+    let mut site = site;
+    site.emulator()
+        .client()
+        .attach_foreign(&id, "i-0123456789abcdef0")
+        .unwrap();
+    let tasks = Tasks::connect(site.cluster());
+    let message = tasks.fail(site.agent(0), Job::shell("true").label("volume.data", &id));
+    assert!(
+        message.contains("'volume.data'") && message.contains("i-0123456789abcdef0"),
+        "{message}"
+    );
+    site.emulator().client().detach(&id).unwrap();
+    tasks.finish(site.agent(0), Job::shell("touch data/file").label("volume.data", &id));
+    site.wait_until_nothing_is_left();
+}
