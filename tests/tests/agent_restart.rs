@@ -42,12 +42,9 @@ fn a_second_and_a_third_restart_change_nothing() {
     let site = Site::start(1);
     let id = site.volume("kept");
     let tasks = Tasks::connect(site.cluster());
-    let wait = Job::shell("until [ -e data/stop ]; do sleep 0.05; done").label("volume.data", &id);
-    let both = [
-        tasks.launch(site.agent(0), wait.clone()),
-        tasks.launch(site.agent(0), wait),
-    ];
-    both.iter().for_each(|task| running(task));
+    let wait = || Job::shell("until [ -e data/stop ]; do sleep 0.05; done").label("volume.data", &id);
+    let both = tasks.launch_all(site.agent(0), [wait(), wait()]);
+    both.iter().for_each(running);
     for _ in 0..3 {
         site.agent(0).kill().unwrap();
         restart(site.agent(0));

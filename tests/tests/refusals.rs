@@ -25,7 +25,12 @@ fn an_unknown_volume_is_refused_by_name() {
     refused(
         &site,
         task,
-        &["'volume.data'", "'vol-00000000000000000'", "driver 'ebs'", "not found"],
+        &[
+            "'volume.data'",
+            "'vol-00000000000000000'",
+            "driver 'ebs'",
+            "does not exist",
+        ],
     );
 }
 
@@ -55,7 +60,7 @@ fn a_path_that_leads_out_of_the_sandbox_is_refused() {
     let task = Job::shell("true")
         .label("volume.data", id)
         .label("volume.data.path", "../../outside");
-    refused(&site, task, &["'volume.data.path'", "'../../outside'"]);
+    refused(&site, task, &["volume.data.path=../../outside", "'..'"]);
 }
 
 #[test]
