@@ -1,3 +1,0 @@
-//! The ETL demo: flights data moving between agents on external volumes
-
-fn main() {}
