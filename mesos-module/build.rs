@@ -14,7 +14,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     shim.cpp(true)
         .std("c++17")
         .flag("-fvisibility=hidden")
-        .warnings_into_errors(true)
         .define("MESOS_VERSION", format!("\"{MESOS_VERSION}\"").as_str())
         .include("abi")
         .include(env::var("DEP_EXTERNAL_VOLUMES_BRIDGE_INCLUDE")?)
