@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::driver::{Driver, PathRewrite};
 use crate::endpoint::{Endpoint, TlsSettings};
 use crate::error::{Error, ErrorKind};
+use crate::gate::Gate;
 use crate::operation::Operation;
 use crate::places::{self, Found, Place};
 use crate::profile::Profiles;
@@ -58,7 +59,8 @@ pub struct ExplicitDriver {
     pub rewrites: Vec<PathRewrite>,
 }
 
-/// Looks drivers up by name. Cheap to clone. Holds no state: every lookup looks at the folders as they are now.
+/// Looks drivers up by name. Cheap to clone. Every lookup looks at the folders as they are now; what is kept between lookups
+/// is how many calls each driver has in flight.
 #[derive(Debug, Clone)]
 pub struct Drivers(Arc<Settings>);
 
@@ -66,6 +68,8 @@ pub struct Drivers(Arc<Settings>);
 struct Settings {
     discovery: Discovery,
     profiles: Profiles,
+    /// One per driver that was found.
+    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
 }
 
 /// Something that is, or was meant to be, a driver.
@@ -82,7 +86,11 @@ pub struct Candidate {
 impl Drivers {
     /// Looks where `discovery` says and treats drivers as `profiles` says.
     pub fn new(discovery: Discovery, profiles: Profiles) -> Drivers {
-        Drivers(Arc::new(Settings { discovery, profiles }))
+        Drivers(Arc::new(Settings {
+            discovery,
+            profiles,
+            gates: Mutex::default(),
+        }))
     }
 
     /// The settings of the lookup.
@@ -113,11 +121,11 @@ impl Drivers {
     }
 
     fn look_up(&self, name: &str) -> Result<Driver, Error> {
-        let Discovery { explicit, wait, .. } = &self.0.discovery;
+        let explicit = &self.0.discovery.explicit;
         let failed = |kind, words: String| Err(Error::new(kind, Operation::Lookup, name, words));
         if let Some(given) = explicit.get(name) {
             return match given.endpoint() {
-                Ok(endpoint) => Ok(self.make(name, endpoint, given.rewrites.clone(), *wait)),
+                Ok(endpoint) => Ok(self.make(name, endpoint, given.rewrites.clone())),
                 Err(why) => failed(ErrorKind::Misconfigured, why),
             };
         }
@@ -128,7 +136,7 @@ impl Drivers {
         for place in &places {
             match place.look() {
                 Found::Nothing => {}
-                Found::Driver(endpoint) => return Ok(self.make(name, endpoint, Vec::new(), *wait)),
+                Found::Driver(endpoint) => return Ok(self.make(name, endpoint, Vec::new())),
                 Found::Unusable(why) => return failed(ErrorKind::Misconfigured, why),
             }
         }
@@ -136,13 +144,17 @@ impl Drivers {
         failed(ErrorKind::NotInstalled, format!("looked for {}", searched.join(", ")))
     }
 
-    fn make(&self, name: &str, endpoint: Endpoint, rewrites: Vec<PathRewrite>, wait: Duration) -> Driver {
+    fn make(&self, name: &str, endpoint: Endpoint, rewrites: Vec<PathRewrite>) -> Driver {
+        let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gate = gates.entry(name.to_owned()).or_default().clone();
+        let profile = self.0.profiles.for_driver(name);
         Driver::new(
             name.to_owned(),
             endpoint,
-            self.0.profiles.for_driver(name),
+            profile,
             rewrites,
-            wait,
+            self.0.discovery.wait,
+            gate,
         )
     }
 

@@ -12,6 +12,7 @@ use crate::answer::{self, Scope, Volume};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Client, Deadline, Failure, Reply, Request};
+use crate::gate::{Gate, Limits};
 use crate::mount_id::MountId;
 use crate::operation::Operation;
 use crate::phrases::kind_of;
@@ -33,6 +34,7 @@ struct Inner {
     profile: Profile,
     rewrites: Vec<PathRewrite>,
     wait: Duration,
+    gate: Arc<Gate>,
 }
 
 /// How a path that a driver gives is found on this host.
@@ -73,6 +75,7 @@ impl Driver {
         profile: Profile,
         rewrites: Vec<PathRewrite>,
         wait: Duration,
+        gate: Arc<Gate>,
     ) -> Driver {
         Driver(Arc::new(Inner {
             name,
@@ -80,12 +83,20 @@ impl Driver {
             profile,
             rewrites,
             wait,
+            gate,
         }))
     }
 
     /// A driver at a known address, without any lookup and its checks.
     pub fn at(name: &str, endpoint: Endpoint, profile: Profile) -> Driver {
-        Driver::new(name.to_owned(), endpoint, profile, Vec::new(), Duration::ZERO)
+        Driver::new(
+            name.to_owned(),
+            endpoint,
+            profile,
+            Vec::new(),
+            Duration::ZERO,
+            Arc::default(),
+        )
     }
 
     /// The name it was looked up by.
@@ -265,7 +276,7 @@ impl Driver {
             max_answer: self.0.profile.max_answer,
         };
         let start = Instant::now();
-        let sent = self.0.client.call(request, deadline);
+        let sent = self.in_turn(request, deadline);
         let result = match sent {
             Ok(reply) => self.read(operation, volume, &reply),
             Err(failure) => Err(self.failed(operation, volume, failure)),
@@ -277,6 +288,40 @@ impl Driver {
                 tracing::debug!(driver = %self.0.name, %operation, volume, millis, %error, "failed");
             }
         }
+        result
+    }
+
+    /// Sends the request when it is its turn; the wait for it counts.
+    fn in_turn(&self, request: Request<'_>, deadline: Deadline) -> Result<Reply, Failure> {
+        let Profile {
+            max_in_flight,
+            pause_after_change,
+            ..
+        } = self.0.profile;
+        let limits = Limits {
+            in_flight: max_in_flight,
+            pause: pause_after_change,
+        };
+        let end = Instant::now() + deadline.total;
+        let turn = self
+            .0
+            .gate
+            .enter(request.operation.is_mutating(), limits, end)
+            .map_err(|in_flight| {
+                Failure::NotSent(format!(
+                    "no turn in {:?}: {in_flight} calls are in flight and the driver is given {max_in_flight} at once",
+                    deadline.total
+                ))
+            })?;
+        let left = end.saturating_duration_since(Instant::now());
+        let result = self.0.client.call(
+            request,
+            Deadline {
+                total: left,
+                ..deadline
+            },
+        );
+        drop(turn);
         result
     }
 

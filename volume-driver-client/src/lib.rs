@@ -8,6 +8,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod exchange;
+mod gate;
 mod mount_id;
 mod operation;
 mod phrases;

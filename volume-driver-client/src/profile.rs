@@ -14,9 +14,12 @@ const KNOWN_DRIVERS: &str = include_str!("known_drivers.json");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// How many calls at once the driver bears. The client does not count them itself: whoever calls from several
-    /// threads or processes keeps to it. At least 1.
+    /// How many calls at once the driver bears. At least 1. Kept by all [`crate::Driver`]s of one name that come from the same
+    /// [`crate::Drivers`]; whoever calls from several processes has to see to it that they keep to it together.
     pub max_in_flight: usize,
+    /// How long after the end of a changing call the next one is held back. Kept like `max_in_flight`.
+    #[serde(with = "seconds::or_none")]
+    pub pause_after_change: Duration,
     /// Deadlines, one per operation.
     pub timeouts: Timeouts,
     /// Longest answer that is read, in bytes. Default 1 MiB; a List of many thousand volumes may need more.
@@ -167,6 +170,7 @@ pub struct Profiles {
 #[allow(missing_docs, reason = "the fields of `Profile`, each optional")]
 pub struct Override {
     pub max_in_flight: Option<usize>,
+    pub pause_after_change: Option<f64>,
     pub timeouts: BTreeMap<String, f64>,
     pub max_answer: Option<usize>,
     pub directory_backed: Option<bool>,
@@ -281,6 +285,10 @@ impl Override {
             }
             profile.max_in_flight = max;
         }
+        if let Some(pause) = self.pause_after_change {
+            profile.pause_after_change =
+                seconds::or_none::parse(pause).map_err(|e| format!("pause_after_change: {e}"))?;
+        }
         for (operation, seconds) in &self.timeouts {
             let limit = seconds::parse(*seconds).map_err(|e| format!("timeouts.{operation}: {e}"))?;
             let timeouts = &mut profile.timeouts;
@@ -353,6 +361,27 @@ mod seconds {
             Err(format!(
                 "{seconds} is no deadline: seconds, more than 0 and at most {LONGEST}"
             ))
+        }
+    }
+
+    /// The same, zero allowed.
+    pub(super) mod or_none {
+        use super::*;
+
+        pub(in super::super) fn parse(seconds: f64) -> Result<Duration, String> {
+            if seconds == 0.0 {
+                Ok(Duration::ZERO)
+            } else {
+                super::parse(seconds)
+            }
+        }
+
+        pub(in super::super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+            super::serialize(value, to)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+            parse(f64::deserialize(from)?).map_err(serde::de::Error::custom)
         }
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -51,7 +52,7 @@ impl TlsClient {
         } else {
             builder.with_root_certificates(roots(settings.ca_file.as_deref())?)
         };
-        let config = match (&settings.cert_file, &settings.key_file) {
+        let mut config = match (&settings.cert_file, &settings.key_file) {
             (Some(cert), Some(key)) => {
                 let chain = certificates(cert)?;
                 let key_der =
@@ -63,6 +64,9 @@ impl TlsClient {
             (None, None) => builder.with_no_client_auth(),
             _ => return Err("CertFile and KeyFile belong together; one is missing".to_owned()),
         };
+        // Docker does not resume sessions, either: OpenSSL servers that want client certificates break off when a session is
+        // resumed without a context id, which socat and others do not set.
+        config.resumption = Resumption::disabled();
         Ok(TlsClient {
             config: Arc::new(config),
             server,
