@@ -1,4 +1,5 @@
-// mesos-containerizer: what the agent runs to become a container (`launch`) and to cut mount propagation (`mount`).
+// mesos-containerizer: what the agent runs to become a container (`launch`), to cut mount propagation (`mount`), and to
+// give a container with an image its hostname and network files (`network-cni-setup`).
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -34,6 +35,16 @@ private:
   Room<16384> room;
 };
 
+class NetworkCniIsolatorSetup {
+public:
+  NetworkCniIsolatorSetup();
+  flags::FlagsBase* getFlags();
+  int execute();
+
+private:
+  Room<16384> room;
+};
+
 // Null when the library finds the flags elsewhere in the object than they were constructed.
 MesosContainerizerLaunch::Flags* MesosContainerizerLaunch::constructFlags() {
   auto* flags = new (room.bytes + FLAGS_OFFSET) Flags();
@@ -48,30 +59,35 @@ namespace {
 
 constexpr const char* PREFIX = "MESOS_CONTAINERIZER_";
 constexpr const char* USAGE =
-    "Usage: mesos-containerizer <subcommand> [OPTIONS]\n\nAvailable subcommands:\n    help\n    launch\n    mount\n";
+    "Usage: mesos-containerizer <subcommand> [OPTIONS]\n\nAvailable subcommands:\n    help\n    launch\n    mount\n"
+    "    network-cni-setup\n";
 
-int launch(int argc, char** argv) {
-  using mesos::internal::slave::MesosContainerizerLaunch;
-
-  // An image task gets /proc/sysrq-trigger made read-only. On a kernel built without CONFIG_MAGIC_SYSRQ there is no
-  // such file, and the container dies for the lack of something that needs no protection.
-  const char* variable = "MESOS_CONTAINERIZER_LAUNCH_INFO";
-  const char* sysrq = "/proc/sysrq-trigger";
-  if (const char* info = std::getenv(variable); info != nullptr && ::access(sysrq, F_OK) != 0) {
-    ::setenv(variable, withoutMountsOf(info, sysrq).c_str(), 1);
-  }
-
-  auto* command = new MesosContainerizerLaunch();
-  if (command->constructFlags() == nullptr) {
-    std::cerr << "mesos-containerizer: the launch flags of this Mesos library are not where they were expected" << std::endl;
-    return EXIT_FAILURE;
-  }
+template <typename Subcommand>
+int execute(Subcommand* command, int argc, char** argv) {
   Try<flags::Warnings> load = command->getFlags()->load(Option<std::string>(PREFIX), argc, argv, false, false);
   if (load.isError()) {
     std::cerr << "Failed to parse the flags: " << load.error() << std::endl;
     return EXIT_FAILURE;
   }
   return command->execute();
+}
+
+int launch(int argc, char** argv) {
+  // An image task gets /proc/sysrq-trigger made read-only. On a kernel built without CONFIG_MAGIC_SYSRQ there is no
+  // such file, and the container dies for the lack of something that needs no protection.
+  const char* variable = "MESOS_CONTAINERIZER_LAUNCH_INFO";
+  const char* sysrq = "/proc/sysrq-trigger";
+  if (const char* info = std::getenv(variable); info != nullptr && ::access(sysrq, F_OK) != 0) {
+    ::setenv(variable, withoutMountsAt(info, sysrq).c_str(), 1);
+  }
+
+  auto* command = new mesos::internal::slave::MesosContainerizerLaunch();
+  if (command->constructFlags() == nullptr) {
+    std::cerr << "mesos-containerizer: the launch flags of this Mesos library are not where they were expected"
+              << std::endl;
+    return EXIT_FAILURE;
+  }
+  return execute(command, argc, argv);
 }
 
 int mount(int argc, char** argv) {
@@ -122,6 +138,9 @@ int main(int argc, char** argv) {
   }
   if (subcommand == "mount") {
     return mount(argc - 1, argv + 1);
+  }
+  if (subcommand == "network-cni-setup") {
+    return execute(new mesos::internal::slave::NetworkCniIsolatorSetup(), argc - 1, argv + 1);
   }
   if (subcommand == "help") {
     std::cout << USAGE << std::endl;

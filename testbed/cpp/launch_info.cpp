@@ -61,9 +61,13 @@ std::string pathAt(const std::string& json, std::size_t quote) {
   return path;
 }
 
+bool endsWith(const std::string& text, const std::string& ending) {
+  return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+}
+
 }  // namespace
 
-std::string withoutMountsOf(const std::string& json, const std::string& source) {
+std::string withoutMountsAt(const std::string& json, const std::string& ending) {
   const std::size_t array = valueOf(json, 0, "mounts");
   if (array == std::string::npos || json[array] != '[') {
     return json;
@@ -72,8 +76,8 @@ std::string withoutMountsOf(const std::string& json, const std::string& source) 
   std::string kept;
   for (std::size_t at = json.find('{', array); at < arrayEnd; at = json.find('{', at)) {
     const std::size_t end = endOfValue(json, at);
-    const std::size_t value = valueOf(json, at, "source");
-    if (value == std::string::npos || json[value] != '"' || pathAt(json, value) != source) {
+    const std::size_t value = valueOf(json, at, "target");
+    if (value == std::string::npos || json[value] != '"' || !endsWith(pathAt(json, value), ending)) {
       kept += (kept.empty() ? "" : ",") + json.substr(at, end - at);
     }
     at = end;

@@ -3,6 +3,6 @@
 
 #include <string>
 
-// `json` without the objects of its array "mounts" whose source is `source`. Anything that does not look like a launch
-// info comes back as it was: the library is the one that says what is wrong with it.
-std::string withoutMountsOf(const std::string& json, const std::string& source);
+// `json` without the objects of its array "mounts" whose target's path ends in `ending`. Anything that does not look
+// like a launch info comes back as it was: the library is the one that says what is wrong with it.
+std::string withoutMountsAt(const std::string& json, const std::string& ending);

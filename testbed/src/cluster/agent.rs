@@ -33,7 +33,6 @@ pub struct Agent {
     folder: PathBuf,
     drivers: PathBuf,
     cgroups_root: String,
-    cgroups_hierarchy: Option<PathBuf>,
     program: PathBuf,
     launcher_dir: PathBuf,
     master: String,
@@ -47,8 +46,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) launcher_dir: &'a Path,
     pub(super) master: String,
     pub(super) cgroups_root: String,
-    /// `--cgroups_hierarchy`, where Mesos' own value does not do.
-    pub(super) cgroups_hierarchy: Option<&'a Path>,
 }
 
 /// A container that the agent knows: a running one, or one it is still making or destroying.
@@ -90,7 +87,6 @@ impl Agent {
             index,
             drivers,
             cgroups_root: surroundings.cgroups_root,
-            cgroups_hierarchy: surroundings.cgroups_hierarchy.map(Path::to_owned),
             program: surroundings.install.program("mesos-agent"),
             launcher_dir: surroundings.launcher_dir.to_owned(),
             master: surroundings.master,
@@ -307,9 +303,6 @@ impl Agent {
             )
             // A registration waits for a random part of this: a second in Mesos, made for thousands of agents.
             .set("registration_backoff_factor", "20ms");
-        if let Some(hierarchy) = &self.cgroups_hierarchy {
-            flags.path("cgroups_hierarchy", hierarchy);
-        }
         let mut attributes = spec.attributes.clone();
         if let Some(zone) = &spec.zone {
             attributes.entry("zone".to_owned()).or_insert_with(|| zone.clone());

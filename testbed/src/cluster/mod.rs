@@ -22,7 +22,7 @@ use crate::artifact::built;
 use crate::error::ClusterError;
 use crate::package::{DEFAULT_VERSION, MesosInstall};
 use crate::process::Process;
-use crate::teardown::{Footprint, Registration, cgroups, registry_folder, sweep};
+use crate::teardown::{Footprint, Registration, cgroups, sweep};
 use agent::Surroundings;
 
 /// How long an agent gets to register for the first time.
@@ -103,6 +103,7 @@ impl ClusterBuilder {
             return Err(ClusterError::NotRoot);
         }
         let install = MesosInstall::ensure(&self.version)?;
+        cgroups::ensure_freezer()?;
         for dead in sweep()? {
             eprintln!(
                 "cleaned away a cluster whose process was killed; its logs are in {}",
@@ -372,7 +373,6 @@ fn assemble(
     make_launcher_dir(&launcher_dir, install, executor)?;
     let zone = agents.iter().find_map(|agent| agent.zone.clone());
     let master = Master::create(install, folder.join("master"), master, zone)?;
-    let cgroups_hierarchy = cgroups_hierarchy()?;
     let agents = agents
         .into_iter()
         .zip(&footprint.cgroups)
@@ -383,7 +383,6 @@ fn assemble(
                 launcher_dir: &launcher_dir,
                 master: master.address(),
                 cgroups_root: cgroups_root.clone(),
-                cgroups_hierarchy: cgroups_hierarchy.as_deref(),
             };
             Agent::create(index, folder.join(format!("agent-{index}")), spec, surroundings)
         })
@@ -403,14 +402,4 @@ fn make_launcher_dir(folder: &Path, install: &MesosInstall, executor: Option<Pat
     let source = executor.map_or_else(|| built("mesos-executor", "testbed"), Ok)?;
     fs::copy(&source, folder.join("mesos-executor")).map_err(ClusterError::io("copy", &source))?;
     Ok(())
-}
-
-/// On a machine with cgroup version 2 alone nobody has mounted the freezer of version 1: the agent does so, but not
-/// below the folder it would use.
-fn cgroups_hierarchy() -> Result<Option<PathBuf>, ClusterError> {
-    let table = Path::new("/proc/self/mountinfo");
-    match cgroups::freezer().map_err(ClusterError::io("read", table))? {
-        Some(_) => Ok(None),
-        None => Ok(Some(registry_folder()?.join("cgroup"))),
-    }
 }

@@ -116,6 +116,14 @@ impl AgentSpec {
         self
     }
 
+    /// Lets containers have images, from the `NAME.tar` files in `registry` (see [`Image`](crate::Image)).
+    #[must_use]
+    pub fn images(self, registry: impl Into<PathBuf>) -> AgentSpec {
+        self.isolator("docker/runtime")
+            .flag("image_providers", "docker")
+            .flag("docker_registry", registry.into().display().to_string())
+    }
+
     /// Sets [`AgentSpec::module`].
     #[must_use]
     pub fn module(mut self, module: Module) -> AgentSpec {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use sha2::{Digest, Sha256};
 
@@ -55,7 +56,7 @@ pub(super) fn key(version: &str) -> Result<String, PackageError> {
 /// Compiles the programs, and the stub libraries they need, into `folder`.
 ///
 /// # Errors
-/// The compiler is missing or refuses, or the programs do not start on this machine.
+/// The compiler is missing or refuses.
 pub(super) fn build(version: &str, library: &Path, folder: &Path) -> Result<(), PackageError> {
     eprintln!("compiling the programs of Mesos {version}");
     let sources = folder.join("sources");
@@ -65,55 +66,73 @@ pub(super) fn build(version: &str, library: &Path, folder: &Path) -> Result<(), 
         fs::write(&path, text).map_err(PackageError::io("write", &path))?;
     }
     stubs::build(library, folder)?;
+    // Twice as quick on two processors: the compiler runs once for each source.
+    thread::scope(|scope| {
+        let compiling: Vec<_> = SOURCES
+            .iter()
+            .filter(|(name, _)| name.ends_with(".cpp"))
+            .map(|(name, _)| scope.spawn(|| compile(version, name, &sources)))
+            .collect();
+        compiling
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("a compilation does not panic"))
+    })?;
     for (program, own) in PROGRAMS {
-        compile(version, program, own, &sources, library, folder)?;
+        link(program, own, &sources, library, folder)?;
     }
     fs::remove_dir_all(&sources).map_err(PackageError::io("remove", &sources))?;
     Ok(())
 }
 
-fn compile(
-    version: &str,
-    program: &str,
-    own: &[&str],
-    sources: &Path,
-    library: &Path,
-    folder: &Path,
-) -> Result<(), PackageError> {
-    // The stubs are dependencies of a dependency: only DT_RPATH (not DT_RUNPATH) is searched for those. $ORIGIN,
-    // because the folder is built under another name than it is used by.
+fn compile(version: &str, source: &str, sources: &Path) -> Result<(), PackageError> {
+    let mut command = Command::new("g++");
+    command
+        .current_dir(sources)
+        .args(FLAGS)
+        .arg(format!("-DMESOS_VERSION=\"{version}\""))
+        .args(["-I.", "-c", source]);
+    succeed(&mut command, source)
+}
+
+fn link(program: &str, own: &[&str], sources: &Path, library: &Path, folder: &Path) -> Result<(), PackageError> {
+    let object = |source: &str| Path::new(source).with_extension("o");
     let library_folder = library.parent().expect("a file of the cache is in a folder");
-    let output = run(
-        Command::new("g++")
-            .current_dir(sources)
-            .args(FLAGS)
-            .arg(format!("-DMESOS_VERSION=\"{version}\""))
-            .args(["-I.", "-o"])
-            .arg(folder.join(program))
-            .args(own)
-            .arg("flags.cpp")
-            .arg(format!("-L{}", library_folder.display()))
-            .arg(format!("-L{}", folder.display()))
-            .arg("-Wl,--no-as-needed")
-            .arg("-l:libmesos.so")
-            .arg(format!("-l:{}", stubs::PYTHON))
-            .arg(format!(
-                "-Wl,--disable-new-dtags,-rpath,$ORIGIN:{}",
-                library_folder.display()
-            ))
-            .arg(format!("-Wl,-rpath-link,{}", folder.display())),
-        "g++",
-        "g++",
-    )?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        let said = text.lines().find(|line| line.contains("error")).map(str::to_owned);
-        return Err(PackageError::Build {
-            target: format!("{program} {version}"),
-            said: said.unwrap_or_else(|| last_line(&output.stderr)),
-        });
+    let mut command = Command::new("g++");
+    command
+        .current_dir(sources)
+        .arg("-o")
+        .arg(folder.join(program))
+        .args(own.iter().map(|source| object(source)))
+        .arg(object("flags.cpp"))
+        .arg(format!("-L{}", library_folder.display()))
+        .arg(format!("-L{}", folder.display()))
+        .arg("-Wl,--no-as-needed")
+        .arg("-l:libmesos.so")
+        .arg(format!("-l:{}", stubs::PYTHON))
+        // The stubs are dependencies of a dependency: only DT_RPATH (not DT_RUNPATH) is searched for those. $ORIGIN,
+        // because the folder is built under another name than it is used by.
+        .arg(format!(
+            "-Wl,--disable-new-dtags,-rpath,$ORIGIN:{}",
+            library_folder.display()
+        ))
+        .arg(format!("-Wl,-rpath-link,{}", folder.display()));
+    succeed(&mut command, program)
+}
+
+fn succeed(command: &mut Command, target: &str) -> Result<(), PackageError> {
+    let output = run(command, "g++", "g++")?;
+    if output.status.success() {
+        return Ok(());
     }
-    Ok(())
+    let text = String::from_utf8_lossy(&output.stderr);
+    let error = text
+        .lines()
+        .find(|line| line.contains("error") || line.contains("undefined reference"));
+    let said = error.map_or_else(|| last_line(&output.stderr), str::to_owned);
+    Err(PackageError::Build {
+        target: target.to_owned(),
+        said,
+    })
 }
 
 /// Starts each program once, so that a library missing on this machine is named here and not in a cluster's log.

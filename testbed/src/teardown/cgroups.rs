@@ -1,14 +1,18 @@
 //! Control groups of an agent: every process in them, then the groups.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::mounts::mounts;
+use super::mounts::{Mount, mounts};
+use super::registry::registry_folder;
+use crate::error::ClusterError;
 
 /// How long processes get to be gone once they were killed.
 const GONE: Duration = Duration::from_secs(10);
@@ -25,16 +29,29 @@ pub(crate) fn hierarchies() -> io::Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Where the freezer controller is mounted, if it is.
+/// Mesos' linux launcher wants the freezer of cgroup version 1. On a machine with version 2 alone nobody has mounted it:
+/// this mounts it in the testbed's folder in `/run`, where Mesos finds it in the mount table. It stays there.
 ///
 /// # Errors
-/// The mount table cannot be read.
-pub(crate) fn freezer() -> io::Result<Option<PathBuf>> {
-    let freezer = |options: &str| options.split(',').any(|option| option == "freezer");
-    Ok(mounts()?
-        .into_iter()
-        .find(|mount| mount.kind == "cgroup" && freezer(&mount.options))
-        .map(|mount| mount.target))
+/// The kernel has no such controller.
+pub(crate) fn ensure_freezer() -> Result<(), ClusterError> {
+    let is_freezer = |mount: &Mount| mount.kind == "cgroup" && mount.options.split(',').any(|word| word == "freezer");
+    let mounted = || mounts().map(|table| table.iter().any(is_freezer));
+    let table = Path::new("/proc/self/mountinfo");
+    if mounted().map_err(ClusterError::io("read", table))? {
+        return Ok(());
+    }
+    let folder = registry_folder()?.join("freezer");
+    fs::create_dir_all(&folder).map_err(ClusterError::io("create", &folder))?;
+    // Only one of several processes mounts it; the others see it when they get the lock.
+    let lock = File::open(&folder).map_err(ClusterError::io("open", &folder))?;
+    flock(&lock, FlockOperation::LockExclusive)
+        .map_err(|errno| ClusterError::io("lock", &folder)(io::Error::from(errno)))?;
+    if mounted().map_err(ClusterError::io("read", table))? {
+        return Ok(());
+    }
+    mount("freezer", &folder, "cgroup", MountFlags::empty(), Some(c"freezer"))
+        .map_err(|errno| ClusterError::io("mount the freezer cgroup at", &folder)(io::Error::from(errno)))
 }
 
 /// The groups called `name` at the top of a hierarchy, with every group below them, deepest first.

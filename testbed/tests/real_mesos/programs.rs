@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use crate::support::{cluster, wait_until};
+use crate::support::{assert_nothing_left, cluster, wait_until};
 use serde_json::json;
-use testbed::AgentSpec;
 use testbed::package::{DEFAULT_VERSION, MesosInstall};
+use testbed::{AgentSpec, Image};
 
 fn mesos(program: &str, arguments: &[&str]) -> Output {
     let install = MesosInstall::ensure(DEFAULT_VERSION).unwrap();
@@ -92,6 +92,35 @@ fn a_flag_that_would_have_no_effect_is_refused() {
         "{}",
         said(&output)
     );
+}
+
+#[test]
+fn a_container_with_an_image_runs() {
+    let registry = tempfile::tempdir().unwrap();
+    Image::shell().folder("/data").save(registry.path(), "tiny").unwrap();
+    let cluster = cluster()
+        .agent(AgentSpec::default().images(registry.path()))
+        .start()
+        .unwrap();
+    let agent = cluster.agent(0);
+    let image = json!({"type": "DOCKER", "docker": {"name": "tiny"}});
+    let launch = json!({
+        "container_id": {"value": "pictured"},
+        "command": {"value": "ls / > /mnt/mesos/sandbox/root; touch /mnt/mesos/sandbox/done; sleep 600"},
+        "container": {"type": "MESOS", "mesos": {"image": image}},
+        "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}}],
+    });
+    agent
+        .call(&json!({"type": "LAUNCH_CONTAINER", "launch_container": launch}))
+        .unwrap();
+    let sandbox = agent.work_dir().join("containers/pictured");
+    wait_until("the command ran", || sandbox.join("done").exists());
+    let root = fs::read_to_string(sandbox.join("root")).unwrap();
+    assert!(root.contains("data\n") && !root.contains("home\n"), "{root}");
+
+    let folder = cluster.folder().to_owned();
+    cluster.tear_down().unwrap();
+    assert_nothing_left(&folder);
 }
 
 #[test]
