@@ -18,15 +18,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include("abi")
         .include(env::var("DEP_EXTERNAL_VOLUMES_BRIDGE_INCLUDE")?)
         .include(env::var("DEP_EXTERNAL_VOLUMES_BRIDGE_CRATES")?);
-    for folder in ["abi", "src"] {
-        println!("cargo::rerun-if-changed={folder}");
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "cpp") {
-                shim.file(path);
-            }
-        }
+    println!("cargo::rerun-if-changed=abi");
+    println!("cargo::rerun-if-changed=src");
+    let mut sources = Vec::new();
+    for entry in fs::read_dir("src")? {
+        sources.push(entry?.path());
     }
+    sources.retain(|path| path.extension().is_some_and(|extension| extension == "cpp"));
+    // The same order everywhere, whatever the file system's.
+    sources.sort();
+    shim.files(sources);
     shim.compile("external_volumes_shim");
 
     // rustc exports every `extern "C"` item of every crate in it, the glue of cxx among them. All of them but the
