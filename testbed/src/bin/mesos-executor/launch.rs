@@ -98,7 +98,10 @@ fn own_sandbox(user: &str) -> Result<(), LaunchError> {
 fn through_containerizer(program: &Path, options: &Options, command: &CommandInfo, variables: &Variables) -> Command {
     let launch_info = launch_info(options, command, variables);
     let mut process = Command::new(program);
-    process.arg("launch").arg(format!("--launch_info={launch_info}"));
+    // As the agent itself hands it over: every flag of the program can be a variable.
+    process
+        .arg("launch")
+        .env("MESOS_CONTAINERIZER_LAUNCH_INFO", launch_info.to_string());
     if options.rootfs.is_some() {
         // The root is changed with pivot_root, which must not reach this program.
         process.arg("--unshare_namespace_mnt=true");
