@@ -154,6 +154,17 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
     let store = Store::open(folder).map_err(usage)?;
     let state = store.load(&plan, clock.now()).map_err(usage)?;
     let mut machine = Machine::new(plan, state, framework.rules.clone());
+    if let Some(end) = machine.state().end.as_ref().filter(|_| !arguments.json) {
+        let outcome = if end.failures.is_empty() {
+            "is done"
+        } else {
+            "has failed"
+        };
+        print(&format!(
+            "the job in {} {outcome} already; give another --state to run it anew\n",
+            folder.display()
+        ))?;
+    }
     let (json, started) = (arguments.json, clock.now());
     let mut tell = |now: Millis, progress: &Progress| tell(json, now, now - started, progress);
     let outcome = conclusion(run(&mut machine, &store, &framework, clock, &mut tell), &machine);

@@ -120,7 +120,11 @@ impl Progress {
             state: attempt.state.clone().unwrap_or(TaskState::Staging),
             reason: attempt.reason.clone(),
             message: attempt.message.clone(),
-            after_ms: now.saturating_sub(attempt.intended_ms),
+            after_ms: attempt
+                .changes
+                .last()
+                .map_or(now, |change| change.at_ms)
+                .saturating_sub(attempt.intended_ms),
         }
     }
 

@@ -182,7 +182,7 @@ fn next(connection: &Connection, machine: &Machine, clock: Clock) -> Result<Inpu
         Notice::Connected(subscribed) => Ok(Input::Connected {
             framework_id: subscribed.framework_id.0,
         }),
-        Notice::Event(event) => Ok(Input::Event(event)),
+        Notice::Event(event) => Ok(Input::Event(Box::new(event))),
         Notice::Disconnected { error, .. } => Ok(Input::Disconnected {
             reason: error.to_string(),
         }),

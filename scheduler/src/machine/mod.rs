@@ -74,7 +74,7 @@ pub enum Input {
         reason: String,
     },
     /// An event of the subscription.
-    Event(Event),
+    Event(Box<Event>),
     /// A call was not accepted and will not be sent again.
     CallFailed {
         /// The call.
@@ -167,7 +167,7 @@ impl Machine {
         match input {
             Input::Connected { framework_id } => self.connected(framework_id, now, &mut step),
             Input::Disconnected { reason } => self.disconnected(reason, &mut step),
-            Input::Event(event) => self.event(event, now, &mut step),
+            Input::Event(event) => self.event(*event, now, &mut step),
             Input::CallFailed { call, reason } => {
                 step.tell.push(Progress::CallFailed {
                     call: call.kind().to_owned(),

@@ -222,6 +222,26 @@ fn a_job_asks_for_the_same_or_another_agent() {
 }
 
 #[test]
+fn a_task_that_comes_to_be_wanted_asks_for_offers_anew() {
+    let job = "version: 1\nname: j\ntasks:\n  a: {command: 'true', cpus: 9}\n  b: {command: 'true'}\n  c: {command: 'true', after: b}\n";
+    let mut world = World::new(job);
+    world.connect();
+    world.offer(&[agent("s1")]);
+    assert_eq!(world.launches()[0].task_id.as_str(), "j.b.1");
+    let revives = |world: &World| {
+        world
+            .calls
+            .iter()
+            .filter(|call| matches!(call, Call::Revive { .. }))
+            .count()
+    };
+    world.update(update("j.b.1", Running).acknowledged());
+    assert_eq!(revives(&world), 0, "a waits on, and its filter is only of seconds");
+    world.update(update("j.b.1", Finished).acknowledged());
+    assert_eq!(revives(&world), 1, "what was declined for a may do for c");
+}
+
+#[test]
 fn a_volume_still_held_elsewhere_is_tried_again_for_a_while() {
     let mut world = World::new(SHARED);
     world.connect();

@@ -96,12 +96,12 @@ impl World {
     }
 
     pub(crate) fn update(&mut self, status: Update) -> Step {
-        self.input(Input::Event(Event::Update(status.0)))
+        self.input(Input::Event(Box::new(Event::Update(status.0))))
     }
 
     pub(crate) fn offer(&mut self, agents: &[AgentOffer]) -> Step {
         let offers = agents.iter().map(|agent| self.made(agent)).collect();
-        self.input(Input::Event(Event::Offers(offers)))
+        self.input(Input::Event(Box::new(Event::Offers(offers))))
     }
 
     pub(crate) fn offer_while_apart(&mut self, agents: &[AgentOffer]) -> Step {

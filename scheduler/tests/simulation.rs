@@ -1,0 +1,440 @@
+//! Random histories with crashes: a scheduler that dies between any two of its effects, a master that loses the connection,
+//! agents that vanish and come back. Whatever happens, no task runs twice, no volume has two tasks, and once the faults
+//! stop the job ends.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use mesos_http::resources::Resources;
+use mesos_http::scheduler::{Call, Event, Operation};
+use mesos_http::types::{Offer, Resource, TaskInfo, TaskState, TaskStatus, UpdateId};
+use proptest::prelude::*;
+use scheduler::job::Job;
+use scheduler::machine::{Input, Machine, Rules, Step};
+use scheduler::plan::Plan;
+use scheduler::state::{JobState, Millis};
+
+/// Two agents offer the same volumes; `c` and `d` share one with `a`, `e` needs both.
+const JOB: &str = "version: 1
+name: j
+tasks:
+  a: {command: x, volumes: {v: vol-1}}
+  b: {command: x, volumes: {v: vol-2}}
+  c: {command: x, after: a, volumes: {v: vol-1}, agent: {not-same-as: a}}
+  d: {command: x, volumes: {v: vol-1}}
+  e: {command: x, after: [b, d], volumes: {v: vol-1, w: vol-2}}
+";
+const AGENTS: [&str; 2] = ["s1", "s2"];
+const VOLUMES: [&str; 2] = ["vol-1", "vol-2"];
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// An agent's free resources are offered.
+    Offer(usize),
+    /// A task on an agent goes on to its next state.
+    Advance {
+        task: usize,
+        fails: bool,
+    },
+    /// The oldest unacknowledged update of a task comes, perhaps again.
+    Deliver(usize),
+    /// The scheduler dies at its next step: before it saves (0), or after it has made so many calls (1 and up).
+    Crash(usize),
+    /// The connection breaks and is made again.
+    Reconnect,
+    /// The next call is lost on its way.
+    LoseCall,
+    /// An agent cannot be reached; what runs there runs on.
+    Vanish(usize),
+    /// It is back.
+    Return(usize),
+    /// It is gone for good with all its tasks, says an operator; another takes its place.
+    MarkGone(usize),
+    Pass(Millis),
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        6 => (0..2usize).prop_map(Action::Offer),
+        6 => (0..8usize, proptest::bool::weighted(0.1)).prop_map(|(task, fails)| Action::Advance { task, fails }),
+        8 => (0..8usize).prop_map(Action::Deliver),
+        2 => (0..4usize).prop_map(Action::Crash),
+        1 => Just(Action::Reconnect),
+        1 => Just(Action::LoseCall),
+        1 => (0..2usize).prop_map(Action::Vanish),
+        1 => (0..2usize).prop_map(Action::Return),
+        1 => (0..2usize).prop_map(Action::MarkGone),
+        2 => (1..70_000u64).prop_map(Action::Pass),
+    ]
+}
+
+/// A task as it really is, whatever the scheduler thinks.
+struct Real {
+    name: String,
+    agent: String,
+    claims: BTreeSet<String>,
+    state: TaskState,
+    unacknowledged: VecDeque<TaskState>,
+}
+
+impl Real {
+    fn runs(&self) -> bool {
+        !self.state.is_terminal()
+    }
+}
+
+struct World {
+    plan: Plan,
+    machine: Machine,
+    disk: JobState,
+    now: Millis,
+    crash: Option<usize>,
+    lose_call: bool,
+    tasks: BTreeMap<String, Real>,
+    vanished: BTreeSet<String>,
+    /// Answers on their way to the scheduler.
+    answers: VecDeque<TaskStatus>,
+    offers: u32,
+    over: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        let plan = Plan::new(Job::parse(JOB).expect("the job is good"), None).expect("the plan is good");
+        let disk = JobState::new(&plan, 0);
+        let machine = Machine::new(plan.clone(), disk.clone(), rules());
+        let mut world = Self {
+            plan,
+            machine,
+            disk,
+            now: 1_000,
+            crash: None,
+            lose_call: false,
+            tasks: BTreeMap::new(),
+            vanished: BTreeSet::new(),
+            answers: VecDeque::new(),
+            offers: 0,
+            over: false,
+        };
+        world.connect();
+        world
+    }
+
+    fn connect(&mut self) {
+        self.answers.clear();
+        self.input(Input::Connected {
+            framework_id: "F".into(),
+        });
+    }
+
+    /// Carries out a step as its documentation says, or as far as the crash lets it.
+    fn input(&mut self, input: Input) {
+        let Step { save, calls, end, .. } = self.machine.handle(input, self.now);
+        let crash = self.crash.take();
+        if crash != Some(0) && save {
+            self.disk = self.machine.state().clone();
+        }
+        let made = crash.map_or(calls.len(), |at| at.saturating_sub(1).min(calls.len()));
+        for call in calls.into_iter().take(made) {
+            if std::mem::take(&mut self.lose_call) {
+                self.machine.handle(
+                    Input::CallFailed {
+                        call,
+                        reason: "lost".into(),
+                    },
+                    self.now,
+                );
+            } else {
+                self.call(call);
+            }
+        }
+        self.check();
+        if crash.is_some() {
+            self.machine = Machine::new(self.plan.clone(), self.disk.clone(), rules());
+            self.connect();
+        } else if end {
+            self.over = true;
+        }
+    }
+
+    fn call(&mut self, call: Call) {
+        match call {
+            Call::Accept(accept) => {
+                for operation in accept.operations {
+                    let Operation::Launch(tasks) = operation else {
+                        panic!("{operation:?}")
+                    };
+                    tasks.into_iter().for_each(|task| self.launch(task));
+                }
+            }
+            Call::Acknowledge { task_id, .. } => {
+                let known = self.disk.tasks.values().flat_map(|record| &record.attempts);
+                let attempt = known.clone().find(|attempt| attempt.task_id == task_id.0);
+                let task = self.tasks.get_mut(&task_id.0).expect("acknowledged is what exists");
+                let state = task.unacknowledged.pop_front().expect("acknowledged is what was sent");
+                let saved = attempt.is_some_and(|attempt| attempt.changes.iter().any(|change| change.state == state));
+                let given_up = attempt.is_some_and(|attempt| attempt.verdict.is_some());
+                assert!(saved || given_up, "{task_id} {state} is acknowledged and not on disk");
+            }
+            Call::Kill(kill) => {
+                if let Some(task) = self.tasks.get_mut(kill.task_id.as_str()).filter(|task| task.runs()) {
+                    task.state = TaskState::Killed;
+                    task.unacknowledged.push_back(TaskState::Killed);
+                }
+            }
+            Call::Reconcile { tasks } => {
+                for reference in tasks {
+                    let agent = reference.agent_id.expect("the agent is known").0;
+                    let state = match self.tasks.get(&reference.task_id.0) {
+                        _ if self.vanished.contains(&agent) => TaskState::Unreachable,
+                        Some(task) => task.state.clone(),
+                        None => TaskState::Gone,
+                    };
+                    self.answers.push_back(TaskStatus::new(reference.task_id, state));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn launch(&mut self, task: TaskInfo) {
+        if self.vanished.contains(task.agent_id.as_str()) {
+            self.answers
+                .push_back(TaskStatus::new(task.task_id, TaskState::Dropped));
+            return;
+        }
+        let claims = task
+            .resources
+            .items("ebsvolumes")
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let real = Real {
+            name: task.name,
+            agent: task.agent_id.0,
+            claims,
+            state: TaskState::Staging,
+            unacknowledged: VecDeque::new(),
+        };
+        assert!(
+            self.tasks.insert(task.task_id.0.clone(), real).is_none(),
+            "{} is launched twice",
+            task.task_id
+        );
+    }
+
+    fn check(&self) {
+        invariant_no_volume_has_two_tasks(&self.tasks);
+        invariant_no_task_runs_twice_or_again(&self.tasks);
+        invariant_what_runs_is_on_disk(&self.tasks, &self.disk);
+    }
+
+    fn nth(&self, index: usize) -> Option<String> {
+        let ids: Vec<&String> = self.tasks.keys().collect();
+        (!ids.is_empty()).then(|| ids[index % ids.len()].clone())
+    }
+
+    fn act(&mut self, action: Action) {
+        if self.over {
+            return;
+        }
+        match action {
+            Action::Offer(index) => self.offer(AGENTS[index]),
+            Action::Advance { task, fails } => {
+                let Some(id) = self.nth(task) else { return };
+                let task = self.tasks.get_mut(&id).expect("the id is one of them");
+                let next = match task.state {
+                    TaskState::Staging => TaskState::Running,
+                    TaskState::Running if fails => TaskState::Failed,
+                    TaskState::Running => TaskState::Finished,
+                    _ => return,
+                };
+                task.state = next.clone();
+                task.unacknowledged.push_back(next);
+            }
+            Action::Deliver(index) => {
+                if let Some(id) = self.nth(index) {
+                    self.deliver(&id);
+                }
+                if let Some(status) = self.answers.pop_front() {
+                    self.input(Input::Event(Box::new(Event::Update(status))));
+                }
+            }
+            Action::Crash(at) => self.crash = Some(at),
+            Action::Reconnect => {
+                self.input(Input::Disconnected {
+                    reason: "broken".into(),
+                });
+                self.connect();
+            }
+            Action::LoseCall => self.lose_call = true,
+            Action::Vanish(index) => {
+                self.vanished.insert(AGENTS[index].to_owned());
+                self.tell_all(AGENTS[index], &TaskState::Unreachable);
+            }
+            Action::Return(index) => {
+                if self.vanished.remove(AGENTS[index]) {
+                    self.tell_all_their_state(AGENTS[index]);
+                }
+            }
+            Action::MarkGone(index) => {
+                if self.vanished.remove(AGENTS[index]) {
+                    self.tell_all(AGENTS[index], &TaskState::GoneByOperator);
+                    for task in self
+                        .tasks
+                        .values_mut()
+                        .filter(|task| task.agent == AGENTS[index] && task.runs())
+                    {
+                        task.state = TaskState::GoneByOperator;
+                        task.unacknowledged.clear();
+                    }
+                }
+            }
+            Action::Pass(millis) => {
+                self.now += millis;
+                self.input(Input::Tick);
+            }
+        }
+    }
+
+    fn tell_all(&mut self, agent: &str, state: &TaskState) {
+        let ids = self.tasks.iter().filter(|(_, task)| task.agent == agent && task.runs());
+        self.answers
+            .extend(ids.map(|(id, _)| TaskStatus::new(id.as_str().into(), state.clone())));
+    }
+
+    fn tell_all_their_state(&mut self, agent: &str) {
+        let tasks = self.tasks.iter().filter(|(_, task)| task.agent == agent);
+        self.answers
+            .extend(tasks.map(|(id, task)| TaskStatus::new(id.as_str().into(), task.state.clone())));
+    }
+
+    fn deliver(&mut self, id: &str) {
+        let task = &self.tasks[id];
+        let Some(state) = task
+            .unacknowledged
+            .front()
+            .filter(|_| !self.vanished.contains(&task.agent))
+        else {
+            return;
+        };
+        let mut status = TaskStatus::new(id.into(), state.clone());
+        status.agent_id = Some(task.agent.as_str().into());
+        status.uuid = Some(UpdateId::random());
+        self.input(Input::Event(Box::new(Event::Update(status))));
+    }
+
+    fn offer(&mut self, agent: &str) {
+        if self.vanished.contains(agent) {
+            return;
+        }
+        let held: BTreeSet<&String> = self
+            .tasks
+            .values()
+            .filter(|task| task.agent == agent && task.runs())
+            .flat_map(|task| &task.claims)
+            .collect();
+        let free = VOLUMES
+            .iter()
+            .filter(|volume| !held.contains(&(**volume).to_owned()))
+            .copied();
+        self.offers += 1;
+        let mut offer: Offer = serde_json::from_value(serde_json::json!({
+            "id": {"value": format!("O{}", self.offers)}, "framework_id": {"value": "F"},
+            "agent_id": {"value": agent}, "hostname": agent,
+        }))
+        .expect("the offer is one of Mesos");
+        offer.resources = Resources::from_iter([
+            Resource::scalar("cpus", 8.0),
+            Resource::scalar("mem", 8192.0),
+            Resource::set("ebsvolumes", free),
+        ]);
+        self.input(Input::Event(Box::new(Event::Offers(vec![offer]))));
+    }
+
+    /// No more faults: everything is delivered and offered, time passes.
+    fn settle(&mut self) {
+        self.crash = None;
+        self.lose_call = false;
+        for index in 0..AGENTS.len() {
+            self.act(Action::Return(index));
+        }
+        self.act(Action::Reconnect);
+        for _ in 0..200 {
+            if self.over {
+                return;
+            }
+            while let Some(status) = self.answers.pop_front() {
+                self.input(Input::Event(Box::new(Event::Update(status))));
+            }
+            for id in self.tasks.keys().cloned().collect::<Vec<_>>() {
+                self.deliver(&id);
+            }
+            for index in 0..self.tasks.len() {
+                self.act(Action::Advance {
+                    task: index,
+                    fails: false,
+                });
+            }
+            self.act(Action::Offer(0));
+            self.act(Action::Offer(1));
+            self.act(Action::Pass(31_000));
+        }
+        panic!("the job does not end: {:#?}", self.machine.state());
+    }
+}
+
+fn rules() -> Rules {
+    // Histories lose more launches in a row than a cluster does.
+    Rules {
+        launch_retries: 1_000,
+        ..Rules::default()
+    }
+}
+
+/// Two that may write are two writers, whichever agents they are on.
+fn invariant_no_volume_has_two_tasks(tasks: &BTreeMap<String, Real>) {
+    for volume in VOLUMES {
+        let users: Vec<&String> = tasks
+            .iter()
+            .filter(|(_, task)| task.runs() && task.claims.contains(volume))
+            .map(|(id, _)| id)
+            .collect();
+        assert!(users.len() <= 1, "{volume} is used by {users:?}");
+    }
+}
+
+/// A task that has finished must not run again, nor beside itself.
+fn invariant_no_task_runs_twice_or_again(tasks: &BTreeMap<String, Real>) {
+    let mut by_name: BTreeMap<&String, Vec<&TaskState>> = BTreeMap::new();
+    for task in tasks.values() {
+        by_name.entry(&task.name).or_default().push(&task.state);
+    }
+    for (name, states) in by_name {
+        assert!(states.len() <= 1, "{name} was launched several times: {states:?}");
+    }
+}
+
+/// A scheduler that starts from the disk has to know of everything that runs.
+fn invariant_what_runs_is_on_disk(tasks: &BTreeMap<String, Real>, disk: &JobState) {
+    let known: BTreeSet<&String> = disk
+        .tasks
+        .values()
+        .flat_map(|record| &record.attempts)
+        .map(|attempt| &attempt.task_id)
+        .collect();
+    for id in tasks.keys() {
+        assert!(known.contains(id), "{id} runs and is not on disk");
+    }
+}
+
+proptest! {
+    // 256 histories unless PROPTEST_CASES says otherwise.
+    #[test]
+    fn no_history_launches_twice_or_lets_two_write(actions in proptest::collection::vec(action(), 0..150)) {
+        let mut world = World::new();
+        for action in actions {
+            world.act(action);
+        }
+        world.settle();
+    }
+}
