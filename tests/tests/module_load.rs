@@ -244,11 +244,13 @@ fn a_driver_that_hangs_holds_up_its_own_container_and_not_the_agent() {
     site.emulator().client().fault(&hang).unwrap();
     let tasks = Tasks::connect(site.cluster());
     let held_up = tasks.launch(site.agent(0), Job::shell("true").label("volume.data", &volume));
+    let deadline = Instant::now() + LIMIT;
     while !site
         .events()
         .iter()
         .any(|event| event.operation == Some(Operation::Mount))
     {
+        assert!(Instant::now() < deadline, "no Mount came\n{}", site.cluster().report());
         thread::sleep(Duration::from_millis(20));
     }
 
