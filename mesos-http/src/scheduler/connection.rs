@@ -18,8 +18,8 @@ use crate::types::{FrameworkId, FrameworkInfo};
 /// The deadline of ordinary calls: as long as a silent stream is believed in.
 const CALL_DEADLINE: Duration = Duration::from_secs(75);
 
-/// How often a silent stream is looked after. The answer to SUBSCRIBE has to begin within it.
-const TICK: Duration = Duration::from_secs(15);
+/// How soon the answer to SUBSCRIBE has to begin.
+const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What a connection needs to know.
 #[derive(Debug, Clone)]
@@ -32,6 +32,9 @@ pub struct Config {
     pub suppressed_roles: Vec<String>,
     /// The deadline of ordinary calls. Default: 75 seconds.
     pub call_deadline: Duration,
+    /// How soon the answer to SUBSCRIBE has to begin; also how often it is looked whether a stream
+    /// has been silent for five heartbeats. Default: 15 seconds.
+    pub subscribe_deadline: Duration,
     /// Principal and secret for HTTP basic authentication.
     pub credential: Option<(String, String)>,
 }
@@ -47,6 +50,7 @@ impl Config {
             framework,
             suppressed_roles: Vec::new(),
             call_deadline: CALL_DEADLINE,
+            subscribe_deadline: SUBSCRIBE_DEADLINE,
             credential: None,
         })
     }
@@ -130,6 +134,7 @@ impl Connection {
         let reader = Reader {
             shared: Arc::clone(&shared),
             notices: sender,
+            subscribe_deadline: config.subscribe_deadline,
         };
         thread::Builder::new()
             .name("mesos-scheduler".to_string())
@@ -267,12 +272,13 @@ impl Shared {
 struct Reader {
     shared: Arc<Shared>,
     notices: Sender<Notice>,
+    subscribe_deadline: Duration,
 }
 
 impl Reader {
     fn run(self) {
         loop {
-            let request = StreamRequest::new(TICK);
+            let request = StreamRequest::new(self.subscribe_deadline);
             let attempt = {
                 let mut state = self.shared.lock();
                 if state.closed {
