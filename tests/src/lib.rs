@@ -5,6 +5,8 @@
 //! | `volumes` | a label becomes a mounted volume, shared by its users, moved between agents, and let go |
 //! | `refusals` | whatever cannot be had is said in the task's status, and nothing stays mounted |
 //! | `agent_restart` | an agent that is killed loses no mount and leaks none |
+//! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
+//! | `hung_driver` | a driver that does not answer delays its own volumes and nothing else |
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |
 
@@ -13,5 +15,5 @@ mod site;
 mod tasks;
 
 pub use rclone::Rclone;
-pub use site::{DRIVER, MODULE, Site, module};
+pub use site::{DRIVER, MODULE, Site, eventually, module};
 pub use tasks::{Tasks, end, finished, running};

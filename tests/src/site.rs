@@ -52,11 +52,7 @@ impl Site {
             .agents(count, spec)
             .create()
             .unwrap_or_else(|error| panic!("{error}"));
-        let hosts = cluster.agents().iter().map(|agent| {
-            HostSpec::new(host(agent), "zone-a")
-                .socket(agent.drivers().join(format!("{DRIVER}.sock")))
-                .shared()
-        });
+        let hosts = cluster.agents().iter().map(|agent| emulated_host(agent, DRIVER));
         let options = EmulatorOptions {
             program: None,
             state: cluster.folder().join("ebs"),
@@ -68,6 +64,32 @@ impl Site {
             .start()
             .unwrap_or_else(|error| panic!("{error}\n{}", site.cluster.report()));
         site
+    }
+
+    /// A second driver on an agent, with storage of its own; it ends when it is dropped.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn second_driver(&self, agent: &Agent, name: &str) -> Emulator {
+        let hosts = vec![emulated_host(agent, name)];
+        let state = self.cluster.folder().join(name);
+        Emulator::start(EmulatorOptions {
+            program: None,
+            state,
+            hosts,
+        })
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Waits until the agent has no container.
+    ///
+    /// # Panics
+    /// When it has one after a minute.
+    pub fn wait_until_no_container_is_left(&self, agent: &Agent) {
+        eventually("no container is left", || match agent.containers() {
+            Ok(containers) if containers.is_empty() => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
     }
 
     /// The cluster.
@@ -159,6 +181,14 @@ impl Site {
     }
 }
 
+fn emulated_host(agent: &Agent, driver: &str) -> HostSpec {
+    let socket = agent.drivers().join(format!("{driver}.sock"));
+    HostSpec {
+        limit: Some(64),
+        ..HostSpec::new(host(agent), "zone-a").socket(socket).shared()
+    }
+}
+
 /// The emulated host an agent runs on.
 fn host(agent: &Agent) -> String {
     format!("host-{}", agent.index())
@@ -181,7 +211,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 ///
 /// # Panics
 /// When it is not in a minute, with its last complaint.
-pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
+pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {
         match check() {
