@@ -8,7 +8,7 @@ use mesos_http::scheduler::Call;
 use mesos_http::types::{
     CheckKind, CommandInfo, DurationInfo, FrameworkInfo, HealthCheck, Reason, StatusSource, TaskState,
 };
-use testbed::{Agent, AgentSpec, Cluster, Framework, Job, LaunchedTask, MasterSpec};
+use testbed::{Agent, AgentSpec, Cluster, Framework, Image, Job, LaunchedTask, MasterSpec};
 
 fn one_agent(spec: AgentSpec) -> (Cluster, Framework) {
     let cluster = cluster().agent(spec).start().unwrap();
@@ -69,8 +69,7 @@ fn a_command_gets_its_environment_its_user_and_its_sandbox() {
     let run = fs::canonicalize(&sandbox).unwrap();
     let stdout = sandbox_file(agent, &framework, &task, "stdout");
     assert_eq!(stdout, format!("nobody\na  b\n*\n{}\n", run.display()));
-    assert!(sandbox_file(agent, &framework, &task, "stderr").contains("error
-"));
+    assert!(sandbox_file(agent, &framework, &task, "stderr").contains("error\n"));
     assert!(run.join("written").exists());
 
     let program = Job::command(CommandInfo::program(["printf", "%s|", "a b", "$HOME"]));
@@ -204,7 +203,9 @@ fn a_task_that_runs_too_long_is_ended_for_that_reason() {
 fn a_task_runs_on_while_its_agent_is_killed_and_started_again() {
     let (cluster, framework) = one_agent(AgentSpec::default());
     let agent = cluster.agent(0);
-    let task = framework.launch(Job::shell("echo $$ ready; until [ -e go ]; do sleep 0.05; done; exit 4"));
+    let task = framework.launch(Job::shell(
+        "echo $$ ready; until [ -e go ]; do sleep 0.05; done; exit 4",
+    ));
     wait_for_output(agent, &framework, &task, "ready");
     task.wait_for_running(LIMIT).unwrap();
     let stdout = sandbox_file(agent, &framework, &task, "stdout");
@@ -359,6 +360,41 @@ fn a_check_nobody_can_do_fails_the_task_with_a_message() {
     assert!(
         message.contains("health_check is not supported") && message.contains("https"),
         "{message}"
+    );
+    drop(framework);
+    cluster.tear_down().unwrap();
+}
+
+#[test]
+fn an_image_task_runs_in_the_image_as_its_user() {
+    let registry = tempfile::tempdir().unwrap();
+    let image = Image::shell().program("/usr/bin/id");
+    image.save(registry.path(), "tiny").unwrap();
+    let spec = AgentSpec::default().images(registry.path());
+    let (cluster, framework) = one_agent(spec);
+    // The check sees the image, too: on the host that file is there.
+    let check = HealthCheck {
+        delay_seconds: 0.2,
+        ..HealthCheck::command(CommandInfo::shell("[ ! -e /etc/debian_version ]"))
+    };
+    let script = "id -u; pwd; echo \"$MESOS_SANDBOX\"; [ -e /etc/debian_version ] || echo no host; \
+        echo x > mine; until [ -e go ]; do sleep 0.05; done";
+    let job = Job::shell(script).image("tiny").user("nobody").health_check(check);
+    let task = framework.launch(job);
+    task.wait_for("be healthy", LIMIT, |status| status.healthy == Some(true))
+        .unwrap();
+    let sandbox = cluster
+        .agent(0)
+        .sandbox(framework.id().as_str(), task.id().as_str())
+        .unwrap();
+    fs::write(sandbox.join("go"), "").unwrap();
+    let end = task.wait_for_end(LIMIT).unwrap();
+    let stderr = sandbox_file(cluster.agent(0), &framework, &task, "stderr");
+    assert_eq!(end.state, TaskState::Finished, "{end:?}\n{stderr}");
+    let stdout = sandbox_file(cluster.agent(0), &framework, &task, "stdout");
+    assert_eq!(
+        stdout, "65534\n/mnt/mesos/sandbox\n/mnt/mesos/sandbox\nno host\n",
+        "{stderr}"
     );
     drop(framework);
     cluster.tear_down().unwrap();

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is the test's failure")]
 
+mod api;
 mod cluster;
 mod executor;
 mod fetch;
