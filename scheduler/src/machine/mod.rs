@@ -29,6 +29,9 @@ pub struct Rules {
     pub volume_retries: u32,
     /// How often in a row a task is launched again that never began (the offer was gone, the agent was).
     pub launch_retries: u32,
+    /// How long the agent that had a volume is given to unmount it before the volume's next task is launched on another
+    /// one. It saves most of those retries where the storage is quick, and costs this much where it is not.
+    pub let_go: Millis,
     /// The first pause before such a launch; each further one is twice as long.
     pub pause: Millis,
     /// The longest pause.
@@ -44,13 +47,14 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// Twelve retries with pauses up to 30 s are about 4.5 minutes, in which EC2 detaches a volume.
+    /// Fifteen retries with pauses up to 30 s are about 4.5 minutes, in which EC2 detaches a volume.
     fn default() -> Self {
         Self {
             role: "*".to_owned(),
-            volume_retries: 12,
+            volume_retries: 15,
             launch_retries: 5,
-            pause: 1_000,
+            let_go: 500,
+            pause: 250,
             longest_pause: 30_000,
             refuse_seconds: 5.0,
             confirm_within: 60_000,
@@ -118,6 +122,8 @@ pub struct Machine {
     asked_for: BTreeSet<String>,
     /// Offers not yet answered. Empty after every step while connected.
     offers: BTreeMap<OfferId, Offer>,
+    /// The agent that had a claim last, and when its task ended.
+    freed: BTreeMap<String, (String, Millis)>,
     reconciliation: Reconciliation,
     waiting: Waiting,
 }
@@ -133,6 +139,7 @@ impl Machine {
             suppressed: None,
             asked_for: BTreeSet::new(),
             offers: BTreeMap::new(),
+            freed: BTreeMap::new(),
             reconciliation: Reconciliation::default(),
             waiting: Waiting::default(),
         }

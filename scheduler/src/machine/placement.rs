@@ -51,6 +51,8 @@ pub(super) enum Unfit {
         label_mapper::EBS_VOLUMES
     )]
     Volume { name: String, item: String },
+    #[error("another agent had '{volume}' until just now and is given time to let go")]
+    LettingGo { volume: String, until: Millis },
     #[error("{0}")]
     Shortage(String),
 }
@@ -72,12 +74,21 @@ impl Machine {
             let Some(task) = self.plan.task(name).filter(|task| !task.claims().iter().any(held)) else {
                 continue;
             };
-            match choose(task, &pools, &self.state) {
+            match self.choose(task, &pools, now) {
                 Ok(index) => {
                     let task = task.clone();
                     self.place(&task, &mut pools[index], now, step);
                 }
-                Err(reasons) => self.waiting.note(name, reasons),
+                Err(reasons) => {
+                    let let_go = reasons.iter().filter_map(|(_, reason)| match reason {
+                        Unfit::LettingGo { until, .. } => Some(*until),
+                        _ => None,
+                    });
+                    if let (Some(until), Some(record)) = (let_go.min(), self.state.tasks.get_mut(name)) {
+                        record.not_before_ms = until;
+                    }
+                    self.waiting.note(name, reasons);
+                }
             }
         }
         let still_wanted = self.wanted(now).next().is_some();
@@ -100,6 +111,37 @@ impl Machine {
         if !offer_ids.is_empty() {
             step.calls.push(Call::Decline { offer_ids, filters });
         }
+    }
+
+    /// The best agent for the task: the one where its volumes were last, so that nothing has to move; else the one with the
+    /// most CPUs left. Or why each is unfit.
+    fn choose(&self, task: &PlannedTask, pools: &[Pool], now: Millis) -> Result<usize, Vec<(Agent, Unfit)>> {
+        let mut fit = Vec::new();
+        let mut unfit = Vec::new();
+        for (index, pool) in pools.iter().enumerate() {
+            match unfitness(task, pool, &self.state).or_else(|| self.letting_go(task, pool, now)) {
+                None => fit.push(index),
+                Some(reason) => unfit.push((pool.agent.clone(), reason)),
+            }
+        }
+        let last = last_agent(task, &self.state);
+        let score = |index: &usize| {
+            let pool = &pools[*index];
+            (last == Some(pool.agent.id.as_str()), pool.left.scalar("cpus"))
+        };
+        fit.into_iter().max_by_key(score).ok_or(unfit)
+    }
+
+    /// Whether another agent had one of the task's volumes until just now.
+    fn letting_go(&self, task: &PlannedTask, pool: &Pool, now: Millis) -> Option<Unfit> {
+        task.volumes.iter().find_map(|volume| {
+            let (agent, ended) = self.freed.get(&volume.claim)?;
+            let until = ended + self.rules.let_go;
+            (*agent != pool.agent.id && now < until).then(|| Unfit::LettingGo {
+                volume: volume.name.clone(),
+                until,
+            })
+        })
     }
 
     /// Notes the launch and takes the task's share from the pool.
@@ -163,25 +205,6 @@ fn attributes(offer: &Offer) -> BTreeMap<String, String> {
         .iter()
         .filter_map(|a| Some((a.name.clone(), a.value.as_text()?.to_owned())));
     texts.collect()
-}
-
-/// The best agent for the task: the one where its volumes were last, so that nothing has to move; else the one with the
-/// most CPUs left. Or why each is unfit.
-fn choose(task: &PlannedTask, pools: &[Pool], state: &JobState) -> Result<usize, Vec<(Agent, Unfit)>> {
-    let mut fit = Vec::new();
-    let mut unfit = Vec::new();
-    for (index, pool) in pools.iter().enumerate() {
-        match unfitness(task, pool, state) {
-            None => fit.push(index),
-            Some(reason) => unfit.push((pool.agent.clone(), reason)),
-        }
-    }
-    let last = last_agent(task, state);
-    let score = |index: &usize| {
-        let pool = &pools[*index];
-        (last == Some(pool.agent.id.as_str()), pool.left.scalar("cpus"))
-    };
-    fit.into_iter().max_by_key(score).ok_or(unfit)
 }
 
 /// Where one of the task's volumes was used last in this job.

@@ -38,6 +38,13 @@ impl Machine {
                 }
                 attempt.verdict = verdict(attempt);
                 let verdict = attempt.verdict;
+                if verdict.is_some() {
+                    let freed = attempt
+                        .claims
+                        .iter()
+                        .map(|claim| (claim.clone(), (attempt.agent.id.clone(), now)));
+                    self.freed.extend(freed);
+                }
                 self.concluded(&name, verdict, now, step);
             }
             // Given up, or of a state that is lost, and yet it runs: it must not write beside its successor.
