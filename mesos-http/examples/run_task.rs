@@ -124,11 +124,7 @@ fn run(options: &Options) -> Result<TaskStatus, Box<dyn std::error::Error>> {
             Err(_) => return Err(format!("nothing launched in {} s: {shortage}", options.timeout).into()),
         };
         match notice {
-            Notice::Connected(subscribed) => {
-                if !options.quiet {
-                    println!("subscribed as {}", subscribed.framework_id);
-                }
-            }
+            Notice::Connected(subscribed) if !options.quiet => println!("subscribed as {}", subscribed.framework_id),
             Notice::Event(Event::Offers(offers)) => {
                 for mut offer in offers {
                     let share = if launched {

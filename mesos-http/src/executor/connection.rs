@@ -310,7 +310,8 @@ impl Worker {
                 group.tasks.iter().for_each(|task| state.pending.launched(task.clone()));
             }
             Event::Acknowledged { ref task_id, ref uuid } => {
-                if self.shared.lock().pending.acknowledged(task_id, uuid).is_none() {
+                let update = self.shared.lock().pending.acknowledged(task_id, uuid);
+                if update.is_none() {
                     tracing::debug!(%task_id, %uuid, "an unknown update was acknowledged");
                 }
             }
@@ -323,8 +324,8 @@ impl Worker {
     fn send_updates(self) {
         loop {
             let status = {
-                let idle =
-                    |state: &mut State| !state.closed && !(state.subscribed && state.pending.next_unsent().is_some());
+                let has_work = |state: &State| state.subscribed && state.pending.next_unsent().is_some();
+                let idle = |state: &mut State| !(state.closed || has_work(state));
                 let state = self.shared.changed.wait_while(self.shared.lock(), idle);
                 let state = state.unwrap_or_else(PoisonError::into_inner);
                 match state.pending.next_unsent() {

@@ -59,6 +59,10 @@ impl Config {
 /// What a connection tells.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are few and moved seldom: a box would only stand in the way of every match"
+)]
 pub enum Notice {
     /// Subscribed, for the first time or again. The framework id must be on disk before the first
     /// launch. Offers of earlier subscriptions are void, and it is the time to reconcile.

@@ -14,6 +14,10 @@ const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
 /// An event of a subscription.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are few and moved seldom: a box would only stand in the way of every match"
+)]
 pub enum Event {
     /// The first event of every subscription that is not refused.
     Subscribed(Subscribed),

@@ -116,7 +116,7 @@ impl Events {
     }
 
     /// Whether the other side has closed the stream, within the limit.
-    pub(crate) fn is_closed_by_peer(mut self) -> bool {
+    pub(crate) fn is_closed_by_peer(&mut self) -> bool {
         self.0.set_read_timeout(Some(LIMIT)).unwrap();
         !matches!(self.0.read(&mut [0]), Ok(1..))
     }

@@ -195,7 +195,7 @@ fn a_call_that_shows_the_subscription_is_gone_brings_a_new_one() {
     ] {
         let peer = Peer::start();
         let connection = Connection::open(config(&peer.address));
-        let old = accept(&peer, &connection, STREAM);
+        let mut old = accept(&peer, &connection, STREAM);
         let (request, result) = call(&peer, &connection, Call::Revive { roles: vec![] });
         request.answer(status, "", body);
         assert_eq!(result().unwrap_err().action(), Action::Resubscribe, "{status} {body}");
@@ -302,7 +302,7 @@ fn what_is_suppressed_stays_so_in_the_next_subscription() {
 fn closing_ends_the_stream_and_is_told() {
     let peer = Peer::start();
     let connection = Connection::open(config(&peer.address));
-    let events = accept(&peer, &connection, STREAM);
+    let mut events = accept(&peer, &connection, STREAM);
     let notices = connection.notices().clone();
     let caller = connection.caller();
     drop(connection);

@@ -58,8 +58,10 @@ impl Worker {
                 },
                 recv(ask_again) -> _ => self.call(&Call::Revive { roles: vec![] }),
             }
-            if wanted != !self.waiting.is_empty() {
-                ask_again = if wanted { never() } else { tick(ASK_AGAIN) };
+            match (wanted, self.waiting.is_empty()) {
+                (true, true) => ask_again = never(),
+                (false, false) => ask_again = tick(ASK_AGAIN),
+                _ => {}
             }
         }
     }

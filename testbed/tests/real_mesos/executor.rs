@@ -1,9 +1,12 @@
 //! `mesos-executor` under a real agent: what it reports, how it kills, and what it survives.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{LIMIT, alive, cluster, wait_until};
+use crate::support::{EXECUTOR, LIMIT, alive, cluster, wait_until};
 use mesos_http::scheduler::Call;
 use mesos_http::types::{
     CheckKind, CommandInfo, DurationInfo, FrameworkInfo, HealthCheck, Reason, StatusSource, TaskState,
@@ -398,4 +401,36 @@ fn an_image_task_runs_in_the_image_as_its_user() {
     );
     drop(framework);
     cluster.tear_down().unwrap();
+}
+
+#[test]
+fn the_executors_secret_is_wiped_from_where_its_task_could_read_it() {
+    let agent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut executor = Command::new(EXECUTOR)
+        .env("MESOS_FRAMEWORK_ID", "F")
+        .env("MESOS_EXECUTOR_ID", "t")
+        .env("MESOS_AGENT_ENDPOINT", agent.local_addr().unwrap().to_string())
+        .env("MESOS_EXECUTOR_AUTHENTICATION_TOKEN", "s3cret")
+        .spawn()
+        .unwrap();
+    let (mut request, _) = agent.accept().unwrap();
+    let mut head = [0; 4096];
+    let count = request.read(&mut head).unwrap();
+    let environment = fs::read(format!("/proc/{}/environ", executor.id())).unwrap();
+    executor.kill().unwrap();
+    executor.wait().unwrap();
+    let head = String::from_utf8_lossy(&head[..count]).to_ascii_lowercase();
+    assert!(head.contains("authorization: bearer s3cret"), "{head}");
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.contains("MESOS_EXECUTOR_ID=t") && !environment.contains("s3cret"));
+}
+
+#[test]
+fn started_by_hand_it_says_what_it_misses() {
+    let output = Command::new(EXECUTOR).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    let expected =
+        "mesos-executor: MESOS_FRAMEWORK_ID is not set in the environment: an executor is started by a Mesos agent\n";
+    assert_eq!(message, expected);
 }

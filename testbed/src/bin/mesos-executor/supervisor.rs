@@ -133,10 +133,8 @@ impl Supervisor {
                 tracing::error!("a task group was sent to the executor of a single command, ending");
                 self.input(Input::Shutdown);
             }
-            Event::Acknowledged { .. } => {
-                if self.task.has_ended() && self.connection.is_all_acknowledged() {
-                    self.exit = Some(ExitCode::SUCCESS);
-                }
+            Event::Acknowledged { .. } if self.task.has_ended() && self.connection.is_all_acknowledged() => {
+                self.exit = Some(ExitCode::SUCCESS);
             }
             Event::Error(message) => tracing::error!(message, "the agent complains"),
             Event::Other {

@@ -5,28 +5,25 @@
     reason = "the C library's environment can only be wiped through raw pointers"
 )]
 
-use mesos_http::executor::TOKEN_VARIABLE;
+use std::ffi::CString;
 
-unsafe extern "C" {
-    fn getenv(name: *const std::ffi::c_char) -> *mut std::ffi::c_char;
-    fn strlen(text: *const std::ffi::c_char) -> usize;
-}
+use mesos_http::executor::TOKEN_VARIABLE;
 
 /// Overwrites the secret where the kernel shows it, in `/proc/<pid>/environ`: a task of the same
 /// user can read that, whatever its own environment is.
 ///
 /// Must be called after the environment was read and before any thread is started.
 pub(crate) fn wipe() {
-    let Ok(name) = std::ffi::CString::new(TOKEN_VARIABLE) else {
+    let Ok(name) = CString::new(TOKEN_VARIABLE) else {
         return;
     };
     // SAFETY: no other thread exists yet, so nobody reads or changes the environment meanwhile.
     // What `getenv` gives is a NUL-terminated text in writable memory of this process, of which
     // exactly the part before the NUL is overwritten.
     unsafe {
-        let value = getenv(name.as_ptr());
+        let value = libc::getenv(name.as_ptr());
         if !value.is_null() {
-            value.write_bytes(b'x', strlen(value));
+            value.cast::<u8>().write_bytes(b'x', libc::strlen(value));
         }
         std::env::remove_var(TOKEN_VARIABLE);
     }
