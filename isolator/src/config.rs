@@ -34,6 +34,8 @@ pub struct Config {
     pub sandbox_directory: PathBuf,
     /// The SET resource that tells which volumes the member of a pod holds.
     pub claim_resource: String,
+    /// The operator's file of which id is which driver's name.
+    pub name_map: Option<PathBuf>,
     /// Whether a container must hold the id of each of its volumes in that resource.
     pub require_claim: bool,
 }
@@ -90,6 +92,10 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "the name of the agent's SET resource of volumes (default ebsvolumes)",
     ),
     (
+        "name_map",
+        "an absolute file of JSON, {\"ID\": \"driver's name\", ..}, as label-mapper writes it (default: every name is its own id)",
+    ),
+    (
         "require_claim",
         "'true' or 'false' (the default): whether a container must hold its volumes' ids in claim_resource",
     ),
@@ -132,6 +138,7 @@ impl Default for Config {
             allowed_host_paths: Vec::new(),
             sandbox_directory: "/mnt/mesos/sandbox".into(),
             claim_resource: "ebsvolumes".into(),
+            name_map: None,
             require_claim: false,
         }
     }
@@ -181,6 +188,7 @@ impl Config {
             "allowed_host_paths" => self.allowed_host_paths = folders(value)?,
             "sandbox_directory" => self.sandbox_directory = absolute(value)?,
             "claim_resource" => self.claim_resource = word(value)?,
+            "name_map" => self.name_map = Some(absolute(value)?),
             "require_claim" => {
                 self.require_claim = value
                     .parse()

@@ -8,12 +8,14 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use thiserror::Error;
 use volume_driver_client::Drivers;
+use volume_labels::VolumeLabels;
 
 use crate::config::Config;
 use crate::effects::{Answer, Engine, Message, Order, Patient, make_rounds, targets, write_records};
 use crate::error::PrepareError;
+use crate::names::NameMap;
 use crate::records::{Store, StoreError};
-use crate::request::{Wish, wishes};
+use crate::request::{wanted, wishes};
 use crate::types::{BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
 
 /// Threads that resolve paths of containers. A sandbox lies on the agent's own disk, so two are plenty.
@@ -39,7 +41,6 @@ pub enum StartError {
 /// own, and may come before the call returns.
 pub struct Isolator {
     config: Arc<Config>,
-    host_id: String,
     engine: Sender<Message>,
     resolver: Option<Sender<Resolve>>,
     answers: Sender<Answer>,
@@ -49,7 +50,7 @@ pub struct Isolator {
 struct Resolve {
     id: ContainerId,
     launch: ContainerLaunch,
-    wishes: Vec<Wish>,
+    volumes: Vec<VolumeLabels>,
 }
 
 impl Isolator {
@@ -75,16 +76,15 @@ impl Isolator {
         })?);
         for _ in 0..RESOLVERS {
             let (to_resolve, done) = (to_resolve.clone(), engine.clone());
-            let (config, drivers) = (Arc::clone(&config), drivers.clone());
+            let (config, drivers, store) = (Arc::clone(&config), drivers.clone(), Arc::clone(&store));
             threads.push(spawn("mev-resolve", move || {
-                resolve(&to_resolve, &done, &config, &drivers)
+                resolve(&to_resolve, &done, &config, &drivers, store.host_id());
             })?);
         }
         let (monitor, rounds) = unbounded::<Vec<Patient>>();
         let found = engine.clone();
         // Not joined at the end: it may hang on a dead mountpoint.
         drop(spawn("mev-monitor", move || make_rounds(&rounds, &found))?);
-        let host_id = store.host_id().to_owned();
         let ledger = Engine {
             config: Arc::clone(&config),
             drivers,
@@ -98,7 +98,6 @@ impl Isolator {
         threads.push(spawn("mev-ledger", move || ledger.run())?);
         Ok(Self {
             config,
-            host_id,
             engine,
             resolver: Some(resolver),
             answers,
@@ -131,16 +130,16 @@ impl Isolator {
         launch: ContainerLaunch,
         answer: impl FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send + 'static,
     ) {
-        match wishes(&id, &launch, &self.config, &self.host_id) {
-            Ok(wishes) if wishes.is_empty() => self.answer(move || answer(Ok(None))),
-            Ok(wishes) => {
+        match wanted(&id, &launch, &self.config) {
+            Ok(volumes) if volumes.is_empty() => self.answer(move || answer(Ok(None))),
+            Ok(volumes) => {
                 self.tell(Message::Prepare {
                     id: id.clone(),
                     answer: Box::new(answer),
                 });
                 let resolver = self.resolver.as_ref().expect("it is there until drop");
                 // The resolvers end after the last call to us.
-                let _ = resolver.send(Resolve { id, launch, wishes });
+                let _ = resolver.send(Resolve { id, launch, volumes });
             }
             Err(problem) => {
                 tracing::warn!(container = %id, problem, "container refused");
@@ -212,9 +211,12 @@ fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Joi
         .map_err(|source| StartError::Thread { name, source })
 }
 
-fn resolve(jobs: &Receiver<Resolve>, done: &Sender<Message>, config: &Config, drivers: &Drivers) {
-    for Resolve { id, launch, wishes } in jobs {
-        let result = targets(&wishes, &launch, config, drivers).map_err(PrepareError::Request);
+fn resolve(jobs: &Receiver<Resolve>, done: &Sender<Message>, config: &Config, drivers: &Drivers, host_id: &str) {
+    for Resolve { id, launch, volumes } in jobs {
+        let result = NameMap::read(config.name_map.as_deref())
+            .and_then(|names| wishes(volumes, &launch, config, &names, host_id))
+            .and_then(|wishes| targets(&wishes, &launch, config, drivers))
+            .map_err(PrepareError::Request);
         // The ledger's thread ends only with the isolator.
         let _ = done.send(Message::Resolved { id, result });
     }

@@ -18,6 +18,7 @@ mod effects;
 mod error;
 mod isolator;
 pub mod ledger;
+mod names;
 pub mod records;
 mod request;
 mod types;

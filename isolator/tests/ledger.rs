@@ -394,6 +394,46 @@ fn a_new_user_takes_over_what_a_driver_refused_to_unmount() {
 }
 
 #[test]
+fn a_volume_that_another_host_still_holds_is_asked_for_again_until_the_deadline() {
+    let mut agent = Agent::default();
+    agent.acquire("a", vec![wants("v")]);
+    let mut delays = Vec::new();
+    for _ in 0..3 {
+        let op = agent.mount("v");
+        let outcome = MountOutcome::Elsewhere("attached to host-0".into());
+        agent.tell(Event::MountDone { op, outcome });
+        let effects = agent.take();
+        let [Effect::RetryAfter { volume, attempt, delay }] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        delays.push(*delay);
+        agent.tell(Event::RetryDue {
+            volume: volume.clone(),
+            attempt: *attempt,
+        });
+    }
+    assert!(delays.is_sorted() && delays[0] < delays[2]);
+    let op = agent.mount("v");
+    agent
+        .tell(Event::MountDone {
+            op,
+            outcome: MountOutcome::Elsewhere("attached to host-0".into()),
+        })
+        .take();
+    agent.tell(Event::PrepareDeadline {
+        container: ContainerId::root("a"),
+    });
+    let effects = agent.take();
+    assert!(refused(&effects[0], "a").to_string().contains("attached to host-0"));
+    assert!(agent.records.is_empty(), "nothing was mounted here");
+    agent.tell(Event::RetryDue {
+        volume: key("v"),
+        attempt: 4,
+    });
+    assert!(agent.take().is_empty());
+}
+
+#[test]
 fn whoever_asks_for_the_same_gets_the_same_refusal_and_other_options_have_a_try_of_their_own() {
     let mut agent = Agent::default();
     let owned = VolumeRequest {

@@ -2,8 +2,8 @@
 //! task runs, and nothing stays mounted.
 
 use ebs_emulator::{Action, FaultRule, Operation};
-use testbed::Job;
-use tests::{Site, Tasks};
+use testbed::{AgentSpec, Job};
+use tests::{Site, Tasks, module};
 
 /// Runs a task that must fail, then one that must not.
 fn refused(site: &Site, task: Job, named: &[&str]) {
@@ -114,11 +114,10 @@ fn when_one_of_two_volumes_cannot_be_had_the_other_is_let_go() {
 }
 
 #[test]
-fn a_volume_held_by_another_host_is_refused_as_such() {
-    let site = Site::start(1);
+fn a_volume_that_another_host_does_not_let_go_is_refused_with_who_holds_it() {
+    let impatient = module().parameter("prepare_timeout", "3secs");
+    let mut site = Site::with_agents(1, &AgentSpec::default().module(impatient));
     let id = site.volume("v");
-    site.events();
-    let mut site = site;
     site.emulator()
         .client()
         .attach_foreign(&id, "i-0123456789abcdef0")

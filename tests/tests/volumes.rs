@@ -178,22 +178,30 @@ fn an_exclusive_task_has_the_volume_for_itself_and_the_next_one_waits() {
 }
 
 #[test]
-fn where_a_claim_is_required_only_the_holder_of_the_id_gets_the_volume() {
-    let spec = AgentSpec::default()
-        .volumes(["vol-held"])
-        .module(module().parameter("require_claim", "true"));
-    let site = Site::with_agents(1, &spec);
+fn where_a_claim_is_required_only_the_holder_of_the_id_gets_the_volume_the_operator_ties_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = folder.path().join("names.json");
+    std::fs::write(&names, r#"{"vol-held": "data"}"#).unwrap();
+    let strict = module()
+        .parameter("require_claim", "true")
+        .parameter("name_map", names.display().to_string());
+    let site = Site::with_agents(1, &AgentSpec::default().volumes(["vol-held"]).module(strict));
     site.volume("data");
+    site.volume("payroll");
     let tasks = Tasks::connect(site.cluster());
-    let task = || {
-        Job::shell("touch data/file")
-            .label("volume.data", "data")
-            .label("volume.data.claim", "vol-held")
-    };
-    tasks.finish(site.agent(0), task().items("ebsvolumes", ["vol-held"]));
-    let message = tasks.fail(site.agent(0), task());
+    let by_id = || Job::shell("touch data/file").label("volume.data", "vol-held");
+    tasks.finish(site.agent(0), by_id().items("ebsvolumes", ["vol-held"]));
+    let message = tasks.fail(site.agent(0), by_id());
     assert!(
         message.contains("'volume.data'") && message.contains("'vol-held'") && message.contains("ebsvolumes"),
+        "{message}"
+    );
+    let others = Job::shell("true")
+        .label("volume.data", "payroll")
+        .label("volume.data.claim", "vol-held");
+    let message = tasks.fail(site.agent(0), others.items("ebsvolumes", ["vol-held"]));
+    assert!(
+        message.contains("'payroll'") && message.contains("name_map"),
         "{message}"
     );
     site.wait_until_nothing_is_left();

@@ -65,9 +65,10 @@ impl Call<'_> {
                 Err(path_error) => MountOutcome::Uncertain(format!("{error}; then {path_error}")),
             },
             ErrorKind::Uncertain => MountOutcome::Uncertain(error.to_string()),
+            ErrorKind::AttachedElsewhere => MountOutcome::Elsewhere(error.to_string()),
             // A driver that shows the volume and then does not find it cannot attach it here (REX-Ray filters out
             // volumes that another host holds, or that lie in another zone).
-            ErrorKind::NotFound => MountOutcome::Failed(format!(
+            ErrorKind::NotFound => MountOutcome::Elsewhere(format!(
                 "{error} (the driver knows the volume, so it is likely attached to another host or in another zone)"
             )),
             _ => MountOutcome::Failed(error.to_string()),

@@ -294,6 +294,7 @@ impl Ledger {
         match &volume.state {
             State::Mounted { .. } => None,
             State::Absent => Some("its turn has not come".into()),
+            State::Elsewhere { cause, .. } => Some(cause.clone()),
             State::Mounting { .. } => Some("the driver has not answered Mount".into()),
             State::Unmounting { .. } => Some("the driver has not answered an earlier Unmount".into()),
             State::Uncertain { why, .. } => Some(format!("an earlier outcome is not settled: {why}")),
@@ -378,7 +379,7 @@ impl Ledger {
         let Some(volume) = self.volumes.get(key) else {
             return true;
         };
-        volume.state == State::Absent
+        matches!(volume.state, State::Absent | State::Elsewhere { .. })
             || volume
                 .users
                 .iter()

@@ -50,6 +50,9 @@ pub enum MountOutcome {
     Mounted(PathBuf),
     /// The driver certainly mounted nothing: it needs no Unmount (which poisons some drivers' counters).
     Failed(String),
+    /// The driver mounted nothing because another host still holds the volume. Mesos offers a volume to other agents as
+    /// soon as its task has ended, long before it is detached, so this is waited for.
+    Elsewhere(String),
     /// Nobody knows: the call was sent and no usable answer came, or what it mounted cannot be used.
     Uncertain(String),
 }
@@ -270,6 +273,8 @@ impl RecordedState {
 pub enum VolumeState {
     /// Not mounted by us, nothing under way.
     Absent,
+    /// Wanted, and still held by another host; asked for again after a delay.
+    Elsewhere,
     /// A Mount is under way.
     Mounting,
     /// Mounted.
@@ -286,6 +291,7 @@ impl fmt::Display for VolumeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Absent => "absent",
+            Self::Elsewhere => "elsewhere",
             Self::Mounting => "mounting",
             Self::Mounted => "mounted",
             Self::Uncertain => "uncertain",

@@ -17,6 +17,7 @@
 //!   Absent --first user's intent on disk--> Mounting --ok--> Mounted --last user left, on disk--> Unmounting --ok--> Absent
 //!                                              |  \--failed--> Absent                                |
 //!                                              +--doubt--> Uncertain --no holder--> Unmounting       +--failed--> Stuck
+//!   Mounting --another host holds it--> Elsewhere --delay over--> Mounting
 //!   Stuck --delay over--> Unmounting        Stuck --new user, refusal was certain--> Mounting (adopts what is still mounted)
 //! ```
 //!

@@ -13,6 +13,10 @@ use crate::types::{ContainerId, VolumeKey};
 
 /// The first retry of a failed Unmount comes after this; every further one after twice the time before.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The first look whether another host has let go of a volume; every further one after twice the time before.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+/// No look waits longer than this.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// No retry waits longer than this.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
@@ -20,11 +24,17 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 pub(super) enum State {
     #[default]
     Absent,
+    Elsewhere {
+        attempt: u32,
+        cause: String,
+    },
     Mounting {
         op: Op,
         spec: MountSpec,
         /// An earlier mount was never undone: a failure now does not mean that nothing is mounted.
         owes: bool,
+        /// How often another host was in the way before.
+        attempt: u32,
     },
     Mounted {
         mountpoint: PathBuf,
@@ -57,6 +67,7 @@ impl State {
     pub(super) fn name(&self) -> VolumeState {
         match self {
             Self::Absent => VolumeState::Absent,
+            Self::Elsewhere { .. } => VolumeState::Elsewhere,
             Self::Mounting { .. } => VolumeState::Mounting,
             Self::Mounted { .. } => VolumeState::Mounted,
             Self::Uncertain { .. } => VolumeState::Uncertain,
@@ -67,7 +78,7 @@ impl State {
 
     fn mountpoint(&self) -> Option<&PathBuf> {
         match self {
-            Self::Absent | Self::Mounting { .. } => None,
+            Self::Absent | Self::Elsewhere { .. } | Self::Mounting { .. } => None,
             Self::Mounted { mountpoint } => Some(mountpoint),
             Self::Uncertain { mountpoint, .. }
             | Self::Unmounting { mountpoint, .. }
@@ -99,17 +110,19 @@ impl Volume {
     pub(super) fn recorded(&self, released: bool) -> RecordedState {
         match (&self.state, released) {
             (State::Mounted { mountpoint }, false) => RecordedState::Mounted(mountpoint.clone()),
-            (_, false) | (State::Absent | State::Mounting { .. }, true) => RecordedState::Mounting,
+            (_, false) | (State::Absent | State::Elsewhere { .. } | State::Mounting { .. }, true) => {
+                RecordedState::Mounting
+            }
             (state, true) => RecordedState::Unmounting(state.mountpoint().cloned()),
         }
     }
 }
 
 /// How long to wait before the attempt after this one.
-fn retry_delay(attempt: u32) -> Duration {
-    FIRST_RETRY
+fn retry_delay(attempt: u32, first: Duration, longest: Duration) -> Duration {
+    first
         .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)))
-        .min(LONGEST_RETRY)
+        .min(longest)
 }
 
 impl Ledger {
@@ -121,8 +134,13 @@ impl Ledger {
         match &volume.state {
             State::Absent => {
                 if self.next_mounter(key).is_some() {
-                    self.start_mount(key, None, false);
+                    self.start_mount(key, None, false, 0);
                 } else if volume.users.is_empty() && volume.leavers.is_empty() {
+                    self.volumes.remove(key);
+                }
+            }
+            State::Elsewhere { .. } => {
+                if volume.users.is_empty() && volume.leavers.is_empty() {
                     self.volumes.remove(key);
                 }
             }
@@ -140,7 +158,7 @@ impl Ledger {
                 idle: true, mountpoint, ..
             } if self.next_mounter(key).is_some() => {
                 let adopt = mountpoint.clone();
-                self.start_mount(key, adopt, true);
+                self.start_mount(key, adopt, true, 0);
             }
             State::Stuck { .. } | State::Mounting { .. } | State::Unmounting { .. } => {}
         }
@@ -157,7 +175,7 @@ impl Ledger {
         }
     }
 
-    fn start_mount(&mut self, key: &VolumeKey, adopt: Option<PathBuf>, owes: bool) {
+    fn start_mount(&mut self, key: &VolumeKey, adopt: Option<PathBuf>, owes: bool, attempt: u32) {
         let request = self
             .next_mounter(key)
             .expect("only called when somebody wants the mount")
@@ -168,6 +186,7 @@ impl Ledger {
             op,
             spec: request.spec.clone(),
             owes,
+            attempt,
         };
         volume.mount_id = Some(request.mount_id.clone());
         self.effects.push(Effect::Mount {
@@ -229,7 +248,10 @@ impl Ledger {
         let Some(key) = self.ops.remove(&op) else {
             return;
         };
-        let Some(State::Mounting { spec, owes, .. }) = self.volumes.get(&key).map(|volume| volume.state.clone()) else {
+        let Some(State::Mounting {
+            spec, owes, attempt, ..
+        }) = self.volumes.get(&key).map(|volume| volume.state.clone())
+        else {
             return;
         };
         let unsettled = |why: &str| State::Uncertain {
@@ -238,8 +260,15 @@ impl Ledger {
         };
         let (state, refused) = match outcome {
             MountOutcome::Mounted(mountpoint) => (State::Mounted { mountpoint }, None),
-            MountOutcome::Failed(cause) if owes => (unsettled(&cause), Some(cause)),
+            MountOutcome::Failed(cause) | MountOutcome::Elsewhere(cause) if owes => (unsettled(&cause), Some(cause)),
             MountOutcome::Failed(cause) => (State::Absent, Some(cause)),
+            MountOutcome::Elsewhere(cause) => {
+                let attempt = attempt + 1;
+                let delay = retry_delay(attempt, FIRST_LOOK, LONGEST_LOOK);
+                let volume = key.clone();
+                self.effects.push(Effect::RetryAfter { volume, attempt, delay });
+                (State::Elsewhere { attempt, cause }, None)
+            }
             MountOutcome::Uncertain(cause) => (unsettled(&cause), Some(cause)),
         };
         let volume = self.volumes.get_mut(&key).expect("just looked up");
@@ -301,7 +330,7 @@ impl Ledger {
         if volume.state == State::Absent {
             self.settle_covered(&key);
         } else {
-            let delay = retry_delay(attempt);
+            let delay = retry_delay(attempt, FIRST_RETRY, LONGEST_RETRY);
             self.effects.push(Effect::RetryAfter {
                 volume: key.clone(),
                 attempt,
@@ -348,6 +377,18 @@ impl Ledger {
     }
 
     pub(super) fn retry_due(&mut self, key: &VolumeKey, attempt: u32) {
+        if let Some(State::Elsewhere { attempt: current, .. }) = self.volumes.get(key).map(|volume| &volume.state)
+            && *current == attempt
+        {
+            if self.next_mounter(key).is_some() {
+                self.start_mount(key, None, false, attempt);
+            } else if let Some(volume) = self.volumes.get_mut(key) {
+                // Whoever wanted it is gone, or has not said so on disk yet.
+                volume.state = State::Absent;
+                self.advance(key);
+            }
+            return;
+        }
         let stuck = self.volumes.get(key).map(|volume| &volume.state);
         if matches!(stuck, Some(State::Stuck { attempt: current, .. }) if *current == attempt) {
             self.start_unmount(key, attempt + 1);
