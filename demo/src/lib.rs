@@ -8,7 +8,12 @@
 //!         │                                                                                      │
 //!         └───────────────verify (recomputed) ◄── dst: PostgreSQL ◄──────────load────────────────┘
 //! ```
+//!
+//! [`demonstration`] runs that job on a real Mesos (`etl-demo`): a master, two agents on two emulated EC2 hosts of one
+//! zone, three EBS volumes, the scheduler with the job file `flights.yaml`. It shows what happens, and says in the end
+//! whether every figure is right and nothing is left.
 #![forbid(unsafe_code)]
 
 pub mod dataset;
+pub mod demonstration;
 pub mod etl;

@@ -161,12 +161,17 @@ impl Emulator {
     /// [`EmulatorError`]; then no process is left.
     pub fn restart(&mut self) -> Result<(), EmulatorError> {
         self.kill()?;
-        let state = &self.options.state;
         let program = match &self.options.program {
             Some(program) => program.clone(),
             None => find_program()?,
         };
-        std::fs::create_dir_all(state).map_err(io_error(&format!("make {}", state.display())))?;
+        let program = program
+            .canonicalize()
+            .map_err(io_error(&format!("find {}", program.display())))?;
+        let state = &self.options.state;
+        let making = || format!("make {}", state.display());
+        std::fs::create_dir_all(state).map_err(io_error(&making()))?;
+        let state = state.canonicalize().map_err(io_error(&making()))?;
         let log = self.log_path();
         let output = File::options().create(true).append(true).open(&log);
         let output = output.map_err(io_error(&format!("open {}", log.display())))?;
@@ -174,7 +179,8 @@ impl Emulator {
             .try_clone()
             .map_err(io_error(&format!("open {}", log.display())))?;
         let mut command = Command::new(&program);
-        command.arg("serve").arg("--state").arg(state);
+        // It works in its folder, so that whoever cleans up there finds it.
+        command.current_dir(&state).arg("serve").arg("--state").arg(&state);
         for host in &self.options.hosts {
             command.arg("--host").arg(host.to_string());
         }
