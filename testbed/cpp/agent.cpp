@@ -49,6 +49,9 @@ private:
   Room<4096> room;
 };
 
+#if MESOS_MINOR < 5
+#define TaskStatusUpdateManager StatusUpdateManager
+#endif
 class TaskStatusUpdateManager {
 public:
   explicit TaskStatusUpdateManager(const Flags& flags);
@@ -57,10 +60,12 @@ private:
   Room<4096> room;
 };
 
+#if MESOS_MINOR >= 8
 class VolumeGidManager {
 public:
   static Try<VolumeGidManager*> create(const Flags& flags);
 };
+#endif
 
 class Containerizer {
 public:
@@ -68,11 +73,23 @@ public:
       const Flags& flags,
       bool local,
       Fetcher* fetcher,
+#if MESOS_MINOR >= 7
       GarbageCollector* gc,
-      SecretResolver* secretResolver,
-      VolumeGidManager* volumeGidManager,
-      PendingFutureTracker* futureTracker,
-      CSIServer* csiServer);
+#endif
+      SecretResolver* secretResolver
+#if MESOS_MINOR >= 8
+      ,
+      VolumeGidManager* volumeGidManager
+#endif
+#if MESOS_MINOR >= 9
+      ,
+      PendingFutureTracker* futureTracker
+#endif
+#if MESOS_MINOR >= 11
+      ,
+      CSIServer* csiServer
+#endif
+  );
 };
 
 class Slave {
@@ -87,11 +104,21 @@ public:
       TaskStatusUpdateManager* taskStatusUpdateManager,
       mesos::slave::ResourceEstimator* resourceEstimator,
       mesos::slave::QoSController* qosController,
+#if MESOS_MINOR >= 5
       SecretGenerator* secretGenerator,
+#endif
+#if MESOS_MINOR >= 8
       VolumeGidManager* volumeGidManager,
+#endif
+#if MESOS_MINOR >= 9
       PendingFutureTracker* futureTracker,
+#endif
+#if MESOS_MINOR >= 11
       process::Owned<CSIServer>&& csiServer,
+#endif
+#if MESOS_MINOR >= 10
       const Option<process::network::internal::Socket<process::network::unix::Address>>& executorSocket,
+#endif
       const Option<Authorizer*>& authorizer);
 
 private:
@@ -190,13 +217,36 @@ int main(int argc, char** argv) {
   auto* gc = new GarbageCollector(values.get("WORK_DIR"));
   auto* secretResolver =
       required(mesos::SecretResolver::create(values.find("SECRET_RESOLVER")), "a secret resolver");
+#if MESOS_MINOR >= 8
   VolumeGidManager* volumeGidManager =
       values.has("VOLUME_GID_RANGE") ? required(VolumeGidManager::create(*flags), "a volume gid manager") : nullptr;
-
+#endif
+#if MESOS_MINOR >= 9
   auto* futureTracker = mesos::internal::createPendingFutureTracker();
+#endif
 
   Containerizer* containerizer = required(
-      Containerizer::create(*flags, false, fetcher, gc, secretResolver, volumeGidManager, futureTracker, nullptr),
+      Containerizer::create(
+          *flags,
+          false,
+          fetcher,
+#if MESOS_MINOR >= 7
+          gc,
+#endif
+          secretResolver
+#if MESOS_MINOR >= 8
+          ,
+          volumeGidManager
+#endif
+#if MESOS_MINOR >= 9
+          ,
+          futureTracker
+#endif
+#if MESOS_MINOR >= 11
+          ,
+          nullptr
+#endif
+          ),
       "a containerizer");
 
   auto* detector = required(
@@ -220,11 +270,21 @@ int main(int argc, char** argv) {
       updates,
       estimator,
       qos,
+#if MESOS_MINOR >= 5
       nullptr,
+#endif
+#if MESOS_MINOR >= 8
       volumeGidManager,
+#endif
+#if MESOS_MINOR >= 9
       futureTracker,
+#endif
+#if MESOS_MINOR >= 11
       process::Owned<CSIServer>(),
+#endif
+#if MESOS_MINOR >= 10
       Option<process::network::internal::Socket<process::network::unix::Address>>(),
+#endif
       authorizer);
 
   runToEnd(slave);

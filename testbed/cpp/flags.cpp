@@ -59,6 +59,14 @@ void fail(const std::string& message) {
   std::_Exit(EXIT_FAILURE);
 }
 
+void startLog(const char* program, bool handleFailureSignals, InPlace<mesos::internal::logging::Flags>& flags) {
+#if MESOS_MINOR >= 5
+  mesos::internal::logging::initialize(program, handleFailureSignals, flags.asOption());
+#else
+  mesos::internal::logging::initialize(program, flags.get(), handleFailureSignals);
+#endif
+}
+
 FlagValues loadFlags(flags::FlagsBase* flags, const std::string& program, int argc, char** argv) {
   Try<flags::Warnings> load = flags->load(Option<std::string>("MESOS_"), argc, argv, false, false);
   FlagValues values(flags->buildEnvironment(Option<std::string>()));
@@ -83,7 +91,7 @@ FlagValues loadFlags(flags::FlagsBase* flags, const std::string& program, int ar
   if (again.isError()) {
     fail(again.error());
   }
-  mesos::internal::logging::initialize(argv[0], true, logFlags.asOption());
+  startLog(argv[0], true, logFlags);
 
   for (const flags::Warning& warning : load.get().warnings) {
     std::cerr << "WARNING: " << warning.message << std::endl;
@@ -179,7 +187,12 @@ Option<mesos::Authorizer*> createAuthorizer(const std::string& name, int argc, c
   if (authorizer.isError()) {
     fail("Could not create '" + name + "' authorizer: " + authorizer.error());
   }
-  auto& callbacks = forever([&] { return mesos::authorization::createAuthorizationCallbacks(authorizer.get()); });
+#if MESOS_MINOR >= 8
+  using mesos::authorization::createAuthorizationCallbacks;
+#else
+  using mesos::createAuthorizationCallbacks;
+#endif
+  auto& callbacks = forever([&] { return createAuthorizationCallbacks(authorizer.get()); });
   process::http::authorization::setCallbacks(callbacks);
   return Option<mesos::Authorizer*>(authorizer.get());
 }

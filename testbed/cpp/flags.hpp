@@ -33,6 +33,9 @@ flags::FlagsBase* flagsBase(void* object, std::ptrdiff_t slot);
 // Says `message` on stderr and ends the process with 1, as Mesos' programs do for what the operator can mend.
 [[noreturn]] void fail(const std::string& message);
 
+// Starts the log as `flags` say, with a stack trace of its own for fatal signals if wanted.
+void startLog(const char* program, bool handleFailureSignals, InPlace<mesos::internal::logging::Flags>& flags);
+
 // Loads `flags` from MESOS_* and the command line, answers --help and --version, starts the log. Does not return
 // when a flag is unknown or its value cannot be read.
 FlagValues loadFlags(flags::FlagsBase* flags, const std::string& program, int argc, char** argv);

@@ -1,5 +1,8 @@
 #include "future_tracker.hpp"
 
+// Mesos has it since 1.9.
+#if MESOS_MINOR >= 9
+
 #include <list>
 #include <map>
 #include <string>
@@ -74,14 +77,13 @@ private:
   std::list<FutureMetadata> pending;
 };
 
-// An Owned<PendingFutureTrackerProcess>: a shared pointer to a struct that holds the plain pointer.
 class PendingFutureTracker {
 public:
-  explicit PendingFutureTracker(PendingFutureTrackerProcess* process)
-    : owned(std::make_shared<PendingFutureTrackerProcess*>(process)) {}
+  explicit PendingFutureTracker(PendingFutureTrackerProcess* process_)
+    : process{std::make_shared<PendingFutureTrackerProcess*>(process_)} {}
 
 private:
-  std::shared_ptr<PendingFutureTrackerProcess*> owned;
+  process::Owned<PendingFutureTrackerProcess> process;
 };
 
 PendingFutureTracker* createPendingFutureTracker() {
@@ -92,3 +94,5 @@ PendingFutureTracker* createPendingFutureTracker() {
 
 }  // namespace internal
 }  // namespace mesos
+
+#endif

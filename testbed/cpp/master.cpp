@@ -97,13 +97,24 @@ namespace allocator {
 
 class DRFSorter;
 
+#if MESOS_MINOR >= 9
 template <typename RoleSorter, typename FrameworkSorter>
 class HierarchicalAllocatorProcess;
 
+using Drf = HierarchicalAllocatorProcess<DRFSorter, DRFSorter>;
+#else
+template <typename RoleSorter, typename FrameworkSorter, typename QuotaRoleSorter>
+class HierarchicalAllocatorProcess;
+
+using Drf = HierarchicalAllocatorProcess<DRFSorter, DRFSorter, DRFSorter>;
+#endif
+
+// Each release exports the one or the other.
 template <typename Process>
 class MesosAllocator {
 public:
   MesosAllocator();
+  static Try<mesos::allocator::Allocator*> create();
 
 private:
   Room<256> room;
@@ -207,8 +218,15 @@ mesos::allocator::Allocator* createAllocator(const FlagValues& values) {
       fail("Only the 'drf' sorter is supported by this mesos-master");
     }
   }
-  return reinterpret_cast<mesos::allocator::Allocator*>(
-      new MesosAllocator<HierarchicalAllocatorProcess<DRFSorter, DRFSorter>>());
+#if MESOS_MINOR >= 9
+  return reinterpret_cast<mesos::allocator::Allocator*>(new MesosAllocator<Drf>());
+#else
+  Try<mesos::allocator::Allocator*> allocator = MesosAllocator<Drf>::create();
+  if (allocator.isError()) {
+    fail("Failed to create an allocator: " + allocator.error());
+  }
+  return allocator.get();
+#endif
 }
 
 }  // namespace

@@ -16,8 +16,8 @@
 
 #include <stout.hpp>
 
-#ifndef MESOS_VERSION
-#error "MESOS_VERSION (a string such as \"1.11.0\") is given by the build"
+#if !defined(MESOS_VERSION) || !defined(MESOS_MINOR)
+#error "MESOS_VERSION (a string such as \"1.11.0\") and MESOS_MINOR (11) are given by the build"
 #endif
 
 // Room for a class whose real size is smaller. Every such class is aligned to 8 bytes, and so stands at offset 8 of
@@ -106,7 +106,9 @@ class Future {
 
 template <typename T>
 class Owned {
-  std::shared_ptr<void> data;
+public:
+  // Of a struct that holds the plain pointer.
+  std::shared_ptr<T*> data;
 };
 
 bool initialize(
@@ -193,9 +195,13 @@ public:
   static Try<SecretResolver*> create(const Option<std::string>& module);
 };
 
+#if MESOS_MINOR >= 8
 namespace authorization {
+#endif
 hashmap<std::string, process::http::authorization::Callback> createAuthorizationCallbacks(Authorizer* authorizer);
-}
+#if MESOS_MINOR >= 8
+}  // namespace authorization
+#endif
 
 namespace modules {
 class ModuleManager {
@@ -217,7 +223,11 @@ private:
   Room<4096> room;
 };
 
+#if MESOS_MINOR >= 5
 void initialize(const std::string& argv0, bool installFailureSignalHandler, const Option<Flags>& flags);
+#else
+void initialize(const std::string& argv0, const Flags& flags, bool installFailureSignalHandler);
+#endif
 
 }  // namespace logging
 

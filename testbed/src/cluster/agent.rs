@@ -323,7 +323,8 @@ impl Agent {
             flags.set(name, places.fill(value));
         }
         let mut command = Command::new(&self.program);
-        command.args(flags.arguments());
+        // What it starts outside its containers works in its folder too, and is found there when all is taken away.
+        command.args(flags.arguments()).current_dir(&self.folder);
         for (name, value) in &spec.environment {
             command.env(name, places.fill(value));
         }

@@ -390,14 +390,15 @@ fn assemble(
     Ok((master, agents))
 }
 
-/// The programs that an agent runs. It also knows mesos-fetcher (tasks with URIs), mesos-io-switchboard (terminals),
-/// mesos-default-executor (task groups) and mesos-docker-executor; the official library has no such programs, and a
-/// task that needs one fails with a message that names it.
+/// The programs that an agent runs. Missing, because the official library does not have them: mesos-fetcher (a task with
+/// URIs is refused: "Could not fetch URIs: failed to find mesos-fetcher"), mesos-default-executor (task groups) and
+/// mesos-docker-executor.
 fn make_launcher_dir(folder: &Path, install: &MesosInstall, executor: Option<PathBuf>) -> Result<(), ClusterError> {
     fs::create_dir(folder).map_err(ClusterError::io("create", folder))?;
-    let containerizer = folder.join("mesos-containerizer");
-    symlink(install.program("mesos-containerizer"), &containerizer)
-        .map_err(ClusterError::io("create", &containerizer))?;
+    for name in ["mesos-containerizer", "mesos-io-switchboard"] {
+        let link = folder.join(name);
+        symlink(install.program(name), &link).map_err(ClusterError::io("create", &link))?;
+    }
     // A copy: the user of a task may not be allowed to enter the target folder.
     let source = executor.map_or_else(|| built("mesos-executor", "testbed"), Ok)?;
     fs::copy(&source, folder.join("mesos-executor")).map_err(ClusterError::io("copy", &source))?;

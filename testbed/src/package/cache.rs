@@ -5,7 +5,7 @@
 //!   <name>.lock               held while the folder <name> is made
 //!   download-<key>/           the virtual environment of the download script
 //!   mesos-1.11.0/libmesos.so  the official library, read-only
-//!   programs-1.11.0-<key>/    mesos-master, mesos-agent, mesos-containerizer and the stub libraries
+//!   programs-1.11.0-<key>/    the programs and the stub libraries
 //!   making-<name>-<random>/   being made, or left by a process that was killed
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! mesos-master, mesos-agent and mesos-containerizer, compiled against the official library.
+//! mesos-master, mesos-agent and the programs an agent runs, compiled against the official library.
 
 use std::fs;
 use std::path::Path;
@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("mesos-master", &["master.cpp"]),
     ("mesos-agent", &["agent.cpp", "future_tracker.cpp"]),
     ("mesos-containerizer", &["containerizer.cpp", "launch_info.cpp"]),
+    ("mesos-io-switchboard", &["io_switchboard.cpp"]),
 ];
 
 /// Every file that takes part, by the name it is included by.
@@ -27,6 +28,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("agent.cpp", include_str!("../../cpp/agent.cpp")),
     ("future_tracker.hpp", include_str!("../../cpp/future_tracker.hpp")),
     ("future_tracker.cpp", include_str!("../../cpp/future_tracker.cpp")),
+    ("io_switchboard.cpp", include_str!("../../cpp/io_switchboard.cpp")),
     ("launch_info.hpp", include_str!("../../cpp/launch_info.hpp")),
     ("launch_info.cpp", include_str!("../../cpp/launch_info.cpp")),
     ("containerizer.cpp", include_str!("../../cpp/containerizer.cpp")),
@@ -90,8 +92,14 @@ fn compile(version: &str, source: &str, sources: &Path) -> Result<(), PackageErr
         .current_dir(sources)
         .args(FLAGS)
         .arg(format!("-DMESOS_VERSION=\"{version}\""))
+        .arg(format!("-DMESOS_MINOR={}", minor(version)))
         .args(["-I.", "-c", source]);
     succeed(&mut command, source)
+}
+
+/// The 11 of 1.11.0: what the sources tell releases apart by.
+fn minor(version: &str) -> &str {
+    version.split('.').nth(1).unwrap_or_default()
 }
 
 fn link(program: &str, own: &[&str], sources: &Path, library: &Path, folder: &Path) -> Result<(), PackageError> {
@@ -144,6 +152,7 @@ pub(super) fn check(folder: &Path) -> Result<(), PackageError> {
         ("mesos-master", "--version"),
         ("mesos-agent", "--version"),
         ("mesos-containerizer", "help"),
+        ("mesos-io-switchboard", "--help"),
     ] {
         let path = folder.join(program);
         let output = Command::new(&path)

@@ -22,6 +22,24 @@ struct Missing {
     symbols: Symbols,
 }
 
+/// Where a library that is really called has gone: an empty library of the old name that needs the new one. Mesos up to
+/// 1.7 runs its timers on libevent 2.0; of what it calls 2.1 has everything, and its structures are not larger.
+struct Renamed {
+    soname: &'static str,
+    now: &'static str,
+}
+
+const RENAMED: &[Renamed] = &[
+    Renamed {
+        soname: "libevent-2.0.so.5",
+        now: "libevent-2.1.so.7",
+    },
+    Renamed {
+        soname: "libevent_pthreads-2.0.so.5",
+        now: "libevent_pthreads-2.1.so.7",
+    },
+];
+
 enum Symbols {
     /// Every symbol under a version node that starts so.
     Nodes(&'static str),
@@ -44,6 +62,10 @@ const MISSING: &[Missing] = &[
         symbols: Symbols::Nodes("CURL_OPENSSL_3"),
     },
     Missing {
+        soname: "libevent_openssl-2.0.so.5",
+        symbols: Symbols::Names(&["bufferevent_openssl_", "bufferevent_get_openssl_"]),
+    },
+    Missing {
         soname: PYTHON,
         symbols: Symbols::Names(&["Py", "_Py"]),
     },
@@ -59,11 +81,20 @@ struct Symbol {
 /// Builds the stub libraries that `library` needs into `folder`. Gives their paths.
 ///
 /// # Errors
-/// `nm` or `gcc` is missing or refuses.
+/// `nm`, `readelf` or `gcc` is missing or refuses.
 pub(super) fn build(library: &Path, folder: &Path) -> Result<Vec<PathBuf>, PackageError> {
     let undefined = undefined_symbols(library)?;
+    let needed = needed_libraries(library)?;
     let mut built = Vec::new();
-    for missing in MISSING {
+    for renamed in RENAMED.iter().filter(|renamed| needed.contains(renamed.soname)) {
+        let path = folder.join(renamed.soname);
+        forward(renamed, &path)?;
+        built.push(path);
+    }
+    let missing = MISSING
+        .iter()
+        .filter(|missing| missing.soname == PYTHON || needed.contains(missing.soname));
+    for missing in missing {
         let symbols: Vec<&Symbol> = undefined
             .iter()
             .filter(|symbol| missing.symbols.include(symbol))
@@ -85,19 +116,47 @@ impl Symbols {
     }
 }
 
+/// The names of the libraries that `library` asks for.
+fn needed_libraries(library: &Path) -> Result<BTreeSet<String>, PackageError> {
+    let said = words_of("readelf", &["--dynamic", "--wide"], library)?;
+    let names = said.lines().filter(|line| line.contains("(NEEDED)"));
+    let name = |line: &str| line.split_once('[')?.1.split_once(']').map(|(name, _)| name.to_owned());
+    Ok(names.filter_map(name).collect())
+}
+
 fn undefined_symbols(library: &Path) -> Result<Vec<Symbol>, PackageError> {
-    let output = run(
-        Command::new("nm").args(["-D", "--undefined-only"]).arg(library),
-        "nm",
-        "binutils",
-    )?;
+    Ok(parse(&words_of("nm", &["-D", "--undefined-only"], library)?))
+}
+
+fn words_of(program: &'static str, arguments: &[&str], library: &Path) -> Result<String, PackageError> {
+    let output = run(Command::new(program).args(arguments).arg(library), program, "binutils")?;
     if !output.status.success() {
         return Err(PackageError::Build {
             target: "the stub libraries".to_owned(),
             said: last_line(&output.stderr),
         });
     }
-    Ok(parse(&String::from_utf8_lossy(&output.stdout)))
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn forward(renamed: &Renamed, path: &Path) -> Result<(), PackageError> {
+    let mut command = Command::new("gcc");
+    command
+        .args(["-shared", "-o"])
+        .arg(path)
+        .arg(format!("-Wl,-soname,{}", renamed.soname))
+        .args(["-Wl,--no-as-needed", &format!("-l:{}", renamed.now)]);
+    let output = run(&mut command, "gcc", "gcc libc6-dev")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(PackageError::Build {
+        target: format!(
+            "{} (it takes Debian's libevent-2.1-7 and libevent-pthreads-2.1-7)",
+            renamed.soname
+        ),
+        said: last_line(&output.stderr),
+    })
 }
 
 /// `nm`'s lines end in the symbol, with its version behind an `@`.
@@ -210,7 +269,7 @@ mod tests {
         };
         assert_eq!(of(0), ["SSL_read", "SSL_get0_param"]);
         assert_eq!(of(2), ["curl_easy_init"]);
-        assert_eq!(of(3), ["PyList_New", "PyExc_TypeError"]);
+        assert_eq!(of(4), ["PyList_New", "PyExc_TypeError"]);
     }
 
     #[test]

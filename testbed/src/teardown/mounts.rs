@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -89,18 +91,34 @@ pub(super) fn unmount_below(folder: &Path, problems: &mut Vec<String>) {
     unmount_where(|mount| mount.target.starts_with(folder), problems);
 }
 
+/// How long a loop device may stay attached after it was unmounted here.
+const RELEASED: Duration = Duration::from_secs(20);
+
 /// Detaches every loop device whose backing file is below `folder`, after unmounting it wherever it is mounted.
+///
+/// A container of another agent that was started meanwhile has copies of this namespace's private mounts, and keeps
+/// the device attached until it ends: this waits for that.
 pub(super) fn detach_loops_below(folder: &Path, problems: &mut Vec<String>) {
-    for device in loops_below(folder) {
-        unmount_where(|mount| mount.source == device, problems);
-        match Command::new("losetup").arg("--detach").arg(&device).output() {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                problems.push(format!("loop device {} is still attached: {said}", device.display()));
-            }
-            Err(error) => problems.push(format!("loop device {} is still attached: {error}", device.display())),
+    let deadline = Instant::now() + RELEASED;
+    let mut said = String::new();
+    loop {
+        let left = loops_below(folder);
+        if left.is_empty() {
+            return;
         }
+        if Instant::now() >= deadline {
+            return problems.push(format!("loop devices {left:?} are still attached{said}"));
+        }
+        for device in left {
+            unmount_where(|mount| mount.source == device, problems);
+            // It may be gone by itself before this comes: then losetup fails, and the next look finds none.
+            said = match Command::new("losetup").arg("--detach").arg(&device).output() {
+                Ok(output) if output.status.success() => String::new(),
+                Ok(output) => format!(": {}", String::from_utf8_lossy(&output.stderr).trim()),
+                Err(error) => format!(": cannot run losetup: {error}"),
+            };
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -1,5 +1,6 @@
 //! A cluster runs real Mesos, its parts can be killed and started again, and several do not disturb each other.
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use crate::support::{LIMIT, alive, cluster, knows, run_container, wait_until};
@@ -39,7 +40,7 @@ fn a_killed_agent_comes_back_with_its_id_and_its_containers() {
     let cluster = cluster().agent(AgentSpec::default()).start().unwrap();
     let agent = cluster.agent(0);
     let id = agent.id().unwrap();
-    run_container(agent, "sleeper", "sleep 600");
+    run_container(agent, "sleeper", "exec sleep 600");
     let before = agent.container_processes();
 
     agent.kill().unwrap();
@@ -56,7 +57,7 @@ fn a_killed_agent_comes_back_with_its_id_and_its_containers() {
 #[test]
 fn a_restarted_agent_leaves_the_containers_of_another_alone() {
     let cluster = cluster().agents(2, &AgentSpec::default()).start().unwrap();
-    run_container(cluster.agent(1), "neighbour", "sleep 600");
+    run_container(cluster.agent(1), "neighbour", "exec sleep 600");
     let before = cluster.agent(1).container_processes();
 
     cluster.agent(0).restart().unwrap();
@@ -92,6 +93,18 @@ fn an_agent_that_gets_sigusr1_unregisters_and_exits_with_zero() {
     wait_until("the master has forgotten the agent", || {
         cluster.master().agents().unwrap().is_empty()
     });
+    cluster.tear_down().unwrap();
+}
+
+#[test]
+fn an_agent_that_gets_sigterm_ends_by_it_and_leaves_its_containers() {
+    let cluster = cluster().agent(AgentSpec::default()).start().unwrap();
+    let agent = cluster.agent(0);
+    run_container(agent, "sleeper", "exec sleep 600");
+    let status = agent.terminate().unwrap();
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
+    assert!(agent.log().contains("Received signal SIGTERM"));
+    assert!(agent.container_processes().len() >= 2);
     cluster.tear_down().unwrap();
 }
 

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::{assert_nothing_left, cluster, wait_until};
 use serde_json::json;
 use testbed::package::{DEFAULT_VERSION, MesosInstall};
-use testbed::{AgentSpec, Image};
+use testbed::{AgentSpec, Framework, Image, Job};
 
 fn mesos(program: &str, arguments: &[&str]) -> Output {
     let install = MesosInstall::ensure(DEFAULT_VERSION).unwrap();
@@ -121,6 +122,46 @@ fn a_container_with_an_image_runs() {
     let folder = cluster.folder().to_owned();
     cluster.tear_down().unwrap();
     assert_nothing_left(&folder);
+}
+
+#[test]
+fn a_session_under_a_task_sees_the_mounts_of_the_task() {
+    let cluster = cluster().agent(AgentSpec::default()).start().unwrap();
+    let agent = cluster.agent(0);
+    let framework = Framework::subscribe(&cluster.master().address()).unwrap();
+    let job =
+        Job::shell("mkdir /tmp/$$; mount -t tmpfs none /tmp/$$; touch /tmp/$$/seen; echo /tmp/$$ > where; sleep 600");
+    let task = framework.launch(job);
+    let sandbox = agent.sandbox(framework.id().as_str(), task.id().as_str());
+    let mounted = sandbox.unwrap().join("where");
+    wait_until("the task has its mount", || {
+        fs::read_to_string(&mounted).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let mounted = fs::read_to_string(&mounted).unwrap();
+    let parent = agent.containers().unwrap().remove(0).id;
+
+    let session = json!({
+        "container_id": {"value": "session", "parent": {"value": parent}},
+        "command": {"value": format!("ls {mounted}")},
+    });
+    let call = json!({"type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": session});
+    let mut answer = ureq::post(format!("{}/api/v1", agent.url()))
+        .header("Content-Type", "application/json")
+        .header("Accept", "application/recordio")
+        .header("Message-Accept", "application/json")
+        .send(call.to_string())
+        .unwrap();
+    let output = answer.body_mut().read_to_string().unwrap();
+    // "seen" and its line end, in Base64.
+    assert!(output.contains(r#""data":"c2Vlbgo=""#), "{output}");
+
+    assert!(
+        !Path::new(mounted.trim()).join("seen").exists(),
+        "the mount is the task's own"
+    );
+    fs::remove_dir(mounted.trim()).unwrap();
+    drop(framework);
+    cluster.tear_down().unwrap();
 }
 
 #[test]

@@ -19,10 +19,11 @@ pub(crate) fn cluster() -> ClusterBuilder {
 }
 
 /// Has `agent` run `script` in a container of its own, and waits until it says so in the file `started` of its sandbox.
+/// By then the shell has no child but those of `script`.
 pub(crate) fn run_container(agent: &Agent, id: &str, script: &str) {
     let resources = [("cpus", 0.1), ("mem", 32.0)]
         .map(|(name, value)| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}}));
-    let command = json!({"value": format!("touch started; {script}")});
+    let command = json!({"value": format!(": > started; {script}")});
     let launch = json!({"container_id": {"value": id}, "command": command, "resources": resources});
     agent
         .call(&json!({"type": "LAUNCH_CONTAINER", "launch_container": launch}))
