@@ -70,3 +70,8 @@ pub mod types;
 
 pub use endpoint::Endpoint;
 pub use error::{Action, Error};
+
+/// The README's example is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
