@@ -1,4 +1,32 @@
 //! A Mesos scheduler that runs a job file: a DAG of tasks with volumes.
+//!
+//! ```text
+//! job file ──> Job ──catalogue──> Plan ──> Machine ──Step──> Store (save)
+//!                                            ▲                 │ then
+//!                                            │                 ▼
+//!                    master <── Connection ──┴── Input     calls to the master
+//! ```
+//!
+//! * [`job`]: the file, read and checked, with line numbers. Its format is in `scheduler/JOBFILE.md`.
+//! * [`plan`]: names of volumes looked up; labels, claims and zone of every task.
+//! * [`machine`]: what to do next. It does no I/O and is given the time, so that histories with crashes between any two
+//!   effects can be run in a test.
+//! * [`state`] and [`store`]: what has to survive, and the folder it lies in. It is on disk before anything follows from
+//!   it: an attempt before its launch, an update before its acknowledgement.
+//! * [`run`]: the loop that carries the machine's steps out.
+//! * [`progress`] and [`report`]: what people and programs are told.
+//!
+//! A task of a job goes through
+//!
+//! ```text
+//! waiting ──all before it finished──> ready ──offer fits──> active ──terminal update──> finished
+//!                                       ▲                     │  │
+//!                                       └─never launched, or──┘  └──anything else──> failed
+//!                                         volume held elsewhere
+//! ```
+//!
+//! and is `active` from the moment the attempt is on disk until an agent, a master or an operator says that it is over: a
+//! task on an agent that cannot be reached may still write, so it keeps its volumes.
 #![forbid(unsafe_code)]
 
 pub mod job;

@@ -147,7 +147,7 @@ fn line(text: &str) -> String {
 }
 
 fn seconds(millis: Millis) -> String {
-    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+    format!("{:.2} s", millis as f64 / 1000.0)
 }
 
 impl fmt::Display for Progress {

@@ -19,6 +19,9 @@ const ELSEWHERE: &[&str] = &[
     "busy",
 ];
 
+/// What they say of a volume that no retry will bring here.
+const OUT_OF_REACH: &[&str] = &["zonemismatch", "not in the same availability zone"];
+
 impl Machine {
     pub(super) fn update(&mut self, status: TaskStatus, now: Millis, step: &mut Step) {
         let acknowledge = Call::acknowledge(&status);
@@ -125,9 +128,11 @@ fn verdict(attempt: &Attempt) -> Option<Verdict> {
 
 fn is_volume_elsewhere(attempt: &Attempt) -> bool {
     let message = attempt.message.as_deref().unwrap_or_default().to_lowercase();
+    let says = |phrases: &[&str]| phrases.iter().any(|words| message.contains(words));
     attempt.reason == Some(Reason::ContainerLaunchFailed)
         && !attempt.claims.is_empty()
-        && ELSEWHERE.iter().any(|words| message.contains(words))
+        && says(ELSEWHERE)
+        && !says(OUT_OF_REACH)
 }
 
 fn may_be_killed(state: &TaskState) -> bool {

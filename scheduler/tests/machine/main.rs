@@ -289,6 +289,10 @@ fn other_launch_failures_are_failures() {
     for (reason, message) in [
         (
             "REASON_CONTAINER_LAUNCH_FAILED",
+            "Failed to launch container: the volume exists, but is attached to another host or is in another zone: InvalidVolume.ZoneMismatch",
+        ),
+        (
+            "REASON_CONTAINER_LAUNCH_FAILED",
             "Failed to launch container: label 'volume.v': no such volume",
         ),
         ("REASON_COMMAND_EXECUTOR_FAILED", "device busy"),
