@@ -25,7 +25,8 @@
 //! * Taking it all away again ([`Cluster::tear_down`], or dropping the cluster) ends processes, unmounts, detaches loop
 //!   devices, removes cgroups. A cluster whose process was killed is cleaned away by the next one, or by [`sweep`].
 //!
-//! It needs root, and Debian's `g++ binutils python3-venv util-linux libsvn1 libapr1 libsasl2-2`.
+//! It needs root, and Debian's `g++ binutils python3-venv util-linux libsvn1 libapr1 libsasl2-2`; for Mesos before 1.8 also
+//! `libevent-2.1-7 libevent-pthreads-2.1-7`.
 
 mod artifact;
 mod cluster;
