@@ -1,3 +1,52 @@
-//! The operator's command line for external volumes on a Mesos agent
+//! The operator's command line for external volumes on a Mesos agent.
+//!
+//! One file per command. Called by the name `dvdcli` it is the drop-in for that program.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod driver;
+mod dvdcli;
+mod exit;
+mod failure;
+mod host;
+mod settings;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Looks at external volumes and their drivers on this host.
+#[derive(Parser)]
+#[command(name = "mesos-volumes", version, about, after_long_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Talks to volume drivers: lists them, and calls one.
+    #[command(after_long_help = exit::HELP)]
+    Driver(driver::Arguments),
+    /// Does what dvdcli 0.2 does, without its faults. Also reached by calling this program `dvdcli`.
+    #[command(disable_help_flag = true)]
+    Dvdcli {
+        /// dvdcli's own command and flags; `dvdcli help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_default();
+    if Path::new(&program).file_name() == Some(OsStr::new("dvdcli")) {
+        let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        return dvdcli::run(&words);
+    }
+    match Arguments::parse().command {
+        Command::Driver(arguments) => driver::run(arguments),
+        Command::Dvdcli { arguments } => dvdcli::run(&arguments),
+    }
+}

@@ -11,6 +11,7 @@ use crate::driver::{Driver, PathRewrite};
 use crate::endpoint::{Endpoint, TlsSettings};
 use crate::error::{Error, ErrorKind};
 use crate::gate::Gate;
+use crate::locks::LockFiles;
 use crate::operation::Operation;
 use crate::places::{self, Found, Place};
 use crate::profile::Profiles;
@@ -32,6 +33,9 @@ pub struct Discovery {
     pub explicit: BTreeMap<String, ExplicitDriver>,
     /// How long a driver that is not there or refuses connections is waited for, in each lookup and each call. Default zero.
     pub wait: Duration,
+    /// A folder of lock files by which several processes together keep to [`crate::Profile::max_in_flight`]. It is made
+    /// when it is missing and belongs in `/run`. Default none: this process counts its own calls only.
+    pub lock_dir: Option<PathBuf>,
 }
 
 impl Default for Discovery {
@@ -41,6 +45,7 @@ impl Default for Discovery {
             spec_dirs: vec!["/etc/docker/plugins".into(), "/usr/lib/docker/plugins".into()],
             explicit: BTreeMap::new(),
             wait: Duration::ZERO,
+            lock_dir: None,
         }
     }
 }
@@ -146,7 +151,13 @@ impl Drivers {
 
     fn make(&self, name: &str, endpoint: Endpoint, rewrites: Vec<PathRewrite>) -> Driver {
         let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let gate = gates.entry(name.to_owned()).or_default().clone();
+        let gate = gates
+            .entry(name.to_owned())
+            .or_insert_with(|| match &self.0.discovery.lock_dir {
+                Some(folder) => Arc::new(Gate::shared(LockFiles::new(folder, name))),
+                None => Arc::default(),
+            });
+        let gate = gate.clone();
         let profile = self.0.profiles.for_driver(name);
         Driver::new(
             name.to_owned(),

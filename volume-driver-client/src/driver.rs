@@ -12,7 +12,7 @@ use crate::answer::{self, Scope, Volume};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Client, Deadline, Failure, Reply, Request};
-use crate::gate::{Gate, Limits};
+use crate::gate::{Gate, Limits, NoTurn};
 use crate::mount_id::MountId;
 use crate::operation::Operation;
 use crate::phrases::kind_of;
@@ -307,11 +307,12 @@ impl Driver {
             .0
             .gate
             .enter(request.operation.is_mutating(), limits, end)
-            .map_err(|in_flight| {
-                Failure::NotSent(format!(
-                    "no turn in {:?}: {in_flight} calls are in flight and the driver is given {max_in_flight} at once",
+            .map_err(|why| match why {
+                NoTurn::Late => Failure::NotSent(format!(
+                    "no turn in {:?}: the driver is given {max_in_flight} calls at once, and so many are in flight",
                     deadline.total
-                ))
+                )),
+                NoTurn::Locks(error) => Failure::Misconfigured(format!("lock files of calls: {error}")),
             })?;
         let left = end.saturating_duration_since(Instant::now());
         let result = self.0.client.call(

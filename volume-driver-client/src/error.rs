@@ -123,6 +123,25 @@ impl Error {
 }
 
 impl ErrorKind {
+    /// The kind as one word, for programs: `not_found`, `uncertain` and so on.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::AttachedElsewhere => "attached_elsewhere",
+            ErrorKind::AlreadyExists => "already_exists",
+            ErrorKind::AlreadyMounted => "already_mounted",
+            ErrorKind::Busy => "busy",
+            ErrorKind::NotMounted => "not_mounted",
+            ErrorKind::NotInstalled => "not_installed",
+            ErrorKind::Misconfigured => "misconfigured",
+            ErrorKind::Unreachable => "unreachable",
+            ErrorKind::Uncertain => "uncertain",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::Rejected => "rejected",
+            ErrorKind::Protocol => "protocol",
+        }
+    }
+
     /// What the kind says in the middle of the one-line message.
     fn lead(self) -> &'static str {
         match self {

@@ -1,13 +1,18 @@
 //! How many calls a driver is given at once, and how soon after a change the next.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::locks::{Held, LockFiles};
 
 /// Before one driver: lets so many calls through at once, and no changing call too soon after another.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     state: Mutex<State>,
     changed: Condvar,
+    /// The same among processes.
+    locks: Option<LockFiles>,
 }
 
 #[derive(Debug, Default)]
@@ -25,16 +30,45 @@ pub(crate) struct Limits {
     pub(crate) pause: Duration,
 }
 
+/// Why a call got no turn.
+#[derive(Debug)]
+pub(crate) enum NoTurn {
+    /// Too many calls were in flight until the deadline.
+    Late,
+    /// The lock files cannot be used.
+    Locks(io::Error),
+}
+
 /// The turn of one call; ends when dropped.
 pub(crate) struct Turn {
+    /// Released before the place in this process is: the next one here would find it taken.
+    held: Option<Held>,
     gate: Arc<Gate>,
     is_change: bool,
     pause: Duration,
 }
 
 impl Gate {
-    /// Waits for a turn until `end`; past it, how many calls are in flight.
-    pub(crate) fn enter(self: &Arc<Gate>, is_change: bool, limits: Limits, end: Instant) -> Result<Turn, usize> {
+    /// A gate that other processes share through lock files in a folder.
+    pub(crate) fn shared(locks: LockFiles) -> Gate {
+        Gate {
+            locks: Some(locks),
+            ..Gate::default()
+        }
+    }
+
+    /// Waits for a turn until `end`.
+    pub(crate) fn enter(self: &Arc<Gate>, is_change: bool, limits: Limits, end: Instant) -> Result<Turn, NoTurn> {
+        let mut turn = self.enter_here(is_change, limits, end)?;
+        if let Some(locks) = &self.locks {
+            let held = locks.acquire(is_change, limits, end).map_err(NoTurn::Locks)?;
+            turn.held = Some(held.ok_or(NoTurn::Late)?);
+        }
+        Ok(turn)
+    }
+
+    /// Waits for a turn among the threads of this process.
+    fn enter_here(self: &Arc<Gate>, is_change: bool, limits: Limits, end: Instant) -> Result<Turn, NoTurn> {
         let mut state = self.state();
         loop {
             let now = Instant::now();
@@ -42,13 +76,14 @@ impl Gate {
             if state.in_flight < limits.in_flight && quiet.is_none() {
                 state.in_flight += 1;
                 return Ok(Turn {
+                    held: None,
                     gate: self.clone(),
                     is_change,
                     pause: limits.pause,
                 });
             }
             if now >= end {
-                return Err(state.in_flight);
+                return Err(NoTurn::Late);
             }
             // A full gate is woken by the end of a turn, a quiet one by the clock.
             let until = if state.in_flight < limits.in_flight {
@@ -69,6 +104,7 @@ impl Gate {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        drop(self.held.take());
         let mut state = self.gate.state();
         state.in_flight -= 1;
         if self.is_change && !self.pause.is_zero() {
@@ -95,7 +131,7 @@ mod tests {
         let limits = limits(2, Duration::ZERO);
         let first = gate.enter(true, limits, Instant::now() + LONG).ok().unwrap();
         let _second = gate.enter(false, limits, Instant::now() + LONG).ok().unwrap();
-        assert_eq!(gate.enter(false, limits, Instant::now()).err(), Some(2));
+        assert!(matches!(gate.enter(false, limits, Instant::now()), Err(NoTurn::Late)));
         let waiting = {
             let gate = gate.clone();
             std::thread::spawn(move || gate.enter(false, limits, Instant::now() + LONG).is_ok())
@@ -113,6 +149,7 @@ mod tests {
         let start = Instant::now();
         drop(
             gate.enter(false, limits, Instant::now())
+                .ok()
                 .expect("a reading call need not wait"),
         );
         drop(gate.enter(true, limits, Instant::now() + LONG));

@@ -9,11 +9,13 @@ mod endpoint;
 mod error;
 mod exchange;
 mod gate;
+mod locks;
 mod mount_id;
 mod operation;
 mod phrases;
 mod places;
 mod profile;
+mod settings;
 mod spec;
 mod tls;
 mod trust;
@@ -30,3 +32,4 @@ pub use phrases::{Phrase, phrases};
 pub use profile::{
     AddressesBy, CreateAgain, InvalidProfile, Override, Profile, Profiles, SameIdAgain, Timeouts, UnmountWhenNotMounted,
 };
+pub use settings::{DriverSettings, InvalidSettings};

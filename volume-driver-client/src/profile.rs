@@ -15,7 +15,7 @@ const KNOWN_DRIVERS: &str = include_str!("known_drivers.json");
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// How many calls at once the driver bears. At least 1. Kept by all [`crate::Driver`]s of one name that come from the same
-    /// [`crate::Drivers`]; whoever calls from several processes has to see to it that they keep to it together.
+    /// [`crate::Drivers`], and by several processes that share a [`crate::Discovery::lock_dir`].
     pub max_in_flight: usize,
     /// How long after the end of a changing call the next one is held back. Kept like `max_in_flight`.
     #[serde(with = "seconds::or_none")]

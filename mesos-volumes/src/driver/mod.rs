@@ -1,0 +1,124 @@
+//! `mesos-volumes driver`: one file per call.
+
+mod capabilities;
+mod create;
+mod get;
+mod ls;
+mod mount;
+mod path;
+mod print;
+mod rm;
+mod unmount;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use volume_driver_client::{Driver, MountId};
+
+use crate::failure::Failure;
+use crate::settings::Lookup;
+use crate::{exit, host};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    lookup: Lookup,
+    /// Print JSON, also for a failure
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    call: Call,
+}
+
+#[derive(Subcommand)]
+enum Call {
+    /// Lists the drivers of this host, or the volumes of one driver
+    Ls(ls::Arguments),
+    /// Shows one volume
+    Get(Target),
+    /// Creates a volume
+    Create(create::Arguments),
+    /// Removes a volume and its data
+    Rm(Target),
+    /// Mounts a volume on this host and prints its mountpoint
+    Mount(MountTarget),
+    /// Unmounts a volume from this host
+    Unmount(MountTarget),
+    /// Prints where a volume is, or would be, mounted
+    Path(Target),
+    /// Tells whether a driver's volumes are local to this host
+    Capabilities(capabilities::Arguments),
+}
+
+/// A volume of a driver.
+#[derive(Args)]
+pub(crate) struct Target {
+    /// The driver's name
+    driver: String,
+    /// The volume's name
+    volume: String,
+}
+
+/// A volume of a driver, and the id under which this host mounts it.
+#[derive(Args)]
+pub(crate) struct MountTarget {
+    #[command(flatten)]
+    target: Target,
+    /// The mount id, 64 hexadecimal digits [default: the one the isolator uses for this volume on this host]
+    #[arg(long, value_parser = MountId::from_str)]
+    id: Option<MountId>,
+    /// The isolator's state folder, which holds the host id of its mounts; without it the machine-id is taken
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/mesos-external-volumes")]
+    state_dir: PathBuf,
+}
+
+impl MountTarget {
+    fn id(&self) -> Result<MountId, Failure> {
+        if let Some(id) = &self.id {
+            return Ok(id.clone());
+        }
+        let host = host::isolator_id(&self.state_dir)?;
+        Ok(MountId::derive(&host, &self.target.driver, &self.target.volume))
+    }
+}
+
+/// What a call has to say: to programs and to people.
+pub(crate) struct Said {
+    json: Value,
+    text: String,
+}
+
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let result = call(&arguments).and_then(|said| print::said(&said, arguments.json));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if arguments.json {
+                print::failure(&failure);
+            }
+            eprintln!("mesos-volumes: {failure}");
+            exit::with(failure.code())
+        }
+    }
+}
+
+fn call(arguments: &Arguments) -> Result<Said, Failure> {
+    let drivers = arguments.lookup.drivers()?;
+    let driver = |name: &str| -> Result<Driver, Failure> { Ok(drivers.driver(name)?) };
+    match &arguments.call {
+        Call::Ls(it) => match &it.driver {
+            Some(name) => ls::volumes(&driver(name)?),
+            None => Ok(ls::drivers(&drivers)),
+        },
+        Call::Get(it) => get::run(&driver(&it.driver)?, &it.volume),
+        Call::Create(it) => create::run(&driver(it.driver())?, it),
+        Call::Rm(it) => rm::run(&driver(&it.driver)?, &it.volume),
+        Call::Mount(it) => mount::run(&driver(&it.target.driver)?, &it.target.volume, &it.id()?),
+        Call::Unmount(it) => unmount::run(&driver(&it.target.driver)?, &it.target.volume, &it.id()?),
+        Call::Path(it) => path::run(&driver(&it.driver)?, &it.volume),
+        Call::Capabilities(it) => capabilities::run(&driver(it.driver())?),
+    }
+}

@@ -1,0 +1,88 @@
+//! Output: words of drivers are data, so a terminal never gets their control characters.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+use volume_driver_client::Volume;
+
+use super::Said;
+use crate::failure::Failure;
+
+/// Prints what a call has to say.
+pub(super) fn said(said: &Said, as_json: bool) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if as_json {
+        writeln!(out, "{:#}", said.json)?;
+    } else {
+        write!(out, "{}", said.text)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints a failure for programs; that it cannot be printed is said by what follows on stderr and by the exit code.
+pub(super) fn failure(failure: &Failure) {
+    let _ = writeln!(io::stdout().lock(), "{:#}", failure.to_json());
+}
+
+/// A volume for programs.
+pub(super) fn volume_json(volume: &Volume) -> Value {
+    json!({
+        "name": volume.name,
+        "mountpoint": volume.mountpoint.as_ref().map(|path| path.to_string_lossy()),
+        "created_at": volume.created_at,
+        "status": volume.status,
+    })
+}
+
+/// A text of a driver for people: control characters are shown, not sent.
+pub(super) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Columns of text, as wide as their widest cell.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_and_not_sent() {
+        assert_eq!(plain("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [
+            vec!["NAME".to_owned(), "X".to_owned()],
+            vec!["é".to_owned(), "longer".to_owned()],
+        ];
+        assert_eq!(table(&rows), "NAME  X\né     longer\n");
+    }
+}

@@ -1,0 +1,37 @@
+//! Exit codes, the same for every command.
+
+use std::process::ExitCode;
+
+use volume_driver_client::ErrorKind;
+
+/// What the codes mean, for `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  done
+  1  the driver refused, or another failure; --json names the kind
+  2  the command line is wrong
+  3  the driver does not know the volume
+  4  the driver is not installed or cannot be reached; nothing was done
+  5  no trustworthy answer came: it may or may not have been done; it was not tried again
+  6  the driver's address or a setting cannot be used; nothing was sent";
+
+/// The command line is wrong. Also clap's code for it.
+pub(crate) const USAGE: u8 = 2;
+/// A setting cannot be used.
+pub(crate) const SETTINGS: u8 = 6;
+
+/// The code for a failed call.
+pub(crate) fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::NotFound => 3,
+        ErrorKind::NotInstalled | ErrorKind::Unreachable => 4,
+        ErrorKind::Uncertain => 5,
+        ErrorKind::Misconfigured => SETTINGS,
+        _ => 1,
+    }
+}
+
+/// The exit with such a code.
+pub(crate) fn with(code: u8) -> ExitCode {
+    ExitCode::from(code)
+}

@@ -1,0 +1,73 @@
+//! What made a command fail: one line for people, an object for programs, a code for scripts.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+use volume_driver_client::Error;
+
+use crate::exit;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A call of a driver failed.
+    Driver(Error),
+    /// What was asked for is refused here, without a call that changes anything.
+    Refused(String),
+    /// A file of settings, or an option's value, cannot be used.
+    Settings(String),
+    /// The output cannot be written.
+    Output(std::io::Error),
+}
+
+impl Failure {
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Failure::Driver(error) => exit::code(error.kind()),
+            Failure::Settings(_) => exit::SETTINGS,
+            Failure::Refused(_) | Failure::Output(_) => 1,
+        }
+    }
+
+    /// `{"error": {"kind": .., "message": .., ..}}`.
+    pub(crate) fn to_json(&self) -> Value {
+        let error = match self {
+            Failure::Driver(error) => json!({
+                "kind": error.kind().name(),
+                "operation": error.operation().to_string(),
+                "driver": error.driver(),
+                "endpoint": error.endpoint(),
+                "volume": error.volume(),
+                "words": error.words(),
+                "may_have_happened": error.may_have_happened(),
+                "message": error.to_string(),
+            }),
+            Failure::Refused(message) => json!({ "kind": "refused", "message": message }),
+            Failure::Settings(message) => json!({ "kind": "settings", "message": message }),
+            Failure::Output(error) => json!({ "kind": "output", "message": error.to_string() }),
+        };
+        json!({ "error": error })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Driver(error) => error.fmt(f),
+            Failure::Refused(message) | Failure::Settings(message) => f.write_str(message),
+            Failure::Output(error) => write!(f, "cannot write the output: {error}"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Driver(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        Failure::Output(error)
+    }
+}

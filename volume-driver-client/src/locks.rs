@@ -1,0 +1,171 @@
+//! Turns that several processes take together: lock files that a dead process holds no longer.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use sha2::{Digest, Sha256};
+
+use crate::gate::Limits;
+
+/// How often the files are tried again.
+const POLL: Duration = Duration::from_millis(5);
+
+/// The lock files of one driver: as many as it bears calls at once. The modification time of the first is the end of the last changing
+/// call.
+#[derive(Debug)]
+pub(crate) struct LockFiles {
+    folder: PathBuf,
+    driver: String,
+}
+
+/// A held lock; released when dropped, and by the kernel when the process dies.
+pub(crate) struct Held {
+    file: File,
+    clock: Option<PathBuf>,
+}
+
+impl LockFiles {
+    pub(crate) fn new(folder: &Path, driver: &str) -> LockFiles {
+        // Names of drivers may hold slashes.
+        let digest = hex::encode(&Sha256::digest(driver.as_bytes())[..8]);
+        LockFiles {
+            folder: folder.to_owned(),
+            driver: digest,
+        }
+    }
+
+    /// Waits until `end` for one of the files; none past it.
+    pub(crate) fn acquire(&self, is_change: bool, limits: Limits, end: Instant) -> io::Result<Option<Held>> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        loop {
+            let now = Instant::now();
+            let quiet = if is_change {
+                self.quiet_for(limits.pause)?
+            } else {
+                Duration::ZERO
+            };
+            if quiet.is_zero() {
+                for number in 0..limits.in_flight {
+                    let file = self.open(number)?;
+                    match file.try_lock() {
+                        Ok(()) => {
+                            let clock = (is_change && !limits.pause.is_zero()).then(|| self.path(0));
+                            return Ok(Some(Held { file, clock }));
+                        }
+                        Err(TryLockError::WouldBlock) => {}
+                        Err(TryLockError::Error(error)) => return Err(error),
+                    }
+                }
+            }
+            if now >= end {
+                return Ok(None);
+            }
+            std::thread::sleep(quiet.max(POLL).min(end.saturating_duration_since(now)));
+        }
+    }
+
+    /// How much of the pause after the last changing call is left.
+    fn quiet_for(&self, pause: Duration) -> io::Result<Duration> {
+        if pause.is_zero() {
+            return Ok(Duration::ZERO);
+        }
+        match fs::metadata(self.path(0)).and_then(|meta| meta.modified()) {
+            // A time in the future is a clock set back: no reason to wait for it.
+            Ok(changed) => Ok(SystemTime::now()
+                .duration_since(changed)
+                .map_or(Duration::ZERO, |since| pause.saturating_sub(since))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Duration::ZERO),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(&self, number: usize) -> io::Result<File> {
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.path(number))
+    }
+
+    fn path(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("{}.{number}.lock", self.driver))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(path) = &self.clock {
+            let noted = File::options()
+                .write(true)
+                .open(path)
+                .and_then(|file| file.set_modified(SystemTime::now()));
+            if let Err(error) = noted {
+                tracing::warn!(file = %path.display(), %error, "cannot note the end of a call");
+            }
+        }
+        // Closing releases it, too; this says so at once even where a child inherited the file.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "cannot release the turn of a call");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn as_many_turns_as_the_driver_bears_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = LockFiles::new(dir.path(), "rexray/ebs:latest");
+        let limits = Limits {
+            in_flight: 2,
+            pause: Duration::ZERO,
+        };
+        let take = |end| locks.acquire(true, limits, end).unwrap();
+        let first = take(Instant::now() + LONG).unwrap();
+        let _second = take(Instant::now() + LONG).unwrap();
+        assert!(take(Instant::now()).is_none());
+        drop(first);
+        assert!(take(Instant::now() + LONG).is_some());
+    }
+
+    #[test]
+    fn another_driver_has_turns_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Limits {
+            in_flight: 1,
+            pause: Duration::ZERO,
+        };
+        let take = |driver| {
+            LockFiles::new(dir.path(), driver)
+                .acquire(true, limits, Instant::now())
+                .unwrap()
+        };
+        let _one = take("one").unwrap();
+        assert!(take("one").is_none());
+        assert!(take("other").is_some());
+    }
+
+    #[test]
+    fn the_pause_after_a_change_holds_for_the_next_change_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = LockFiles::new(dir.path(), "rclone");
+        let pause = Duration::from_millis(200);
+        let limits = Limits { in_flight: 1, pause };
+        drop(locks.acquire(true, limits, Instant::now() + LONG).unwrap().unwrap());
+        let start = Instant::now();
+        assert!(locks.acquire(false, limits, Instant::now()).unwrap().is_some());
+        assert!(locks.acquire(true, limits, Instant::now() + LONG).unwrap().is_some());
+        assert!(
+            start.elapsed() >= pause - Duration::from_millis(50),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+}
