@@ -12,6 +12,7 @@ use crate::site::eventually;
 pub struct Rclone {
     child: Child,
     folder: PathBuf,
+    socket: PathBuf,
 }
 
 impl Rclone {
@@ -24,30 +25,35 @@ impl Rclone {
             std::fs::create_dir_all(folder.join(name)).expect("a folder for rclone");
         }
         std::fs::write(folder.join("rclone.conf"), "").expect("rclone's configuration");
-        let log = std::fs::File::create(folder.join("rclone.log")).expect("rclone's log");
         let socket = sockets.join("rclone.sock");
-        let child = Command::new("rclone")
-            .args(["serve", "docker", "-v", "--config"])
-            .arg(folder.join("rclone.conf"))
-            .arg("--cache-dir")
-            .arg(folder.join("cache"))
-            .arg("--base-dir")
-            .arg(folder.join("base"))
-            .arg("--socket-addr")
-            .arg(&socket)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("Debian's packages rclone and fuse3 are installed");
+        let child = serve(folder, &socket);
         let rclone = Self {
             child,
             folder: folder.to_owned(),
+            socket: socket.clone(),
         };
-        eventually("rclone opens its socket", || {
-            std::os::unix::net::UnixStream::connect(&socket).map_err(|error| error.to_string())
-        });
+        wait_for(&socket);
         rclone
+    }
+
+    /// Kills it (SIGKILL): its mounts are dead from then on.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub fn kill(&mut self) {
+        self.child
+            .kill()
+            .and_then(|()| self.child.wait())
+            .expect("rclone can be killed");
+    }
+
+    /// Starts it again after [`Self::kill`]. It does not remember volumes made with `type` and `path`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn restart(&mut self) {
+        self.child = serve(&self.folder, &self.socket);
+        wait_for(&self.socket);
     }
 
     /// A folder for a volume's data, as the driver option `path` wants it.
@@ -95,4 +101,32 @@ impl Drop for Rclone {
             }
         }
     }
+}
+
+fn serve(folder: &Path, socket: &Path) -> Child {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("rclone.log"))
+        .expect("rclone's log");
+    Command::new("rclone")
+        .args(["serve", "docker", "-v", "--config"])
+        .arg(folder.join("rclone.conf"))
+        .arg("--cache-dir")
+        .arg(folder.join("cache"))
+        .arg("--base-dir")
+        .arg(folder.join("base"))
+        .arg("--socket-addr")
+        .arg(socket)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("Debian's packages rclone and fuse3 are installed")
+}
+
+fn wait_for(socket: &Path) {
+    eventually("rclone opens its socket", || {
+        std::os::unix::net::UnixStream::connect(socket).map_err(|error| error.to_string())
+    });
 }

@@ -2,24 +2,24 @@
 //! at once: where Mesos' own docker/volume with dvdcli fails or hangs, no task fails.
 
 use testbed::{AgentSpec, Cluster, Job};
-use tests::{Rclone, Tasks, finished, module};
+use tests::{Rclone, Tasks, end, finished, module, running};
 
 const TASKS: usize = 20;
 
-fn with_rclone(test: impl FnOnce(&Cluster, &Rclone, &Tasks)) {
+fn with_rclone(test: impl FnOnce(&Cluster, &mut Rclone, &Tasks)) {
     let spec = AgentSpec::default()
         .resources("cpus:16;mem:8192;disk:4096")
-        .module(module());
+        .module(module().parameter("health_interval", "500ms"));
     let cluster = Cluster::builder()
         .agent(spec)
         .create()
         .unwrap_or_else(|error| panic!("{error}"));
-    let rclone = Rclone::start(&cluster.folder().join("rclone"), cluster.agent(0).drivers());
+    let mut rclone = Rclone::start(&cluster.folder().join("rclone"), cluster.agent(0).drivers());
     cluster
         .start()
         .unwrap_or_else(|error| panic!("{error}\n{}", cluster.report()));
     let tasks = Tasks::connect(&cluster);
-    test(&cluster, &rclone, &tasks);
+    test(&cluster, &mut rclone, &tasks);
     rclone.wait_until_nothing_is_mounted();
 }
 
@@ -59,5 +59,23 @@ fn twenty_tasks_at_once_on_twenty_volumes_all_finish() {
         let launched = tasks.launch_all(cluster.agent(0), (0..TASKS).map(job));
         launched.iter().for_each(finished);
         assert!((0..TASKS).all(|number| rclone.data(&format!("v{number}")).join("here").exists()));
+    });
+}
+
+#[test]
+fn a_task_whose_driver_dies_is_ended_and_the_dead_mount_is_taken_away() {
+    with_rclone(|cluster, rclone, tasks| {
+        let endless = tasks.launch(cluster.agent(0), task(rclone, "one", "sleep 1000"));
+        running(&endless);
+        rclone.kill();
+        let status = end(&endless);
+        let message = status.message.unwrap_or_default();
+        assert!(
+            message.contains("'volume.data'") && message.contains("is dead"),
+            "{message}"
+        );
+        rclone.restart();
+        // The new driver knows nothing of the volume, and its mount is still in the way.
+        tasks.finish(cluster.agent(0), task(rclone, "one", "touch data/again"));
     });
 }

@@ -6,6 +6,7 @@ use tracing::warn;
 use volume_driver_client::{CreatePolicy, Driver, Drivers, Error, ErrorKind, MountId, UnmountWhenNotMounted};
 
 use super::crash_point::crash_point;
+use super::dead_mount;
 use super::mount_table::MountTable;
 use super::owner;
 use crate::ledger::{MountOutcome, MountSpec, UnmountOutcome};
@@ -23,10 +24,14 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// Mounts, or adopts what is still mounted at `adopt`.
     pub(super) fn mount(&self, spec: &MountSpec, adopt: Option<&Path>) -> MountOutcome {
-        if let Some(mountpoint) = adopt
-            && self.check(mountpoint).is_ok()
-        {
-            return MountOutcome::Mounted(mountpoint.to_owned());
+        if let Some(mountpoint) = adopt {
+            // A dead mount is nothing to take over, and would be in the way of a new one.
+            if !self.directory_backed {
+                dead_mount::take_away(mountpoint);
+            }
+            if self.check(mountpoint).is_ok() {
+                return MountOutcome::Mounted(mountpoint.to_owned());
+            }
         }
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
@@ -121,6 +126,11 @@ impl Call<'_> {
             Err(error) => match error.kind() {
                 ErrorKind::NotMounted | ErrorKind::NotFound => {
                     warn!(volume = %self.volume, %error, "nothing was mounted any more");
+                    if let Some(mountpoint) = mountpoint
+                        && !self.directory_backed
+                    {
+                        dead_mount::take_away(mountpoint);
+                    }
                     UnmountOutcome::Unmounted
                 }
                 ErrorKind::Unreachable | ErrorKind::NotInstalled | ErrorKind::Misconfigured => {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod crash_point;
+mod dead_mount;
 mod engine;
 mod monitor;
 mod mount_table;
