@@ -75,6 +75,7 @@ impl Agent {
         for made in [
             &folder,
             &drivers,
+            &folder.join("tmp"),
             &folder.join("work"),
             &folder.join("runtime"),
             &folder.join("state"),
@@ -324,7 +325,10 @@ impl Agent {
         }
         let mut command = Command::new(&self.program);
         // What it starts outside its containers works in its folder too, and is found there when all is taken away.
-        command.args(flags.arguments()).current_dir(&self.folder);
+        command
+            .args(flags.arguments())
+            .current_dir(&self.folder)
+            .env("TMPDIR", self.folder.join("tmp"));
         for (name, value) in &spec.environment {
             command.env(name, places.fill(value));
         }

@@ -39,6 +39,7 @@ impl Footprint {
         end_processes_in(&self.folder, &mut problems);
         mounts::unmount_below(&self.folder, &mut problems);
         mounts::detach_loops_below(&self.folder, &mut problems);
+        remove_switchboard_sockets(&self.folder);
         problems
     }
 
@@ -66,6 +67,30 @@ impl Footprint {
             _ => Ok(()),
         }
     }
+}
+
+/// The one thing a killed agent leaves outside its folders: the sockets of mesos-io-switchboard are in `/tmp`. The runtime
+/// folder of a container says where.
+fn remove_switchboard_sockets(folder: &Path) {
+    for agent in folders_in(folder) {
+        let mut containers = folders_in(&agent.join("runtime/containers"));
+        while let Some(container) = containers.pop() {
+            if let Ok(socket) = fs::read_to_string(container.join("io_switchboard/socket"))
+                && socket.starts_with("/tmp/mesos-io-switchboard-")
+            {
+                let _ = fs::remove_file(socket);
+            }
+            containers.extend(folders_in(&container.join("containers")));
+        }
+    }
+}
+
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Ends processes that work in `folder`: drivers, and what an agent had started outside its cgroups.
