@@ -24,7 +24,7 @@ const TABLES: [&str; 5] = ["flights", "airlines", "airports", "planes", "weather
 #[derive(Debug, Error)]
 pub enum DatasetError {
     /// There is no folder for a cache.
-    #[error("no cache folder: set XDG_CACHE_HOME or HOME, or give --data")]
+    #[error("no cache folder: set MESOS_TESTBED_CACHE, XDG_CACHE_HOME or HOME, or give --data")]
     NoCache,
     /// pip is not installed.
     #[error("cannot run 'python3 -m pip': {0} (apt-get install python3-pip)")]
@@ -107,7 +107,8 @@ impl Dataset {
         Dataset::at(folder)
     }
 
-    /// The user's cache folder for this project.
+    /// The cache folder of this project, the testbed's too: `$MESOS_TESTBED_CACHE`, else `mesos-external-volumes` in
+    /// `$XDG_CACHE_HOME` or `~/.cache`.
     ///
     /// # Errors
     /// [`DatasetError::NoCache`].
@@ -117,9 +118,9 @@ impl Dataset {
                 .filter(|value| !value.is_empty())
                 .map(PathBuf::from)
         };
-        set("XDG_CACHE_HOME")
-            .or_else(|| set("HOME").map(|home| home.join(".cache")))
-            .map(|cache| cache.join("mesos-external-volumes"))
+        let user = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+        set("MESOS_TESTBED_CACHE")
+            .or_else(|| user().map(|cache| cache.join("mesos-external-volumes")))
             .ok_or(DatasetError::NoCache)
     }
 

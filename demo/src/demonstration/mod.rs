@@ -74,6 +74,14 @@ pub enum DemoError {
         #[source]
         source: serde_json::Error,
     },
+    /// The scheduler ended without a report: the job file, most likely.
+    #[error("the scheduler did not begin ({status}): {words}")]
+    Scheduler {
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// Its last words.
+        words: String,
+    },
     /// SIGTERM or SIGINT came.
     #[error("interrupted by a signal")]
     Interrupted,

@@ -1,11 +1,11 @@
 //! The scheduler as a child process: its events as they come, its report at the end.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -152,6 +152,8 @@ pub struct JobTime {
 pub struct Scheduler {
     child: Child,
     events: Receiver<String>,
+    /// Passes on what it says on standard error, and keeps the last line.
+    warnings: Option<JoinHandle<Option<String>>>,
     report: PathBuf,
 }
 
@@ -180,6 +182,7 @@ impl Scheduler {
             .arg(&report)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(DemoError::io("run", program))?;
         let (send, events) = channel();
@@ -190,7 +193,18 @@ impl Scheduler {
                 lines.into_iter().try_for_each(|line| send.send(line))
             });
         }
-        Ok(Scheduler { child, events, report })
+        let warnings = child.stderr.take().map(|output| {
+            thread::spawn(move || {
+                let lines = BufReader::new(output).lines().map_while(Result::ok);
+                lines.inspect(|line| eprintln!("{line}")).last()
+            })
+        });
+        Ok(Scheduler {
+            child,
+            events,
+            warnings,
+            report,
+        })
     }
 
     /// The next event; none if none comes within `limit`.
@@ -223,8 +237,16 @@ impl Scheduler {
     /// # Errors
     /// [`DemoError`], when it left no report.
     pub fn finish(mut self) -> Result<JobReport, DemoError> {
-        self.child.wait().map_err(DemoError::io("wait for", "the scheduler"))?;
-        let text = fs::read(&self.report).map_err(DemoError::io("read", &self.report))?;
+        let status = self.child.wait().map_err(DemoError::io("wait for", "the scheduler"))?;
+        let last = self.warnings.take().and_then(|thread| thread.join().ok()).flatten();
+        let text = match fs::read(&self.report) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let words = last.unwrap_or_else(|| "no message".to_owned());
+                return Err(DemoError::Scheduler { status, words });
+            }
+            Err(error) => return Err(DemoError::io("read", &self.report)(error)),
+        };
         serde_json::from_slice(&text).map_err(|source| DemoError::Unreadable { what: "report", source })
     }
 }

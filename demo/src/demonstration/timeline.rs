@@ -34,7 +34,9 @@ pub fn render(report: &Report) -> String {
             volumes(task)
         );
     }
-    text.push('\n');
+    if !report.volumes.is_empty() {
+        text.push('\n');
+    }
     for volume in &report.volumes {
         let way = if volume.hosts.is_empty() {
             "never attached".to_owned()

@@ -14,7 +14,10 @@ pub struct Outcome {
     /// True when an earlier run had done the work, and there was nothing left to do.
     #[serde(default)]
     pub already_done: bool,
-    /// Flights copied out of the source (extract), or put into it (seed).
+    /// Flights in the source database (seed).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_seeded: Option<u64>,
+    /// Flights copied out of the source (extract); what the batch row says of it (verify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_extracted: Option<u64>,
     /// Flights rejected because they never departed.

@@ -56,6 +56,6 @@ pub fn seed(postgres: &Postgres, data: &Dataset, src: &Path, log: &Path) -> Resu
     server.stop()?;
     let mut outcome = Outcome::of(STEP, 0, began);
     outcome.already_done = done;
-    outcome.rows_extracted = Some(flights.unsigned_abs());
+    outcome.rows_seeded = Some(flights.unsigned_abs());
     Ok(outcome)
 }

@@ -84,7 +84,7 @@ fn a_signal_stops_the_database_and_the_step_is_repeated() {
     assert_eq!(job.interrupt("seed", "PostgreSQL runs", Signal::TERM), Some(143));
     assert!(!job.database_runs("src"));
     assert!(!job.path("src/pgdata/postmaster.pid").exists());
-    assert_eq!(job.run("seed").rows_extracted, Some(20_000));
+    assert_eq!(job.run("seed").rows_seeded, Some(20_000));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use crate::rig::Job;
 #[test]
 fn all_flights_go_through_and_every_figure_is_right() {
     let job = Job::whole();
-    assert_eq!(job.run("seed").rows_extracted, Some(336_776));
+    assert_eq!(job.run("seed").rows_seeded, Some(336_776));
     assert_eq!(job.run("extract").rows_extracted, Some(336_776));
     assert_eq!(job.run("transform").rejected, Some(8_255));
     assert_eq!(job.run("load").rows_loaded, Some(336_776 - 8_255));

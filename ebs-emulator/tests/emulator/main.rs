@@ -1,9 +1,12 @@
 //! The emulator as its users meet it: a process, sockets, real loop devices and mounts. Needs root.
 //!
+//! * [`command_line`]: what a person types.
 //! * [`life_of_a_volume`]: attach, format, mount, unmount, detach, zones, hosts, sharing.
 //! * [`driver_protocol`]: the answers on the wire, and the JSON of `describe`.
 //! * [`restart_and_faults`]: SIGKILL and restart, fault rules, an orderly end.
 
+#[cfg(test)]
+mod command_line;
 mod driver_protocol;
 mod life_of_a_volume;
 mod restart_and_faults;
