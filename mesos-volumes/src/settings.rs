@@ -11,8 +11,13 @@ use crate::failure::Failure;
 
 /// The operator's file on drivers, read when it is there.
 const DRIVERS_FILE: &str = "/etc/mesos-external-volumes/drivers.json";
-/// Lock files by which this program's processes together keep to the calls a driver bears.
-const LOCK_DIR: &str = "/run/mesos-volumes";
+/// Where this program keeps what a boot may forget, unless `MESOS_VOLUMES_RUN_DIR` names another folder.
+const RUN_DIR: &str = "/run/mesos-volumes";
+
+/// The folder for what a boot may forget.
+pub(crate) fn run_dir() -> PathBuf {
+    std::env::var_os("MESOS_VOLUMES_RUN_DIR").map_or_else(|| RUN_DIR.into(), PathBuf::from)
+}
 
 /// The names are those of the module's parameters.
 #[derive(Args, Debug, Default)]
@@ -63,9 +68,10 @@ impl Lookup {
             discovery.wait = Duration::try_from_secs_f64(wait)
                 .map_err(|error| Failure::Settings(format!("the wait of {wait} seconds: {error}")))?;
         }
-        // Whoever may not write to /run has no driver's socket to write to, either; a driver over TCP is then not shared.
+        // By lock files all processes of this program together keep to the calls a driver bears. Whoever may not write to /run
+        // may not talk to a driver's socket, either.
         if rustix::process::geteuid().is_root() {
-            discovery.lock_dir = Some(LOCK_DIR.into());
+            discovery.lock_dir = Some(run_dir().join("calls"));
         }
         let profiles = self
             .settings()?

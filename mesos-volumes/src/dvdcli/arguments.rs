@@ -52,7 +52,8 @@ Flags:
 
 Folders of drivers, addresses and profiles are taken from MESOS_VOLUMES_DRIVER_SOCKETS, MESOS_VOLUMES_DRIVER_SPECS,
 MESOS_VOLUMES_DRIVERS and MESOS_VOLUMES_DRIVER_WAIT, as by 'mesos-volumes driver', and the host id of mounts from
-MESOS_VOLUMES_HOST_ID [default: the machine-id].
+MESOS_VOLUMES_HOST_ID [default: the machine-id]. What is mounted is noted in MESOS_VOLUMES_RUN_DIR
+[default: /run/mesos-volumes].
 ";
 
 impl Command {

@@ -11,12 +11,12 @@ use std::time::Duration;
 use procfs::process::Process;
 use volume_driver_client::MountId;
 
-/// Empty after a boot, as the mount table is.
-const FOLDER: &str = "/run/mesos-volumes/mounted";
+use crate::settings;
+
 /// How long a mountpoint may take to answer.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// The note on one mount: a file that holds the mountpoint and which mount it was on.
+/// The note on one mount: a file in `/run`, empty after a boot as the mount table is, that holds the mountpoint and which mount it was on.
 ///
 /// It only ever saves a Mount. A note that cannot be read or written costs a count at drivers that count, and is said on stderr.
 pub(super) struct Mounted {
@@ -25,8 +25,10 @@ pub(super) struct Mounted {
 
 impl Mounted {
     pub(super) fn of(id: &MountId) -> Mounted {
-        let folder = std::env::var_os("MESOS_VOLUMES_RUN_DIR").map_or_else(|| FOLDER.into(), PathBuf::from);
-        Mounted { file: folder.join(id.as_str()) }
+        let folder = settings::run_dir().join("mounted");
+        Mounted {
+            file: folder.join(id.as_str()),
+        }
     }
 
     /// The mountpoint, when the volume is noted, is still the mount that was noted, and answers.
@@ -41,21 +43,25 @@ impl Mounted {
         };
         let (mount, path) = text.split_once('\n')?;
         let path = PathBuf::from(path);
-        (mount == self.mount_under(&path)? && answers(&path)).then_some(path)
+        (mount == mount_under(&path)? && answers(&path)).then_some(path)
     }
 
     /// Notes that the volume is mounted there. A directory of the root file system is not: drivers of such volumes do not count.
     pub(super) fn note(&self, path: &Path) {
-        let Some(mount) = self.mount_under(path) else { return };
+        let Some(mount) = mount_under(path) else { return };
         let folder = self.file.parent().expect("the file has a folder");
-        let written = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| {
-            let temporary = self.file.with_extension("new");
-            let mut text = mount.into_bytes();
-            text.push(b'\n');
-            text.extend(path.as_os_str().as_encoded_bytes());
-            fs::write(&temporary, text)?;
-            fs::rename(&temporary, &self.file)
-        });
+        let written = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .and_then(|()| {
+                let temporary = self.file.with_extension("new");
+                let mut text = mount.into_bytes();
+                text.push(b'\n');
+                text.extend(path.as_os_str().as_encoded_bytes());
+                fs::write(&temporary, text)?;
+                fs::rename(&temporary, &self.file)
+            });
         if let Err(error) = written {
             self.complain("write", &error);
         }
@@ -68,25 +74,25 @@ impl Mounted {
         }
     }
 
-    /// Which mount the path is on, unless it is the root's: the number, device and place of the deepest, and of those at one place the
-    /// last.
-    fn mount_under(&self, path: &Path) -> Option<String> {
-        let mounts = match Process::myself().and_then(|this| this.mountinfo()) {
-            Ok(mounts) => mounts,
-            Err(error) => {
-                eprintln!("dvdcli: cannot read the mount table: {error}");
-                return None;
-            }
-        };
-        let under = mounts.0.iter().filter(|mount| path.starts_with(&mount.mount_point));
-        let mount = under.max_by_key(|mount| mount.mount_point.components().count())?;
-        (mount.mount_point != Path::new("/"))
-            .then(|| format!("{} {} {}", mount.mnt_id, mount.majmin, mount.mount_point.display()))
-    }
-
     fn complain(&self, what: &str, error: &io::Error) {
         eprintln!("dvdcli: cannot {what} {}: {error}", self.file.display());
     }
+}
+
+/// Which mount the path is on, unless it is the root's: the number, device and place of the deepest, and of those at one place the
+/// last.
+fn mount_under(path: &Path) -> Option<String> {
+    let mounts = match Process::myself().and_then(|this| this.mountinfo()) {
+        Ok(mounts) => mounts,
+        Err(error) => {
+            eprintln!("dvdcli: cannot read the mount table: {error}");
+            return None;
+        }
+    };
+    let under = mounts.0.iter().filter(|mount| path.starts_with(&mount.mount_point));
+    let mount = under.max_by_key(|mount| mount.mount_point.components().count())?;
+    (mount.mount_point != Path::new("/"))
+        .then(|| format!("{} {} {}", mount.mnt_id, mount.majmin, mount.mount_point.display()))
 }
 
 /// Whether the file system there is alive: a dead FUSE mount answers ENOTCONN, a hung NFS one nothing.
