@@ -257,29 +257,34 @@ mod tests {
                       \x20                U curl_easy_init@CURL_OPENSSL_3\n                 U PyList_New\n\
                       \x20                U PyExc_TypeError\n                 U memcpy@GLIBC_2.14\n                 w __gmon_start__\n";
 
+    /// The symbols of [`NM`] that the stub library `soname` gets.
+    fn of<'a>(soname: &str, symbols: &'a [Symbol]) -> Vec<&'a Symbol> {
+        let missing = MISSING.iter().find(|missing| missing.soname == soname).unwrap();
+        symbols
+            .iter()
+            .filter(|symbol| missing.symbols.include(symbol))
+            .collect()
+    }
+
     #[test]
     fn only_missing_libraries_are_stood_in_for() {
         let symbols = parse(NM);
-        let of = |index: usize| -> Vec<&str> {
-            symbols
+        let names = |soname| {
+            of(soname, &symbols)
                 .iter()
-                .filter(|symbol| MISSING[index].symbols.include(symbol))
                 .map(|symbol| symbol.name.as_str())
-                .collect()
+                .collect::<Vec<_>>()
         };
-        assert_eq!(of(0), ["SSL_read", "SSL_get0_param"]);
-        assert_eq!(of(2), ["curl_easy_init"]);
-        assert_eq!(of(4), ["PyList_New", "PyExc_TypeError"]);
+        assert_eq!(names("libssl.so.1.0.0"), ["SSL_read", "SSL_get0_param"]);
+        assert_eq!(names("libcurl.so.4"), ["curl_easy_init"]);
+        assert_eq!(names(PYTHON), ["PyList_New", "PyExc_TypeError"]);
     }
 
     #[test]
     fn stubs_have_the_symbols_under_their_version_nodes() {
         let folder = tempfile::tempdir().unwrap();
         let symbols = parse(NM);
-        let openssl: Vec<&Symbol> = symbols
-            .iter()
-            .filter(|symbol| MISSING[0].symbols.include(symbol))
-            .collect();
+        let openssl = of("libssl.so.1.0.0", &symbols);
         let path = folder.path().join("libssl.so.1.0.0");
         compile("libssl.so.1.0.0", &openssl, &path).unwrap();
 
@@ -297,10 +302,7 @@ mod tests {
     fn a_stub_that_is_called_names_itself_and_aborts() {
         let folder = tempfile::tempdir().unwrap();
         let symbols = parse(NM);
-        let python: Vec<&Symbol> = symbols
-            .iter()
-            .filter(|symbol| MISSING[3].symbols.include(symbol))
-            .collect();
+        let python = of(PYTHON, &symbols);
         let library = folder.path().join(PYTHON);
         compile(PYTHON, &python, &library).unwrap();
         let main = folder.path().join("main.c");
