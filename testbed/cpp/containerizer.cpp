@@ -97,6 +97,10 @@ int mount(int argc, char** argv) {
   std::string path;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
+    if (argument == "--help=false") {
+      // Agents before 1.5 hand over every flag, also those that are not set.
+      continue;
+    }
     if (argument == "--help") {
       std::cerr << "Usage: mesos-containerizer mount --operation=make-rslave --path=PATH" << std::endl;
       return EXIT_SUCCESS;

@@ -156,7 +156,9 @@ fn a_task_that_ignores_sigterm_is_killed_after_the_grace() {
 fn a_kill_reaches_children_in_sessions_of_their_own() {
     let (cluster, framework) = one_agent(AgentSpec::default());
     let agent = cluster.agent(0);
-    let script = "setsid sh -c \"trap 'echo child got it; exit' TERM; echo ready; while :; do sleep 0.1; done\" & wait";
+    // The task's first process waits for its child: with its end the container ends, and everything in it.
+    let script = "trap : TERM; setsid sh -c \"trap 'echo child got it; exit' TERM; echo ready; \
+        while :; do sleep 0.1; done\" & wait; wait";
     let task = framework.launch(Job::shell(script).kill_grace(LIMIT));
     wait_for_output(agent, &framework, &task, "ready");
     task.kill().unwrap();
