@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use isolator::{BindMount, Limitation};
+use isolator::{BindMount, Limitation, Restrictions};
 use prost::Message;
 
 use crate::{guard, wire};
 
 /// From the kernel's `mount(2)` and `clone(2)`, as Mesos hands them on.
 const MS_RDONLY: u32 = 1;
+const MS_NOSUID: u32 = 2;
+const MS_NODEV: u32 = 4;
+const MS_NOEXEC: u32 = 8;
+const MS_REMOUNT: u32 = 32;
 const MS_BIND: u32 = 4096;
 const MS_REC: u32 = 16384;
 const CLONE_NEWNS: i32 = 0x0002_0000;
@@ -22,12 +26,18 @@ const REASON_CONTAINER_LIMITATION: i32 = 19;
 pub(crate) struct PathNotUtf8(PathBuf);
 
 /// A `ContainerLaunchInfo`: the binds, in order, in a mount namespace of the container's own. Mesos refuses mounts
-/// without that namespace. A read-only bind is remounted by Mesos itself from 1.8 on.
+/// without that namespace.
 pub(crate) fn launch_info(mounts: &[BindMount]) -> Result<Vec<u8>, PathNotUtf8> {
-    let mounts: Result<Vec<_>, _> = mounts.iter().map(mount_info).collect();
+    let mut infos = Vec::new();
+    for mount in mounts {
+        infos.push(bind(mount)?);
+        if mount.read_only {
+            infos.push(remount(mount)?);
+        }
+    }
     let info = wire::ContainerLaunchInfo {
         clone_namespaces: vec![CLONE_NEWNS],
-        mounts: mounts?,
+        mounts: infos,
     };
     Ok(info.encode_to_vec())
 }
@@ -41,12 +51,27 @@ pub(crate) fn limitation(limitation: &Limitation) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn mount_info(mount: &BindMount) -> Result<wire::ContainerMountInfo, PathNotUtf8> {
-    let read_only = if mount.read_only { MS_RDONLY } else { 0 };
+fn bind(mount: &BindMount) -> Result<wire::ContainerMountInfo, PathNotUtf8> {
     Ok(wire::ContainerMountInfo {
         target: text(&mount.target)?,
         source: Some(text(&mount.source)?),
-        flags: Some(MS_BIND | MS_REC | read_only),
+        flags: Some(MS_BIND | MS_REC),
+    })
+}
+
+/// The kernel takes no flags with a bind; a remount makes it read-only. Left to Mesos (which does it by itself from 1.8 on)
+/// the remount would lift `nosuid`, `nodev` and `noexec`, since it sets all flags anew.
+fn remount(mount: &BindMount) -> Result<wire::ContainerMountInfo, PathNotUtf8> {
+    let Restrictions { nosuid, nodev, noexec } = mount.restrictions;
+    let restrictions = [(nosuid, MS_NOSUID), (nodev, MS_NODEV), (noexec, MS_NOEXEC)];
+    let restrictions = restrictions
+        .iter()
+        .filter(|(set, _)| *set)
+        .fold(0, |flags, (_, flag)| flags | flag);
+    Ok(wire::ContainerMountInfo {
+        target: text(&mount.target)?,
+        source: None,
+        flags: Some(MS_REMOUNT | MS_BIND | MS_RDONLY | restrictions),
     })
 }
 
@@ -63,23 +88,30 @@ mod tests {
 
     use super::*;
 
-    fn bind(source: &str, target: &str, read_only: bool) -> BindMount {
+    fn volume(source: &str, target: &str, read_only: bool) -> BindMount {
         BindMount {
             source: source.into(),
             target: target.into(),
             read_only,
+            restrictions: Restrictions {
+                nosuid: true,
+                nodev: true,
+                noexec: false,
+            },
         }
     }
 
     #[test]
-    fn binds_come_with_a_mount_namespace_of_their_own() {
-        let bytes = launch_info(&[bind("/v/a", "/s/a", false), bind("/v/b", "/s/b", true)]).unwrap();
+    fn binds_come_with_a_mount_namespace_of_their_own_and_read_only_ones_are_remounted() {
+        let bytes = launch_info(&[volume("/v/a", "/s/a", false), volume("/v/b", "/s/b", true)]).unwrap();
         let expected = [
             // clone_namespaces (4), one number: 0x20000.
             b"\x20\x80\x80\x08".as_slice(),
-            // mounts (17), each: target (1), source (2), flags (4) = MS_BIND | MS_REC, then with MS_RDONLY.
+            // mounts (17), each: target (1), source (2), flags (4) = MS_BIND | MS_REC.
             b"\x8a\x01\x10\x0a\x04/s/a\x12\x04/v/a\x20\x80\xa0\x01",
-            b"\x8a\x01\x10\x0a\x04/s/b\x12\x04/v/b\x20\x81\xa0\x01",
+            b"\x8a\x01\x10\x0a\x04/s/b\x12\x04/v/b\x20\x80\xa0\x01",
+            // The read-only one again, remounted: MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV.
+            b"\x8a\x01\x09\x0a\x04/s/b\x20\xa7\x20",
         ]
         .concat();
         assert_eq!(bytes, expected);
@@ -91,6 +123,7 @@ mod tests {
             source: OsStr::from_bytes(b"/v/\xff").into(),
             target: "/s/a".into(),
             read_only: false,
+            restrictions: Restrictions::default(),
         };
         let error = launch_info(&[odd]).unwrap_err();
         assert_eq!(

@@ -26,4 +26,4 @@ mod types;
 pub use config::{Config, ConfigError, PARAMETERS};
 pub use error::PrepareError;
 pub use isolator::{Isolator, StartError};
-pub use types::{BindMount, ContainerClass, ContainerId, ContainerLaunch, Limitation, RecoveredContainer, VolumeKey};
+pub use types::{BindMount, ContainerClass, ContainerId, ContainerLaunch, Limitation, RecoveredContainer, Restrictions, VolumeKey};

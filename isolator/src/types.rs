@@ -117,8 +117,21 @@ pub struct BindMount {
     pub source: PathBuf,
     /// Where it goes, absolute, in the agent's file system.
     pub target: PathBuf,
-    /// Whether the bind is read-only, submounts included.
+    /// Whether the bind is read-only. A volume with mounts inside is refused then, since Mesos makes only the top read-only.
     pub read_only: bool,
+    /// What the volume's own mount forbids. Making a bind read-only sets all of its flags anew, so these have to be named.
+    pub restrictions: Restrictions,
+}
+
+/// What a mount forbids to everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// Set-user-id programs have no effect.
+    pub nosuid: bool,
+    /// Device nodes are not devices.
+    pub nodev: bool,
+    /// Programs cannot be run.
+    pub noexec: bool,
 }
 
 /// A container found at agent start (`recover()`).

@@ -79,3 +79,17 @@ fn a_task_whose_driver_dies_is_ended_and_the_dead_mount_is_taken_away() {
         tasks.finish(cluster.agent(0), task(rclone, "one", "touch data/again"));
     });
 }
+
+#[test]
+fn a_read_only_volume_keeps_the_restrictions_of_its_drivers_mount() {
+    with_rclone(|cluster, rclone, tasks| {
+        let options = "findmnt -no OPTIONS -T data | tee /dev/stderr";
+        let command = format!(
+            "{options} | grep -q '^ro,' && {options} | grep -q nosuid && {options} | grep -q nodev && ! touch data/x"
+        );
+        tasks.finish(
+            cluster.agent(0),
+            task(rclone, "one", &command).label("volume.data.mode", "ro"),
+        );
+    });
+}

@@ -456,6 +456,7 @@ impl Engine {
     }
 
     fn finish_prepare(&self, state: &mut State, id: &ContainerId, result: Result<Vec<BindMount>, PrepareError>) {
+        let result = result.and_then(read_only_for_good);
         match &result {
             Ok(mounts) => {
                 for mount in mounts {
@@ -523,4 +524,25 @@ fn log_outcome(event: &Event) {
         }
         _ => {}
     }
+}
+
+/// Sees to it that what is asked for read-only will be: with the restrictions of the volume's own mount, and without mounts
+/// inside that would stay writable.
+fn read_only_for_good(mut mounts: Vec<BindMount>) -> Result<Vec<BindMount>, PrepareError> {
+    if mounts.iter().all(|mount| !mount.read_only) {
+        return Ok(mounts);
+    }
+    let table =
+        MountTable::read().map_err(|error| PrepareError::Request(format!("cannot read the mount table: {error}")))?;
+    for mount in mounts.iter_mut().filter(|mount| mount.read_only) {
+        if let Some(inside) = table.inside(&mount.source) {
+            return Err(PrepareError::Request(format!(
+                "the volume at {} has a mount inside, {}, which would stay writable in a read-only container",
+                mount.source.display(),
+                inside.display()
+            )));
+        }
+        mount.restrictions = table.restrictions(&mount.source);
+    }
+    Ok(mounts)
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use procfs::process::{MountInfo, Process};
 
+use crate::types::Restrictions;
+
 /// The mount table as it was when read.
 pub(crate) struct MountTable(Vec<MountInfo>);
 
@@ -45,6 +47,30 @@ impl MountTable {
             .map(|mount| mount.mount_point.as_path())
             .filter(|mount| *mount != Path::new("/") && path.starts_with(mount))
             .max_by_key(|mount| mount.components().count())
+    }
+}
+
+impl MountTable {
+    /// What the mount that `path` lies on forbids.
+    pub(crate) fn restrictions(&self, path: &Path) -> Restrictions {
+        let covering = self.covering(path);
+        // Of several mounts on one folder the last one is on top.
+        let mount = self
+            .0
+            .iter()
+            .rfind(|mount| Some(mount.mount_point.as_path()) == covering);
+        let has = |option: &str| mount.is_some_and(|mount| mount.mount_options.contains_key(option));
+        Restrictions {
+            nosuid: has("nosuid"),
+            nodev: has("nodev"),
+            noexec: has("noexec"),
+        }
+    }
+
+    /// A mount inside `path`, if there is one.
+    pub(crate) fn inside(&self, path: &Path) -> Option<&Path> {
+        let mut mounts = self.0.iter().map(|mount| mount.mount_point.as_path());
+        mounts.find(|mount| *mount != path && mount.starts_with(path))
     }
 }
 
@@ -134,6 +160,22 @@ mod tests {
     fn names_with_spaces_are_read_as_the_kernel_means_them() {
         let table = table("1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /a\\040b rw - ext4 /dev/b rw\n");
         assert_eq!(covering(&table, "/a b/data"), Some("/a b"));
+    }
+
+    #[test]
+    fn what_a_mount_forbids_and_what_lies_in_it_is_seen() {
+        let table = table(
+            "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /v rw,nosuid,nodev,relatime - fuse x rw\n\
+             3 2 8:3 / /v/data/in rw - ext4 /dev/c rw\n",
+        );
+        let forbids = Restrictions {
+            nosuid: true,
+            nodev: true,
+            noexec: false,
+        };
+        assert_eq!(table.restrictions(Path::new("/v/data")), forbids);
+        assert_eq!(table.inside(Path::new("/v/data")), Some(Path::new("/v/data/in")));
+        assert_eq!(table.inside(Path::new("/v/data/in")), None);
     }
 
     #[test]

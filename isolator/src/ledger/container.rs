@@ -8,7 +8,7 @@ use super::Ledger;
 use super::event::{Effect, Record, RecordedState, RecordedVolume, VolumeRequest};
 use super::volume::State;
 use crate::error::PrepareError;
-use crate::types::{BindMount, ContainerId, VolumeKey};
+use crate::types::{BindMount, ContainerId, Restrictions, VolumeKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -229,6 +229,7 @@ impl Ledger {
                     source: mountpoint.clone(),
                     target: request.target.clone(),
                     read_only: request.read_only,
+                    restrictions: Restrictions::default(),
                 }
             })
             .collect();
