@@ -22,6 +22,7 @@
 //! * [`Cluster`] is who calls whom: it makes folders and reserves ports, starts a [`Master`], then each [`Agent`] with
 //!   folders and cgroups of its own, and waits until they are registered.
 //! * [`Process`] is one of them, with its log.
+//! * [`Framework`] runs [`Job`]s on the cluster and remembers every update of their tasks.
 //! * Taking it all away again ([`Cluster::tear_down`], or dropping the cluster) ends processes, unmounts, detaches loop
 //!   devices, removes cgroups. A cluster whose process was killed is cleaned away by the next one, or by [`sweep`].
 //!

@@ -118,6 +118,9 @@ struct State {
 impl Connection {
     /// Begins to subscribe. It does not wait for the master: that it is subscribed comes as
     /// [`Notice::Connected`].
+    ///
+    /// # Panics
+    /// When `config.masters` is empty, or the system has no thread left.
     pub fn open(config: Config) -> Connection {
         let mut subscription = Subscription::new(config.masters, config.framework);
         subscription.suppress(config.suppressed_roles);

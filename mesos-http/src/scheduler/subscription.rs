@@ -89,7 +89,8 @@ impl Subscription {
     /// The subscription of `framework`, with the id it has, if it has one already. `masters` are
     /// asked in turn until one leads or names the leader.
     ///
-    /// `masters` must not be empty.
+    /// # Panics
+    /// When `masters` is empty.
     pub fn new(masters: Vec<Endpoint>, framework: FrameworkInfo) -> Subscription {
         assert!(!masters.is_empty(), "a subscription needs a master to ask");
         Subscription {
