@@ -1,90 +1,193 @@
 //! A record as it stands on disk, version 1. Apart from the live types on purpose: those may change, this may only grow
-//! a new version beside it.
+//! a new version beside it. `docs/record.schema.json` tells the same to others, and a test keeps the two equal.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use volume_driver_client::MountId;
-use volume_labels::{Access, Mode, Owner};
+use volume_labels::{Access, Owner};
 
 use crate::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use crate::types::{ContainerId, VolumeKey};
 
 /// The version this build writes.
-pub(super) const VERSION: u32 = 1;
+const VERSION: u32 = 1;
 
 /// The one field every version has.
 #[derive(Deserialize)]
-pub(super) struct AnyVersion {
-    pub(super) version: u32,
+struct AnyVersion {
+    version: u32,
 }
 
+/// What one container holds, as the external volumes module of a Mesos agent keeps it on disk: one file a container in
+/// `containers/` of the state folder. Readers ignore what they do not know; what changes the meaning of a field changes
+/// the version.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Record"))]
 pub(super) struct RecordV1 {
+    /// The version of this layout.
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
     version: u32,
     /// The kernel's boot id when the record was written: with another one, every mount in it is gone.
-    pub(super) boot_id: String,
+    boot_id: String,
+    /// The id of the host that the mount ids derive from, 64 hexadecimal digits.
+    #[cfg_attr(test, schemars(regex(pattern = "^[0-9A-Fa-f]{64}$")))]
+    host_id: String,
+    /// The container's id with its parents, outermost first.
+    #[cfg_attr(test, schemars(with = "Vec<String>", length(min = 1), inner(length(min = 1))))]
     container: ContainerId,
-    /// The container has left; what follows still needs work.
+    /// Whether the container has left: what follows still needs work then.
     released: bool,
+    /// Its volumes; of a container that has left those that still need work.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     volumes: Vec<VolumeV1>,
 }
 
+/// One volume of a container.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Volume"))]
+#[cfg_attr(test, schemars(extend(
+    "if" = { "properties": { "state": { "const": "mounted" } } },
+    "then" = { "required": ["mountpoint"], "properties": { "mountpoint": { "type": "string" } } }
+)))]
 struct VolumeV1 {
+    /// The slot of its labels.
     slot: String,
+    /// The driver's name.
     driver: String,
+    /// The volume's name, as the driver spells it.
     name: String,
+    /// The id the driver gets with Mount and Unmount.
+    #[cfg_attr(test, schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     mount_id: String,
+    /// Where it goes in the container, as an absolute path in the agent's file system.
+    #[cfg_attr(test, schemars(with = "String"))]
     target: PathBuf,
-    mode: Mode,
-    access: Access,
+    mode: ModeV1,
+    access: AccessV1,
     /// Options for Create; absent when the volume may not be created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     create: Option<BTreeMap<String, String>>,
+    /// Who is to own the volume's root, as `uid:gid` or a user's name; absent when it stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     owner: Option<Owner>,
     state: StateV1,
+    /// Where the driver has mounted it; known as soon as it is mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     mountpoint: Option<PathBuf>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// Whether the container may write.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Mode"))]
+enum ModeV1 {
+    /// It may.
+    #[serde(rename = "rw")]
+    ReadWrite,
+    /// It may not.
+    #[serde(rename = "ro")]
+    ReadOnly,
+}
+
+/// Who else may use the volume on this agent.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Access"))]
+#[serde(rename_all = "snake_case")]
+enum AccessV1 {
+    /// Any container.
+    Shared,
+    /// No other, as long as this one lives.
+    Exclusive,
+}
+
+/// How far the volume came.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "State"))]
 #[serde(rename_all = "snake_case")]
 enum StateV1 {
+    /// A Mount may have been sent.
     Mounting,
+    /// It is mounted.
     Mounted,
+    /// An Unmount may have been sent.
     Unmounting,
 }
 
-impl RecordV1 {
-    pub(super) fn new(record: &Record, boot_id: &str) -> Self {
-        Self {
-            version: VERSION,
-            boot_id: boot_id.to_owned(),
-            container: record.container.clone(),
-            released: record.released,
-            volumes: record.volumes.iter().map(VolumeV1::new).collect(),
-        }
-    }
+/// A record with what it says of the host.
+pub(super) struct Parsed {
+    pub(super) record: Record,
+    pub(super) boot_id: String,
+    pub(super) host_id: String,
+}
 
-    pub(super) fn into_record(self) -> Result<Record, String> {
+/// The bytes of a record.
+///
+/// # Errors
+/// Why it cannot be written: a path that is no UTF-8.
+pub(super) fn encode(record: &Record, boot_id: &str, host_id: &str) -> serde_json::Result<Vec<u8>> {
+    let on_disk = RecordV1 {
+        version: VERSION,
+        boot_id: boot_id.to_owned(),
+        host_id: host_id.to_owned(),
+        container: record.container.clone(),
+        released: record.released,
+        volumes: record.volumes.iter().map(VolumeV1::new).collect(),
+    };
+    serde_json::to_vec(&on_disk)
+}
+
+/// From the bytes of a file.
+///
+/// # Errors
+/// Why it is no record that this version understands.
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, String> {
+    if bytes.is_empty() {
+        return Err("it is empty".into());
+    }
+    // A list of the fields' values would do for serde.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err("it is not a JSON object".into());
+    }
+    let AnyVersion { version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if version != VERSION {
+        return Err(format!("it has version {version}, this module reads version {VERSION}"));
+    }
+    let on_disk: RecordV1 = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    on_disk.into_parsed()
+}
+
+/// Whether a text can be the id of a host.
+pub(super) fn is_host_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+impl RecordV1 {
+    fn into_parsed(self) -> Result<Parsed, String> {
         if self.container.path().iter().any(String::is_empty) || self.container.path().is_empty() {
             return Err("its container has an empty id".into());
         }
         if self.volumes.is_empty() {
             return Err("it names no volume".into());
         }
+        if !is_host_id(&self.host_id) {
+            return Err("its host_id is not 64 hexadecimal digits".into());
+        }
         let volumes = self
             .volumes
             .into_iter()
             .map(VolumeV1::into_volume)
             .collect::<Result<_, _>>()?;
-        Ok(Record {
-            container: self.container,
-            released: self.released,
-            volumes,
+        Ok(Parsed {
+            record: Record {
+                container: self.container,
+                released: self.released,
+                volumes,
+            },
+            boot_id: self.boot_id,
+            host_id: self.host_id,
         })
     }
 }
@@ -99,11 +202,14 @@ impl VolumeV1 {
             mount_id: request.mount_id.to_string(),
             target: request.target.clone(),
             mode: if request.read_only {
-                Mode::ReadOnly
+                ModeV1::ReadOnly
             } else {
-                Mode::ReadWrite
+                ModeV1::ReadWrite
             },
-            access: request.access,
+            access: match request.access {
+                Access::Shared => AccessV1::Shared,
+                Access::Exclusive => AccessV1::Exclusive,
+            },
             create: request.spec.create.clone(),
             owner: request.spec.owner.clone(),
             state: match volume.state {
@@ -131,13 +237,144 @@ impl VolumeV1 {
             volume: VolumeKey::new(self.driver, self.name),
             mount_id,
             target: self.target,
-            read_only: self.mode == Mode::ReadOnly,
-            access: self.access,
+            read_only: matches!(self.mode, ModeV1::ReadOnly),
+            access: match self.access {
+                AccessV1::Shared => Access::Shared,
+                AccessV1::Exclusive => Access::Exclusive,
+            },
             spec: MountSpec {
                 create: self.create,
                 owner: self.owner,
             },
         };
         Ok(RecordedVolume { request, state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/record.schema.json");
+
+    fn published() -> Value {
+        serde_json::from_slice(&fs::read(PUBLISHED).unwrap()).unwrap()
+    }
+
+    /// A record with every field that a record can have.
+    fn full() -> Value {
+        json!({
+            "version": 1,
+            "boot_id": "b",
+            "host_id": "f".repeat(64),
+            "container": ["pod", "task"],
+            "released": false,
+            "volumes": [{
+                "slot": "data",
+                "driver": "ebs",
+                "name": "vol-1",
+                "mount_id": "0".repeat(64),
+                "target": "/sandbox/data",
+                "mode": "rw",
+                "access": "shared",
+                "create": { "size": "1" },
+                "owner": "1000:1000",
+                "state": "mounted",
+                "mountpoint": "/volumes/vol-1/data",
+            }],
+        })
+    }
+
+    fn parsed(record: &Value) -> Result<Parsed, String> {
+        parse(record.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_published_schema_is_that_of_the_code() {
+        let mut schema = serde_json::to_value(schemars::schema_for!(RecordV1)).unwrap();
+        schema["$id"] = json!("record.schema.json");
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            fs::create_dir_all(Path::new(PUBLISHED).parent().unwrap()).unwrap();
+            fs::write(PUBLISHED, &text).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(PUBLISHED).unwrap_or_default(),
+            text,
+            "{PUBLISHED} is stale: UPDATE_SCHEMAS=1 cargo test -p isolator --lib schema"
+        );
+    }
+
+    /// The published list of fields holds for what is written, and what it calls required is required.
+    #[test]
+    fn written_records_have_the_published_fields_and_no_others() {
+        let written = |record: &Value| -> Value {
+            let parsed = parsed(record).unwrap_or_else(|reason| panic!("{record}: {reason}"));
+            serde_json::from_slice(&encode(&parsed.record, &parsed.boot_id, &parsed.host_id).unwrap()).unwrap()
+        };
+        assert_eq!(written(&full()), full(), "reading and writing loses nothing");
+        let schema = published();
+        let objects = [(&schema, ""), (&schema["$defs"]["Volume"], "/volumes/0")];
+        for (object, place) in objects {
+            let mut fields: Vec<&String> = object["properties"].as_object().unwrap().keys().collect();
+            fields.sort();
+            let whole = full();
+            let mut has: Vec<&String> = whole.pointer(place).unwrap().as_object().unwrap().keys().collect();
+            has.sort();
+            assert_eq!(has, fields);
+            for field in fields {
+                let mut without = full();
+                without
+                    .pointer_mut(place)
+                    .unwrap()
+                    .as_object_mut()
+                    .unwrap()
+                    .remove(field);
+                let required = object["required"].as_array().unwrap().contains(&json!(field));
+                // Said apart from the list, with `if` and `then`.
+                let required = required || field == "mountpoint";
+                assert_eq!(parsed(&without).is_err(), required, "without {field}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_schema_rules_out_is_no_record() {
+        let wrong: [(&str, Value); 16] = [
+            ("/version", json!(2)),
+            ("/version", json!("1")),
+            ("/host_id", json!("f".repeat(63))),
+            ("/host_id", json!("g".repeat(64))),
+            ("/container", json!([])),
+            ("/container", json!(["a", ""])),
+            ("/container", json!("a")),
+            ("/released", json!("no")),
+            ("/volumes", json!([])),
+            ("/volumes/0/mount_id", json!("F".repeat(64))),
+            ("/volumes/0/mode", json!("read-only")),
+            ("/volumes/0/access", json!("Shared")),
+            ("/volumes/0/state", json!("stuck")),
+            ("/volumes/0/create", json!({ "size": 1 })),
+            ("/volumes/0/target", json!(null)),
+            ("/volumes/0/mountpoint", json!(null)),
+        ];
+        for (place, value) in wrong {
+            let mut record = full();
+            *record.pointer_mut(place).unwrap() = value.clone();
+            assert!(parsed(&record).is_err(), "{place} = {value}");
+        }
+    }
+
+    #[test]
+    fn what_a_reader_does_not_know_it_ignores() {
+        let mut record = full();
+        record["note"] = json!("by hand");
+        record["volumes"][0]["note"] = json!(7);
+        assert!(parsed(&record).is_ok());
     }
 }
