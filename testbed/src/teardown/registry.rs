@@ -53,7 +53,7 @@ impl Registration {
 /// A dead cluster that was cleaned away.
 #[derive(Debug)]
 pub struct Swept {
-    /// Its folder. Only the logs are left in it.
+    /// Its folder, with only the logs left in it; the file of the list when that cannot be read.
     pub folder: PathBuf,
     /// What could not be cleaned away. The cluster stays on the list then.
     pub problems: Vec<String>,
@@ -90,8 +90,17 @@ fn sweep_one(path: &Path) -> Result<Option<Swept>, ClusterError> {
     }
     let mut json = String::new();
     file.read_to_string(&mut json).map_err(ClusterError::io("read", path))?;
-    let footprint: Footprint =
-        serde_json::from_str(&json).map_err(|error| ClusterError::io("read", path)(io::Error::from(error)))?;
+    let footprint: Footprint = match serde_json::from_str(&json) {
+        Ok(footprint) => footprint,
+        // Of another version of the testbed: nobody else's cluster has to wait for it.
+        Err(error) => {
+            let problems = vec![format!("{} cannot be read, remove it: {error}", path.display())];
+            return Ok(Some(Swept {
+                folder: path.to_owned(),
+                problems,
+            }));
+        }
+    };
     let mut problems = footprint.remove();
     if problems.is_empty()
         && let Err(problem) = keep_only_logs(&footprint)
