@@ -28,7 +28,7 @@ fn a_volume_lives_its_life_in_json() {
     let path = host.path("base/v1");
     let mounted = driver(&["mount", "rclone", "v1"]);
     assert_eq!(mounted["mountpoint"], path.display().to_string());
-    assert_eq!(host.mounts(), [path.clone()]);
+    assert_eq!(host.mounts(), std::slice::from_ref(&path));
     assert_eq!(driver(&["path", "rclone", "v1"])["mountpoint"], mounted["mountpoint"]);
     let unmounted = driver(&["unmount", "rclone", "v1"]);
     assert_eq!(unmounted["id"], mounted["id"]);

@@ -18,6 +18,15 @@ use serde_json::Value;
 /// Longest wait for a state that must come.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Waits until the condition holds.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < end, "waited {LIMIT:?} in vain: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What the program did.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -87,11 +96,7 @@ impl Host {
             .spawn()
             .unwrap_or_else(|error| panic!("rclone: {error}: apt-get install rclone fuse3"));
         host.rclone = Some(child);
-        let end = Instant::now() + LIMIT;
-        while UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < end, "rclone does not listen: {}", host.rclone_log());
-            thread::sleep(Duration::from_millis(20));
-        }
+        eventually("rclone listens", || UnixStream::connect(&socket).is_ok());
         host
     }
 
@@ -131,14 +136,21 @@ impl Host {
         }
     }
 
+    /// What tells the program about this host.
+    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 4] {
+        [
+            ("MESOS_VOLUMES_DRIVER_SOCKETS", self.path("run")),
+            ("MESOS_VOLUMES_DRIVER_SPECS", self.path("etc")),
+            ("MESOS_VOLUMES_RUN_DIR", self.path("notes")),
+            ("MESOS_VOLUMES_HOST_ID", "test-host".into()),
+        ]
+    }
+
     /// A program in this host's surroundings.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
-            .env("MESOS_VOLUMES_DRIVER_SOCKETS", self.path("run"))
-            .env("MESOS_VOLUMES_DRIVER_SPECS", self.path("etc"))
-            .env("MESOS_VOLUMES_RUN_DIR", self.path("notes"))
-            .env("MESOS_VOLUMES_HOST_ID", "test-host")
+            .envs(self.environment())
             // A driver is never reached through a proxy.
             .env("http_proxy", "http://127.0.0.1:1")
             .env("HTTP_PROXY", "http://127.0.0.1:1")
