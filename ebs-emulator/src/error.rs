@@ -93,7 +93,7 @@ pub enum StorageError {
     #[error("IncorrectState: Volume '{0}' is in the 'available' state.")]
     NotAttached(String),
     /// The device cannot be taken away.
-    #[error("volume {volume} cannot be detached from {host}: device {} is busy: {reason}", device.display())]
+    #[error("volume {volume} cannot be detached from {host}: device is busy: {}: {reason}", device.display())]
     DeviceBusy {
         /// The volume's id.
         volume: String,
