@@ -1,0 +1,102 @@
+//! A healthy driver's prepares while another driver hangs with 200 calls, beside the same without.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use crate::Effort;
+use crate::facade::{Facade, elapsed};
+use crate::figures::{ByRound, Rounds, quantile};
+use crate::plugin::Plugin;
+use crate::report::Section;
+use crate::scratch::Scratch;
+
+const HEALTHY: &str = "healthy";
+const HUNG: &str = "hung";
+/// Calls that hang, all of them in the driver.
+const CALLS: usize = 200;
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(effort: Effort) -> Result<Section> {
+    let (rounds, per_round) = effort.choose((4, 40), (12, 100));
+    let scratch = Scratch::new()?;
+    let _healthy = Plugin::start(&scratch.sockets(), HEALTHY, scratch.volumes())?;
+    let hung = Plugin::start(&scratch.sockets(), HUNG, scratch.volumes())?;
+    let many = format!(r#"{{"profiles":{{"{HUNG}":{{"max_in_flight":{CALLS}}}}}}}"#);
+    let facade = Facade::start(
+        &scratch.path().join("state"),
+        &scratch.sockets(),
+        &scratch.sandbox(),
+        &[("drivers", &many), ("prepare_timeout", "10mins")],
+    )?;
+    let (mut quiet, mut beside_hung) = (Rounds::default(), Rounds::default());
+    round(&facade, per_round)?;
+    for number in 0..rounds {
+        // Each goes first in every other round.
+        if number % 2 == 0 {
+            quiet.push(round(&facade, per_round)?);
+        }
+        beside_hung.push(while_hanging(&facade, &hung, || round(&facade, per_round))?);
+        if number % 2 == 1 {
+            quiet.push(round(&facade, per_round)?);
+        }
+    }
+    let ratio_of = |part: f64| {
+        let of = |rounds: &Rounds| quantile(&rounds.all(), part);
+        Some(of(&beside_hung)? / of(&quiet)?)
+    };
+    let p99_ratio = ratio_of(0.99);
+    let medians: Option<ByRound> = beside_hung.against(&quiet, |hung, quiet| hung / quiet);
+    let mut section = Section::new(
+        "hung_driver",
+        "prepare of a healthy driver one after the other, records on disk, while 200 Mounts hang in another driver (200 \
+         calls in flight), beside the same without; the two take turns",
+    );
+    section.samples("quiet", "ms", &quiet);
+    section.samples("200 calls hang", "ms", &beside_hung);
+    section.by_round("medians, hung / quiet", "x", medians.clone());
+    if let Some(ratio) = p99_ratio {
+        section.value("p99, hung / quiet", "x", ratio);
+    }
+    section.target("p99_ratio", p99_ratio, 1.1);
+    section.figures = json!({
+        "calls": CALLS,
+        "quiet_ms": quiet.summary(),
+        "hung_ms": beside_hung.summary(),
+        "p99_ratio": p99_ratio,
+        "median_ratio": medians,
+    });
+    Ok(section)
+}
+
+fn round(facade: &Facade, count: usize) -> Result<Vec<f64>> {
+    let mut samples = Vec::new();
+    for number in 0..count {
+        let container = format!("healthy-{number}");
+        let begin = Instant::now();
+        facade.prepare(&container, HEALTHY, &format!("volume-{number}"))?;
+        samples.push(elapsed(begin));
+        facade.cleanup(&[container])?;
+    }
+    Ok(samples)
+}
+
+fn while_hanging<T>(facade: &Facade, hung: &Plugin, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let containers: Vec<String> = (0..CALLS).map(|number| format!("hung-{number}")).collect();
+    hung.hang();
+    let asked: Vec<_> = containers
+        .iter()
+        .map(|container| facade.ask(container, HUNG, &format!("of-{container}")))
+        .collect();
+    hung.wait_until_hanging(CALLS, LIMIT)?;
+    let result = work();
+    hung.release();
+    for answer in &asked {
+        if answer.recv_timeout(LIMIT)?.is_ok() {
+            bail!("a hung Mount succeeded");
+        }
+    }
+    facade.cleanup(&containers)?;
+    result
+}

@@ -1,0 +1,189 @@
+//! The cluster: one agent for each contender.
+
+use std::env;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use mesos_http::types::{ContainerInfo, DockerVolume, FrameworkInfo, Volume, VolumeMode};
+use testbed::{Agent, AgentSpec, Cluster, Framework, Job, built};
+
+use super::storage::{Kind, Storage, User};
+
+/// Who provides volumes on an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contender {
+    /// Nobody: the floor.
+    NoVolume,
+    /// docker/volume and dvdcli.
+    Peer,
+    /// This module.
+    Module,
+}
+
+impl Contender {
+    pub(super) const ALL: [Contender; 3] = [Contender::NoVolume, Contender::Peer, Contender::Module];
+
+    /// Its name in the JSON.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Contender::NoVolume => "no_volume",
+            Contender::Peer => "docker_volume",
+            Contender::Module => "module",
+        }
+    }
+
+    /// Its name in the table.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Contender::NoVolume => "no volume",
+            Contender::Peer => "docker/volume",
+            Contender::Module => "module",
+        }
+    }
+}
+
+/// Three agents that differ only in isolation, with their drivers.
+pub(super) struct Site {
+    // Dropped in this order: tasks end, then agents, then what they mounted.
+    framework: Framework,
+    cluster: Cluster,
+    storage: Storage,
+}
+
+impl Site {
+    pub(super) fn start(kind: Kind) -> Result<Site> {
+        let storage = Storage::start(kind)?;
+        let dvdcli = built("dvdcli", "mesos-volumes")?;
+        let programs = dvdcli
+            .parent()
+            .context("a program is in a folder")?
+            .display()
+            .to_string();
+        let path = format!("{programs}:{}", env::var("PATH").unwrap_or_default());
+        let spec = |contender: Contender| {
+            let sockets = storage.sockets(User::Agent(contender));
+            let spec = AgentSpec::default()
+                .resources("cpus:64;mem:16384;disk:65536")
+                .drivers(&sockets)
+                .env("PATH", path.clone())
+                .env("MESOS_VOLUMES_DRIVER_SOCKETS", "{drivers}")
+                .env("MESOS_VOLUMES_DRIVER_SPECS", "{drivers}");
+            match contender {
+                Contender::NoVolume => spec,
+                Contender::Peer => spec.isolator("docker/volume"),
+                Contender::Module => spec.module(::tests::module()),
+            }
+        };
+        let cluster = Contender::ALL
+            .into_iter()
+            .fold(Cluster::builder(), |builder, contender| builder.agent(spec(contender)))
+            .start()?;
+        let framework = FrameworkInfo {
+            checkpoint: true,
+            ..FrameworkInfo::new("bench", "root")
+        };
+        let framework = Framework::subscribe_as(&cluster.master().address(), framework)?;
+        Ok(Site {
+            framework,
+            cluster,
+            storage,
+        })
+    }
+
+    pub(super) fn framework(&self) -> &Framework {
+        &self.framework
+    }
+
+    pub(super) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(super) fn agent(&self, contender: Contender) -> &Agent {
+        self.cluster.agent(contender as usize)
+    }
+
+    /// A task that fails unless its volume is mounted, with a volume as the contender wants it named.
+    pub(super) fn job(&self, contender: Contender, volume: usize, then: &str) -> Result<Job> {
+        let agent = self.agent(contender).id()?;
+        let name = self.storage.volume(User::Agent(contender), volume);
+        let driver = self.storage.kind().driver();
+        let mounted = format!("grep -q '/data ' /proc/self/mountinfo && touch data/here{then}");
+        let job = match contender {
+            Contender::NoVolume => Job::shell(format!("mkdir data && touch data/here{then}")),
+            Contender::Peer => Job::shell(mounted).with(|task| {
+                let volume = DockerVolume {
+                    driver: Some(driver.to_owned()),
+                    name,
+                    driver_options: None,
+                };
+                let volume = Volume::docker("data", volume, VolumeMode::ReadWrite);
+                task.container = Some(ContainerInfo::mesos().with_volume(volume));
+            }),
+            Contender::Module => Job::shell(mounted)
+                .label("volume.data", name)
+                .label("volume.data.driver", driver),
+        };
+        Ok(job.on(agent.as_str()))
+    }
+
+    /// How long the containers took from PREPARING to ISOLATING that the agent's log tells of since `mark`, in ms.
+    pub(super) fn prepared_since(&self, contender: Contender, mark: u64) -> Result<Vec<f64>> {
+        let mut text = String::new();
+        let mut log = File::open(self.agent(contender).log_path())?;
+        log.seek(SeekFrom::Start(mark))?;
+        log.read_to_string(&mut text)?;
+        text.lines()
+            .filter_map(|line| line.split("from PREPARING to ISOLATING after ").nth(1))
+            .map(|duration| milliseconds(duration.trim()).with_context(|| format!("'{duration}' is no duration")))
+            .collect()
+    }
+
+    /// Waits until the agent has no container.
+    ///
+    /// # Errors
+    /// It still has one after `limit`.
+    pub(super) fn wait_until_no_container_is_left(&self, contender: Contender, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = self.agent(contender).containers()?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("{} containers are left after {limit:?}", left.len());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A duration as Mesos prints it.
+fn milliseconds(text: &str) -> Option<f64> {
+    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(unit);
+    let factor = match unit {
+        "ns" => 1e-6,
+        "us" => 1e-3,
+        "ms" => 1.0,
+        "secs" => 1e3,
+        "mins" => 60e3,
+        _ => return None,
+    };
+    Some(number.parse::<f64>().ok()? * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_mesos_prints_them() {
+        assert_eq!(milliseconds("12.5ms"), Some(12.5));
+        assert_eq!(milliseconds("1.25secs"), Some(1250.0));
+        assert_eq!(milliseconds("500us"), Some(0.5));
+        assert_eq!(milliseconds("soon"), None);
+    }
+}
