@@ -28,6 +28,8 @@ pub struct Config {
     pub profiles: Profiles,
     /// Drivers whose mountpoints are plain directories, beside those known to be so.
     pub directory_backed_drivers: BTreeSet<String>,
+    /// Folders that drivers mount below, to be made shared mounts.
+    pub mount_bases: Vec<PathBuf>,
     /// Host folders in which a container without an image may have an absolute path.
     pub allowed_host_paths: Vec<PathBuf>,
     /// The agent's flag of the same name.
@@ -78,6 +80,10 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     (
         "directory_backed_drivers",
         "driver names, separated by ',', whose volumes are plain directories",
+    ),
+    (
+        "mount_bases",
+        "absolute folders, separated by ':', that drivers mount below; made shared mounts so that unmounting frees the device (default: none)",
     ),
     (
         "allowed_host_paths",
@@ -135,6 +141,7 @@ impl Default for Config {
             discovery: Discovery::default(),
             profiles: Profiles::builtin(),
             directory_backed_drivers: BTreeSet::new(),
+            mount_bases: Vec::new(),
             allowed_host_paths: Vec::new(),
             sandbox_directory: "/mnt/mesos/sandbox".into(),
             claim_resource: "ebsvolumes".into(),
@@ -185,6 +192,7 @@ impl Config {
             "directory_backed_drivers" => {
                 self.directory_backed_drivers = value.split(',').map(word).collect::<Result<_, _>>()?;
             }
+            "mount_bases" => self.mount_bases = folders(value)?,
             "allowed_host_paths" => self.allowed_host_paths = folders(value)?,
             "sandbox_directory" => self.sandbox_directory = absolute(value)?,
             "claim_resource" => self.claim_resource = word(value)?,

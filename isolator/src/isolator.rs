@@ -11,7 +11,7 @@ use volume_driver_client::Drivers;
 use volume_labels::VolumeLabels;
 
 use crate::config::Config;
-use crate::effects::{Answer, Engine, Message, Order, Patient, make_rounds, targets, write_records};
+use crate::effects::{Answer, Engine, Message, Order, Patient, make_rounds, share_mount_bases, targets, write_records};
 use crate::error::PrepareError;
 use crate::names::NameMap;
 use crate::records::{Store, StoreError};
@@ -61,6 +61,7 @@ impl Isolator {
     /// One line for the operator; see [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
         let store = Arc::new(Store::open(&config.state_dir)?);
+        share_mount_bases(&config.mount_bases);
         let config = Arc::new(config);
         let drivers = Drivers::new(config.discovery.clone(), config.profiles.clone());
         let (engine, inbox) = unbounded();

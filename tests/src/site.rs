@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ebs_emulator::{Emulator, EmulatorOptions, Event, EventKind, HostSpec};
-use testbed::{Agent, AgentSpec, Cluster, Module, Mount, built, mounts_below};
+use testbed::{Agent, AgentSpec, Cluster, ClusterBuilder, Module, Mount, built, mounts_below};
 
 /// The module's name, as an operator writes it in `--isolation`.
 pub const MODULE: &str = "mesos_external_volumes";
@@ -48,11 +48,31 @@ impl Site {
     /// # Panics
     /// When it cannot be started; the cluster's report says why.
     pub fn with_agents(count: usize, spec: &AgentSpec) -> Self {
-        let cluster = Cluster::builder()
-            .agents(count, spec)
-            .create()
-            .unwrap_or_else(|error| panic!("{error}"));
-        let hosts = cluster.agents().iter().map(|agent| emulated_host(agent, DRIVER));
+        Self::on_hosts(Cluster::builder().agents(count, spec), emulated_host)
+    }
+
+    /// One agent of this kind, and its master, on any release of Mesos.
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn on_mesos(version: &str, spec: &AgentSpec) -> Self {
+        Self::on_hosts(Cluster::builder().mesos(version).agents(1, spec), emulated_host)
+    }
+
+    /// One agent whose driver mounts below `{agent}/base`, on a mount that is private unless the module shares it.
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn with_private_mounts(spec: &AgentSpec) -> Self {
+        Self::on_hosts(Cluster::builder().agents(1, spec), |agent, driver| HostSpec {
+            shared: false,
+            ..emulated_host(agent, driver).base(agent.folder().join("base"))
+        })
+    }
+
+    fn on_hosts(cluster: ClusterBuilder, host: impl Fn(&Agent, &str) -> HostSpec) -> Self {
+        let cluster = cluster.create().unwrap_or_else(|error| panic!("{error}"));
+        let hosts = cluster.agents().iter().map(|agent| host(agent, DRIVER));
         let options = EmulatorOptions {
             program: None,
             state: cluster.folder().join("ebs"),
@@ -171,8 +191,7 @@ impl Site {
     /// # Panics
     /// When the mount table cannot be read.
     pub fn mounts(&self) -> Vec<Mount> {
-        let base = self.emulator.state().join("hosts");
-        let mounts = mounts_below(&base).unwrap_or_else(|error| panic!("{error}"));
+        let mounts = mounts_below(self.cluster.folder()).unwrap_or_else(|error| panic!("{error}"));
         // The folder of the mounts is a mount itself: `shared()`.
         mounts
             .into_iter()

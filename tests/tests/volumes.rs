@@ -3,7 +3,7 @@
 use ebs_emulator::EventKind;
 use ebs_emulator::faults::Operation;
 use testbed::{AgentSpec, Job};
-use tests::{Site, Tasks, end, finished, module, running};
+use tests::{Site, Tasks, end, eventually, finished, module, running};
 
 #[test]
 fn what_one_task_writes_a_later_task_on_the_other_agent_reads() {
@@ -213,4 +213,42 @@ fn a_task_without_labels_runs_as_if_there_were_no_module() {
     let tasks = Tasks::connect(site.cluster());
     tasks.finish(site.agent(0), Job::shell("true").label("team", "etl"));
     assert!(site.events().iter().all(|event| event.kind != EventKind::Request));
+}
+
+/// A volume's task ends while another container, started when the volume was mounted, runs on.
+fn device_is_freed(spec: &AgentSpec, freed_at_once: bool) {
+    let site = Site::with_private_mounts(spec);
+    let id = site.volume("v");
+    let tasks = Tasks::connect(site.cluster());
+    let command = "until [ -e data/stop ]; do sleep 0.05; done";
+    let user = tasks.launch(site.agent(0), Job::shell(command).label("volume.data", &id));
+    running(&user);
+    let bystander = tasks.launch(site.agent(0), Job::shell("sleep 1000"));
+    running(&bystander);
+    tasks.finish(site.agent(0), Job::shell("touch data/stop").label("volume.data", &id));
+    finished(&user);
+    if !freed_at_once {
+        eventually("the storage cannot detach the volume", || {
+            let log = site.agent(0).log();
+            (log.contains("an Unmount failed") && log.contains("mount_bases"))
+                .then_some(())
+                .ok_or(log)
+        });
+        bystander.kill().unwrap();
+        end(&bystander);
+    }
+    site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn below_a_shared_base_the_device_is_free_while_unrelated_containers_run() {
+    device_is_freed(
+        &AgentSpec::default().module(module().parameter("mount_bases", "{agent}/base")),
+        true,
+    );
+}
+
+#[test]
+fn below_a_private_base_the_device_stays_busy_until_unrelated_containers_end_and_the_log_says_so() {
+    device_is_freed(&AgentSpec::default().module(module()), false);
 }

@@ -7,6 +7,7 @@ use volume_driver_client::{CreatePolicy, Driver, Drivers, Error, ErrorKind, Moun
 
 use super::crash_point::crash_point;
 use super::dead_mount;
+use super::mount_bases;
 use super::mount_table::MountTable;
 use super::owner;
 use crate::ledger::{MountOutcome, MountSpec, UnmountOutcome};
@@ -99,7 +100,10 @@ impl Call<'_> {
         }
         let table = MountTable::read().map_err(|error| format!("cannot read the mount table: {error}"))?;
         match table.covering(mountpoint) {
-            Some(_) => Ok(()),
+            Some(mount) => {
+                mount_bases::warn_of_private(mount);
+                Ok(())
+            }
             None => Err(format!(
                 "the driver says that it is mounted at {}, where this agent sees no mount: let the driver mount in the \
                  host's mount namespace (or name it in the module parameter directory_backed_drivers)",
@@ -137,8 +141,20 @@ impl Call<'_> {
                     UnmountOutcome::NotSent(error.to_string())
                 }
                 ErrorKind::Uncertain => UnmountOutcome::Uncertain(error.to_string()),
-                _ => UnmountOutcome::Failed(error.to_string()),
+                _ => UnmountOutcome::Failed(format!("{error}{}", private_hint(mountpoint))),
             },
         }
+    }
+}
+
+/// What an operator can do about a device that stays busy after its last container.
+fn private_hint(mountpoint: Option<&Path>) -> &'static str {
+    let mount = |path: &Path| MountTable::read().ok()?.covering(path).map(Path::to_owned);
+    // A driver that unmounts and then cannot detach leaves no mount to look at: the copies that keep it busy are elsewhere.
+    match mountpoint.map(|path| mount(path).is_none_or(|mount| mount_bases::is_private(&mount))) {
+        Some(true) => {
+            " (if the device is busy: another container may keep a copy of its mount, see the module parameter mount_bases)"
+        }
+        _ => "",
     }
 }

@@ -5,6 +5,7 @@ mod crash_point;
 mod dead_mount;
 mod engine;
 mod monitor;
+mod mount_bases;
 mod mount_table;
 mod owner;
 mod queues;
@@ -13,5 +14,6 @@ mod writer;
 
 pub(crate) use engine::{Answer, Engine, Message};
 pub(crate) use monitor::{Patient, run as make_rounds};
+pub(crate) use mount_bases::share as share_mount_bases;
 pub(crate) use target::targets;
 pub(crate) use writer::{Order, run as write_records};
