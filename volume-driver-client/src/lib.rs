@@ -1,4 +1,4 @@
-//! A client for the Docker volume plugin protocol, with the semantics real drivers have.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -33,3 +33,6 @@ pub use profile::{
     AddressesBy, CreateAgain, InvalidProfile, Override, Profile, Profiles, SameIdAgain, Timeouts, UnmountWhenNotMounted,
 };
 pub use settings::{DriverSettings, InvalidSettings};
+
+#[doc = include_str!("../docs/drivers.md")]
+pub mod known_drivers {}

@@ -22,6 +22,7 @@ pub struct Phrase {
 use Operation::{Create, Get, Mount, Path, Remove, Unmount};
 
 const LOOKUPS: &[Operation] = &[Get, Path, Mount, Unmount, Remove];
+const LOOKUPS_BUT_GET: &[Operation] = &[Path, Mount, Unmount, Remove];
 const ATTACHING: &[Operation] = &[Mount, Create, Remove];
 const CHANGING: &[Operation] = &[Mount, Unmount, Remove];
 
@@ -57,26 +58,14 @@ const PHRASES: &[Phrase] = &[
     phrase(
         ErrorKind::AlreadyExists,
         &[Create],
-        "volume {} already exists",
-        "testvol",
-    ),
-    phrase(
-        ErrorKind::AlreadyExists,
-        &[Create],
         "volume name already exists",
-        "REX-Ray EBS",
+        "REX-Ray with EBS",
     ),
     phrase(
         ErrorKind::AlreadyExists,
         &[Create],
-        "already exists",
-        "convoy, Portworx",
-    ),
-    phrase(
-        ErrorKind::AttachedElsewhere,
-        ATTACHING,
-        "attached to another",
-        "DigitalOcean, Cinder",
+        "volume with name {} already exists",
+        "testvol",
     ),
     phrase(
         ErrorKind::AttachedElsewhere,
@@ -88,13 +77,13 @@ const PHRASES: &[Phrase] = &[
         ErrorKind::AttachedElsewhere,
         ATTACHING,
         "already attached to an instance",
-        "EBS",
+        "EC2: VolumeInUse",
     ),
     phrase(
         ErrorKind::AttachedElsewhere,
         ATTACHING,
-        "attached to a different",
-        "vSphere, Portworx",
+        "not in the same availability zone",
+        "EC2: InvalidVolume.ZoneMismatch",
     ),
     phrase(
         ErrorKind::AttachedElsewhere,
@@ -103,27 +92,40 @@ const PHRASES: &[Phrase] = &[
         "Portworx",
     ),
     phrase(
-        ErrorKind::AttachedElsewhere,
-        ATTACHING,
-        "not in the same availability zone",
-        "EBS",
-    ),
-    phrase(ErrorKind::AttachedElsewhere, ATTACHING, "multi-attach", "EBS, Cinder"),
-    phrase(
         ErrorKind::Busy,
         CHANGING,
         "device or resource busy",
-        "the kernel's EBUSY",
+        "the kernel: EBUSY",
     ),
-    phrase(ErrorKind::Busy, CHANGING, "device is busy", "umount"),
-    phrase(ErrorKind::Busy, CHANGING, "target is busy", "umount"),
-    phrase(ErrorKind::Busy, CHANGING, "volume is in use", "rclone 1.60, sshfs"),
-    phrase(ErrorKind::Busy, CHANGING, "volume {} is currently used", "sshfs"),
-    phrase(ErrorKind::Busy, CHANGING, "still in use", "Cinder"),
-    phrase(ErrorKind::Busy, &[Remove], "still mounted", "testvol"),
+    phrase(ErrorKind::Busy, CHANGING, "device is busy", "umount(8)"),
+    phrase(ErrorKind::Busy, CHANGING, "target is busy", "umount(8)"),
+    phrase(ErrorKind::Busy, CHANGING, "volume is in use", "rclone 1.60"),
+    phrase(
+        ErrorKind::Busy,
+        CHANGING,
+        "is currently used by a container",
+        "sshfs and its relatives",
+    ),
+    phrase(
+        ErrorKind::Busy,
+        &[Remove],
+        "is currently attached to",
+        "EC2: VolumeInUse",
+    ),
+    phrase(
+        ErrorKind::Busy,
+        &[Remove],
+        "is mounted and cannot be removed",
+        "testvol",
+    ),
     phrase(ErrorKind::NotFound, LOOKUPS, "volume not found", "rclone 1.60"),
-    phrase(ErrorKind::NotFound, LOOKUPS, "volume {} not found", "sshfs"),
-    phrase(ErrorKind::NotFound, LOOKUPS, "no such volume", "testvol, moby"),
+    phrase(
+        ErrorKind::NotFound,
+        LOOKUPS,
+        "volume {} not found",
+        "sshfs and its relatives",
+    ),
+    phrase(ErrorKind::NotFound, LOOKUPS, "no such volume", "buttervolume, moby"),
     phrase(ErrorKind::NotFound, LOOKUPS, "resource not found", "REX-Ray"),
     phrase(ErrorKind::NotFound, LOOKUPS, "no volume with name {} found", "testvol"),
     phrase(
@@ -133,9 +135,19 @@ const PHRASES: &[Phrase] = &[
         "local-persist",
     ),
     phrase(ErrorKind::NotFound, LOOKUPS, "couldn't find volume", "convoy"),
-    phrase(ErrorKind::NotFound, LOOKUPS, "failed to locate volume", "Portworx"),
-    phrase(ErrorKind::NotFound, LOOKUPS, "volume {} does not exist", "vSphere"),
-    phrase(ErrorKind::NotFound, LOOKUPS, "volume does not exist", "vSphere"),
+    phrase(
+        ErrorKind::NotFound,
+        LOOKUPS,
+        "volume {} does not exist",
+        "EC2: InvalidVolume.NotFound",
+    ),
+    // Said whatever the reason was why the volume could not be looked up, so for Get it is no proof.
+    phrase(
+        ErrorKind::NotFound,
+        LOOKUPS_BUT_GET,
+        "cannot locate volume {}",
+        "Portworx",
+    ),
 ];
 
 /// Words that show that a lookup failed for another reason than the volume: whatever else the text says, it is no proof that
@@ -239,7 +251,6 @@ mod tests {
             "volume v1 not found",
             "no volume with name v1 found",
             "Couldn't find volume.",
-            "Failed to locate volume: v1",
             "No volume found with the name \u{1b}[31mv1\u{1b}[0m",
             "Volume \"v1\" does not exist",
         ] {
@@ -256,6 +267,7 @@ mod tests {
             "mount.nfs: command not found",
             "404 page not found",
             "volume v2 not found",
+            "Failed to locate volume: Cannot locate volume v1",
             "",
         ] {
             assert_eq!(kind_of(words, Some("v1"), Get), ErrorKind::Rejected, "{words}");

@@ -411,6 +411,18 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_drivers_names_every_driver_of_the_table() {
+        let page = include_str!("../docs/drivers.md").to_lowercase();
+        let said = |name: &String| page.contains(&name.to_lowercase());
+        for (aliases, _) in Profiles::builtin().known() {
+            assert!(
+                aliases.iter().any(said) || aliases == ["local"],
+                "docs/drivers.md has none of {aliases:?}"
+            );
+        }
+    }
+
+    #[test]
     fn rclone_gets_one_call_at_a_time_and_an_unknown_driver_more() {
         let profiles = Profiles::builtin();
         assert_eq!(profiles.for_driver("rclone").max_in_flight, 1);
