@@ -117,34 +117,29 @@ fn killed_at(point: &str, ends: &[TaskState]) {
 const NEVER_RAN: &[TaskState] = &[TaskState::Failed, TaskState::Lost];
 const RAN: &[TaskState] = &[TaskState::Finished];
 
-#[test]
-fn killed_before_the_intent_is_on_disk_nothing_is_left() {
-    killed_at("record-begin", NEVER_RAN);
+/// One test a point, named by what was done last.
+macro_rules! killed {
+    ($($name:ident: $point:literal, $ends:expr;)+) => {
+        $(#[test]
+        fn $name() {
+            killed_at($point, $ends);
+        })+
+    };
 }
 
-#[test]
-fn killed_when_the_intent_is_on_disk_nothing_is_left() {
-    killed_at("record-end", NEVER_RAN);
-}
-
-#[test]
-fn killed_before_the_drivers_mount_nothing_is_left() {
-    killed_at("mount-begin", NEVER_RAN);
-}
-
-#[test]
-fn killed_between_the_drivers_mount_and_its_record_nothing_is_left() {
-    killed_at("mount-end", NEVER_RAN);
-}
-
-#[test]
-fn killed_before_the_drivers_unmount_nothing_is_left() {
-    killed_at("unmount-begin", RAN);
-}
-
-#[test]
-fn killed_between_the_drivers_unmount_and_its_record_nothing_is_left() {
-    killed_at("unmount-end", RAN);
+killed! {
+    killed_before_the_intent_is_on_disk_nothing_is_left: "record-begin:1", NEVER_RAN;
+    killed_when_the_intent_is_on_disk_nothing_is_left: "record-end:1", NEVER_RAN;
+    killed_before_the_drivers_mount_nothing_is_left: "mount-begin", NEVER_RAN;
+    killed_between_the_drivers_mount_and_its_record_nothing_is_left: "mount-end", NEVER_RAN;
+    killed_before_the_mountpoint_is_on_disk_nothing_is_left: "record-begin:2", NEVER_RAN;
+    killed_when_the_mountpoint_is_on_disk_but_mesos_does_not_know_nothing_is_left: "record-end:2", NEVER_RAN;
+    killed_before_the_release_is_on_disk_nothing_is_left: "record-begin:3", RAN;
+    killed_when_the_release_is_on_disk_nothing_is_left: "record-end:3", RAN;
+    killed_before_the_drivers_unmount_nothing_is_left: "unmount-begin", RAN;
+    killed_between_the_drivers_unmount_and_its_record_nothing_is_left: "unmount-end", RAN;
+    killed_before_the_record_is_removed_nothing_is_left: "record-begin:4", RAN;
+    killed_when_the_record_is_removed_nothing_is_left: "record-end:4", RAN;
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! What an operator sees when the module loads, or refuses to; and that every kind of container reaches it.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -97,43 +96,6 @@ fn a_second_agent_on_the_same_state_folder_is_refused() {
     assert_eq!(status.code(), Some(1), "{log}");
     let line = line(&log, "Cannot start mesos_external_volumes: ");
     assert!(line.contains(&taken), "{line}");
-}
-
-#[test]
-fn a_module_for_another_release_is_refused_in_one_line() {
-    for (release, reason) in [
-        ("1.10.9", "Minimum supported mesos version for 'Isolator' is 1.11.0"),
-        ("1.11.9", "Mesos has version 1.11.0"),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut other = module();
-        other.library = for_release(&other.library, release, folder.path());
-        let (status, log) = refused(other);
-        assert_eq!(status.code(), Some(1), "{log}");
-        let line = line(&log, "Error loading modules");
-        for words in [MODULE, reason, &format!("compiled with version {release}")] {
-            assert!(line.contains(words), "'{words}' is not in: {line}");
-        }
-    }
-}
-
-/// A copy of the module whose descriptor names another release of Mesos.
-fn for_release(library: &Path, release: &str, folder: &Path) -> PathBuf {
-    let mut bytes = fs::read(library).expect("the module can be read");
-    let (ours, theirs) = (b"1.11.0\0", format!("{release}\0").into_bytes());
-    let places: Vec<usize> = bytes
-        .windows(ours.len())
-        .enumerate()
-        .filter(|(_, w)| w == ours)
-        .map(|(at, _)| at)
-        .collect();
-    assert!(!places.is_empty(), "the descriptor has the release as text");
-    for at in places {
-        bytes[at..at + ours.len()].copy_from_slice(&theirs);
-    }
-    let copy = folder.join("libother.so");
-    fs::write(&copy, bytes).expect("a copy can be written");
-    copy
 }
 
 #[test]

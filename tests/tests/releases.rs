@@ -3,12 +3,13 @@
 //! One test is one release and one cluster, since a cluster takes longer to start than a check. Each prints its checks with
 //! their times; `scripts/test --mesos 1.7.3` runs one release and shows them.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
-use testbed::{Agent, AgentSpec, Cluster, Job, LaunchedTask};
-use tests::{MODULE, Site, Tasks, end, finished, module, running};
+use testbed::package::MesosInstall;
+use testbed::{AgentSpec, Cluster, Job};
+use tests::{MODULE, Site, Tasks, finished, module, running};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -38,7 +39,10 @@ fn labelled(command: &str, volume: &str) -> Job {
 
 /// A task that runs until somebody makes the file `stop` in its volume.
 fn until_stopped(volume: &str) -> Job {
-    labelled("until [ -e data/stop ]; do sleep 0.05; done; mountpoint -q data", volume)
+    labelled(
+        "until [ -e data/stop ]; do sleep 0.05; done; mountpoint -q data",
+        volume,
+    )
 }
 
 fn works(release: &'static str) {
@@ -46,10 +50,8 @@ fn works(release: &'static str) {
     let spec = AgentSpec::default().volumes(["vol-held"]).module(module());
     let site = Site::on_mesos(release, &spec);
     let agent = site.agent(0);
-    assert!(
-        agent.log().contains(&format!("Version: {release}")) || site.cluster().install().version() == release,
-        "the agent is another release"
-    );
+    let version = agent.version().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(version, release);
     checks.passed("the module loads");
 
     let tasks = Tasks::connect(site.cluster());
@@ -83,8 +85,11 @@ fn works(release: &'static str) {
     site.wait_until_nothing_is_left();
     checks.passed("a failure reaches the task's status");
 
-    survives_its_agent(&site, &tasks, release);
-    checks.passed("SIGKILL and recovery, two containers and an orphan");
+    survives_its_agent(&site, &tasks);
+    checks.passed("SIGKILL and recovery, two containers, an orphan");
+
+    refuses_what_it_does_not_know(release);
+    checks.passed("an unknown release is refused");
 }
 
 fn shared(site: &Site, tasks: &Tasks) {
@@ -100,7 +105,7 @@ fn shared(site: &Site, tasks: &Tasks) {
 }
 
 /// Two containers, so that recover() gets more than one, and a third that does not outlive its agent.
-fn survives_its_agent(site: &Site, tasks: &Tasks, release: &str) {
+fn survives_its_agent(site: &Site, tasks: &Tasks) {
     let (first, second, orphaned) = (site.volume("first"), site.volume("second"), site.volume("orphaned"));
     let both = [
         tasks.launch(site.agent(0), until_stopped(&first)),
@@ -112,7 +117,9 @@ fn survives_its_agent(site: &Site, tasks: &Tasks, release: &str) {
     running(&orphan);
     assert_eq!(site.mounts().len(), 3);
 
-    restart(site, release);
+    site.agent(0)
+        .restart()
+        .unwrap_or_else(|error| panic!("{error}\n{}", site.cluster().report()));
     assert_eq!(site.steps(&first).len(), 2, "{:?}", site.steps(&first));
     for (task, id) in both.iter().zip([&first, &second]) {
         tasks.finish(site.agent(0), labelled("touch data/stop", id));
@@ -124,19 +131,37 @@ fn survives_its_agent(site: &Site, tasks: &Tasks, release: &str) {
     }
 }
 
-fn restart(site: &Site, _release: &str) {
-    site.agent(0)
-        .restart()
-        .unwrap_or_else(|error| panic!("{error}\n{}", site.cluster().report()));
+/// A Mesos whose library says that it is another release than it is: its programs, and a copy of the library with the
+/// text changed.
+fn posing_as(release: &str, other: &str, folder: &Path) -> MesosInstall {
+    let install = MesosInstall::ensure(release).unwrap_or_else(|error| panic!("{error}"));
+    for entry in fs::read_dir(install.programs()).expect("the programs' folder can be read") {
+        let entry = entry.expect("the programs' folder can be read");
+        fs::copy(entry.path(), folder.join(entry.file_name())).expect("a program can be copied");
+    }
+    let mut library = fs::read(install.library()).expect("the library can be read");
+    let (says, mut pretends) = (format!("{release}\0"), other.to_owned().into_bytes());
+    assert!(pretends.len() < says.len());
+    pretends.resize(says.len(), 0);
+    // A constant of its own, or shared with the end of the package's name.
+    let stands_alone = |before: &[u8]| before.ends_with(b"\0") || before.ends_with(b"mesos-");
+    let found = library.windows(says.len()).enumerate();
+    let places: Vec<usize> = found
+        .filter_map(|(at, bytes)| (bytes == says.as_bytes() && stands_alone(&library[..at])).then_some(at))
+        .collect();
+    assert!(!places.is_empty(), "the library says its release");
+    for at in places {
+        library[at..at + pretends.len()].copy_from_slice(&pretends);
+    }
+    fs::write(folder.join("libmesos.so"), library).expect("a library can be written");
+    MesosInstall::in_folder(other, folder)
 }
 
-/// What an agent says that refuses to start with this module.
-fn refused(release: &str, library: PathBuf) -> String {
-    let mut other = module();
-    other.library = library;
+/// What an agent says that refuses to start with the module.
+fn refused(install: MesosInstall) -> String {
     let cluster = Cluster::builder()
-        .mesos(release)
-        .agent(AgentSpec::default().module(other))
+        .install(install)
+        .agent(AgentSpec::default().module(module()))
         .create()
         .unwrap_or_else(|error| panic!("{error}"));
     let agent = cluster.agent(0);
@@ -146,6 +171,84 @@ fn refused(release: &str, library: PathBuf) -> String {
         .unwrap_or_else(|error| panic!("{error}\n{}", cluster.report()));
     assert_eq!(status.code(), Some(1), "{}", agent.log());
     agent.log()
+}
+
+/// The only line with these words.
+fn line<'a>(log: &'a str, words: &str) -> &'a str {
+    let mut lines = log.lines().filter(|line| line.contains(words));
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line,
+        _ => panic!("not one line with '{words}':\n{log}"),
+    }
+}
+
+fn refuses_what_it_does_not_know(release: &str) {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let unknown = release.replacen('1', "2", 1);
+    let log = refused(posing_as(release, &unknown, folder.path()));
+    let ours = line(&log, "Refused to load");
+    assert!(
+        ours.starts_with('E') && ours.contains("knows Mesos 1.4 to 1.11"),
+        "{ours}"
+    );
+    assert!(ours.contains(&format!("the agent is Mesos {unknown}")), "{ours}");
+    let theirs = line(&log, "Error loading modules");
+    assert!(theirs.contains(MODULE) && theirs.contains(&unknown), "{theirs}");
+    println!("{ours}\n{theirs}");
+}
+
+#[test]
+fn a_library_that_is_laid_out_as_another_release_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = refused(posing_as("1.11.0", "1.9.0", folder.path()));
+    let ours = line(&log, "Refused to start");
+    for words in ["MesosIsolator6update", "Mesos 1.9.0 is not built as the official one"] {
+        assert!(ours.contains(words), "{ours}");
+    }
+    println!("{ours}");
+}
+
+/// The agent is stopped under a running task and started as a newer release, its master being the newer one already: the
+/// order in which Mesos is upgraded.
+fn upgrade(from: &'static str, to: &'static str) {
+    let spec = AgentSpec::default().mesos(from).module(module());
+    let site = Site::on_mesos(to, &spec);
+    let agent = site.agent(0);
+    let runs = |release: &str| {
+        let version = agent.version().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(version, release);
+    };
+    runs(from);
+    let tasks = Tasks::connect(site.cluster());
+    let id = site.volume("kept");
+    let command =
+        "echo from the old release > data/file; until [ -e data/stop ]; do sleep 0.05; done; grep new data/file";
+    let task = tasks.launch(agent, labelled(command, &id));
+    running(&task);
+
+    agent.terminate().unwrap_or_else(|error| panic!("{error}"));
+    agent.respecify(|spec| spec.mesos = Some(to.to_owned()));
+    agent
+        .restart()
+        .unwrap_or_else(|error| panic!("{error}\n{}", site.cluster().report()));
+    runs(to);
+    assert_eq!(site.steps(&id), ["host-0: attach", "host-0: mount"]);
+
+    let joining = "grep old data/file && echo and the new one >> data/file && touch data/stop";
+    tasks.finish(agent, labelled(joining, &id));
+    finished(&task);
+    site.wait_until_nothing_is_left();
+    assert_eq!(site.steps(&id).len(), 4, "{:?}", site.steps(&id));
+}
+
+#[test]
+fn a_task_keeps_its_volume_while_its_agent_goes_from_1_10_0_to_1_11_0() {
+    upgrade("1.10.0", "1.11.0");
+}
+
+#[test]
+fn a_task_keeps_its_volume_while_its_agent_goes_from_1_8_1_to_1_9_0() {
+    upgrade("1.8.1", "1.9.0");
 }
 
 macro_rules! releases {
