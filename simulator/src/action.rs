@@ -23,8 +23,10 @@ pub enum Action {
     Cleanup { container: u8 },
     /// Its time for cleanup is over.
     CleanupDeadline { container: u8 },
-    /// The oldest orders to the disk are carried out together; or it fails them.
+    /// The oldest orders to the disk are carried out together; or the disk is full.
     Disk { orders: u8, fails: bool },
+    /// The same, and after this many operations the device fails.
+    DiskBreaks { orders: u8, after: u8 },
     /// A queued call goes out to the driver.
     Begin { call: u8 },
     /// The driver does what it was asked and says so.
@@ -37,10 +39,12 @@ pub enum Action {
     NotSent { call: u8 },
     /// A delay before a retry is over.
     Retry { nth: u8 },
-    /// The agent is killed and started again. The bits say, container by container, what Mesos then knows of it.
-    Crash { known: u32 },
-    /// The host reboots: no container survives, no mount, but attachments do.
-    Reboot,
+    /// The agent is killed, in the middle of a commit of so many orders after so many operations on the disk, and started
+    /// again. The bits say, container by container, what Mesos then knows of it.
+    Crash { known: u32, orders: u8, operations: u8 },
+    /// The power fails, likewise, and the host boots: no container survives, no mount, but attachments do. What was not
+    /// durable is lost, kept or torn as the seed has it.
+    Reboot { lost: u64, orders: u8, operations: u8 },
     /// Somebody unmounts a volume by hand.
     Umount { volume: u8 },
 }
@@ -60,10 +64,19 @@ impl Action {
     /// A random action; `crashes` is how many of a thousand are crashes or reboots.
     pub fn random(rng: &mut Rng, crashes: u32) -> Self {
         if rng.u32(0..1000) < crashes {
-            return if rng.u8(0..6) == 0 {
-                Self::Reboot
+            let (orders, operations) = (rng.u8(0..4), rng.u8(0..16));
+            return if rng.u8(0..4) == 0 {
+                Self::Reboot {
+                    lost: rng.u64(..),
+                    orders,
+                    operations,
+                }
             } else {
-                Self::Crash { known: rng.u32(..) }
+                Self::Crash {
+                    known: rng.u32(..),
+                    orders,
+                    operations,
+                }
             };
         }
         let container = rng.u8(0..CONTAINERS);
@@ -77,9 +90,13 @@ impl Action {
             14..15 => Self::PrepareDeadline { container },
             15..21 => Self::Cleanup { container },
             21..23 => Self::CleanupDeadline { container },
-            23..50 => Self::Disk {
+            23..49 => Self::Disk {
                 orders: rng.u8(1..4),
                 fails: rng.u8(0..25) == 0,
+            },
+            49..50 => Self::DiskBreaks {
+                orders: rng.u8(1..4),
+                after: rng.u8(0..16),
             },
             50..69 => Self::Begin { call },
             69..88 => Self::Answer { call },

@@ -13,16 +13,13 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     a_volume_in_use_is_mounted_or_in_doubt(world)
 }
 
-/// Whatever is mounted, or may become so, is named by a record on disk: a crash now loses nothing.
+/// Whatever is mounted, or may become so, is named by a record that survives whatever happens now: a crash loses nothing,
+/// and a power cut neither.
 fn every_mount_has_a_record(world: &World) -> Result<(), String> {
     for (volume, backing) in &world.driver {
-        let recorded = world
-            .disk
-            .values()
-            .any(|entry| entry.record.volumes.iter().any(|v| v.request.volume == *volume));
-        if (backing.attached || world.may_become_mounted(volume)) && !recorded {
+        if (backing.attached || world.may_become_mounted(volume)) && !world.disk.names(volume) {
             return Err(format!(
-                "{volume} is mounted, or may be, and no record on disk names it"
+                "{volume} is mounted, or may be, and no record certain to survive names it"
             ));
         }
     }
@@ -66,8 +63,8 @@ pub(crate) fn nothing_is_left(world: &World) -> Result<(), String> {
     {
         return Err(format!("{volume} is left mounted or attached"));
     }
-    if let Some(container) = world.disk.keys().next() {
-        return Err(format!("the record of container {container} is left"));
+    if let Some(record) = world.disk.any() {
+        return Err(format!("the record {} is left", record.display()));
     }
     if let Some((container, _)) = world
         .containers

@@ -1,24 +1,27 @@
-//! Everything but the ledger: the disk, the driver and Mesos, as simple as they can be and still be wrong in every way
-//! that real ones are.
+//! Everything but the ledger and the records: the disk, the driver and Mesos, as simple as they can be and still be wrong
+//! in every way that real ones are.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use isolator::ledger::{
-    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, Restored, UnmountOutcome,
+    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, RecordedState, Restored, UnmountOutcome,
     VolumeRequest, VolumeState,
 };
+use isolator::records::{Change, Found};
 use isolator::{ContainerId, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::Access;
 
 use crate::action::{Action, VOLUMES, Work};
+use crate::disk::Fault;
+use crate::records::Records;
 
 /// What a history ended with, for figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Different states of volumes and containers, counted over all of the history.
-    pub states: BTreeSet<String>,
+    /// The states that each volume was in at some time of the history.
+    pub states: BTreeMap<VolumeKey, BTreeSet<VolumeState>>,
     /// Prepares that succeeded.
     pub granted: u32,
     /// Agent crashes and reboots.
@@ -29,27 +32,17 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 pub struct World {
     pub(crate) ledger: Ledger,
-    pub(crate) disk: BTreeMap<ContainerId, Entry>,
+    pub(crate) disk: Records,
     orders: VecDeque<Order>,
     pub(crate) driver: BTreeMap<VolumeKey, Backing>,
     calls: Vec<Call>,
     retries: Vec<(VolumeKey, u32)>,
     pub(crate) containers: BTreeMap<ContainerId, Life>,
-    boot: u32,
     outcome: Outcome,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) record: Record,
-    boot: u32,
-}
-
-#[derive(Debug)]
-enum Order {
-    Write(u64, Record),
-    Remove(ContainerId),
-}
+/// A change to the records, with the revision of one that is written.
+type Order = (Change, Option<u64>);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Backing {
@@ -101,7 +94,8 @@ impl World {
             Action::CleanupDeadline { container } => self.tell(Event::CleanupDeadline {
                 container: id(container),
             }),
-            Action::Disk { orders, fails } => self.disk_works(orders, fails),
+            Action::Disk { orders, fails } => self.commit(orders, fails.then_some((Fault::Full, 0))),
+            Action::DiskBreaks { orders, after } => self.commit(orders, Some((Fault::Broken, after))),
             Action::Begin { call } => {
                 if let Some(index) = self.pick(call, false) {
                     self.calls[index].begun = true;
@@ -127,8 +121,22 @@ impl World {
                 }
             }),
             Action::Retry { nth } => self.retry(nth),
-            Action::Crash { known } => self.crash(known),
-            Action::Reboot => self.reboot(),
+            Action::Crash {
+                known,
+                orders,
+                operations,
+            } => {
+                self.die(orders, operations);
+                self.crash(known)
+            }
+            Action::Reboot {
+                lost,
+                orders,
+                operations,
+            } => {
+                self.die(orders, operations);
+                self.reboot(lost)
+            }
             Action::Umount { volume } => {
                 self.driver.entry(key(volume)).or_default().mounted = false;
                 Ok(())
@@ -168,40 +176,40 @@ impl World {
         }
     }
 
-    fn disk_works(&mut self, orders: u8, fails: bool) -> Result<(), String> {
-        let mut failed = Vec::new();
-        for _ in 0..orders {
-            let Some(order) = self.orders.pop_front() else {
-                break;
-            };
-            match order {
-                Order::Write(revision, record) => {
-                    let container = record.container.clone();
-                    if !fails {
-                        self.disk.insert(
-                            container.clone(),
-                            Entry {
-                                record,
-                                boot: self.boot,
-                            },
-                        );
-                    }
-                    let result = if fails { Err("no space left".into()) } else { Ok(()) };
-                    self.tell(Event::RecordWritten {
-                        container,
-                        revision,
-                        result,
-                    })?;
-                }
-                Order::Remove(container) if !fails => {
-                    self.disk.remove(&container);
-                }
+    /// The oldest orders in one commit, as the writer carries them out.
+    fn commit(&mut self, orders: u8, trouble: Option<(Fault, u8)>) -> Result<(), String> {
+        let (changes, revisions) = self.take_orders(orders);
+        if let Some((fault, after)) = trouble {
+            self.disk.fail(fault, after);
+        }
+        let results = self.disk.commit(&changes);
+        self.disk.mend();
+        for ((change, revision), result) in changes.into_iter().zip(revisions).zip(results) {
+            match (change, revision) {
+                (Change::Write(record), Some(revision)) => self.tell(Event::RecordWritten {
+                    container: record.container,
+                    revision,
+                    result,
+                })?,
                 // The engine tries again later.
-                Order::Remove(container) => failed.push(Order::Remove(container)),
+                (removal, _) if result.is_err() => self.orders.push_back((removal, None)),
+                _ => {}
             }
         }
-        self.orders.extend(failed);
         Ok(())
+    }
+
+    fn take_orders(&mut self, orders: u8) -> (Vec<Change>, Vec<Option<u64>>) {
+        let count = usize::from(orders).min(self.orders.len());
+        self.orders.drain(..count).unzip()
+    }
+
+    /// The agent ends while it writes: nobody hears what became of these orders.
+    fn die(&mut self, orders: u8, operations: u8) {
+        let (changes, _) = self.take_orders(orders);
+        self.disk.fail(Fault::Killed, operations);
+        self.disk.commit(&changes);
+        self.disk.mend();
     }
 
     fn answer(&mut self, nth: u8) -> Result<(), String> {
@@ -297,9 +305,9 @@ impl World {
         self.restart(|index| known >> (2 * (index % 16)) & 3)
     }
 
-    fn reboot(&mut self) -> Result<(), String> {
+    fn reboot(&mut self, lost: u64) -> Result<(), String> {
         self.outcome.crashes += 1;
-        self.boot += 1;
+        self.disk.power_cut(lost);
         self.orders.clear();
         self.retries.clear();
         self.calls.clear();
@@ -329,28 +337,26 @@ impl World {
             life.over = known == Presence::Gone;
             presence.insert(id.clone(), known);
         }
-        let restored = self.restored(&presence);
+        let found = self.disk.start()?;
+        let restored = found.into_iter().map(|found| self.restored(found, &presence));
+        let restored = restored.collect();
         self.ledger = Ledger::new();
         self.tell(Event::Restore(restored))
     }
 
-    fn restored(&self, presence: &BTreeMap<ContainerId, Presence>) -> Vec<Restored> {
+    fn restored(&self, found: Found, presence: &BTreeMap<ContainerId, Presence>) -> Restored {
+        let Found { record, rebooted } = found;
         let seen = |volume: &VolumeKey| self.driver.get(volume).is_some_and(|backing| backing.mounted);
-        self.disk
-            .values()
-            .map(|entry| {
-                let lost = entry.record.volumes.iter().filter_map(|volume| match &volume.state {
-                    RecordedState::Mounted(path) if !seen(&volume.request.volume) => Some(path.clone()),
-                    _ => None,
-                });
-                Restored {
-                    record: entry.record.clone(),
-                    presence: presence.get(&entry.record.container).copied().unwrap_or(Presence::Gone),
-                    rebooted: entry.boot != self.boot,
-                    lost: lost.collect(),
-                }
-            })
-            .collect()
+        let lost = record.volumes.iter().filter_map(|volume| match &volume.state {
+            RecordedState::Mounted(path) if !seen(&volume.request.volume) => Some(path.clone()),
+            _ => None,
+        });
+        Restored {
+            lost: lost.collect(),
+            presence: presence.get(&record.container).copied().unwrap_or(Presence::Gone),
+            rebooted,
+            record,
+        }
     }
 
     fn tell(&mut self, event: Event) -> Result<(), String> {
@@ -361,7 +367,10 @@ impl World {
             }
         }
         for (volume, state) in self.ledger.volumes() {
-            self.outcome.states.insert(format!("{volume:?} {state}"));
+            match self.outcome.states.get_mut(volume) {
+                Some(states) => drop(states.insert(state)),
+                None => drop(self.outcome.states.insert(volume.clone(), [state].into())),
+            }
         }
         Ok(())
     }
@@ -369,8 +378,10 @@ impl World {
     /// What is known at once comes back as an event, to be told when the other effects are under way.
     fn carry_out(&mut self, effect: Effect) -> Result<Option<Event>, String> {
         match effect {
-            Effect::WriteRecord { revision, record } => self.orders.push_back(Order::Write(revision, record)),
-            Effect::RemoveRecord { container } => self.orders.push_back(Order::Remove(container)),
+            Effect::WriteRecord { revision, record } => {
+                self.orders.push_back((Change::Write(record), Some(revision)));
+            }
+            Effect::RemoveRecord { container } => self.orders.push_back((Change::Remove(container), None)),
             Effect::Mount { op, volume, adopt, .. } => {
                 if self.calls.iter().any(|call| call.volume == volume) {
                     return Err(format!("two calls for {volume} at once"));
@@ -451,7 +462,7 @@ impl World {
             for id in &waiting {
                 self.cleanup(id)?;
             }
-            self.disk_works(u8::MAX, false)?;
+            self.commit(u8::MAX, None)?;
             for call in &mut self.calls {
                 call.begun = true;
             }

@@ -115,7 +115,11 @@ fn an_attachment_left_by_a_reboot_is_not_forgotten_at_the_first_refusal() {
         },
         Begin { call: 213 },
         Answer { call: 95 },
-        Reboot,
+        Reboot {
+            lost: 0,
+            orders: 0,
+            operations: 0,
+        },
         Begin { call: 134 },
         Begin { call: 5 },
         Refuse { call: 118 },
