@@ -244,6 +244,43 @@ mod tests {
         );
     }
 
+    /// A process that already runs in the sandbox swaps a directory for a symlink to the host as fast as it can.
+    #[test]
+    fn a_directory_swapped_for_a_symlink_meanwhile_leads_nowhere_outside() {
+        let (sandbox, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, outside) = (sandbox.path().canonicalize().unwrap(), host.path().to_owned());
+        let (way, aside) = (root.join("way"), root.join("aside"));
+        fs::create_dir(&way).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let swapped = fs::rename(&way, &aside).and_then(|()| symlink(&outside, &way));
+                    let back = fs::remove_file(&way).and_then(|()| fs::rename(&aside, &way));
+                    // The resolver may have made a directory of its own in between; that is inside as well.
+                    if swapped.is_err() || back.is_err() {
+                        let _ = fs::remove_dir_all(&way);
+                        let _ = fs::remove_dir_all(&aside);
+                        let _ = fs::create_dir(&way);
+                    }
+                }
+            });
+            let launch = launch(&root, None);
+            for _ in 0..5_000 {
+                // Inside, or refused.
+                if let Ok(target) = resolve_text("way/data", &launch) {
+                    assert!(target.starts_with(&root), "{}", target.display());
+                }
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(
+            fs::read_dir(&outside).unwrap().count(),
+            0,
+            "nothing is made on the host"
+        );
+    }
+
     #[test]
     fn a_file_in_the_way_is_refused() {
         let sandbox = tempfile::tempdir().unwrap();
