@@ -14,7 +14,7 @@
 //! * [`state`] and [`store`]: what has to survive, and the folder it lies in. It is on disk before anything follows from
 //!   it: an attempt before its launch, an update before its acknowledgement.
 //! * [`run`]: the loop that carries the machine's steps out.
-//! * [`progress`] and [`report`]: what people and programs are told.
+//! * [`progress`], [`report`] and [`notification`]: what people and programs are told.
 //!
 //! A task of a job goes through
 //!
@@ -31,6 +31,7 @@
 
 pub mod job;
 pub mod machine;
+pub mod notification;
 pub mod plan;
 pub mod progress;
 pub mod report;

@@ -7,9 +7,9 @@ use label_mapper::{Catalogue, ResolveError, Spelling, Volume, spell};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use volume_labels::VolumeLabels;
+use volume_labels::{Access, Mode, VolumeLabels};
 
-use crate::job::{Job, Task};
+use crate::job::{self, Job, Notify, Task};
 
 /// Where volumes' names are looked up.
 #[derive(Clone, Debug)]
@@ -27,6 +27,9 @@ pub struct Plan {
     pub job: String,
     /// Its tasks, in the order of the file.
     pub tasks: Vec<PlannedTask>,
+    /// Whom to tell how it ended. It may change between two runs on one state.
+    #[serde(skip)]
+    pub notify: Notify,
 }
 
 /// One task with its volumes found.
@@ -49,6 +52,9 @@ pub struct PlannedVolume {
     pub claim: String,
     /// What the task's labels say.
     pub labels: VolumeLabels,
+    /// Whether several hosts may hold it at once, by the catalogue.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub multi_attach: bool,
 }
 
 impl PlannedTask {
@@ -60,6 +66,17 @@ impl PlannedTask {
     /// The items of the SET resource it has to hold; one for two slots of one volume.
     pub fn claims(&self) -> BTreeSet<&str> {
         self.volumes.iter().map(|volume| volume.claim.as_str()).collect()
+    }
+
+    /// The volumes of [`claims`](Self::claims) that it only reads, and lets others read beside it.
+    pub fn reads(&self) -> BTreeSet<&str> {
+        let only_read = |claim: &&str| {
+            let slots = self.volumes.iter().filter(|volume| volume.claim == **claim);
+            slots
+                .into_iter()
+                .all(|volume| volume.labels.mode == Mode::ReadOnly && volume.labels.access == Access::Shared)
+        };
+        self.claims().into_iter().filter(only_read).collect()
     }
 
     /// The task's labels.
@@ -135,7 +152,11 @@ impl Plan {
             }
         }
         match problems.is_empty() {
-            true => Ok(Self { job: job.name, tasks }),
+            true => Ok(Self {
+                job: job.name,
+                tasks,
+                notify: job.notify,
+            }),
             false => Err(PlanError { problems }),
         }
     }
@@ -150,6 +171,11 @@ impl Plan {
     pub fn task(&self, name: &str) -> Option<&PlannedTask> {
         self.tasks.iter().find(|task| task.name() == name)
     }
+
+    /// The names of all tasks that cannot run before `name` is finished, however far away.
+    pub fn blocked_by(&self, name: &str) -> BTreeSet<&str> {
+        job::blocked_by(self.tasks.iter().map(|task| &task.task), name)
+    }
 }
 
 fn planned(task: &Task, volumes: Option<&Volumes>) -> Result<(Vec<PlannedVolume>, Option<String>), VolumeProblem> {
@@ -158,6 +184,7 @@ fn planned(task: &Task, volumes: Option<&Volumes>) -> Result<(Vec<PlannedVolume>
             name: labels.name.clone(),
             claim: labels.claim_id().to_owned(),
             labels: labels.clone(),
+            multi_attach: false,
         });
         return Ok((as_named.collect(), None));
     };
@@ -182,6 +209,7 @@ fn planned(task: &Task, volumes: Option<&Volumes>) -> Result<(Vec<PlannedVolume>
             name: labels.name.clone(),
             claim: volume.id.to_string(),
             labels: spelled,
+            multi_attach: volume.multi_attach,
         });
         found.push((labels.name.as_str(), volume));
     }

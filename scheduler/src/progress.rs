@@ -89,6 +89,13 @@ pub enum Progress {
         /// Why.
         reason: String,
     },
+    /// Somebody could not be told how the job ended.
+    NotNotified {
+        /// The command or URL.
+        target: String,
+        /// Why.
+        reason: String,
+    },
     /// The job is over.
     Ended {
         /// One line for each task that failed.
@@ -137,6 +144,7 @@ impl Progress {
                 | Self::Stray { .. }
                 | Self::CallFailed { .. }
                 | Self::Unreadable { .. }
+                | Self::NotNotified { .. }
         )
     }
 }
@@ -214,6 +222,9 @@ impl fmt::Display for Progress {
             }
             Self::CallFailed { call, reason } => write!(f, "the master did not take {call}: {}", line(reason)),
             Self::Unreadable { kind, reason } => write!(f, "an event {kind} cannot be read: {}", line(reason)),
+            Self::NotNotified { target, reason } => {
+                write!(f, "the notification by '{}' failed: {}", line(target), line(reason))
+            }
             Self::Ended { failures, blocked } => match (failures.is_empty(), blocked.is_empty()) {
                 (true, true) => f.write_str("the job is done"),
                 (_, true) => write!(f, "the job has failed: {}", failures.join("; ")),

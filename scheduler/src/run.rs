@@ -11,6 +11,7 @@ use mesos_http::types::FrameworkInfo;
 use thiserror::Error;
 
 use crate::machine::{Input, Machine, Rules, Step};
+use crate::notification;
 use crate::progress::Progress;
 use crate::state::Millis;
 use crate::store::{Store, StoreError};
@@ -101,7 +102,8 @@ pub fn run(
     tell: &mut dyn FnMut(Millis, &Progress),
 ) -> Result<(), RunError> {
     if machine.state().end.as_ref().is_some_and(|end| end.torn_down) {
-        return Ok(());
+        // Only a run that was killed in between leaves somebody to be told.
+        return notify(machine, store, clock, tell);
     }
     let connection = connect(machine, framework)?;
     let mut inputs = VecDeque::new();
@@ -128,6 +130,9 @@ pub fn run(
         for progress in &told {
             tell(clock.now(), progress);
         }
+        if machine.state().end.is_some() {
+            notify(machine, store, clock, tell)?;
+        }
         for call in calls {
             match send(&connection, &call) {
                 Ok(()) if call == Call::Teardown => return finish(machine, store),
@@ -148,6 +153,23 @@ pub fn run(
             return Ok(());
         }
     }
+}
+
+/// Tells those of the job file how the job ended, once; twice when the scheduler is killed meanwhile.
+fn notify(
+    machine: &mut Machine,
+    store: &Store,
+    clock: Clock,
+    tell: &mut dyn FnMut(Millis, &Progress),
+) -> Result<(), RunError> {
+    if machine.state().end.as_ref().is_none_or(|end| end.notified) {
+        return Ok(());
+    }
+    for (target, error) in notification::send(machine.plan(), machine.state()) {
+        tell(clock.now(), &Progress::NotNotified { target, reason: error });
+    }
+    machine.notified();
+    Ok(store.save(machine.state())?)
 }
 
 fn finish(machine: &mut Machine, store: &Store) -> Result<(), RunError> {

@@ -44,6 +44,9 @@ pub struct End {
     pub blocked: Vec<String>,
     /// Whether the master was told that the framework is over.
     pub torn_down: bool,
+    /// Whether those who are to be told how it ended were told.
+    #[serde(default)]
+    pub notified: bool,
 }
 
 /// One task.
@@ -65,8 +68,11 @@ pub struct Attempt {
     pub task_id: String,
     /// Where.
     pub agent: Agent,
-    /// The items of the SET resource it holds.
+    /// The volumes it uses: items of the SET resource, which it holds unless another reader beside it does.
     pub claims: Vec<String>,
+    /// Those of them that it only reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<String>,
     /// When it was decided.
     pub intended_ms: Millis,
     /// The latest state; `None` as long as nobody has confirmed the launch.
@@ -120,6 +126,8 @@ pub enum Verdict {
     Finished,
     /// The task has failed.
     Failed,
+    /// It has failed and is run again.
+    FailedOnce,
     /// It never began; the task is launched again.
     NeverLaunched,
     /// Another host still held a volume; the task is launched again.
@@ -187,7 +195,7 @@ impl TaskRecord {
             (Some(None), _) => Standing::Active,
             (Some(Some(Verdict::Finished)), _) => Standing::Finished,
             (Some(Some(Verdict::Failed)), _) => Standing::Failed,
-            (Some(Some(Verdict::NeverLaunched | Verdict::VolumeElsewhere)), _) => Standing::Ready,
+            (Some(Some(Verdict::FailedOnce | Verdict::NeverLaunched | Verdict::VolumeElsewhere)), _) => Standing::Ready,
             (None, Some(_)) => Standing::Ready,
             (None, None) => Standing::Waiting,
         }
@@ -203,6 +211,12 @@ impl TaskRecord {
         u32::try_from(same.count()).unwrap_or(u32::MAX)
     }
 
+    /// How many attempts ended with `verdict`.
+    pub fn count(&self, verdict: Verdict) -> u32 {
+        let same = self.attempts.iter().filter(|attempt| attempt.verdict == Some(verdict));
+        u32::try_from(same.count()).unwrap_or(u32::MAX)
+    }
+
     /// The agent of the last attempt that came as far as running.
     pub fn ran_on(&self) -> Option<&Agent> {
         self.attempts.last().map(|attempt| &attempt.agent)
@@ -210,6 +224,12 @@ impl TaskRecord {
 }
 
 impl Attempt {
+    /// The volumes it may write to.
+    pub fn writes(&self) -> impl Iterator<Item = &str> {
+        let written = |claim: &&String| !self.reads.contains(*claim);
+        self.claims.iter().filter(written).map(String::as_str)
+    }
+
     /// Whether an executor has reported on it, so that its command may have begun.
     pub fn was_started(&self) -> bool {
         self.changes.iter().any(|change| {

@@ -226,3 +226,93 @@ fn everything_that_is_wrong_is_told_at_once() {
     let lines: Vec<u64> = error.problems.iter().map(|problem| problem.line).collect();
     assert_eq!(lines, [4, 4, 5, 5, 6], "{error}");
 }
+
+#[test]
+fn instances_are_tasks_of_their_own_with_their_own_volumes() {
+    let job = Job::parse(
+        "version: 1
+name: shards
+defaults: {retries: 2, retry-pause: 5s, timeout: 1h 30m, priority: -1}
+notify:
+  success: {command: [mail, ops]}
+  failure: [{webhook: 'https://example.org/x'}, {command: page}]
+tasks:
+  load: {command: x, instances: 2, volumes: {v: '{job}-{i}'}, retries: 0, timeout: 500ms, priority: 7}
+  check: {command: x, instances: 2, after: load, agent: {same-as: load}, volumes: {v: {volume: 'c', claim: '{task}.{i}'}}}
+  sum: {command: x, after: check, agent: {not-same-as: load}}
+",
+    )
+    .unwrap();
+    let names: Vec<_> = job.tasks.iter().map(|task| task.name.as_str()).collect();
+    assert_eq!(names, ["load-0", "load-1", "check-0", "check-1", "sum"]);
+    let load = job.task("load-1").unwrap();
+    assert_eq!((load.instance, load.volumes[0].name.as_str()), (Some(1), "shards-1"));
+    assert_eq!((load.retries, load.timeout_ms, load.priority), (0, Some(500), 7));
+    let check = job.task("check-1").unwrap();
+    assert_eq!(check.volumes[0].claim_id(), "check.1");
+    assert!(check.after.iter().eq(["load-0", "load-1"]));
+    assert!(check.agent.same_as.iter().eq(["load-1"]));
+    assert_eq!(
+        (check.retries, check.retry_pause_ms, check.timeout_ms),
+        (2, Some(5_000), Some(5_400_000))
+    );
+    assert!(
+        job.task("sum")
+            .unwrap()
+            .agent
+            .not_same_as
+            .iter()
+            .eq(["load-0", "load-1"])
+    );
+    assert_eq!(
+        job.notify.failure[0],
+        scheduler::job::Target::Webhook("https://example.org/x".into())
+    );
+    assert_eq!((job.notify.success.len(), job.notify.failure.len()), (1, 2));
+}
+
+#[test]
+fn what_is_wrong_with_instances_times_and_notifications_is_said_with_its_place() {
+    let cases = [
+        (
+            "a: {command: x, volumes: {v: 'x-{i}'}}",
+            "'{i}', but the task has no 'instances'",
+        ),
+        (
+            "a: {command: x, volumes: {v: '{name}'}}",
+            "accepted is {job}, {task} and {i}",
+        ),
+        ("a: {command: x, instances: 0}", "instances is 0; accepted is 1 to 1000"),
+        (
+            "a: {command: x, timeout: soon}",
+            "timeout is 'soon'; accepted is a time such as",
+        ),
+        ("a: {command: x, timeout: 0s}", "timeout is '0s'"),
+        (
+            "a: {command: x, instances: 2}\n  a-1: {command: x}",
+            "an instance of task 'a' has the name of this task",
+        ),
+        (
+            "a: {command: x, instances: 2}\n  b: {command: x, after: a, agent: {same-as: a}}",
+            "names 'a', which has instances",
+        ),
+    ];
+    for (tasks, message) in cases {
+        let error = Job::parse(&with_tasks(&format!("  {tasks}\n"))).unwrap_err();
+        assert_eq!(error.problems.len(), 1, "{tasks}: {error}");
+        assert!(
+            error.problems[0].line > 0 && error.to_string().contains(message),
+            "{tasks}: {error}"
+        );
+    }
+    let error = Job::parse(&format!(
+        "notify: {{failure: [{{webhook: here}}, {{}}]}}\n{}",
+        with_tasks("  a: {command: x}\n")
+    ))
+    .unwrap_err();
+    assert_eq!(error.problems.len(), 2, "{error}");
+    assert!(
+        error.to_string().starts_with("1:20: the webhook 'here' is no URL"),
+        "{error}"
+    );
+}

@@ -305,3 +305,42 @@ fn a_job_whose_volume_is_elsewhere_waits_and_says_why() {
     );
     run.kill();
 }
+
+#[test]
+fn retries_timeouts_and_notifications_work_on_a_real_agent() {
+    let site = Site::start(&[agent()]);
+    let (trace, notice) = (site.path().join("trace"), site.path().join("notice"));
+    let job = format!(
+        "version: 1
+name: again
+notify:
+  success: {{command: 'exit 1'}}
+  failure: [{{command: 'cat > {notice}'}}, {{command: 'echo no >&2; exit 7'}}]
+tasks:
+  flaky: {{command: 'echo x >> {trace}; [ $(wc -l < {trace}) = 3 ]', retries: 3, retry-pause: 100ms}}
+  slow: {{command: sleep 300, timeout: 1s}}
+  later: {{command: 'true', after: slow}}
+  last: {{command: 'true', after: [later, flaky]}}
+",
+        trace = trace.display(),
+        notice = notice.display()
+    );
+    let mut run = site.scheduler(&job, &[]);
+    run.wait_for("the notification by 'echo no >&2; exit 7' failed: exit status: 7: no");
+    assert_eq!(run.end(), Some(1));
+    let report = site.report();
+    assert_eq!(
+        task(&report, "flaky")["attempts"].as_array().map(Vec::len),
+        Some(3),
+        "{report}"
+    );
+    assert_eq!(
+        task(&report, "slow")["reason"],
+        "REASON_MAX_COMPLETION_TIME_REACHED",
+        "{report}"
+    );
+    let notice: Value = serde_json::from_str(&fs::read_to_string(notice).unwrap()).unwrap();
+    assert_eq!((&notice["status"], &notice["job"]), (&"failed".into(), &"again".into()));
+    assert_eq!(notice["failures"][0]["task"], "slow");
+    assert_eq!(notice["failures"][0]["blocks"], serde_json::json!(["last", "later"]));
+}

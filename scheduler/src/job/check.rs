@@ -6,6 +6,8 @@ use std::fmt;
 use serde_saphyr::{Location, Spanned};
 use volume_labels::VolumeLabels;
 
+use super::instances::{self, Values};
+use super::notify;
 use super::shape::{AgentShape, CommandShape, Entries, JobShape, OneOrMore, TaskShape, Text, VolumeShape};
 use super::{AgentConstraint, Command, Job, Task};
 
@@ -15,6 +17,8 @@ const DEFAULT_CPUS: f64 = 0.1;
 const DEFAULT_MEM: f64 = 128.0;
 /// A task id is `<job>.<task>.<attempt>`, and Mesos takes 255 bytes of it.
 const MAX_NAME_BYTES: usize = 100;
+/// A year; what is longer was not meant.
+const MAX_SPAN_MS: u64 = 8_760 * 3_600_000;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +82,13 @@ pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
     if shape.tasks.0.is_empty() {
         problems.push(Problem::at(shape.name.referenced, "the job has no tasks"));
     }
+    let notify = notify::notify(shape.notify, &mut problems);
     let names: Vec<Spanned<String>> = shape.tasks.0.iter().map(|(name, _)| name.clone()).collect();
+    let mut counts = BTreeMap::new();
+    for (name, task) in &shape.tasks.0 {
+        let count = instances::count(task.instances.as_ref(), &mut problems);
+        counts.insert(name.value.clone(), count);
+    }
     let mut references = Vec::new();
     let mut tasks = Vec::new();
     for (name, task) in shape.tasks.0 {
@@ -86,19 +96,62 @@ pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
             problems.push(problem);
         }
         references.extend(refer(&name.value, &task));
-        tasks.push(checked(name, task, &shape.defaults, &mut problems));
+        tasks.extend(checked(
+            &shape.name.value,
+            name,
+            task,
+            &shape.defaults,
+            &counts,
+            &mut problems,
+        ));
     }
     check_references(&references, &names, &mut problems);
+    check_instances(&names, &counts, &references, &mut problems);
     if problems.is_empty() {
-        check_order(&references, &names, &tasks, &mut problems);
+        check_order(&references, &names, &counts, &tasks, &mut problems);
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));
     match problems.is_empty() {
         true => Ok(Job {
             name: shape.name.value,
             tasks,
+            notify,
         }),
         false => Err(JobFileError { problems }),
+    }
+}
+
+/// How many instances each task of the file has, by its name there.
+type Counts = BTreeMap<String, Option<u32>>;
+
+/// The tasks that the file's task `name` is.
+fn instances_of(name: &str, counts: &Counts) -> Vec<String> {
+    let names = instances::names(name, counts.get(name).copied().flatten());
+    names.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Names that instances get must not be those of other tasks, and `same-as` needs one task to look at.
+fn check_instances(names: &[Spanned<String>], counts: &Counts, references: &[Reference], problems: &mut Vec<Problem>) {
+    for name in names.iter().filter(|name| counts[&name.value].is_some()) {
+        let own = instances_of(&name.value, counts);
+        if let Some(taken) = names.iter().find(|other| own.contains(&other.value)) {
+            let message = format!("an instance of task '{}' has the name of this task", name.value);
+            problems.push(Problem::at(taken.referenced, message));
+        }
+    }
+    for Reference { from, to, kind } in references.iter().filter(|reference| reference.kind == "agent.same-as") {
+        let (own, other) = (
+            counts.get(from).copied().flatten(),
+            counts.get(&to.value).copied().flatten(),
+        );
+        if other.is_some() && own != other {
+            let message = format!(
+                "'{kind}' of task '{from}' names '{}', which has instances; accepted is a task without, or '{from}' with \
+                 as many",
+                to.value
+            );
+            problems.push(Problem::at(to.referenced, message));
+        }
     }
 }
 
@@ -122,11 +175,13 @@ fn bad_name(name: &Spanned<String>, what: &str) -> Option<Problem> {
 }
 
 fn checked(
+    job: &str,
     name: Spanned<String>,
     shape: TaskShape,
     defaults: &super::shape::DefaultsShape,
+    counts: &Counts,
     problems: &mut Vec<Problem>,
-) -> Task {
+) -> Vec<Task> {
     let mut quantity = |own: Option<Spanned<f64>>, default: &Option<Spanned<f64>>, fallback: f64, what: &str| {
         let Some(given) = own.or_else(|| default.clone()) else {
             return fallback;
@@ -144,18 +199,62 @@ fn checked(
     let mem = quantity(shape.mem, &defaults.mem, DEFAULT_MEM, "mem");
     let mut environment = variables(&defaults.environment, problems);
     environment.extend(variables(&shape.environment, problems));
-    Task {
-        line: name.referenced.line(),
-        command: command(shape.command, problems),
-        user: shape.user.map(|user| user.value).or_else(|| defaults.user.clone()),
-        cpus,
-        mem,
-        environment,
-        after: names_in(&shape.after),
-        volumes: volumes(&name, shape.volumes, defaults.driver.as_deref(), problems),
-        agent: constraint(&shape.agent),
-        name: name.value,
+    let retries = shape.retries.as_ref().or(defaults.retries.as_ref());
+    let retry_pause = shape.retry_pause.as_ref().or(defaults.retry_pause.as_ref());
+    let timeout = shape.timeout.as_ref().or(defaults.timeout.as_ref());
+    let command = command(shape.command, problems);
+    let retry_pause_ms = span(retry_pause, "retry-pause", problems);
+    let timeout_ms = span(timeout, "timeout", problems);
+    let mut tasks = Vec::new();
+    for (own_name, instance) in instances::names(&name.value, counts[&name.value]) {
+        // One and the same mistake is told once.
+        let mut again = Vec::new();
+        let problems = if tasks.is_empty() { &mut *problems } else { &mut again };
+        let values = Values {
+            job,
+            task: &name.value,
+            instance,
+        };
+        tasks.push(Task {
+            line: name.referenced.line(),
+            command: command.clone(),
+            user: shape
+                .user
+                .as_ref()
+                .map(|user| user.value.clone())
+                .or_else(|| defaults.user.clone()),
+            cpus,
+            mem,
+            environment: environment.clone(),
+            after: every(&shape.after, counts),
+            volumes: volumes(&name, &shape.volumes, values, defaults.driver.as_deref(), problems),
+            agent: constraint(&shape.agent, instance, counts),
+            name: own_name,
+            instance,
+            retries: retries.map_or(0, |retries| retries.value),
+            retry_pause_ms,
+            timeout_ms,
+            priority: shape.priority.or(defaults.priority).unwrap_or_default(),
+        });
     }
+    tasks
+}
+
+/// A length of time in milliseconds, as people write it: `90s`, `1h 30m`.
+fn span(given: Option<&Spanned<String>>, what: &str, problems: &mut Vec<Problem>) -> Option<u64> {
+    let given = given?;
+    let millis = given
+        .value
+        .parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|duration| u64::try_from(duration.as_millis()).ok())
+        .filter(|millis| (1..=MAX_SPAN_MS).contains(millis));
+    if millis.is_none() {
+        let shown = volume_labels::cleaned(&given.value);
+        let message = format!("{what} is '{shown}'; accepted is a time such as 500ms, 90s, '1h 30m', up to 8760h");
+        problems.push(Problem::at(given.referenced, message));
+    }
+    millis
 }
 
 fn command(shape: Spanned<CommandShape>, problems: &mut Vec<Problem>) -> Command {
@@ -191,7 +290,13 @@ fn variables(entries: &Entries<Text>, problems: &mut Vec<Problem>) -> BTreeMap<S
     variables
 }
 
-fn constraint(shape: &AgentShape) -> AgentConstraint {
+fn constraint(shape: &AgentShape, instance: Option<u32>, counts: &Counts) -> AgentConstraint {
+    // The third instance of one beside the third instance of the other.
+    let same_as = shape.same_as.0.iter().filter_map(|word| {
+        let names = instances_of(&word.value, counts);
+        let nth = instance.map_or(0, |i| i as usize);
+        names.get(if names.len() > 1 { nth } else { 0 }).cloned()
+    });
     AgentConstraint {
         hostname: shape.hostname.clone(),
         attributes: shape
@@ -200,26 +305,39 @@ fn constraint(shape: &AgentShape) -> AgentConstraint {
             .iter()
             .map(|(name, value)| (name.value.clone(), value.0.clone()))
             .collect(),
-        same_as: names_in(&shape.same_as),
-        not_same_as: names_in(&shape.not_same_as),
+        same_as: same_as.collect(),
+        not_same_as: every(&shape.not_same_as, counts),
     }
 }
 
-fn names_in(words: &OneOrMore) -> BTreeSet<String> {
-    words.0.iter().map(|word| word.value.clone()).collect()
+/// The named tasks with all their instances.
+fn every(words: &OneOrMore, counts: &Counts) -> BTreeSet<String> {
+    words
+        .0
+        .iter()
+        .flat_map(|word| instances_of(&word.value, counts))
+        .collect()
 }
 
 /// The volumes by way of their labels, so that the grammar and its messages are those of the labels.
 fn volumes(
     task: &Spanned<String>,
-    entries: Entries<VolumeShape>,
+    entries: &Entries<VolumeShape>,
+    values: Values<'_>,
     default_driver: Option<&str>,
     problems: &mut Vec<Problem>,
 ) -> Vec<VolumeLabels> {
     let mut labels = Vec::new();
     let mut all_good = true;
-    for (slot, shape) in entries.0 {
-        let mut own = labels_of(&slot.value, shape);
+    for (slot, shape) in &entries.0 {
+        let mut own = match labels_of(&slot.value, shape, values) {
+            Ok(own) => own,
+            Err(message) => {
+                problems.push(Problem::at(slot.referenced, message));
+                all_good = false;
+                continue;
+            }
+        };
         let driver = format!("volume.{}.driver", slot.value);
         if let Some(default) = default_driver.filter(|_| own.iter().all(|(key, _)| *key != driver)) {
             own.push((driver, default.to_owned()));
@@ -240,14 +358,16 @@ fn volumes(
     })
 }
 
-fn labels_of(slot: &str, shape: VolumeShape) -> Vec<(String, String)> {
-    let attributes = shape
-        .attributes
-        .into_iter()
-        .map(|(attribute, value)| (format!("volume.{slot}.{attribute}"), value));
-    std::iter::once((format!("volume.{slot}"), shape.volume))
-        .chain(attributes)
-        .collect()
+fn labels_of(slot: &str, shape: &VolumeShape, values: Values<'_>) -> Result<Vec<(String, String)>, String> {
+    let mut labels = vec![(format!("volume.{slot}"), instances::filled(&shape.volume, values)?)];
+    for (attribute, value) in &shape.attributes {
+        let value = match attribute.as_str() {
+            "claim" => instances::filled(value, values)?,
+            _ => value.clone(),
+        };
+        labels.push((format!("volume.{slot}.{attribute}"), value));
+    }
+    Ok(labels)
 }
 
 fn pairs(labels: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
@@ -295,12 +415,17 @@ fn check_references(references: &[Reference], names: &[Spanned<String>], problem
 }
 
 /// Dependencies without a cycle, and placement only by tasks that have run before.
-fn check_order(references: &[Reference], names: &[Spanned<String>], tasks: &[Task], problems: &mut Vec<Problem>) {
+fn check_order(
+    references: &[Reference],
+    names: &[Spanned<String>],
+    counts: &Counts,
+    tasks: &[Task],
+    problems: &mut Vec<Problem>,
+) {
     if let Some(cycle) = cycle(tasks) {
-        let first = &cycle[0];
         let place = names
             .iter()
-            .find(|name| name.value == *first)
+            .find(|name| instances_of(&name.value, counts).contains(&cycle[0]))
             .map_or(Location::UNKNOWN, |name| name.referenced);
         problems.push(Problem::at(
             place,
@@ -308,12 +433,13 @@ fn check_order(references: &[Reference], names: &[Spanned<String>], tasks: &[Tas
         ));
         return;
     }
-    let job = Job {
-        name: String::new(),
-        tasks: tasks.to_vec(),
-    };
     for Reference { from, to, kind } in references.iter().filter(|reference| reference.kind != "after") {
-        if !job.blocked_by(&to.value).contains(from.as_str()) {
+        // Instances of one task run after the same tasks: the first of each stands for all.
+        let first = |name: &str| instances_of(name, counts).into_iter().next();
+        let (Some(own), Some(other)) = (first(from), first(&to.value)) else {
+            continue;
+        };
+        if !super::blocked_by(tasks.iter(), &other).contains(own.as_str()) {
             let message = format!(
                 "'{kind}' of task '{from}' names '{to}', but '{from}' does not run after it; add 'after: {to}'",
                 to = to.value

@@ -1,6 +1,8 @@
 //! The job file: what is to run, after what, with which volumes. Its format is documented in `scheduler/JOBFILE.md`.
 
 mod check;
+mod instances;
+mod notify;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,14 +11,17 @@ use serde::Serialize;
 use volume_labels::VolumeLabels;
 
 pub use check::{JobFileError, Problem};
+pub use notify::{Notify, Target};
 
 /// A job, checked: names are unique, dependencies exist and have no cycle, every volume's labels are good.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// The job's name, the first part of every task id.
     pub name: String,
-    /// The tasks, in the order of the file.
+    /// The tasks, in the order of the file; one with `instances` is as many tasks.
     pub tasks: Vec<Task>,
+    /// Whom to tell how it ended.
+    pub notify: Notify,
 }
 
 /// One task of a job.
@@ -43,6 +48,26 @@ pub struct Task {
     pub volumes: Vec<VolumeLabels>,
     /// On which agents it may run.
     pub agent: AgentConstraint,
+    // What follows came later: a plan without it has the fingerprint it always had.
+    /// Which of several instances it is, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<u32>,
+    /// How often it is run again when it fails.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries: u32,
+    /// The pause before the first retry, in milliseconds; each further one is twice as long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_pause_ms: Option<u64>,
+    /// How long it may run, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Of tasks that could be launched the one with the higher priority goes first.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub priority: i32,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// What a task runs.
@@ -84,15 +109,20 @@ impl Job {
 
     /// The names of all tasks that cannot run before `name` is finished, however far away.
     pub fn blocked_by(&self, name: &str) -> BTreeSet<&str> {
-        let mut blocked = BTreeSet::new();
-        let mut open = vec![name];
-        while let Some(cause) = open.pop() {
-            for task in self.tasks.iter().filter(|task| task.after.contains(cause)) {
-                if blocked.insert(task.name.as_str()) {
-                    open.push(&task.name);
-                }
+        blocked_by(self.tasks.iter(), name)
+    }
+}
+
+/// The names of all of `tasks` that cannot run before `name` is finished.
+pub(crate) fn blocked_by<'a>(tasks: impl Iterator<Item = &'a Task> + Clone, name: &str) -> BTreeSet<&'a str> {
+    let mut blocked: BTreeSet<&str> = BTreeSet::new();
+    let mut open = vec![name.to_owned()];
+    while let Some(cause) = open.pop() {
+        for task in tasks.clone().filter(|task| task.after.contains(&cause)) {
+            if blocked.insert(task.name.as_str()) {
+                open.push(task.name.clone());
             }
         }
-        blocked
     }
+    blocked
 }

@@ -21,21 +21,46 @@ pub(super) struct JobShape {
     pub(super) name: Spanned<String>,
     #[serde(default)]
     pub(super) defaults: DefaultsShape,
+    #[serde(default)]
+    pub(super) notify: NotifyShape,
     pub(super) tasks: Entries<TaskShape>,
 }
 
 #[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(super) struct DefaultsShape {
     pub(super) user: Option<String>,
     pub(super) cpus: Option<Spanned<f64>>,
     pub(super) mem: Option<Spanned<f64>>,
     pub(super) driver: Option<String>,
     pub(super) environment: Entries<Text>,
+    pub(super) retries: Option<Spanned<u32>>,
+    pub(super) retry_pause: Option<Spanned<String>>,
+    pub(super) timeout: Option<Spanned<String>>,
+    pub(super) priority: Option<i32>,
 }
+
+/// Whom to tell how the job ended.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NotifyShape {
+    pub(super) success: TargetsShape,
+    pub(super) failure: TargetsShape,
+}
+
+/// One target, or a list of them.
+#[derive(Default)]
+pub(super) struct TargetsShape(pub(super) Vec<Spanned<TargetShape>>);
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct TargetShape {
+    pub(super) command: Option<CommandShape>,
+    pub(super) webhook: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct TaskShape {
     pub(super) command: Spanned<CommandShape>,
     pub(super) user: Option<Spanned<String>>,
@@ -49,6 +74,11 @@ pub(super) struct TaskShape {
     pub(super) volumes: Entries<VolumeShape>,
     #[serde(default)]
     pub(super) agent: AgentShape,
+    pub(super) instances: Option<Spanned<u32>>,
+    pub(super) retries: Option<Spanned<u32>>,
+    pub(super) retry_pause: Option<Spanned<String>>,
+    pub(super) timeout: Option<Spanned<String>>,
+    pub(super) priority: Option<i32>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -246,6 +276,39 @@ impl<'de> Deserialize<'de> for CommandShape {
         }
 
         deserializer.deserialize_any(CommandVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetsShape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TargetsVisitor;
+
+        impl<'de> Visitor<'de> for TargetsVisitor {
+            type Value = TargetsShape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("'command: ...' or 'webhook: URL', or a list of them")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let target = TargetShape::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(TargetsShape(vec![Spanned::new(
+                    target,
+                    Location::UNKNOWN,
+                    Location::UNKNOWN,
+                )]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut targets = Vec::new();
+                while let Some(target) = list.next_element()? {
+                    targets.push(target);
+                }
+                Ok(TargetsShape(targets))
+            }
+        }
+
+        deserializer.deserialize_any(TargetsVisitor)
     }
 }
 

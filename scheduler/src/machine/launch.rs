@@ -1,5 +1,8 @@
 //! From a planned task and its share of an offer to the task Mesos is told to launch.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use mesos_http::resources::{Demand, Resources};
 use mesos_http::types::{CommandInfo, ContainerInfo, Labels, TaskInfo};
 
@@ -7,12 +10,12 @@ use crate::job::Command;
 use crate::plan::{Plan, PlannedTask};
 use crate::state::Attempt;
 
-/// What the task asks of an offer.
-pub(super) fn demand(task: &PlannedTask) -> Demand {
+/// What the task asks of an offer; items of `beside` are held by other readers on the agent.
+pub(super) fn demand(task: &PlannedTask, beside: &BTreeSet<&str>) -> Demand {
     let demand = Demand::new()
         .scalar("cpus", task.task.cpus)
         .scalar("mem", task.task.mem);
-    match task.claims() {
+    match &task.claims() - beside {
         claims if claims.is_empty() => demand,
         claims => demand.items(label_mapper::EBS_VOLUMES, claims),
     }
@@ -39,7 +42,9 @@ pub(super) fn task_info(
         ("SCHEDULER_TASK_ID", &attempt.task_id),
         ("SCHEDULER_ATTEMPT", &number),
     ];
-    for (name, value) in known {
+    let instance = task.task.instance.map(|instance| instance.to_string());
+    let instance = instance.as_deref().map(|number| ("SCHEDULER_INSTANCE", number));
+    for (name, value) in known.into_iter().chain(instance) {
         if !task.task.environment.contains_key(name) {
             command = command.env(name, value);
         }
@@ -52,6 +57,7 @@ pub(super) fn task_info(
         // Isolators, and so volumes by label, are the Mesos containerizer's.
         .with_container(ContainerInfo::mesos());
     info.name = format!("{}.{}", plan.job, task.name());
+    info.max_completion_time = task.task.timeout_ms.map(|millis| Duration::from_millis(millis).into());
     info.labels = task.labels().collect::<Labels>();
     info
 }

@@ -7,15 +7,17 @@ mod reconcile;
 mod updates;
 mod waiting;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_http::scheduler::{Call, Event};
 use mesos_http::types::{InverseOffer, Offer, OfferId};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedTask};
 use crate::progress::Progress;
-use crate::state::{End, JobState, Millis, Standing, Verdict};
+use crate::state::{Attempt, End, JobState, Millis, Standing, Verdict};
 use reconcile::Reconciliation;
+pub(crate) use updates::failure;
 use waiting::Waiting;
 
 /// How often and how long a scheduler tries, waits and asks. Times are milliseconds.
@@ -36,6 +38,11 @@ pub struct Rules {
     pub pause: Millis,
     /// The longest pause.
     pub longest_pause: Millis,
+    /// The first pause before a task that failed is run again, unless the job file says another; each further one is twice
+    /// as long.
+    pub retry_pause: Millis,
+    /// The longest such pause.
+    pub longest_retry_pause: Millis,
     /// For how many seconds not to be offered again what no task of now can use.
     pub refuse_seconds: f64,
     /// How long a launch may stay unconfirmed before the master is asked about it.
@@ -56,6 +63,8 @@ impl Default for Rules {
             let_go: 500,
             pause: 250,
             longest_pause: 30_000,
+            retry_pause: 1_000,
+            longest_retry_pause: 600_000,
             refuse_seconds: 5.0,
             confirm_within: 60_000,
             reconcile_every: 600_000,
@@ -128,6 +137,32 @@ pub struct Machine {
     waiting: Waiting,
 }
 
+/// The volumes of tasks that may still run.
+struct Held<'a> {
+    all: BTreeSet<&'a str>,
+    written: BTreeSet<&'a str>,
+}
+
+impl<'a> Held<'a> {
+    fn of(state: &'a JobState) -> Self {
+        let live = || state.live().map(|(_, attempt)| attempt);
+        Self {
+            all: live().flat_map(|attempt| &attempt.claims).map(String::as_str).collect(),
+            written: live().flat_map(Attempt::writes).collect(),
+        }
+    }
+
+    /// One writes alone, several read.
+    fn leaves_room_for(&self, task: &PlannedTask) -> bool {
+        let reads = task.reads();
+        let free = |claim: &&str| match reads.contains(claim) {
+            true => !self.written.contains(claim),
+            false => !self.all.contains(claim),
+        };
+        task.claims().iter().all(free)
+    }
+}
+
 impl Machine {
     /// Takes up a job where `state` left it. `state` is that of `plan`.
     pub fn new(plan: Plan, state: JobState, rules: Rules) -> Self {
@@ -193,6 +228,13 @@ impl Machine {
     pub fn torn_down(&mut self) {
         if let Some(end) = &mut self.state.end {
             end.torn_down = true;
+        }
+    }
+
+    /// Those who were to be told how the job ended were told, or could not be.
+    pub fn notified(&mut self) {
+        if let Some(end) = &mut self.state.end {
+            end.notified = true;
         }
     }
 
@@ -301,22 +343,21 @@ impl Machine {
         }
     }
 
-    /// The tasks that may be launched as far as the job goes, in the order of the file.
+    /// The tasks that may be launched as far as the job goes, by priority.
     fn ready(&self) -> impl Iterator<Item = &str> {
-        let names = self.plan.tasks.iter().map(|task| task.name());
+        // The sort keeps the order of the file among equals.
+        let mut tasks: Vec<&PlannedTask> = self.plan.tasks.iter().collect();
+        tasks.sort_by_key(|task| Reverse(task.task.priority));
+        let names = tasks.into_iter().map(|task| task.name());
         names.filter(|name| self.state.tasks[*name].standing() == Standing::Ready)
     }
 
     /// Those of them that may be launched now: no pause, and no volume that another task of the job may still write to.
     fn wanted(&self, now: Millis) -> impl Iterator<Item = &str> {
-        let held: BTreeSet<&str> = self
-            .state
-            .live()
-            .flat_map(|(_, attempt)| attempt.claims.iter().map(String::as_str))
-            .collect();
+        let held = Held::of(&self.state);
         self.ready().filter(move |name| {
-            let claims = self.plan.task(name).map(|task| task.claims()).unwrap_or_default();
-            self.state.tasks[*name].not_before_ms <= now && claims.is_disjoint(&held)
+            let due = self.state.tasks[*name].not_before_ms <= now;
+            due && self.plan.task(name).is_some_and(|task| held.leaves_room_for(task))
         })
     }
 
@@ -362,6 +403,7 @@ impl Machine {
             failures,
             blocked,
             torn_down: false,
+            notified: false,
         });
         step.save = true;
         step.end = true;
@@ -377,7 +419,14 @@ impl Machine {
             return 0;
         };
         let doublings = record.in_a_row(verdict).saturating_sub(1).min(20);
-        let pause = (self.rules.pause << doublings).min(self.rules.longest_pause);
+        let own = self.plan.task(name).and_then(|task| task.task.retry_pause_ms);
+        let pause = match verdict {
+            Verdict::FailedOnce => {
+                let first = own.unwrap_or(self.rules.retry_pause);
+                (first << doublings).min(first.max(self.rules.longest_retry_pause))
+            }
+            _ => (self.rules.pause << doublings).min(self.rules.longest_pause),
+        };
         record.not_before_ms = now + pause;
         pause
     }

@@ -1,6 +1,6 @@
 //! Which offer goes to which task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_http::resources::{Resources, Shortage};
 use mesos_http::scheduler::{Accept, Call, Operation};
@@ -8,7 +8,7 @@ use mesos_http::types::{Filters, Offer, OfferId, TaskInfo};
 use thiserror::Error;
 
 use super::launch::{demand, task_info};
-use super::{Machine, Step};
+use super::{Held, Machine, Step};
 use crate::plan::PlannedTask;
 use crate::progress::Progress;
 use crate::state::{Agent, Attempt, JobState, Millis};
@@ -53,6 +53,8 @@ pub(super) enum Unfit {
     Volume { name: String, item: String },
     #[error("another agent had '{volume}' until just now and is given time to let go")]
     LettingGo { volume: String, until: Millis },
+    #[error("'{volume}' is being read on {holder}, and it can be attached to one host at a time")]
+    ReadElsewhere { volume: String, holder: String },
     #[error("{0}")]
     Shortage(String),
 }
@@ -66,12 +68,8 @@ impl Machine {
         }
         for name in wanted {
             // A task placed just now may hold the volume of the next.
-            let held = |item: &&str| {
-                self.state
-                    .live()
-                    .any(|(_, attempt)| attempt.claims.iter().any(|claim| claim == item))
-            };
-            let Some(task) = self.plan.task(name).filter(|task| !task.claims().iter().any(held)) else {
+            let is_free = |task: &&PlannedTask| Held::of(&self.state).leaves_room_for(task);
+            let Some(task) = self.plan.task(name).filter(is_free) else {
                 continue;
             };
             match self.choose(task, &pools, now) {
@@ -146,7 +144,8 @@ impl Machine {
 
     /// Notes the launch and takes the task's share from the pool.
     fn place(&mut self, task: &PlannedTask, pool: &mut Pool, now: Millis, step: &mut Step) {
-        let Ok(share) = pool.left.take(&demand(task)) else {
+        let beside = read_beside(task, &self.state, &pool.agent.id);
+        let Ok(share) = pool.left.take(&demand(task, &beside)) else {
             return;
         };
         let Some(record) = self.state.tasks.get_mut(task.name()) else {
@@ -157,6 +156,7 @@ impl Machine {
             task_id: format!("{}.{}.{number}", self.plan.job, task.name()),
             agent: pool.agent.clone(),
             claims: task.claims().into_iter().map(str::to_owned).collect(),
+            reads: task.reads().into_iter().map(str::to_owned).collect(),
             intended_ms: now,
             state: None,
             reason: None,
@@ -217,6 +217,30 @@ fn last_agent<'a>(task: &PlannedTask, state: &'a JobState) -> Option<&'a str> {
         .map(|attempt| attempt.agent.id.as_str())
 }
 
+/// The volumes of the task that others read on this agent. One of them holds the item of the SET resource, which no second
+/// task is offered as long as it does; a reader needs it only when it is the first.
+fn read_beside<'a>(task: &'a PlannedTask, state: &JobState, agent: &str) -> BTreeSet<&'a str> {
+    let here = |claim: &&str| {
+        state
+            .live()
+            .any(|(_, attempt)| attempt.agent.id == agent && attempt.reads.iter().any(|read| read == claim))
+    };
+    task.reads().into_iter().filter(here).collect()
+}
+
+/// A volume that is read on another agent and cannot be attached to two.
+fn read_elsewhere(task: &PlannedTask, state: &JobState, agent: &str) -> Option<(String, String)> {
+    task.volumes
+        .iter()
+        .filter(|volume| !volume.multi_attach)
+        .find_map(|volume| {
+            let (_, other) = state
+                .live()
+                .find(|(_, attempt)| attempt.agent.id != agent && attempt.claims.contains(&volume.claim))?;
+            Some((volume.name.clone(), other.agent.to_string()))
+        })
+}
+
 fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState) -> Option<Unfit> {
     let Pool { agent, attributes, .. } = pool;
     // An agent that tells no zone is taken at the word of its operator, who listed the volume there.
@@ -261,7 +285,11 @@ fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState) -> Option<Unfit>
     if let Some(other) = wanted.not_same_as.iter().find(ran_here) {
         return Some(Unfit::Same(other.clone()));
     }
-    match pool.left.clone().take(&demand(task)) {
+    if let Some((volume, holder)) = read_elsewhere(task, state, &agent.id) {
+        return Some(Unfit::ReadElsewhere { volume, holder });
+    }
+    let beside = read_beside(task, state, &agent.id);
+    match pool.left.clone().take(&demand(task, &beside)) {
         Ok(_) => None,
         Err(Shortage::Item { item, .. }) => {
             let volume = task.volumes.iter().find(|volume| volume.claim == item);

@@ -64,24 +64,27 @@ impl Machine {
         step.calls.extend(acknowledge);
     }
 
-    /// Launches that ended without a fault of the task are made again, a bounded number of times.
+    /// Launches that ended without a fault of the task are made again, and a task that failed when it has retries: a
+    /// bounded number of times each.
     fn concluded(&mut self, name: &str, verdict: Option<Verdict>, now: Millis, step: &mut Step) {
-        let limit = match verdict {
-            Some(Verdict::NeverLaunched) => self.rules.launch_retries,
-            Some(Verdict::VolumeElsewhere) => self.rules.volume_retries,
-            None | Some(Verdict::Finished | Verdict::Failed) => return,
-        };
+        let own_retries = self.plan.task(name).map_or(0, |task| task.task.retries);
         let Some((verdict, record)) = verdict.zip(self.state.tasks.get_mut(name)) else {
             return;
         };
-        let retries = record.in_a_row(verdict);
-        if retries > limit {
-            if let Some(attempt) = record.attempts.last_mut() {
-                attempt.verdict = Some(Verdict::Failed);
-            }
+        let (again, retries, limit) = match verdict {
+            Verdict::NeverLaunched => (verdict, record.in_a_row(verdict), self.rules.launch_retries),
+            Verdict::VolumeElsewhere => (verdict, record.in_a_row(verdict), self.rules.volume_retries),
+            Verdict::Failed => (Verdict::FailedOnce, record.count(Verdict::FailedOnce) + 1, own_retries),
+            Verdict::Finished | Verdict::FailedOnce => return,
+        };
+        let outcome = if retries > limit { Verdict::Failed } else { again };
+        if let Some(attempt) = record.attempts.last_mut() {
+            attempt.verdict = Some(outcome);
+        }
+        if outcome == Verdict::Failed {
             return;
         }
-        let pause_ms = self.pause(name, verdict, now);
+        let pause_ms = self.pause(name, outcome, now);
         step.tell.push(Progress::Retry {
             task: name.to_owned(),
             retry: retries,
@@ -140,7 +143,7 @@ fn may_be_killed(state: &TaskState) -> bool {
 }
 
 /// One line on a task that failed.
-pub(super) fn failure(name: &str, attempt: &Attempt) -> String {
+pub(crate) fn failure(name: &str, attempt: &Attempt) -> String {
     let state = attempt.state.as_ref().map_or("never confirmed", |state| state.as_str());
     let reason = attempt
         .reason
