@@ -6,6 +6,8 @@
 //! | `refusals` | whatever cannot be had is said in the task's status, and nothing stays mounted |
 //! | `agent_restart` | an agent that is killed loses no mount and leaks none |
 //! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
+//! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
+//! | `hostile` | labels from somebody who means harm |
 //! | `hung_driver` | a driver that does not answer delays its own volumes and nothing else |
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |
