@@ -123,7 +123,6 @@ fn ls_shows_which_drivers_answer_and_why_the_others_do_not() {
     let host = Host::with_rclone();
     drop(UnixListener::bind(host.path("run/stale.sock")).unwrap());
     fs::write(host.path("etc/broken.json"), "{").unwrap();
-    fs::write(host.path("etc/proxied.spec"), "tcp://localhost:1").unwrap();
     let listed = host.driver(&["ls", "--json"]);
     assert_eq!(listed.code, 0, "{listed:?}");
     let listed = listed.json();
@@ -133,16 +132,21 @@ fn ls_shows_which_drivers_answer_and_why_the_others_do_not() {
         (driver["usable"] == true, driver["state"].as_str().unwrap().to_owned())
     };
     assert_eq!(state("rclone"), (true, "answers".to_owned()));
-    for (name, said) in [
-        ("stale", "not running"),
-        ("broken", "not JSON"),
-        ("proxied", "not running"),
-    ] {
+    for (name, said) in [("stale", "not running"), ("broken", "not JSON")] {
         let (usable, why) = state(name);
         assert!(!usable && why.contains(said), "{name}: {why}");
     }
     let text = host.driver(&["ls"]).ok();
     assert!(text.lines().next().unwrap().starts_with("DRIVER"), "{text}");
+}
+
+#[test]
+fn a_driver_is_never_reached_through_a_proxy() {
+    let host = Host::new();
+    host.add_tcp_driver("direct");
+    // The environment of these tests names a proxy that does not exist.
+    let ran = host.driver(&["capabilities", "direct"]);
+    assert!(ran.stdout.contains("VolumeDriver"), "{ran:?}");
 }
 
 #[test]

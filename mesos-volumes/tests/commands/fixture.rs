@@ -1,7 +1,8 @@
 //! A host for one test: folders of drivers, an rclone when one is wanted, and the program run in it.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -17,6 +18,19 @@ use serde_json::Value;
 
 /// Longest wait for a state that must come.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// Answers every request as Activate is answered. A body is taken for the beginning of the next request.
+fn answer_all(mut connection: TcpStream) {
+    let body = r#"{"Implements":["VolumeDriver"]}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let (mut request, mut byte) = (Vec::new(), [0]);
+    while connection.read(&mut byte).is_ok_and(|read| read == 1) {
+        request.push(byte[0]);
+        if request.ends_with(b"\r\n\r\n") && connection.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
 
 /// Waits until the condition holds.
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
@@ -111,6 +125,19 @@ impl Host {
             }
         });
         host
+    }
+
+    /// Adds a driver over TCP that answers everything as Activate is answered.
+    pub(crate) fn add_tcp_driver(&self, name: &str) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        fs::write(self.path(&format!("etc/{name}.spec")), address).unwrap();
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let connection = connection.unwrap();
+                thread::spawn(move || answer_all(connection));
+            }
+        });
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
