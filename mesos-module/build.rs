@@ -4,17 +4,11 @@ use std::env;
 use std::error::Error;
 use std::fs;
 
-/// The Mesos that the module is for: the descriptor names it, and the shim compares it with the one that runs.
-const MESOS_VERSION: &str = "1.11.0";
-
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rustc-env=MESOS_VERSION={MESOS_VERSION}");
-
     let mut shim = cc::Build::new();
     shim.cpp(true)
         .std("c++17")
         .flag("-fvisibility=hidden")
-        .define("MESOS_VERSION", format!("\"{MESOS_VERSION}\"").as_str())
         .include("abi")
         .include(env::var("DEP_EXTERNAL_VOLUMES_BRIDGE_INCLUDE")?)
         .include(env::var("DEP_EXTERNAL_VOLUMES_BRIDGE_CRATES")?);

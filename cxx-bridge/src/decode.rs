@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use isolator::{ContainerClass, ContainerId, ContainerLaunch, RecoveredContainer};
+use isolator::{ContainerClass, ContainerId, ContainerLaunch, Origin, RecoveredContainer};
 use prost::Message;
 
 use crate::wire;
@@ -42,10 +42,19 @@ pub(crate) fn container_id(bytes: &[u8]) -> Result<ContainerId, DecodeError> {
 pub(crate) fn launch(bytes: &[u8]) -> Result<ContainerLaunch, DecodeError> {
     let config: wire::ContainerConfig = read("ContainerConfig", bytes)?;
     let task = config.task_info.unwrap_or_default();
+    let executor = config.executor_info.unwrap_or_default();
     // The sum of what the container holds is in `resources`. The task's own share is in there too; reading it as
     // well costs nothing and keeps a claim when an agent leaves the sum out. The executor's is not read: in a
     // nested container it is a copy of the root's and holds what other members of the pod hold.
-    let resources = config.resources.into_iter().chain(task.resources);
+    let resources: Vec<wire::Resource> = config.resources.into_iter().chain(task.resources).collect();
+    let origin = Origin {
+        // The executor's own resources come from the master. Those of a nested container may come from its executor, whose word
+        // on roles is not taken as long as there is another; and a task has the role of its executor (a Mesos rule).
+        role: role(&executor.resources).or_else(|| role(&resources)),
+        framework: value(executor.framework_id),
+        executor: value(executor.executor_id),
+        task: value(task.task_id),
+    };
     Ok(ContainerLaunch {
         class: match config.container_class {
             Some(DEBUG) => ContainerClass::Debug,
@@ -55,8 +64,9 @@ pub(crate) fn launch(bytes: &[u8]) -> Result<ContainerLaunch, DecodeError> {
         rootfs: config.rootfs.filter(|path| !path.is_empty()).map(path),
         user: config.user.filter(|user| !user.is_empty()).map(text),
         task_labels: labels(task.labels),
-        executor_labels: labels(config.executor_info.unwrap_or_default().labels),
+        executor_labels: labels(executor.labels),
         set_resources: sets(resources),
+        origin,
     })
 }
 
@@ -106,6 +116,17 @@ fn full_id(message: &'static str, id: wire::ContainerId) -> Result<ContainerId, 
     }
     path.reverse();
     ContainerId::from_path(path).ok_or(DecodeError::NoContainerId { message })
+}
+
+fn value(id: Option<wire::Id>) -> Option<String> {
+    id.and_then(|id| id.value).filter(|value| !value.is_empty()).map(text)
+}
+
+/// The one role that resources are allocated to; none when it is not one.
+fn role(resources: &[wire::Resource]) -> Option<String> {
+    let mut roles = resources.iter().filter_map(|resource| resource.allocation_info.as_ref()?.role.clone());
+    let first = roles.next()?;
+    roles.all(|role| role == first).then(|| text(first))
 }
 
 /// SET resources by name. A container may hold one resource in several pieces (another role, another

@@ -10,6 +10,7 @@ mod encode;
 mod guard;
 mod log;
 mod module;
+mod release;
 
 use module::start;
 pub use module::{Module, ModuleError};
@@ -48,7 +49,7 @@ pub mod ffi {
     extern "Rust" {
         type Module;
 
-        fn start(parameters: &[u8], log: UniquePtr<Log>) -> Result<Box<Module>>;
+        fn start(parameters: &[u8], mesos_minor: u32, log: UniquePtr<Log>) -> Result<Box<Module>>;
 
         fn recover(
             self: &Module,

@@ -5,11 +5,13 @@ use isolator::{BindMount, Config, ConfigError, Isolator, PrepareError, StartErro
 
 use crate::answer::{Promise, Reply};
 use crate::decode::DecodeError;
+use crate::release::Binds;
 use crate::{decode, encode, ffi, guard, log};
 
 /// The isolator behind one instance of the module.
 pub struct Module {
     isolator: Isolator,
+    binds: Binds,
 }
 
 /// Why the module is not started; the agent then refuses to start too. Its text is one line for the operator.
@@ -29,18 +31,19 @@ pub enum ModuleError {
     Panic(String),
 }
 
-/// Starts the isolator with the module's parameters (a `Parameters` message), and sends its log to `log`.
+/// Starts the isolator with the module's parameters (a `Parameters` message) on Mesos 1.`mesos_minor`, and sends its log to
+/// `log`.
 ///
 /// # Errors
 /// When a parameter is not accepted or the isolator does not start. The log is installed all the same, unless it is the
 /// `log_level` that is wrong.
-pub(crate) fn start(parameters: &[u8], log: UniquePtr<ffi::Log>) -> Result<Box<Module>, ModuleError> {
+pub(crate) fn start(parameters: &[u8], mesos_minor: u32, log: UniquePtr<ffi::Log>) -> Result<Box<Module>, ModuleError> {
     guard::contain("create", || {
         let mut parameters =
             decode::parameters(parameters).map_err(|error| ModuleError::Parameters(guard::one_line(&error)))?;
         let level = log::take_level(&mut parameters)?;
         log::install(level, log);
-        Ok(Box::new(Module::new(&parameters)?))
+        Ok(Box::new(Module::new(&parameters, Binds::of(mesos_minor))?))
     })
     .unwrap_or_else(|panic| Err(ModuleError::Panic(panic)))
 }
@@ -50,9 +53,9 @@ impl Module {
     ///
     /// # Errors
     /// As [`start`].
-    fn new(parameters: &[(String, String)]) -> Result<Self, ModuleError> {
+    fn new(parameters: &[(String, String)], binds: Binds) -> Result<Self, ModuleError> {
         let isolator = Isolator::start(Config::from_parameters(parameters)?)?;
-        Ok(Self { isolator })
+        Ok(Self { isolator, binds })
     }
 
     /// What runs on this agent at its start: `ContainerState` and `ContainerID` messages. The answer has no bytes.
@@ -118,8 +121,9 @@ impl Module {
             let id = decode::container_id(container_id)?;
             let launch = decode::launch(config)?;
             let answer = promise.share();
+            let binds = self.binds;
             self.isolator
-                .prepare(id, launch, move |prepared| match launch_info(prepared) {
+                .prepare(id, launch, move |prepared| match launch_info(prepared, binds) {
                     Ok(bytes) => answer.ready(&bytes),
                     Err(reason) => answer.fail(&reason),
                 });
@@ -168,10 +172,10 @@ impl Module {
 }
 
 /// The bytes of prepare()'s answer: none when there is nothing to mount.
-fn launch_info(prepared: Result<Option<Vec<BindMount>>, PrepareError>) -> Result<Vec<u8>, String> {
+fn launch_info(prepared: Result<Option<Vec<BindMount>>, PrepareError>, binds: Binds) -> Result<Vec<u8>, String> {
     match prepared.map_err(|error| guard::one_line(&error))? {
         None => Ok(Vec::new()),
-        Some(mounts) => encode::launch_info(&mounts).map_err(|error| error.to_string()),
+        Some(mounts) => encode::launch_info(&mounts, binds).map_err(|error| error.to_string()),
     }
 }
 

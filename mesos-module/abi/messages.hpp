@@ -47,6 +47,15 @@ namespace slave {
 
 class ContainerConfig;
 
+class ContainerState {
+public:
+  ContainerState();
+  ~ContainerState();
+
+private:
+  alignas(8) unsigned char room[ROOM];
+};
+
 class ContainerLaunchInfo {
 public:
   ContainerLaunchInfo();

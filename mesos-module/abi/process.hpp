@@ -21,7 +21,8 @@ public:
   bool fail(const std::string& message);
   const T& get() const;
 
-  // The first bytes of the shared state; what follows depends on T and is the library's business.
+  // The first bytes of the shared state; what follows depends on T and is the library's business. 1.4 has padding where
+  // the others have `abandoned`.
   struct State {
     static constexpr std::int32_t PENDING = 0;
     static constexpr std::int32_t READY = 1;
@@ -41,6 +42,6 @@ private:
 };
 
 static_assert(sizeof(Future<Nothing>) == 16, "a future is one shared_ptr");
-static_assert(offsetof(Future<Nothing>::State, abandoned) == 10, "as seen in 1.4 to 1.11");
+static_assert(offsetof(Future<Nothing>::State, abandoned) == 10, "as seen in 1.5 to 1.11");
 
 }  // namespace process

@@ -1,6 +1,7 @@
 // Of protobuf: messages as bytes and back, and the repeated field by its layout (protobuf 3.3 and 3.5).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <new>
 #include <string>
@@ -16,6 +17,14 @@ public:
   // Neither checks for required fields: what Mesos made is handed on as it is.
   std::string SerializePartialAsString() const;
   bool ParsePartialFromArray(const void* bytes, int size);
+};
+
+// The base of every message with reflection, which is every message of Mesos; at offset 0 again. Deriving from MessageLite
+// would ask for its virtual functions, so it does not.
+class Message {
+public:
+  // Of an empty message exactly its sizeof: reflection adds what the fields hold to what the class takes.
+  std::size_t SpaceUsedLong() const;
 };
 
 // Owns its elements, also those beyond `size` that are kept for reuse.

@@ -7,6 +7,8 @@
 //! The descriptor is a Rust item because a Rust `cdylib` hides every global of its C++ parts.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 // The bridge's functions are called from C++ only; this links them.
 use cxx_bridge as _;
@@ -16,8 +18,9 @@ use cxx_bridge as _;
 pub struct Descriptor {
     /// The version of the module interface.
     module_api_version: *const c_char,
-    /// The Mesos that the module is for. For an isolator it has to equal the agent's; the manager refuses any other.
-    mesos_version: *const c_char,
+    /// The Mesos that the module is for. For an isolator it has to equal the agent's; the manager refuses any other. One
+    /// library serves many releases, so this is filled in when it is loaded, from what it finds running.
+    mesos_version: AtomicPtr<c_char>,
     /// What `create` makes.
     kind: *const c_char,
     author_name: *const c_char,
@@ -30,22 +33,18 @@ pub struct Descriptor {
 }
 
 #[allow(unsafe_code, reason = "raw pointers are not Sync by themselves")]
-// SAFETY: every pointer is to constant data of this library, which the agent never unloads.
+// SAFETY: every pointer is to constant data of this library, which the agent never unloads; the one that changes is atomic.
 unsafe impl Sync for Descriptor {}
 
 #[allow(unsafe_code, reason = "the shim's factory")]
 unsafe extern "C" {
     fn external_volumes_create(parameters: *const c_void) -> *mut c_void;
+    fn external_volumes_mesos_version() -> *const c_char;
 }
 
 const fn text(text: &'static CStr) -> *const c_char {
     text.as_ptr()
 }
-
-const MESOS_VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("MESOS_VERSION"), "\0").as_bytes()) {
-    Ok(version) => version,
-    Err(_) => panic!("the build script gives a version without NUL"),
-};
 
 /// The module, by the name that an operator gives in `--modules` and `--isolation`.
 #[allow(unsafe_code, reason = "the name is looked up with dlsym")]
@@ -53,7 +52,7 @@ const MESOS_VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("MESOS
 #[unsafe(no_mangle)]
 pub static mesos_external_volumes: Descriptor = Descriptor {
     module_api_version: text(c"2"),
-    mesos_version: text(MESOS_VERSION),
+    mesos_version: AtomicPtr::new(ptr::null_mut()),
     kind: text(c"Isolator"),
     author_name: text(c"The external volumes project"),
     author_email: text(c""),
@@ -61,3 +60,18 @@ pub static mesos_external_volumes: Descriptor = Descriptor {
     compatible: None,
     create: external_volumes_create,
 };
+
+/// Runs when the library is loaded: behind the relocations, before Mesos asks for the descriptor.
+#[used]
+#[allow(unsafe_code, reason = "the loader calls what stands in this section")]
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = name_the_running_release;
+
+extern "C" fn name_the_running_release() {
+    #[allow(unsafe_code, reason = "the shim's function")]
+    // SAFETY: it takes nothing, throws nothing, and answers with constant text.
+    let version = unsafe { external_volumes_mesos_version() };
+    mesos_external_volumes
+        .mesos_version
+        .store(version.cast_mut(), Ordering::Release);
+}

@@ -1,7 +1,11 @@
-// One isolator class per shape of Mesos' interface; each in a file of its own, so that no two shapes meet.
+// One isolator class for each shape of Mesos' interface.
 #pragma once
 
-#include "calls.hpp"
+#include <cstddef>
 
-// Mesos 1.10 and 1.11. What it returns is a `mesos::slave::Isolator*` to Mesos, which owns it.
-void* makeIsolator_1_10(Calls calls);
+#include "calls.hpp"
+#include "releases.hpp"
+
+// What it returns is a `mesos::slave::Isolator*` to Mesos of that shape, which owns it. `containerState` is the size of that
+// message in the running library.
+void* makeIsolator(Shape shape, std::size_t containerState, Calls calls);

@@ -151,6 +151,42 @@ fn a_pod_member_holds_its_own_set_and_not_its_executor_s() {
     assert_eq!(launch.set_resources, [("ebsvolumes".to_owned(), items(&["vol-1"]))]);
 }
 
+/// A resource that the master allocated to a role.
+fn allocated(resource: &[u8], role: &str) -> Vec<u8> {
+    [resource, &field(11, &field(1, role.as_bytes()))].concat()
+}
+
+#[test]
+fn whose_container_it_is_comes_from_executor_and_task() {
+    let executor = [
+        field(1, &field(1, b"exec-1")),
+        field(5, &allocated(&scalar_resource("cpus"), "etl")),
+        field(8, &field(1, b"framework-1")),
+    ]
+    .concat();
+    let task = field(2, &field(1, b"task-1"));
+    let config = [field(8, &executor), field(9, &task)].concat();
+    let expected = Origin {
+        framework: Some("framework-1".to_owned()),
+        executor: Some("exec-1".to_owned()),
+        task: Some("task-1".to_owned()),
+        role: Some("etl".to_owned()),
+    };
+    assert_eq!(launch(&config).unwrap().origin, expected);
+    assert_eq!(launch(&[]).unwrap().origin, Origin::default());
+}
+
+#[test]
+fn an_executors_role_wins_over_what_a_nested_container_says_of_itself() {
+    let executor = field(5, &allocated(&scalar_resource("cpus"), "web"));
+    let claimed = field(13, &allocated(&scalar_resource("cpus"), "admin"));
+    let with = [field(8, &executor), claimed.clone()].concat();
+    assert_eq!(launch(&with).unwrap().origin.role.as_deref(), Some("web"));
+    assert_eq!(launch(&claimed).unwrap().origin.role.as_deref(), Some("admin"));
+    let both = [claimed, field(13, &allocated(&scalar_resource("mem"), "web"))].concat();
+    assert_eq!(launch(&both).unwrap().origin.role, None, "two roles are none");
+}
+
 #[test]
 fn a_health_check_is_told_by_its_class() {
     let config = [field(3, b"/sandbox"), number(14, 2)].concat();
