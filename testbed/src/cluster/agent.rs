@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::make_launcher_dir;
 use super::master::START;
 use super::spec::{AgentSpec, Places, domain_flag, duration_flag};
 use crate::error::ClusterError;
@@ -156,7 +157,21 @@ impl Agent {
             let path = self.modules_file();
             fs::write(&path, module.manifest(&self.places())).map_err(ClusterError::io("write", &path))?;
         }
-        self.process.start(&self.command(&spec))
+        let (program, launcher_dir) = self.programs(&spec)?;
+        self.process.start(&self.command(&spec, &program, &launcher_dir))
+    }
+
+    /// The agent of its release, and the folder with the programs that it runs.
+    fn programs(&self, spec: &AgentSpec) -> Result<(PathBuf, PathBuf), ClusterError> {
+        let Some(version) = &spec.mesos else {
+            return Ok((self.program.clone(), self.launcher_dir.clone()));
+        };
+        let install = MesosInstall::ensure(version)?;
+        let launcher_dir = self.folder.join(format!("libexec-{version}"));
+        if !launcher_dir.exists() {
+            make_launcher_dir(&launcher_dir, &install, Some(self.launcher_dir.join("mesos-executor")))?;
+        }
+        Ok((install.program("mesos-agent"), launcher_dir))
     }
 
     /// Waits until it is registered with the master in its present life.
@@ -199,6 +214,15 @@ impl Agent {
     /// Changes its specification for its next start. Its folders and its name stay.
     pub fn respecify(&self, change: impl FnOnce(&mut AgentSpec)) {
         change(&mut self.spec.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The Mesos release that it says it is.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn version(&self) -> Result<String, ClusterError> {
+        let answer = http::get(&format!("{}/version", self.url()))?;
+        Ok(answer["version"].as_str().unwrap_or_default().to_owned())
     }
 
     /// The id the master gave it.
@@ -278,7 +302,7 @@ impl Agent {
         }
     }
 
-    fn command(&self, spec: &AgentSpec) -> Command {
+    fn command(&self, spec: &AgentSpec, program: &Path, launcher_dir: &Path) -> Command {
         let mut flags = Flags::default();
         flags
             .set("master", &self.master)
@@ -291,7 +315,7 @@ impl Agent {
             .path("docker_store_dir", &self.folder.join("images/docker"))
             .path("appc_store_dir", &self.folder.join("images/appc"))
             .path("docker_volume_checkpoint_dir", &self.folder.join("docker-volume"))
-            .path("launcher_dir", &self.launcher_dir)
+            .path("launcher_dir", launcher_dir)
             .set("cgroups_root", &self.cgroups_root)
             .set("resources", resources_flag(spec))
             .set("isolation", isolation_flag(spec))
@@ -323,7 +347,7 @@ impl Agent {
         for (name, value) in &spec.flags {
             flags.set(name, places.fill(value));
         }
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(program);
         // What it starts outside its containers works in its folder too, and is found there when all is taken away.
         command
             .args(flags.arguments())

@@ -32,6 +32,7 @@ const REGISTRATION: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct ClusterBuilder {
     version: String,
+    install: Option<MesosInstall>,
     master: MasterSpec,
     agents: Vec<AgentSpec>,
     executor: Option<PathBuf>,
@@ -44,6 +45,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn mesos(mut self, version: impl Into<String>) -> ClusterBuilder {
         self.version = version.into();
+        self
+    }
+
+    /// Another Mesos than the official build of [`ClusterBuilder::mesos`].
+    #[must_use]
+    pub fn install(mut self, install: MesosInstall) -> ClusterBuilder {
+        self.install = Some(install);
         self
     }
 
@@ -102,7 +110,10 @@ impl ClusterBuilder {
         if !rustix::process::geteuid().is_root() {
             return Err(ClusterError::NotRoot);
         }
-        let install = MesosInstall::ensure(&self.version)?;
+        let install = match self.install {
+            Some(install) => install,
+            None => MesosInstall::ensure(&self.version)?,
+        };
         cgroups::ensure_freezer()?;
         for dead in sweep()? {
             eprintln!(
@@ -178,6 +189,7 @@ impl Cluster {
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder {
             version: DEFAULT_VERSION.to_owned(),
+            install: None,
             master: MasterSpec::default(),
             agents: Vec::new(),
             executor: None,

@@ -57,6 +57,9 @@ pub struct AgentSpec {
     pub drivers: Option<PathBuf>,
     /// `--executor_registration_timeout`. Default: 1 minute, as Mesos has it.
     pub executor_registration_timeout: Duration,
+    /// The Mesos release of this agent. Default: the cluster's. Another one at its next start, with
+    /// [`Agent::respecify`](crate::Agent::respecify), is what an upgrade does.
+    pub mesos: Option<String>,
     /// More flags by their name, without dashes. They win over what the testbed sets.
     pub flags: BTreeMap<String, String>,
     /// More variables in the agent's environment.
@@ -74,6 +77,7 @@ impl Default for AgentSpec {
             module: None,
             drivers: None,
             executor_registration_timeout: Duration::from_secs(60),
+            mesos: None,
             flags: BTreeMap::new(),
             environment: BTreeMap::new(),
         }
@@ -81,6 +85,13 @@ impl Default for AgentSpec {
 }
 
 impl AgentSpec {
+    /// Sets [`AgentSpec::mesos`].
+    #[must_use]
+    pub fn mesos(mut self, version: impl Into<String>) -> AgentSpec {
+        self.mesos = Some(version.into());
+        self
+    }
+
     /// Sets [`AgentSpec::resources`].
     #[must_use]
     pub fn resources(mut self, resources: impl Into<String>) -> AgentSpec {

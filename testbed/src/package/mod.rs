@@ -69,6 +69,16 @@ impl MesosInstall {
         })
     }
 
+    /// What is in `folder`: a `libmesos.so`, and programs and stub libraries copied from [`MesosInstall::programs`], which
+    /// look for the library beside themselves first. For libraries that are not official builds.
+    pub fn in_folder(version: impl Into<String>, folder: &Path) -> MesosInstall {
+        MesosInstall {
+            version: version.into(),
+            library: folder.join("libmesos.so"),
+            programs: folder.to_owned(),
+        }
+    }
+
     /// The release, as in `1.11.0`.
     pub fn version(&self) -> &str {
         &self.version
