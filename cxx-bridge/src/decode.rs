@@ -124,7 +124,9 @@ fn value(id: Option<wire::Id>) -> Option<String> {
 
 /// The one role that resources are allocated to; none when it is not one.
 fn role(resources: &[wire::Resource]) -> Option<String> {
-    let mut roles = resources.iter().filter_map(|resource| resource.allocation_info.as_ref()?.role.clone());
+    let mut roles = resources
+        .iter()
+        .filter_map(|resource| resource.allocation_info.as_ref()?.role.clone());
     let first = roles.next()?;
     roles.all(|role| role == first).then(|| text(first))
 }

@@ -40,6 +40,8 @@ pub struct Config {
     pub name_map: Option<PathBuf>,
     /// Whether a container must hold the id of each of its volumes in that resource.
     pub require_claim: bool,
+    /// The operator's file of which container may have which volume.
+    pub policy: Option<PathBuf>,
 }
 
 /// Every module parameter with its meaning, for messages and for people.
@@ -105,6 +107,10 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "require_claim",
         "'true' or 'false' (the default): whether a container must hold its volumes' ids in claim_resource",
     ),
+    (
+        "policy",
+        "an absolute file of JSON, as docs/policy.md describes it: which containers may have which volumes (default: no file, all that the other parameters allow)",
+    ),
 ];
 
 /// A module parameter that cannot be used. The agent must not start with it.
@@ -147,6 +153,7 @@ impl Default for Config {
             claim_resource: "ebsvolumes".into(),
             name_map: None,
             require_claim: false,
+            policy: None,
         }
     }
 }
@@ -202,6 +209,7 @@ impl Config {
                     .parse()
                     .map_err(|_| "it is neither 'true' nor 'false'".to_owned())?;
             }
+            "policy" => self.policy = Some(absolute(value)?),
             _ => return Err("there is no such parameter".into()),
         }
         Ok(())

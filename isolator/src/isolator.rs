@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::effects::{Answer, Engine, Message, Order, Patient, make_rounds, share_mount_bases, targets, write_records};
 use crate::error::PrepareError;
 use crate::names::NameMap;
+use crate::policy::{self, PolicyFile};
 use crate::records::{Store, StoreError};
 use crate::request::{wanted, wishes};
 use crate::types::{BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
@@ -27,6 +28,9 @@ pub enum StartError {
     /// The state folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The policy's file cannot be used.
+    #[error("{0}")]
+    Policy(String),
     /// No thread to be had.
     #[error("cannot start thread '{name}': {source}")]
     Thread {
@@ -60,6 +64,8 @@ impl Isolator {
     /// # Errors
     /// One line for the operator; see [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
+        let policy = config.policy.as_deref().map(PolicyFile::open).transpose();
+        let policy = Arc::new(policy.map_err(StartError::Policy)?);
         let store = Arc::new(Store::open(&config.state_dir)?);
         share_mount_bases(&config.mount_bases);
         let config = Arc::new(config);
@@ -78,8 +84,16 @@ impl Isolator {
         for _ in 0..RESOLVERS {
             let (to_resolve, done) = (to_resolve.clone(), engine.clone());
             let (config, drivers, store) = (Arc::clone(&config), drivers.clone(), Arc::clone(&store));
+            let policy = Arc::clone(&policy);
             threads.push(spawn("mev-resolve", move || {
-                resolve(&to_resolve, &done, &config, &drivers, store.host_id());
+                resolve(
+                    &to_resolve,
+                    &done,
+                    &config,
+                    &drivers,
+                    store.host_id(),
+                    policy.as_ref().as_ref(),
+                );
             })?);
         }
         let (monitor, rounds) = unbounded::<Vec<Patient>>();
@@ -212,10 +226,24 @@ fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Joi
         .map_err(|source| StartError::Thread { name, source })
 }
 
-fn resolve(jobs: &Receiver<Resolve>, done: &Sender<Message>, config: &Config, drivers: &Drivers, host_id: &str) {
+fn resolve(
+    jobs: &Receiver<Resolve>,
+    done: &Sender<Message>,
+    config: &Config,
+    drivers: &Drivers,
+    host_id: &str,
+    policy: Option<&PolicyFile>,
+) {
     for Resolve { id, launch, volumes } in jobs {
+        let permitted = |names: NameMap| {
+            let wishes = wishes(volumes, &launch, config, &names, host_id)?;
+            if let Some(policy) = policy {
+                policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| denied.message)?;
+            }
+            Ok(wishes)
+        };
         let result = NameMap::read(config.name_map.as_deref())
-            .and_then(|names| wishes(volumes, &launch, config, &names, host_id))
+            .and_then(permitted)
             .and_then(|wishes| targets(&wishes, &launch, config, drivers))
             .map_err(PrepareError::Request);
         // The ledger's thread ends only with the isolator.

@@ -19,6 +19,7 @@ mod error;
 mod isolator;
 pub mod ledger;
 mod names;
+mod policy;
 pub mod records;
 mod request;
 mod types;
@@ -26,4 +27,7 @@ mod types;
 pub use config::{Config, ConfigError, PARAMETERS};
 pub use error::PrepareError;
 pub use isolator::{Isolator, StartError};
-pub use types::{BindMount, ContainerClass, ContainerId, ContainerLaunch, Limitation, RecoveredContainer, Restrictions, VolumeKey};
+pub use types::{
+    BindMount, ContainerClass, ContainerId, ContainerLaunch, Limitation, Origin, RecoveredContainer, Restrictions,
+    VolumeKey,
+};

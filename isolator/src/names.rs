@@ -37,6 +37,12 @@ impl NameMap {
         self.0.get(name).map_or(name, String::as_str)
     }
 
+    /// Every id whose volume the driver calls so.
+    pub(crate) fn ids_of<'a>(&'a self, driver_name: &str) -> impl Iterator<Item = &'a str> {
+        let tied = self.0.iter().filter(move |(_, name)| *name == driver_name);
+        tied.map(|(id, _)| id.as_str())
+    }
+
     /// Whether `id` is the volume that a label names, in the operator's word.
     pub(crate) fn is_id_of(&self, id: &str, name: &str) -> bool {
         id == name || self.0.get(id).is_some_and(|known| known == self.driver_name(name))

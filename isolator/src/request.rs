@@ -108,7 +108,12 @@ fn wish(
 }
 
 /// Whether the container holds the volume's id, and the id is that volume's in the operator's word, not the label's.
-fn claimed(labels: &VolumeLabels, launch: &ContainerLaunch, config: &Config, names: &NameMap) -> Result<(), String> {
+pub(crate) fn claimed(
+    labels: &VolumeLabels,
+    launch: &ContainerLaunch,
+    config: &Config,
+    names: &NameMap,
+) -> Result<(), String> {
     let id = labels.claim_id();
     if !names.is_id_of(id, &labels.name) {
         return Err(format!(
@@ -118,8 +123,8 @@ fn claimed(labels: &VolumeLabels, launch: &ContainerLaunch, config: &Config, nam
     }
     if !holds(launch, config, id) {
         return Err(format!(
-            "the task does not hold '{id}' of the agent's resource '{}', which this agent demands (module parameter \
-             require_claim): launch it with that resource",
+            "the task does not hold '{id}' of the agent's resource '{}', which this agent demands (require_claim): launch it \
+             with that resource",
             config.claim_resource
         ));
     }

@@ -108,6 +108,21 @@ pub struct ContainerLaunch {
     pub executor_labels: Vec<(String, String)>,
     /// Every SET resource item the container holds, by resource name.
     pub set_resources: Vec<(String, BTreeSet<String>)>,
+    /// Whose container it is.
+    pub origin: Origin,
+}
+
+/// Who launched a container, as far as Mesos tells an isolator. The framework's principal is in none of its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The framework's id; none of a standalone container.
+    pub framework: Option<String>,
+    /// The executor's id.
+    pub executor: Option<String>,
+    /// The task's id; of a task that is its own executor only (a Mesos rule).
+    pub task: Option<String>,
+    /// The one role that its resources are allocated to; none when it holds none, or, against a rule of Mesos, of several.
+    pub role: Option<String>,
 }
 
 /// A bind mount that Mesos performs in the container's own mount namespace before the task starts.

@@ -8,6 +8,7 @@
 //! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
 //! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
 //! | `hostile` | labels from somebody who means harm |
+//! | `policy` | what the operator's policy denies is said with its rule, and a changed file counts at once |
 //! | `hung_driver` | a driver that does not answer delays its own volumes and nothing else |
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |

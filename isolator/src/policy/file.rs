@@ -1,0 +1,280 @@
+//! The policy file: its fields, as `docs/policy.schema.json` publishes them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Deserializer};
+use volume_labels::Mode;
+
+use super::pattern::Patterns;
+
+/// The only version of this layout there is.
+const VERSION: u32 = 1;
+
+/// What the operator of an agent lets containers have. The first rule whose conditions all hold decides about a volume; without
+/// one, `default` does.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    /// Where this schema is; for editors.
+    #[serde(rename = "$schema", default)]
+    _schema: Option<String>,
+    /// The version of this layout.
+    #[serde(deserialize_with = "version")]
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
+    version: u32,
+    /// What happens to a volume that no rule speaks of.
+    pub(super) default: Effect,
+    /// Whether a container must hold the ids of its volumes in the agent's SET resource; a rule may say otherwise.
+    #[serde(default)]
+    pub(super) require_claim: bool,
+    /// Limits for every volume; a rule that allows may set its own.
+    #[serde(default)]
+    pub(super) limits: Limits,
+    /// In the order in which they are tried.
+    #[serde(default)]
+    pub(super) rules: Vec<Rule>,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Effect {
+    /// The container gets the volume, within the limits.
+    Allow,
+    /// The task fails.
+    Deny,
+}
+
+/// One rule. A condition that is left out holds for anything. In patterns `*` stands for any text, `?` for one character; a
+/// rule that allows tells upper from lower case, a rule that denies does not.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    /// What messages call it.
+    #[serde(deserialize_with = "name")]
+    #[cfg_attr(test, schemars(length(min = 1, max = 200)))]
+    pub(super) name: String,
+    /// What it does.
+    pub(super) effect: Effect,
+    /// The volume's driver.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
+    pub(super) drivers: Option<Patterns>,
+    /// The volume's name: as the label spells it, as the driver does, or an id that the name map ties to it.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
+    pub(super) volumes: Option<Patterns>,
+    /// Driver options, as `key` or `key=value`. A rule that allows wants every option of the volume to match one of these, a rule
+    /// that denies wants one of them to.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
+    pub(super) options: Option<Patterns>,
+    /// Whether the labels let the volume be created.
+    #[serde(default)]
+    pub(super) create: Option<bool>,
+    /// The path in the container, as its label has it; relative ones are below the sandbox.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
+    pub(super) paths: Option<Patterns>,
+    /// `rw` or `ro`.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("enum" = ["rw", "ro", null])))]
+    pub(super) mode: Option<Mode>,
+    /// The owner that labels give the volume, `uid:gid` or a name. A volume whose labels name none matches a rule that allows and
+    /// no rule that denies.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
+    pub(super) owners: Option<Patterns>,
+    /// The user that the container runs as; empty when Mesos does not say.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
+    pub(super) users: Option<Patterns>,
+    /// The role that the container's resources are allocated to; empty when Mesos does not say.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
+    pub(super) roles: Option<Patterns>,
+    /// Instead of the policy's own `require_claim`; of no use where the rule denies.
+    #[serde(default)]
+    pub(super) require_claim: Option<bool>,
+    /// Instead of the policy's own limits, one by one; of no use where the rule denies.
+    #[serde(default)]
+    pub(super) limits: Limits,
+}
+
+/// Sizes and counts. A limit that is left out is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Volumes of one container.
+    #[serde(default)]
+    pub(super) volumes: Option<usize>,
+    /// Driver options of one volume.
+    #[serde(default)]
+    pub(super) options: Option<usize>,
+    /// Bytes of one driver option's value.
+    #[serde(default)]
+    pub(super) value_bytes: Option<usize>,
+    /// The size that a volume may be created with, in GiB.
+    #[serde(default)]
+    pub(super) size_gib: Option<u64>,
+    /// The driver options that name a size; `size` when left out.
+    #[serde(default)]
+    pub(super) size_options: Option<BTreeSet<String>>,
+}
+
+fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        VERSION => Ok(VERSION),
+        other => Err(serde::de::Error::custom(format!(
+            "version {other} is not known to this module, which reads version {VERSION}"
+        ))),
+    }
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        return Err(serde::de::Error::custom(
+            "a rule's name has 1 to 200 characters, none of them a control character",
+        ));
+    }
+    Ok(name)
+}
+
+impl Policy {
+    /// From the text of a file.
+    ///
+    /// # Errors
+    /// One line with the field, what is wrong with it, the line and the column.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let policy: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let field = error.path().to_string();
+            // What is wrong with the file as a whole has no field.
+            let field = if field == "." {
+                String::new()
+            } else {
+                format!("field '{field}': ")
+            };
+            format!("{field}{}", error.inner())
+        })?;
+        json.end().map_err(|error| error.to_string())?;
+        Ok(policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/policy.schema.json");
+
+    fn whole() -> Value {
+        json!({
+            "version": 1,
+            "default": "deny",
+            "require_claim": true,
+            "limits": {"volumes": 8},
+            "rules": [{
+                "name": "etl",
+                "effect": "allow",
+                "drivers": ["ebs"],
+                "volumes": ["vol-*"],
+                "options": ["size"],
+                "create": false,
+                "paths": ["data"],
+                "mode": "ro",
+                "owners": ["1000:*"],
+                "users": ["etl"],
+                "roles": ["etl"],
+                "require_claim": false,
+                "limits": {"options": 1, "value_bytes": 64, "size_gib": 100, "size_options": ["size"]}
+            }]
+        })
+    }
+
+    #[test]
+    fn an_error_names_the_field_the_line_and_what_is_accepted() {
+        let text = "{\n  \"version\": 1,\n  \"default\": \"deny\",\n  \"rules\": [\n    {\"name\": \"a\", \"effect\": \"alow\"}\n  ]\n}";
+        let problem = Policy::parse(text).unwrap_err();
+        for words in ["rules[0].effect", "`alow`", "`allow`", "line 5"] {
+            assert!(problem.contains(words), "{words}: {problem}");
+        }
+        assert!(!problem.contains('\n'), "{problem}");
+    }
+
+    #[test]
+    fn what_the_file_does_not_have_is_refused_by_its_place() {
+        for (place, value, named) in [
+            ("/version", json!(2), "version 2"),
+            ("/default", json!(null), "default"),
+            ("/rules/0/name", json!(""), "1 to 200"),
+            ("/rules/0/principals", json!(["p"]), "principals"),
+            ("/rules/0/volumes", json!([]), "rules[0].volumes"),
+            ("/rules/0/volumes", json!("vol-*"), "rules[0].volumes"),
+            ("/rules/0/volumes/0", json!("a\nb"), "rules[0].volumes"),
+            ("/rules/0/mode", json!("write"), "rules[0].mode"),
+            ("/rules/0/limits/size_gib", json!(-1), "rules[0].limits.size_gib"),
+            ("/limit", json!({}), "limit"),
+        ] {
+            let mut file = whole();
+            match file.pointer_mut(place) {
+                Some(found) => *found = value,
+                None => {
+                    let (object, field) = place.rsplit_once('/').unwrap();
+                    file.pointer_mut(object).unwrap()[field] = value;
+                }
+            }
+            let problem = Policy::parse(&serde_json::to_string_pretty(&file).unwrap()).unwrap_err();
+            assert!(
+                problem.contains(named) && problem.contains("line "),
+                "{place}: {problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_value_or_a_torn_file_is_refused() {
+        let whole = whole().to_string();
+        assert!(Policy::parse(&whole).is_ok());
+        assert!(Policy::parse(&format!("{whole} {{}}")).unwrap_err().contains("line 1"));
+        for length in 0..whole.len() {
+            assert!(Policy::parse(&whole[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn the_published_schema_is_that_of_the_code() {
+        let mut schema = serde_json::to_value(schemars::schema_for!(Policy)).unwrap();
+        schema["$id"] = json!("policy.schema.json");
+        schema["title"] = json!("Policy of an agent's external volumes");
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            fs::write(PUBLISHED, &text).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(PUBLISHED).unwrap_or_default(),
+            text,
+            "{PUBLISHED} is stale: UPDATE_SCHEMAS=1 cargo test -p isolator --lib schema"
+        );
+        let fields = |place: &str| -> Vec<String> {
+            let object = schema.pointer(place).unwrap().as_object().unwrap();
+            object.keys().cloned().collect()
+        };
+        let whole = whole();
+        let rule = whole["rules"][0].as_object().unwrap();
+        let mut used: Vec<String> = rule.keys().cloned().collect();
+        used.sort();
+        let mut published = fields("/$defs/Rule/properties");
+        published.sort();
+        assert_eq!(used, published, "every field of a rule is accepted");
+    }
+}

@@ -1,0 +1,323 @@
+use std::collections::BTreeSet;
+
+use crate::request::{wanted, wishes};
+use crate::types::{ContainerId, Origin};
+
+use super::*;
+
+/// A container that asks for volumes, under a policy.
+#[derive(Clone)]
+struct Asked {
+    labels: Vec<(&'static str, &'static str)>,
+    launch: ContainerLaunch,
+    held: &'static [&'static str],
+}
+
+fn asked(labels: &[(&'static str, &'static str)]) -> Asked {
+    Asked {
+        labels: labels.to_vec(),
+        launch: ContainerLaunch::default(),
+        held: &[],
+    }
+}
+
+impl Asked {
+    fn role(mut self, role: &str) -> Self {
+        self.launch.origin = Origin {
+            role: Some(role.to_owned()),
+            ..Origin::default()
+        };
+        self
+    }
+
+    fn user(mut self, user: &str) -> Self {
+        self.launch.user = Some(user.to_owned());
+        self
+    }
+
+    fn holding(mut self, held: &'static [&'static str]) -> Self {
+        self.held = held;
+        self
+    }
+
+    fn under(self, policy: &str) -> Result<(), Denied> {
+        let policy = Policy::parse(policy).unwrap();
+        let config = Config {
+            default_driver: Some("ebs".into()),
+            ..Config::default()
+        };
+        let owned = |text: &&str| (*text).to_owned();
+        let items: BTreeSet<String> = self.held.iter().map(owned).collect();
+        let launch = ContainerLaunch {
+            task_labels: self
+                .labels
+                .iter()
+                .map(|(key, value)| (owned(key), owned(value)))
+                .collect(),
+            set_resources: vec![("ebsvolumes".to_owned(), items)],
+            ..self.launch
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let map = folder.path().join("names.json");
+        std::fs::write(&map, r#"{"vol-1": "payroll"}"#).unwrap();
+        let names = NameMap::read(Some(&map)).unwrap();
+        let volumes = wanted(&ContainerId::root("c"), &launch, &config).unwrap();
+        let wishes = wishes(volumes, &launch, &config, &names, "host").unwrap();
+        check(&policy, &wishes, &launch, &config, &names)
+    }
+}
+
+/// One rule, and what happens without it.
+fn policy(default: &str, rule: &str) -> String {
+    format!(r#"{{"version": 1, "default": "{default}", "rules": [{{"name": "the rule", {rule}}}]}}"#)
+}
+
+fn denies(rule: &str) -> String {
+    policy("allow", &format!(r#""effect": "deny", {rule}"#))
+}
+
+fn allows(rule: &str) -> String {
+    policy("deny", &format!(r#""effect": "allow", {rule}"#))
+}
+
+#[test]
+fn each_condition_decides_by_itself() {
+    let data = ("volume.data", "v");
+    let with = |key, value| asked(&[data, (key, value)]);
+    for (rule, meets, does_not) in [
+        (
+            r#""drivers": ["rex*"]"#,
+            with("volume.data.driver", "rexray"),
+            asked(&[data]),
+        ),
+        (r#""volumes": ["v"]"#, asked(&[data]), asked(&[("volume.data", "w")])),
+        (
+            r#""options": ["type=io*"]"#,
+            with("volume.data.options.type", "io2"),
+            with("volume.data.options.type", "gp3"),
+        ),
+        (
+            r#""create": true"#,
+            with("volume.data.create", "if-missing"),
+            asked(&[data]),
+        ),
+        (
+            r#""paths": ["/srv/*"]"#,
+            with("volume.data.path", "/srv/x"),
+            asked(&[data]),
+        ),
+        (r#""mode": "ro""#, with("volume.data.mode", "ro"), asked(&[data])),
+        (
+            r#""owners": ["0:*"]"#,
+            with("volume.data.owner", "0:0"),
+            with("volume.data.owner", "10:0"),
+        ),
+        (r#""users": ["root", ""]"#, asked(&[data]), asked(&[data]).user("etl")),
+        (
+            r#""roles": ["etl/*"]"#,
+            asked(&[data]).role("etl/a"),
+            asked(&[data]).role("web"),
+        ),
+    ] {
+        assert!(meets.clone().under(&allows(rule)).is_ok(), "{rule}");
+        assert!(does_not.clone().under(&allows(rule)).is_err(), "{rule}");
+        let denied = meets.under(&denies(rule)).unwrap_err();
+        assert_eq!(denied.by, "rule 1 'the rule'");
+        assert!(
+            denied
+                .message
+                .starts_with("label 'volume.data' = 'v': rule 1 'the rule'"),
+            "{}",
+            denied.message
+        );
+        assert!(does_not.under(&denies(rule)).is_ok(), "{rule}");
+    }
+}
+
+#[test]
+fn the_first_rule_that_matches_decides() {
+    let rules = |first: &str, second: &str| {
+        format!(
+            r#"{{"version": 1, "default": "deny", "rules": [
+                {{"name": "one", "effect": "{first}", "volumes": ["vol-*"]}},
+                {{"name": "two", "effect": "{second}", "volumes": ["*"]}}]}}"#
+        )
+    };
+    let volume = || asked(&[("volume.data", "vol-7")]);
+    assert!(volume().under(&rules("allow", "deny")).is_ok());
+    let denied = volume().under(&rules("deny", "allow")).unwrap_err();
+    assert!(
+        denied.message.contains("rule 1 'one'") && denied.message.contains("volume 'vol-7'"),
+        "{denied:?}"
+    );
+    let other = asked(&[("volume.data", "x")]).under(&rules("allow", "deny"));
+    assert!(other.unwrap_err().message.contains("rule 2 'two'"));
+}
+
+#[test]
+fn without_a_rule_the_message_tells_what_a_rule_would_have_to_say() {
+    let asked = asked(&[("volume.data", "v"), ("volume.data.options.size", "1")]);
+    let message = asked
+        .role("etl")
+        .user("ann")
+        .under(r#"{"version": 1, "default": "deny"}"#)
+        .unwrap_err()
+        .message;
+    for words in [
+        "label 'volume.data' = 'v'",
+        "no rule",
+        "driver 'ebs'",
+        "role 'etl'",
+        "user 'ann'",
+        "option 'size'",
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+}
+
+#[test]
+fn a_volume_cannot_be_had_under_another_of_its_names() {
+    for name in ["payroll", "vol-1", "PAYROLL"] {
+        for pattern in ["payroll", "vol-1"] {
+            let by_name_map = name != "PAYROLL" || pattern == "payroll";
+            let denied = asked(&[("volume.data", name)]).under(&denies(&format!(r#""volumes": ["{pattern}"]"#)));
+            assert_eq!(denied.is_err(), by_name_map, "{name} {pattern}");
+        }
+    }
+    let shouted = asked(&[("volume.data", "PAYROLL")]).under(&allows(r#""volumes": ["payroll"]"#));
+    assert!(shouted.is_err(), "what allows tells upper from lower case");
+}
+
+#[test]
+fn a_path_into_the_sandbox_is_the_relative_one_too() {
+    let absolute = asked(&[("volume.data", "v"), ("volume.data.path", "/mnt/mesos/sandbox/secret")]);
+    assert!(absolute.under(&denies(r#""paths": ["secret"]"#)).is_err());
+}
+
+#[test]
+fn every_option_of_an_allowed_volume_must_be_allowed() {
+    let one = asked(&[("volume.data", "v"), ("volume.data.options.size", "1")]);
+    assert!(one.under(&allows(r#""options": ["size"]"#)).is_ok());
+    let two = asked(&[
+        ("volume.data", "v"),
+        ("volume.data.options.size", "1"),
+        ("volume.data.options.snapshot", "snap-1"),
+    ]);
+    assert!(two.under(&allows(r#""options": ["size"]"#)).is_err());
+}
+
+#[test]
+fn every_volume_of_a_container_is_judged() {
+    let two = asked(&[("volume.a", "ok"), ("volume.b", "other")]);
+    let denied = two.under(&allows(r#""volumes": ["ok"]"#)).unwrap_err();
+    assert!(denied.message.contains("'volume.b' = 'other'"), "{}", denied.message);
+}
+
+#[test]
+fn limits_name_the_label_the_value_and_where_they_stand() {
+    let limited = |limits: &str| format!(r#"{{"version": 1, "default": "allow", "limits": {limits}}}"#);
+    let sized = |size| asked(&[("volume.data", "v"), ("volume.data.options.Size", size)]);
+    assert!(sized("100").under(&limited(r#"{"size_gib": 100}"#)).is_ok());
+    for size in ["101", "1T", "huge"] {
+        let denied = sized(size).under(&limited(r#"{"size_gib": 100}"#)).unwrap_err();
+        let label = format!("'volume.data.options.Size' = '{size}'");
+        assert!(
+            denied.message.contains(&label) && denied.message.contains("'size_gib' is 100"),
+            "{denied:?}"
+        );
+    }
+    assert!(
+        sized("101")
+            .under(&limited(r#"{"size_gib": 100, "size_options": ["capacity"]}"#))
+            .is_ok()
+    );
+    assert!(sized("1").under(&limited(r#"{"options": 0}"#)).is_err());
+    assert!(sized("12345").under(&limited(r#"{"value_bytes": 4}"#)).is_err());
+    let two = asked(&[("volume.a", "v"), ("volume.b", "w")]);
+    let denied = two.under(&limited(r#"{"volumes": 1}"#)).unwrap_err();
+    assert!(denied.message.contains("2 volumes"), "{}", denied.message);
+}
+
+#[test]
+fn the_limit_of_a_rule_replaces_the_policys() {
+    let policy = r#"{"version": 1, "default": "deny", "limits": {"size_gib": 1}, "rules": [
+        {"name": "big", "effect": "allow", "limits": {"size_gib": 50}}]}"#;
+    let sized = |size| asked(&[("volume.data", "v"), ("volume.data.options.size", size)]);
+    assert!(sized("50").under(policy).is_ok());
+    let denied = sized("51").under(policy).unwrap_err();
+    assert!(denied.message.contains("rule 1 'big'"), "{}", denied.message);
+}
+
+#[test]
+fn a_claim_is_demanded_where_the_policy_says_so() {
+    let policy = r#"{"version": 1, "default": "deny", "require_claim": true, "rules": [
+        {"name": "scratch", "effect": "allow", "volumes": ["scratch-*"], "require_claim": false},
+        {"name": "rest", "effect": "allow"}]}"#;
+    assert!(asked(&[("volume.data", "scratch-1")]).under(policy).is_ok());
+    let denied = asked(&[("volume.data", "vol-7")]).under(policy).unwrap_err();
+    assert!(denied.message.contains("does not hold 'vol-7'"), "{}", denied.message);
+    assert!(denied.message.contains("rule 2 'rest'"), "{}", denied.message);
+    assert!(
+        asked(&[("volume.data", "vol-7")])
+            .holding(&["vol-7"])
+            .under(policy)
+            .is_ok()
+    );
+    assert!(
+        asked(&[("volume.data", "payroll"), ("volume.data.claim", "vol-1")])
+            .holding(&["vol-1"])
+            .under(policy)
+            .is_ok()
+    );
+}
+
+#[test]
+fn the_policy_in_the_documentation_does_what_is_said_there() {
+    let page = include_str!("../../../docs/policy.md");
+    let (_, after) = page.split_once("```json\n").unwrap();
+    let (policy, _) = after.split_once("```").unwrap();
+    let denied = asked(&[("volume.data", "payroll-1")]).under(policy).unwrap_err();
+    assert!(page.contains(&denied.message), "{}", denied.message);
+    let scratch = |kind| {
+        asked(&[
+            ("volume.data", "scratch-1"),
+            ("volume.data.create", "if-missing"),
+            ("volume.data.options.type", kind),
+        ])
+        .role("etl")
+    };
+    assert!(scratch("gp3").under(policy).is_ok());
+    assert!(scratch("io2").under(policy).is_err());
+    assert!(
+        asked(&[("volume.data", "vol-7")])
+            .holding(&["vol-7"])
+            .under(policy)
+            .is_ok()
+    );
+}
+
+#[test]
+fn the_example_lets_a_claimed_volume_in_and_nothing_else() {
+    let example = include_str!("../../../docs/policy.example.json");
+    let refused = |asked: Asked, words: &str| {
+        let message = asked.under(example).unwrap_err().message;
+        assert!(message.contains(words), "{words}: {message}");
+    };
+    let volume = |more: &[(&'static str, &'static str)]| {
+        asked(&[&[("volume.data", "vol-7")], more].concat()).holding(&["vol-7"])
+    };
+    assert!(volume(&[]).under(example).is_ok());
+    assert!(
+        volume(&[("volume.data.mode", "ro"), ("volume.data.path", "/data/x")])
+            .under(example)
+            .is_ok()
+    );
+    refused(asked(&[("volume.data", "vol-7")]), "does not hold");
+    refused(volume(&[("volume.data.create", "if-missing")]), "'no creation'");
+    refused(volume(&[("volume.data.options.size", "1")]), "no rule");
+    refused(volume(&[("volume.data.driver", "local")]), "no rule");
+    refused(volume(&[("volume.data.owner", "0:0")]), "'root's volumes'");
+    for path in ["/etc", "/etc/cron.d", "/usr/bin", "/lib64", "/proc/self"] {
+        refused(volume(&[("volume.data.path", path)]), "'system folders'");
+    }
+}
