@@ -35,6 +35,10 @@ pub enum Action {
     Refuse { call: u8 },
     /// The answer is lost; the work was done before, or will be before the driver's next call for that volume, or never.
     Lose { call: u8, work: Work },
+    /// Another host has the volume.
+    Elsewhere { call: u8 },
+    /// Something the ledger has heard already is said again.
+    Again { nth: u8 },
     /// The call could not be sent.
     NotSent { call: u8 },
     /// A delay before a retry is over.
@@ -99,7 +103,9 @@ impl Action {
                 after: rng.u8(0..16),
             },
             50..69 => Self::Begin { call },
-            69..88 => Self::Answer { call },
+            69..86 => Self::Answer { call },
+            86..87 => Self::Again { nth: call },
+            87..88 => Self::Elsewhere { call },
             88..91 => Self::Refuse { call },
             91..94 => Self::Lose {
                 call,

@@ -8,18 +8,34 @@
 mod action;
 mod disk;
 mod invariants;
+mod mutant;
 mod records;
 mod shrink;
 mod world;
 
 pub use action::{Action, Work};
 pub use disk::{Fault, MemoryDisk, OpenFile};
+pub use mutant::Mutant;
 pub use shrink::shrink;
 pub use world::{Outcome, World};
 
 /// Runs one history to its end and past it: faults stop and every container leaves.
+///
+/// # Errors
+/// The first promise that was broken.
 pub fn run(actions: &[Action]) -> Result<Outcome, Violation> {
-    let mut world = World::default();
+    run_in(World::default(), actions)
+}
+
+/// As [`run`], in a world with a fault.
+///
+/// # Errors
+/// The promise by which the fault was noticed.
+pub fn run_mutated(mutant: Mutant, actions: &[Action]) -> Result<Outcome, Violation> {
+    run_in(World::with(mutant), actions)
+}
+
+fn run_in(mut world: World, actions: &[Action]) -> Result<Outcome, Violation> {
     for (step, action) in actions.iter().enumerate() {
         world
             .act(action)

@@ -15,6 +15,7 @@ use volume_labels::Access;
 
 use crate::action::{Action, VOLUMES, Work};
 use crate::disk::Fault;
+use crate::mutant::Mutant;
 use crate::records::Records;
 
 /// What a history ended with, for figures.
@@ -22,6 +23,8 @@ use crate::records::Records;
 pub struct Outcome {
     /// The states that each volume was in at some time of the history.
     pub states: BTreeMap<VolumeKey, BTreeSet<VolumeState>>,
+    /// From which state to which a volume went in one step of the ledger, starts of the agent apart.
+    pub transitions: BTreeSet<(VolumeState, VolumeState)>,
     /// Prepares that succeeded.
     pub granted: u32,
     /// Agent crashes and reboots.
@@ -33,16 +36,20 @@ pub struct Outcome {
 pub struct World {
     pub(crate) ledger: Ledger,
     pub(crate) disk: Records,
-    orders: VecDeque<Order>,
+    pub(crate) orders: VecDeque<Order>,
     pub(crate) driver: BTreeMap<VolumeKey, Backing>,
     calls: Vec<Call>,
     retries: Vec<(VolumeKey, u32)>,
     pub(crate) containers: BTreeMap<ContainerId, Life>,
     outcome: Outcome,
+    /// A fault between the ledger and everything else.
+    mutant: Option<Mutant>,
+    /// What the ledger has heard of calls and records, to be said again.
+    told: Vec<Event>,
 }
 
 /// A change to the records, with the revision of one that is written.
-type Order = (Change, Option<u64>);
+pub(crate) type Order = (Change, Option<u64>);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Backing {
@@ -76,6 +83,14 @@ pub(crate) struct Life {
 }
 
 impl World {
+    /// A world with a fault in it.
+    pub fn with(mutant: Mutant) -> Self {
+        Self {
+            mutant: Some(mutant),
+            ..Self::default()
+        }
+    }
+
     /// Lets one action happen; it does nothing where it does not apply.
     ///
     /// # Errors
@@ -112,6 +127,15 @@ impl World {
                 }
             }),
             Action::Lose { call, work } => self.lose(call, work),
+            Action::Elsewhere { call } => self.end_call(call, true, |call| {
+                let words = "attached to another host".to_owned();
+                if call.mount {
+                    mount(call, MountOutcome::Elsewhere(words))
+                } else {
+                    unmount(call, UnmountOutcome::Failed(words))
+                }
+            }),
+            Action::Again { nth } => self.say_again(nth),
             Action::NotSent { call } => self.end_call(call, true, |call| {
                 let words = "connection refused".to_owned();
                 if call.mount {
@@ -341,6 +365,7 @@ impl World {
         let restored = found.into_iter().map(|found| self.restored(found, &presence));
         let restored = restored.collect();
         self.ledger = Ledger::new();
+        self.told.clear();
         self.tell(Event::Restore(restored))
     }
 
@@ -359,10 +384,45 @@ impl World {
         }
     }
 
+    /// An answer comes twice, or long after it stopped to matter.
+    fn say_again(&mut self, nth: u8) -> Result<(), String> {
+        if self.told.is_empty() {
+            return Ok(());
+        }
+        let event = self.told[usize::from(nth) % self.told.len()].clone();
+        let effects = self.ledger.handle(event.clone());
+        if effects.is_empty() {
+            return Ok(());
+        }
+        Err(format!("{event:?}, said a second time, had the effects {effects:?}"))
+    }
+
     fn tell(&mut self, event: Event) -> Result<(), String> {
         let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for effect in self.ledger.handle(event) {
+        while let Some(mut event) = events.pop_front() {
+            if let Some(mutant) = self.mutant {
+                event = mutant.distort(event);
+            }
+            if let Event::MountDone { .. }
+            | Event::UnmountDone { .. }
+            | Event::RecordWritten { .. }
+            | Event::Withdrawn { .. } = event
+            {
+                self.told.push(event.clone());
+            }
+            let before: Vec<(VolumeKey, VolumeState)> =
+                self.ledger.volumes().map(|(key, state)| (key.clone(), state)).collect();
+            let starts = matches!(event, Event::Restore(_));
+            let mut effects = self.ledger.handle(event);
+            if !starts {
+                self.note_transitions(before);
+            }
+            if let Some(mutant) = self.mutant {
+                let more;
+                (effects, more) = mutant.pervert(self, effects);
+                events.extend(more);
+            }
+            for effect in effects {
                 events.extend(self.carry_out(effect)?);
             }
         }
@@ -373,6 +433,31 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn note_transitions(&mut self, before: Vec<(VolumeKey, VolumeState)>) {
+        let mut before: BTreeMap<VolumeKey, VolumeState> = before.into_iter().collect();
+        for (volume, to) in self.ledger.volumes() {
+            let from = before.remove(volume).unwrap_or(VolumeState::Absent);
+            if from != to {
+                self.outcome.transitions.insert((from, to));
+            }
+        }
+        // What the ledger does not list any more is absent.
+        let gone = before.into_values().filter(|from| *from != VolumeState::Absent);
+        self.outcome
+            .transitions
+            .extend(gone.map(|from| (from, VolumeState::Absent)));
+    }
+
+    /// Nobody waits for a call any more that the driver still carries out. False when it has not begun.
+    pub(crate) fn abandon(&mut self, op: Op) -> bool {
+        let Some(index) = self.calls.iter().position(|call| call.op == op && call.begun) else {
+            return false;
+        };
+        let call = self.calls.remove(index);
+        self.driver.entry(call.volume).or_default().late.push(call.mount);
+        true
     }
 
     /// What is known at once comes back as an event, to be told when the other effects are under way.

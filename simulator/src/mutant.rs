@@ -1,0 +1,205 @@
+//! Deliberate faults, to prove that the invariants would notice them. Each stands between the ledger and the world, as the
+//! fault of an engine, a store or a driver client around a right ledger would; most are faults that isolators of this kind
+//! have had.
+
+use isolator::ledger::{Effect, Event, MountOutcome, Presence, RecordedState, Restored, UnmountOutcome};
+use isolator::records::Change;
+use volume_labels::Access;
+
+use crate::world::{Order, World};
+
+/// One fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// The driver is called before the intent is on disk (mesos-module-dvdi, issue 93: a crash between mount and checkpoint).
+    MountBeforeRecord,
+    /// Of two containers on one volume, recovery remembers one (mesos-module-dvdi: checkpoint keyed by volume).
+    RecoverForgetsSecondHolder,
+    /// Recovery unmounts what a left-over container still uses (mesos-module-dvdi, issue 95).
+    RecoverUnmountsOrphans,
+    /// Recovery does not recognise a running container (mesos-module-dvdi: nested ids written one way and read another).
+    RecoverConfusesIds,
+    /// A record that tells of no mount yet is taken for no volume (docker/volume, MESOS-9507).
+    RecoverSkipsUnfinished,
+    /// A refused or lost Unmount counts as done (mesos-module-dvdi: a failing dvdcli is a warning).
+    UnmountErrorIsSuccess,
+    /// A Mount without an answer counts as not done (docker/volume: dvdcli is killed, the driver works on).
+    LostMountIsFailure,
+    /// Of several volumes to let go only the first is (mesos-module-dvdi: the loop ends at the first).
+    UnmountStopsAtFirst,
+    /// A failed Unmount is left for the next start (docker/volume).
+    UnmountNeverRetried,
+    /// The host's reboot goes unnoticed.
+    RebootIgnored,
+    /// Recorded mounts are believed without a look at the mount table.
+    MountTableIgnored,
+    /// Exclusive access is not exclusive.
+    ExclusiveIgnored,
+    /// What is taken over is not looked at.
+    AdoptedUnseen,
+    /// The record goes when the container leaves, before the volume is unmounted.
+    RecordRemovedTooEarly,
+    /// A call is said to be taken back that has begun.
+    WithdrawnThoughBegun,
+    /// A prepare is answered twice.
+    PrepareAnsweredTwice,
+    /// A cleanup is never answered.
+    CleanupUnanswered,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::MountBeforeRecord,
+        Self::RecoverForgetsSecondHolder,
+        Self::RecoverUnmountsOrphans,
+        Self::RecoverConfusesIds,
+        Self::RecoverSkipsUnfinished,
+        Self::UnmountErrorIsSuccess,
+        Self::LostMountIsFailure,
+        Self::UnmountStopsAtFirst,
+        Self::UnmountNeverRetried,
+        Self::RebootIgnored,
+        Self::MountTableIgnored,
+        Self::ExclusiveIgnored,
+        Self::AdoptedUnseen,
+        Self::RecordRemovedTooEarly,
+        Self::WithdrawnThoughBegun,
+        Self::PrepareAnsweredTwice,
+        Self::CleanupUnanswered,
+    ];
+
+    /// What the ledger hears instead.
+    pub(crate) fn distort(self, event: Event) -> Event {
+        match (self, event) {
+            (Self::UnmountErrorIsSuccess, Event::UnmountDone { op, .. }) => Event::UnmountDone {
+                op,
+                outcome: UnmountOutcome::Unmounted,
+            },
+            (
+                Self::LostMountIsFailure,
+                Event::MountDone {
+                    op,
+                    outcome: MountOutcome::Uncertain(words),
+                },
+            ) => Event::MountDone {
+                op,
+                outcome: MountOutcome::Failed(words),
+            },
+            (
+                Self::ExclusiveIgnored,
+                Event::Acquire {
+                    container,
+                    mut requests,
+                },
+            ) => {
+                requests.iter_mut().for_each(|request| request.access = Access::Shared);
+                Event::Acquire { container, requests }
+            }
+            (_, Event::Restore(restored)) => Event::Restore(self.misremember(restored)),
+            (_, event) => event,
+        }
+    }
+
+    fn misremember(self, mut restored: Vec<Restored>) -> Vec<Restored> {
+        match self {
+            Self::RecoverForgetsSecondHolder => {
+                let mut seen = Vec::new();
+                restored.retain(|entry| {
+                    let volume = entry.record.volumes[0].request.volume.clone();
+                    let first = !seen.contains(&volume);
+                    seen.push(volume);
+                    first
+                });
+            }
+            Self::RecoverUnmountsOrphans => set_presence(&mut restored, Presence::Orphan),
+            Self::RecoverConfusesIds => set_presence(&mut restored, Presence::Running),
+            Self::RecoverSkipsUnfinished => {
+                restored.retain(|entry| {
+                    entry
+                        .record
+                        .volumes
+                        .iter()
+                        .all(|volume| volume.state != RecordedState::Mounting)
+                });
+            }
+            Self::RebootIgnored => restored.iter_mut().for_each(|entry| {
+                entry.rebooted = false;
+                entry.lost.clear();
+            }),
+            Self::MountTableIgnored => restored.iter_mut().for_each(|entry| entry.lost.clear()),
+            _ => {}
+        }
+        restored
+    }
+
+    /// What is done instead of what the ledger asked for.
+    pub(crate) fn pervert(self, world: &mut World, effects: Vec<Effect>) -> (Vec<Effect>, Vec<Event>) {
+        let mut unmounts = 0;
+        let (mut kept, mut events) = (Vec::new(), Vec::new());
+        for effect in effects {
+            match (self, effect) {
+                (Self::MountBeforeRecord, Effect::WriteRecord { revision, record }) if !record.released => {
+                    let container = record.container.clone();
+                    let order: Order = (Change::Write(record), None);
+                    world.orders.push_back(order);
+                    events.push(Event::RecordWritten {
+                        container,
+                        revision,
+                        result: Ok(()),
+                    });
+                }
+                (Self::RecordRemovedTooEarly, Effect::WriteRecord { revision, record }) if record.released => {
+                    let container = record.container;
+                    kept.push(Effect::RemoveRecord {
+                        container: container.clone(),
+                    });
+                    events.push(Event::RecordWritten {
+                        container,
+                        revision,
+                        result: Ok(()),
+                    });
+                }
+                (Self::UnmountStopsAtFirst, Effect::Unmount { op, .. }) if unmounts > 0 => {
+                    events.push(Event::UnmountDone {
+                        op,
+                        outcome: UnmountOutcome::Unmounted,
+                    });
+                }
+                (Self::UnmountNeverRetried, Effect::RetryAfter { .. })
+                | (Self::CleanupUnanswered, Effect::AnswerCleanup { .. }) => {}
+                (
+                    Self::AdoptedUnseen,
+                    Effect::Mount {
+                        op, adopt: Some(path), ..
+                    },
+                ) => {
+                    events.push(Event::MountDone {
+                        op,
+                        outcome: MountOutcome::Mounted(path),
+                    });
+                }
+                (Self::WithdrawnThoughBegun, Effect::Withdraw { op }) if world.abandon(op) => {
+                    events.push(Event::Withdrawn { op });
+                }
+                (Self::PrepareAnsweredTwice, effect @ Effect::AnswerPrepare { .. }) => {
+                    kept.push(effect.clone());
+                    kept.push(effect);
+                }
+                (_, effect) => {
+                    unmounts += usize::from(matches!(effect, Effect::Unmount { .. }));
+                    kept.push(effect);
+                }
+            }
+        }
+        (kept, events)
+    }
+}
+
+/// Containers of this presence are taken for unknown.
+fn set_presence(restored: &mut [Restored], taken: Presence) {
+    restored
+        .iter_mut()
+        .filter(|entry| entry.presence == taken)
+        .for_each(|entry| entry.presence = Presence::Gone);
+}
