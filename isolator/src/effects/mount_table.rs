@@ -1,7 +1,7 @@
 //! What the kernel says is mounted, in the agent's own mount namespace. Reading the table never touches a mountpoint, so
 //! it cannot hang on a dead one.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,7 +12,12 @@ use procfs::process::{MountInfo, Process};
 use crate::types::Restrictions;
 
 /// The mount table as it was when read.
-pub(crate) struct MountTable(Vec<MountInfo>);
+pub(crate) struct MountTable {
+    mounts: Vec<MountInfo>,
+    /// By mountpoint, the last of several mounts there, which is on top: an agent looks up as many paths at once as it
+    /// has volumes mounted.
+    places: HashMap<PathBuf, usize>,
+}
 
 impl MountTable {
     /// Reads it.
@@ -33,32 +38,35 @@ impl MountTable {
             mount.mount_point = decoded(mount.mount_point.as_os_str().as_bytes());
             mount.root = decoded(mount.root.as_bytes()).to_string_lossy().into_owned();
         }
-        let by_id: BTreeMap<i32, &MountInfo> = mounts.iter().map(|mount| (mount.mnt_id, mount)).collect();
-        let shows_something = |mount: &&MountInfo| by_id.get(&mount.pid).is_none_or(|parent| !on_itself(mount, parent));
-        let kept = mounts.iter().filter(shows_something).cloned().collect();
-        Self(kept)
+        let by_id: HashMap<i32, &MountInfo> = mounts.iter().map(|mount| (mount.mnt_id, mount)).collect();
+        let shows_something = |mount: &MountInfo| by_id.get(&mount.pid).is_none_or(|parent| !on_itself(mount, parent));
+        let mut kept = mounts.iter().map(shows_something).collect::<Vec<bool>>().into_iter();
+        mounts.retain(|_| kept.next().expect("there is one for each mount"));
+        let places = mounts.iter().enumerate();
+        let places = places
+            .map(|(index, mount)| (mount.mount_point.clone(), index))
+            .collect();
+        Self { mounts, places }
     }
 
     /// The mountpoint that `path` lies on: the longest one that is the path or a parent of it, other than `/`. Drivers
     /// return a folder below their mount as well as the mount itself (REX-Ray: `NAME/data`).
     pub(crate) fn covering(&self, path: &Path) -> Option<&Path> {
-        self.0
-            .iter()
-            .map(|mount| mount.mount_point.as_path())
-            .filter(|mount| *mount != Path::new("/") && path.starts_with(mount))
-            .max_by_key(|mount| mount.components().count())
+        self.nearest(path).map(|mount| mount.mount_point.as_path())
+    }
+
+    fn nearest(&self, path: &Path) -> Option<&MountInfo> {
+        let mut parents = path.ancestors().filter(|parent| *parent != Path::new("/"));
+        parents
+            .find_map(|parent| self.places.get(parent))
+            .map(|index| &self.mounts[*index])
     }
 }
 
 impl MountTable {
     /// What the mount that `path` lies on forbids.
     pub(crate) fn restrictions(&self, path: &Path) -> Restrictions {
-        let covering = self.covering(path);
-        // Of several mounts on one folder the last one is on top.
-        let mount = self
-            .0
-            .iter()
-            .rfind(|mount| Some(mount.mount_point.as_path()) == covering);
+        let mount = self.nearest(path);
         let has = |option: &str| mount.is_some_and(|mount| mount.mount_options.contains_key(option));
         Restrictions {
             nosuid: has("nosuid"),
@@ -69,7 +77,7 @@ impl MountTable {
 
     /// A mount inside `path`, if there is one.
     pub(crate) fn inside(&self, path: &Path) -> Option<&Path> {
-        let mut mounts = self.0.iter().map(|mount| mount.mount_point.as_path());
+        let mut mounts = self.mounts.iter().map(|mount| mount.mount_point.as_path());
         mounts.find(|mount| *mount != path && mount.starts_with(path))
     }
 }
