@@ -19,10 +19,7 @@ fn escaped(c: char) -> impl Iterator<Item = char> {
     // `escape_debug` escapes what does not print, but also quotes and backslashes, which are harmless here.
     let plain = matches!(c, '\'' | '"' | '\\');
     let escape = (!plain).then(|| c.escape_debug());
-    plain
-        .then_some(c)
-        .into_iter()
-        .chain(escape.into_iter().flatten())
+    plain.then_some(c).into_iter().chain(escape.into_iter().flatten())
 }
 
 /// Why a set of labels asks for nothing that can be done. Every text in it is [`cleaned`]; `Display` is one line

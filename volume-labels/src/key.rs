@@ -183,14 +183,8 @@ fn attribute_named(text: &str) -> Option<Attribute> {
 fn unknown_attribute(key: &str, slot: &Slot, text: &str) -> LabelError {
     // `option.size` and `opts.size` are meant as options: compare what stands before the first dot.
     let suggestion = match text.split_once('.') {
-        Some((word, option)) if nearest(word, ["options"]).is_some() => {
-            Some(format!("options.{option}"))
-        }
-        _ => nearest(
-            text,
-            ATTRIBUTES.iter().copied().filter(|a| !a.contains('.')),
-        )
-        .map(str::to_owned),
+        Some((word, option)) if nearest(word, ["options"]).is_some() => Some(format!("options.{option}")),
+        _ => nearest(text, ATTRIBUTES.iter().copied().filter(|a| !a.contains('.'))).map(str::to_owned),
     };
     LabelError::UnknownAttribute {
         key: cleaned(key),
@@ -216,12 +210,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let allowed = (wanted.chars().count() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::osa_distance(&wanted, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::osa_distance(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| candidate)

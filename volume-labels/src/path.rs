@@ -9,7 +9,8 @@ use crate::MAX_PATH_BYTES;
 use crate::key::has_control;
 
 /// What `Slot::path` accepts, for messages.
-pub(crate) const ACCEPTED: &str = "a path in the container, absolute or relative to the sandbox, without '..', for example 'data' or '/var/lib/app'";
+pub(crate) const ACCEPTED: &str =
+    "a path in the container, absolute or relative to the sandbox, without '..', for example 'data' or '/var/lib/app'";
 
 /// The kernel's limit for one component of a path.
 const MAX_COMPONENT_BYTES: usize = 255;

@@ -116,47 +116,32 @@ impl VolumeLabels {
         let word = |words: &[&str]| {
             refused(
                 "unknown word",
-                &words
-                    .iter()
-                    .map(|w| format!("'{w}'"))
-                    .collect::<Vec<_>>()
-                    .join(" or "),
+                &words.iter().map(|w| format!("'{w}'")).collect::<Vec<_>>().join(" or "),
             )
         };
         match &key.attribute {
-            Attribute::Name => {
-                self.name = name(value).map_err(|p| refused(p, "a volume's name"))?
-            }
+            Attribute::Name => self.name = name(value).map_err(|p| refused(p, "a volume's name"))?,
             Attribute::Driver => {
                 self.driver = Some(name(value).map_err(|p| refused(p, "a volume driver's name"))?);
             }
             Attribute::Claim => {
-                self.claim =
-                    Some(name(value).map_err(|p| refused(p, "an id of the agent's SET resource"))?);
+                self.claim = Some(name(value).map_err(|p| refused(p, "an id of the agent's SET resource"))?);
             }
             Attribute::Path => {
                 self.path = ContainerPath::parse(value).map_err(|p| refused(p, path::ACCEPTED))?;
             }
-            Attribute::Mode => {
-                self.mode = Mode::from_word(value).ok_or_else(|| word(Mode::WORDS))?
-            }
-            Attribute::Access => {
-                self.access = Access::from_word(value).ok_or_else(|| word(Access::WORDS))?
-            }
+            Attribute::Mode => self.mode = Mode::from_word(value).ok_or_else(|| word(Mode::WORDS))?,
+            Attribute::Access => self.access = Access::from_word(value).ok_or_else(|| word(Access::WORDS))?,
             Attribute::Lifetime => {
                 self.lifetime = Lifetime::from_word(value).ok_or_else(|| word(Lifetime::WORDS))?;
             }
-            Attribute::Create => {
-                self.create = Create::from_word(value).ok_or_else(|| word(Create::WORDS))?
-            }
+            Attribute::Create => self.create = Create::from_word(value).ok_or_else(|| word(Create::WORDS))?,
             Attribute::Owner => {
-                let owner =
-                    Owner::parse(value).ok_or_else(|| refused("not an owner", Owner::ACCEPTED))?;
+                let owner = Owner::parse(value).ok_or_else(|| refused("not an owner", Owner::ACCEPTED))?;
                 self.owner = Some(owner);
             }
             Attribute::Option(option) => {
-                let accepted =
-                    format!("at most {MAX_VALUE_BYTES} bytes without control characters");
+                let accepted = format!("at most {MAX_VALUE_BYTES} bytes without control characters");
                 if value.len() > MAX_VALUE_BYTES {
                     return Err(refused("the value is too long", &accepted));
                 }

@@ -19,10 +19,7 @@ const GOOD: &[(&str, &str)] = &[
         "volume.data=v org.apache.aurora.metadata.volume.data=v",
         "volume.data=v",
     ),
-    (
-        "volume.data.mode=ro volume.data=v",
-        "volume.data=v volume.data.mode=ro",
-    ),
+    ("volume.data.mode=ro volume.data=v", "volume.data=v volume.data.mode=ro"),
     ("volume.b=1 volume.a=2", "volume.a=2 volume.b=1"),
     ("volume.data=team/db:1,x", "volume.data=team/db:1,x"),
     ("volume.data=../../etc", "volume.data=../../etc"),
@@ -49,19 +46,13 @@ const GOOD: &[(&str, &str)] = &[
         "volume.data=v volume.data.path=..data",
     ),
     ("volume.data=v volume.data.mode=rw", "volume.data=v"),
-    (
-        "volume.data=v volume.data.mode=ro",
-        "volume.data=v volume.data.mode=ro",
-    ),
+    ("volume.data=v volume.data.mode=ro", "volume.data=v volume.data.mode=ro"),
     ("volume.data=v volume.data.access=shared", "volume.data=v"),
     (
         "volume.data=v volume.data.access=exclusive",
         "volume.data=v volume.data.access=exclusive",
     ),
-    (
-        "volume.data=v volume.data.lifetime=persistent",
-        "volume.data=v",
-    ),
+    ("volume.data=v volume.data.lifetime=persistent", "volume.data=v"),
     (
         "volume.data=v volume.data.lifetime=container",
         "volume.data=v volume.data.lifetime=container",
@@ -113,10 +104,7 @@ const GOOD: &[(&str, &str)] = &[
 /// Labels in the same form; what the message must contain, separated by `|`.
 const BAD: &[(&str, &str)] = &[
     ("volume.=v", "label 'volume.'|bad slot ''"),
-    (
-        "volume.Data=v",
-        "label 'volume.Data'|bad slot 'Data'|a-z, 0-9",
-    ),
+    ("volume.Data=v", "label 'volume.Data'|bad slot 'Data'|a-z, 0-9"),
     ("volume.-a=v", "bad slot '-a'"),
     ("volume._a=v", "bad slot '_a'"),
     ("volume.a/b=v", "bad slot 'a/b'"),
@@ -130,14 +118,8 @@ const BAD: &[(&str, &str)] = &[
         "volume.data=v volume.data.mod=ro",
         "label 'volume.data.mod'|unknown attribute 'mod'|did you mean 'volume.data.mode'?",
     ),
-    (
-        "volume.data=v volume.data.Mode=ro",
-        "did you mean 'volume.data.mode'?",
-    ),
-    (
-        "volume.data=v volume.data.pth=x",
-        "did you mean 'volume.data.path'?",
-    ),
+    ("volume.data=v volume.data.Mode=ro", "did you mean 'volume.data.mode'?"),
+    ("volume.data=v volume.data.pth=x", "did you mean 'volume.data.path'?"),
     (
         "volume.data=v volume.data.drvier=x",
         "did you mean 'volume.data.driver'?",
@@ -154,15 +136,9 @@ const BAD: &[(&str, &str)] = &[
         "volume.data=v volume.data.options=x",
         "unknown attribute 'options'|options.<key>",
     ),
-    (
-        "volume.data=v volume.data.options.=x",
-        "unknown attribute 'options.'",
-    ),
+    ("volume.data=v volume.data.options.=x", "unknown attribute 'options.'"),
     ("volume.data=v volume.data.=x", "unknown attribute ''"),
-    (
-        "volume.data=v volume.data.mode.x=ro",
-        "unknown attribute 'mode.x'",
-    ),
+    ("volume.data=v volume.data.mode.x=ro", "unknown attribute 'mode.x'"),
     (
         "volume.data=a volume.data=b",
         "label 'volume.data' is given twice, as 'a' and as 'b'",
@@ -184,22 +160,13 @@ const BAD: &[(&str, &str)] = &[
         "label 'volume.data.options.size' has no volume",
     ),
     ("volume.data=", "label 'volume.data='|empty|a volume's name"),
-    (
-        "volume.data=v volume.data.driver=",
-        "label 'volume.data.driver='|empty",
-    ),
-    (
-        "volume.data=v volume.data.claim=",
-        "label 'volume.data.claim='|empty",
-    ),
+    ("volume.data=v volume.data.driver=", "label 'volume.data.driver='|empty"),
+    ("volume.data=v volume.data.claim=", "label 'volume.data.claim='|empty"),
     (
         "volume.data=v volume.data.mode=r",
         "label 'volume.data.mode=r'|accepted is 'rw' or 'ro'",
     ),
-    (
-        "volume.data=v volume.data.mode=RO",
-        "accepted is 'rw' or 'ro'",
-    ),
+    ("volume.data=v volume.data.mode=RO", "accepted is 'rw' or 'ro'"),
     (
         "volume.data=v volume.data.access=yes",
         "accepted is 'shared' or 'exclusive'",
@@ -223,22 +190,13 @@ const BAD: &[(&str, &str)] = &[
     ("volume.data=v volume.data.path=..", "has a '..'"),
     ("volume.data=v volume.data.path=a/../b", "has a '..'"),
     ("volume.data=v volume.data.path=/a/..", "has a '..'"),
-    (
-        "volume.data=v volume.data.owner=",
-        "not an owner|'1000:1000'",
-    ),
+    ("volume.data=v volume.data.owner=", "not an owner|'1000:1000'"),
     ("volume.data=v volume.data.owner=1000", "not an owner"),
     ("volume.data=v volume.data.owner=1000:", "not an owner"),
     ("volume.data=v volume.data.owner=:1000", "not an owner"),
     ("volume.data=v volume.data.owner=+1:1", "not an owner"),
-    (
-        "volume.data=v volume.data.owner=4294967295:0",
-        "not an owner",
-    ),
-    (
-        "volume.data=v volume.data.owner=4294967296:0",
-        "not an owner",
-    ),
+    ("volume.data=v volume.data.owner=4294967295:0", "not an owner"),
+    ("volume.data=v volume.data.owner=4294967296:0", "not an owner"),
     ("volume.data=v volume.data.owner=a:b", "not an owner"),
     ("volume.data=v volume.data.owner=../x", "not an owner"),
     (
@@ -254,11 +212,7 @@ const BAD: &[(&str, &str)] = &[
 fn labels(text: &str) -> Vec<(&str, &str)> {
     text.split(' ')
         .filter(|label| !label.is_empty())
-        .map(|label| {
-            label
-                .split_once('=')
-                .expect("a label of the table has a '='")
-        })
+        .map(|label| label.split_once('=').expect("a label of the table has a '='"))
         .collect()
 }
 
@@ -266,14 +220,8 @@ fn labels(text: &str) -> Vec<(&str, &str)> {
 fn good_labels_have_one_canonical_form() {
     for (given, canonical) in GOOD {
         let volumes = parse(labels(given)).unwrap_or_else(|error| panic!("{given}: {error}"));
-        let back: Vec<_> = volumes
-            .iter()
-            .flat_map(|volume| volume.to_labels())
-            .collect();
-        let back: Vec<_> = back
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let back: Vec<_> = volumes.iter().flat_map(|volume| volume.to_labels()).collect();
+        let back: Vec<_> = back.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(back.join(" "), *canonical, "from {given}");
     }
 }
@@ -283,10 +231,7 @@ fn bad_labels_are_named_with_what_is_accepted() {
     for (given, expected) in BAD {
         let error = parse(labels(given)).expect_err(given).to_string();
         for part in expected.split('|') {
-            assert!(
-                error.contains(part),
-                "{given}\n  gives    {error}\n  without  {part}"
-            );
+            assert!(error.contains(part), "{given}\n  gives    {error}\n  without  {part}");
         }
         assert_eq!(error.lines().count(), 1, "{error}");
     }
@@ -311,10 +256,7 @@ fn control_characters_are_refused_and_shown_escaped() {
                 .filter(|l| *l == (key, value) || key != "volume.data"),
         )
         .unwrap_err();
-        assert!(
-            matches!(error, LabelError::BadValue { .. }),
-            "{key}: {error}"
-        );
+        assert!(matches!(error, LabelError::BadValue { .. }), "{key}: {error}");
         let message = error.to_string();
         assert!(message.contains("control characters"), "{message}");
         assert!(
@@ -330,12 +272,7 @@ fn control_characters_are_refused_and_shown_escaped() {
 #[test]
 fn sizes_are_bounded() {
     let long = |bytes: usize| "x".repeat(bytes);
-    let one = |key: &str, value: String| {
-        parse([
-            ("volume.data".to_owned(), "v".to_owned()),
-            (key.to_owned(), value),
-        ])
-    };
+    let one = |key: &str, value: String| parse([("volume.data".to_owned(), "v".to_owned()), (key.to_owned(), value)]);
 
     assert!(parse([("volume.data", long(255))]).is_ok());
     assert!(
@@ -396,11 +333,7 @@ fn sizes_are_bounded() {
 
 #[test]
 fn long_values_are_cut_in_messages() {
-    let error = parse([
-        ("volume.data", "v"),
-        ("volume.data.mode", &"y".repeat(100_000)),
-    ])
-    .unwrap_err();
+    let error = parse([("volume.data", "v"), ("volume.data.mode", &"y".repeat(100_000))]).unwrap_err();
     assert!(error.to_string().len() < 400, "{error}");
     assert!(error.to_string().contains('…'));
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use volume_labels::{
-    Access, ContainerPath, Create, Lifetime, Mode, Owner, Slot, VolumeLabels, parse,
-};
+use volume_labels::{Access, ContainerPath, Create, Lifetime, Mode, Owner, Slot, VolumeLabels, parse};
 
 fn slot() -> impl Strategy<Value = Slot> {
     "[a-z0-9][a-z0-9_-]{0,20}".prop_filter_map("not a slot", |slot| slot.parse().ok())
@@ -17,8 +15,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn path() -> impl Strategy<Value = ContainerPath> {
-    "/?([a-z.]{1,8}/{1,2}){0,4}[a-z]{1,8}/?"
-        .prop_filter_map("has a '..'", |path| ContainerPath::parse(&path).ok())
+    "/?([a-z.]{1,8}/{1,2}){0,4}[a-z]{1,8}/?".prop_filter_map("has a '..'", |path| ContainerPath::parse(&path).ok())
 }
 
 fn owner() -> impl Strategy<Value = Owner> {
