@@ -43,7 +43,9 @@ impl Module {
             .map(|(key, value)| json!({"key": key, "value": places.fill(value)}))
             .collect();
         let module = json!({"name": self.name, "parameters": parameters});
-        let manifest = json!({"libraries": [{"file": self.library, "modules": [module]}]});
+        // The agent runs in a folder of its own; what cannot be made absolute it refuses by name.
+        let library = std::path::absolute(&self.library).unwrap_or_else(|_| self.library.clone());
+        let manifest = json!({"libraries": [{"file": library, "modules": [module]}]});
         serde_json::to_string_pretty(&manifest).expect("a JSON value can be written") + "\n"
     }
 }
