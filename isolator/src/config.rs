@@ -42,6 +42,12 @@ pub struct Config {
     pub require_claim: bool,
     /// The operator's file of which container may have which volume.
     pub policy: Option<PathBuf>,
+    /// Where metrics are written for a collector of files.
+    pub metrics_file: Option<PathBuf>,
+    /// The unix socket where they are served.
+    pub metrics_socket: Option<PathBuf>,
+    /// Where it is written who had which volume.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// Every module parameter with its meaning, for messages and for people.
@@ -105,11 +111,23 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ),
     (
         "require_claim",
-        "'true' or 'false' (the default): whether a container must hold its volumes' ids in claim_resource",
+        "the name of a SET resource in which a container must hold its volumes' ids; 'true' for the one of claim_resource, 'false' (the default) for no such demand",
     ),
     (
         "policy",
         "an absolute file of JSON, as docs/policy.md describes it: which containers may have which volumes (default: no file, all that the other parameters allow)",
+    ),
+    (
+        "metrics_file",
+        "an absolute file for metrics, as node_exporter's textfile collector reads it: its name ends in .prom (default: none)",
+    ),
+    (
+        "metrics_socket",
+        "an absolute path for a unix socket that answers GET /metrics (default: none)",
+    ),
+    (
+        "audit_log",
+        "an absolute file that mounts and unmounts are appended to as lines of JSON (default: none)",
     ),
 ];
 
@@ -154,6 +172,9 @@ impl Default for Config {
             name_map: None,
             require_claim: false,
             policy: None,
+            metrics_file: None,
+            metrics_socket: None,
+            audit_log: None,
         }
     }
 }
@@ -204,11 +225,22 @@ impl Config {
             "sandbox_directory" => self.sandbox_directory = absolute(value)?,
             "claim_resource" => self.claim_resource = word(value)?,
             "name_map" => self.name_map = Some(absolute(value)?),
-            "require_claim" => {
-                self.require_claim = value
-                    .parse()
-                    .map_err(|_| "it is neither 'true' nor 'false'".to_owned())?;
+            "require_claim" => match value {
+                "true" | "false" => self.require_claim = value == "true",
+                resource => {
+                    self.claim_resource = word(resource)?;
+                    self.require_claim = true;
+                }
+            },
+            "metrics_file" => {
+                let path = absolute(value)?;
+                if path.extension().is_none_or(|extension| extension != "prom") {
+                    return Err("its name does not end in .prom, so that no collector would read it".into());
+                }
+                self.metrics_file = Some(path);
             }
+            "metrics_socket" => self.metrics_socket = Some(absolute(value)?),
+            "audit_log" => self.audit_log = Some(absolute(value)?),
             "policy" => self.policy = Some(absolute(value)?),
             _ => return Err("there is no such parameter".into()),
         }
@@ -337,6 +369,16 @@ mod tests {
                 .to_string()
                 .contains("given twice")
         );
+    }
+
+    #[test]
+    fn a_required_claim_names_its_resource_or_takes_the_usual_one() {
+        let strict = parse("require_claim", "volumes").unwrap();
+        assert!(strict.require_claim && strict.claim_resource == "volumes");
+        let strict = parse("require_claim", "true").unwrap();
+        assert!(strict.require_claim && strict.claim_resource == "ebsvolumes");
+        assert!(!parse("require_claim", "false").unwrap().require_claim);
+        assert!(parse("require_claim", " ").is_err());
     }
 
     #[test]
