@@ -24,8 +24,13 @@ fn host() -> Host {
 
 /// What an agent does with the state folder at its start, and the records it finds.
 fn start(disk: &MemoryDisk) -> (Store<MemoryDisk>, Vec<Record>) {
-    let store = Store::open_on(disk.clone(), Path::new(ROOT), host()).unwrap();
-    let found = store.load().unwrap().into_iter().map(|found| found.record).collect();
+    let store = Store::open_on(disk.clone(), Path::new(ROOT), host()).expect("a disk without trouble");
+    let found = store
+        .load()
+        .expect("a disk without trouble")
+        .into_iter()
+        .map(|found| found.record)
+        .collect();
     (store, found)
 }
 
@@ -266,11 +271,16 @@ fn promises_stand(skipped: Option<u64>) -> Result<(), String> {
                 fresh_id: "b".repeat(64),
                 ..host()
             };
-            let store = Store::open_on(disk.clone(), Path::new(ROOT), other).unwrap();
+            let store = Store::open_on(disk.clone(), Path::new(ROOT), other).expect("a disk without trouble");
             if store.host_id() != host().fresh_id {
                 return Err("the host has another id".to_owned());
             }
-            let found: Vec<Record> = store.load().unwrap().into_iter().map(|found| found.record).collect();
+            let found: Vec<Record> = store
+                .load()
+                .expect("a disk without trouble")
+                .into_iter()
+                .map(|found| found.record)
+                .collect();
             if found == lived().1 {
                 Ok(())
             } else {

@@ -20,7 +20,7 @@ fn patient(volume: &str) -> Job {
 /// Lets patient tasks of a volume end, through the driver's own mount.
 fn stop(site: &Site) {
     let mount = site.mounts().pop().expect("the volume is mounted");
-    fs::write(mount.target.join("data/stop"), "").unwrap();
+    fs::write(mount.target.join("data/stop"), "").expect("the test's own file system works");
 }
 
 fn kill_processes(agent: &Agent) {
@@ -42,8 +42,8 @@ fn kill_processes(agent: &Agent) {
 
 fn record_files(agent: &Agent) -> Vec<PathBuf> {
     fs::read_dir(agent.state_dir().join("containers"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the test's own file system works")
+        .map(|entry| entry.expect("the test's own file system works").path())
         .collect()
 }
 

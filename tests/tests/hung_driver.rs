@@ -15,7 +15,10 @@ fn spec() -> AgentSpec {
 
 fn hang(site: &mut Site, operation: Operation) {
     let rule = FaultRule::new(operation, Action::Hang);
-    site.emulator().client().fault(&rule).unwrap();
+    site.emulator()
+        .client()
+        .fault(&rule)
+        .expect("the emulator takes the rule");
 }
 
 fn job(volume: &str, command: &str) -> Job {

@@ -15,8 +15,8 @@ fn site_under(file: &Path) -> Site {
 
 fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
-    fs::write(&new, text).unwrap();
-    fs::rename(new, file).unwrap();
+    fs::write(&new, text).expect("the test's own file system works");
+    fs::rename(new, file).expect("the test's own file system works");
 }
 
 #[test]

@@ -9,8 +9,10 @@ use testbed::{AgentSpec, Image, Job};
 use tests::{Site, Tasks, finished, module, running};
 
 fn with_image(image: &Image, test: impl FnOnce(&Site, &Tasks, &str)) {
-    let registry = tempfile::tempdir().unwrap();
-    image.save(registry.path(), "tiny").unwrap();
+    let registry = tempfile::tempdir().expect("the test's own file system works");
+    image
+        .save(registry.path(), "tiny")
+        .expect("the test's own file system works");
     let site = Site::with_agents(1, &AgentSpec::default().images(registry.path()).module(module()));
     let id = site.volume("v");
     let tasks = Tasks::connect(site.cluster());
