@@ -1,5 +1,6 @@
 //! The testbed's command line.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
-use testbed::package::{DEFAULT_VERSION, MesosInstall};
+use testbed::package::{DEFAULT_VERSION, Finding, MesosInstall, Package};
 use testbed::{AgentSpec, Cluster, ClusterError, MasterSpec, Module, Process};
 
 /// Real Mesos masters and agents on one machine.
@@ -25,7 +26,7 @@ enum What {
     Up(Box<Up>),
     /// Download the official Mesos library and compile the programs, without running anything
     Fetch {
-        /// The Mesos release
+        /// The Mesos release, or `all` of them
         #[arg(long, default_value = DEFAULT_VERSION)]
         mesos: String,
         /// Print the paths as JSON
@@ -34,6 +35,17 @@ enum What {
     },
     /// Clean away what clusters left whose processes were killed
     Sweep,
+    /// Compare a Mesos library with what the isolator module expects of it
+    Abi {
+        /// The library: a libmesos, or `_scheduler.so` of the package mesos.scheduler
+        library: PathBuf,
+        /// The isolator module, whose symbols must be found in the library [default: this workspace's]
+        #[arg(long, value_name = "PATH.so")]
+        module: Option<PathBuf>,
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -61,7 +73,7 @@ struct Up {
     isolation: Vec<String>,
     /// Shared library of an isolator module to load
     #[arg(long, value_name = "PATH.so", requires = "module_name")]
-    module: Option<std::path::PathBuf>,
+    module: Option<PathBuf>,
     /// The module's name in the library
     #[arg(long, value_name = "NAME")]
     module_name: Option<String>,
@@ -70,7 +82,7 @@ struct Up {
     module_param: Vec<(String, String)>,
     /// The program that runs command tasks [default: this workspace's mesos-executor]
     #[arg(long, value_name = "PROGRAM")]
-    executor: Option<std::path::PathBuf>,
+    executor: Option<PathBuf>,
     /// Another flag of mesos-agent, without dashes; the same places as in --module-param
     #[arg(long, value_parser = pair, value_name = "FLAG=VALUE")]
     agent_flag: Vec<(String, String)>,
@@ -93,7 +105,13 @@ fn pair(text: &str) -> Result<(String, String), String> {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         What::Up(up) => run(*up),
-        What::Fetch { mesos, json } => fetch(&mesos, json),
+        What::Fetch { mesos, json } => match mesos.as_str() {
+            "all" => Package::all()
+                .iter()
+                .try_for_each(|package| fetch(&package.version, json)),
+            version => fetch(version, json),
+        },
+        What::Abi { library, module, json } => return abi(&library, module, json),
         What::Sweep => sweep(),
     };
     match result {
@@ -120,6 +138,46 @@ fn fetch(version: &str, as_json: bool) -> Result<(), ClusterError> {
         );
     }
     Ok(())
+}
+
+/// Fails when something is not as expected.
+fn abi(library: &Path, module: Option<PathBuf>, as_json: bool) -> ExitCode {
+    let module = module.map_or_else(|| testbed::built("libmesos_external_volumes.so", "mesos-module"), Ok);
+    let findings = match module.and_then(|module| Ok(testbed::package::inspect(library, &module)?)) {
+        Ok(findings) => findings,
+        Err(error) => {
+            eprintln!("testbed: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    for finding in &findings {
+        let Finding { what, found, expected } = finding;
+        let as_expected = finding.is_as_expected();
+        if as_json {
+            let finding = json!({"what": what, "found": found, "expected": expected, "as_expected": as_expected});
+            println!("{finding}");
+        } else if !as_expected {
+            println!("! {what}: {found}\n      expected: {expected}");
+        } else if !is_symbol(finding) {
+            println!("  {what}: {found}");
+        }
+    }
+    let good: Vec<&Finding> = findings.iter().filter(|finding| finding.is_as_expected()).collect();
+    if !as_json {
+        let symbols = findings.iter().filter(|finding| is_symbol(finding)).count();
+        let there = good.iter().filter(|finding| is_symbol(finding)).count();
+        println!("  symbols the module needs: {there} of {symbols} are there");
+        println!("{} of {} as the module expects", good.len(), findings.len());
+    }
+    if good.len() == findings.len() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn is_symbol(finding: &Finding) -> bool {
+    finding.what.starts_with("symbol ")
 }
 
 fn sweep() -> Result<(), ClusterError> {

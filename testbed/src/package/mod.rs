@@ -5,6 +5,7 @@
 //! distributions no longer have, and compiles a master, an agent and a containerizer on it. Nothing of this happens
 //! at build time.
 
+mod abi;
 mod cache;
 mod command;
 mod download;
@@ -18,6 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use abi::{Finding, inspect};
 pub use cache::Cache;
 pub use error::PackageError;
 pub use manifest::Package;

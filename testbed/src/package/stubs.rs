@@ -124,11 +124,20 @@ fn needed_libraries(library: &Path) -> Result<BTreeSet<String>, PackageError> {
     Ok(names.filter_map(name).collect())
 }
 
+/// The names of the symbols without version that `library` leaves undefined.
+pub(super) fn undefined(library: &Path) -> Result<Vec<String>, PackageError> {
+    let symbols = undefined_symbols(library)?.into_iter();
+    Ok(symbols
+        .filter(|symbol| symbol.node.is_none())
+        .map(|symbol| symbol.name)
+        .collect())
+}
+
 fn undefined_symbols(library: &Path) -> Result<Vec<Symbol>, PackageError> {
     Ok(parse(&words_of("nm", &["-D", "--undefined-only"], library)?))
 }
 
-fn words_of(program: &'static str, arguments: &[&str], library: &Path) -> Result<String, PackageError> {
+pub(super) fn words_of(program: &'static str, arguments: &[&str], library: &Path) -> Result<String, PackageError> {
     let output = run(Command::new(program).args(arguments).arg(library), program, "binutils")?;
     if !output.status.success() {
         return Err(PackageError::Build {
