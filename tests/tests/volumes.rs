@@ -234,7 +234,7 @@ fn device_is_freed(spec: &AgentSpec, freed_at_once: bool) {
                 .then_some(())
                 .ok_or(log)
         });
-        bystander.kill().unwrap();
+        bystander.kill().expect("the master takes KILL");
         end(&bystander);
     }
     site.wait_until_nothing_is_left();
