@@ -1,5 +1,7 @@
 //! Why a container is refused its volumes.
 
+use std::time::Duration;
+
 use crate::types::VolumeKey;
 
 /// Why `prepare` failed. The text reaches the framework in the task's status, behind Mesos' own
@@ -9,6 +11,9 @@ pub enum PrepareError {
     /// The labels ask for something that cannot be given; nothing was sent to a driver.
     #[error("{0}")]
     Request(String),
+    /// The paths in the container were not resolved in time; nothing was sent to a driver.
+    #[error("the container's paths were not resolved within {0:?} (module parameter prepare_timeout)")]
+    Unresolved(Duration),
     /// The volume could not be mounted.
     #[error("label 'volume.{slot}': volume {volume}: {cause}")]
     Mount {

@@ -16,6 +16,7 @@ use crate::error::PrepareError;
 use crate::names::NameMap;
 use crate::policy::{self, PolicyFile};
 use crate::records::{Store, StoreError};
+use crate::reports::{Exposition, Reports};
 use crate::request::{wanted, wishes};
 use crate::types::{BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
 
@@ -49,6 +50,9 @@ pub struct Isolator {
     resolver: Option<Sender<Resolve>>,
     answers: Sender<Answer>,
     threads: Vec<JoinHandle<()>>,
+    reports: Arc<Reports>,
+    /// Ends with the isolator.
+    _exposition: Exposition,
 }
 
 struct Resolve {
@@ -68,6 +72,10 @@ impl Isolator {
         let policy = Arc::new(policy.map_err(StartError::Policy)?);
         let store = Arc::new(Store::open(&config.state_dir)?);
         share_mount_bases(&config.mount_bases);
+        let reports = Reports::new(&config).map_err(|source| StartError::Thread {
+            name: "mev-audit",
+            source,
+        })?;
         let config = Arc::new(config);
         let drivers = Drivers::new(config.discovery.clone(), config.profiles.clone());
         let (engine, inbox) = unbounded();
@@ -84,7 +92,7 @@ impl Isolator {
         for _ in 0..RESOLVERS {
             let (to_resolve, done) = (to_resolve.clone(), engine.clone());
             let (config, drivers, store) = (Arc::clone(&config), drivers.clone(), Arc::clone(&store));
-            let policy = Arc::clone(&policy);
+            let (policy, reports) = (Arc::clone(&policy), Arc::clone(&reports));
             threads.push(spawn("mev-resolve", move || {
                 resolve(
                     &to_resolve,
@@ -93,6 +101,7 @@ impl Isolator {
                     &drivers,
                     store.host_id(),
                     policy.as_ref().as_ref(),
+                    &reports,
                 );
             })?);
         }
@@ -109,14 +118,18 @@ impl Isolator {
             writer,
             answers: answers.clone(),
             monitor,
+            reports: Arc::clone(&reports),
         };
         threads.push(spawn("mev-ledger", move || ledger.run())?);
+        let exposition = Exposition::start(&config, &reports, &engine);
         Ok(Self {
             config,
             engine,
             resolver: Some(resolver),
             answers,
             threads,
+            reports,
+            _exposition: exposition,
         })
     }
 
@@ -148,6 +161,7 @@ impl Isolator {
         match wanted(&id, &launch, &self.config) {
             Ok(volumes) if volumes.is_empty() => self.answer(move || answer(Ok(None))),
             Ok(volumes) => {
+                self.reports.asked(&id, &launch);
                 self.tell(Message::Prepare {
                     id: id.clone(),
                     answer: Box::new(answer),
@@ -157,7 +171,7 @@ impl Isolator {
                 let _ = resolver.send(Resolve { id, launch, volumes });
             }
             Err(problem) => {
-                tracing::warn!(container = %id, problem, "container refused");
+                self.reports.refused_at_once(&id, &launch, &problem);
                 self.answer(move || answer(Err(PrepareError::Request(problem))));
             }
         }
@@ -216,6 +230,7 @@ impl Drop for Isolator {
                 tracing::error!("a thread of the isolator had failed");
             }
         }
+        self.reports.finish();
     }
 }
 
@@ -233,12 +248,16 @@ fn resolve(
     drivers: &Drivers,
     host_id: &str,
     policy: Option<&PolicyFile>,
+    reports: &Reports,
 ) {
     for Resolve { id, launch, volumes } in jobs {
         let permitted = |names: NameMap| {
             let wishes = wishes(volumes, &launch, config, &names, host_id)?;
             if let Some(policy) = policy {
-                policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| denied.message)?;
+                policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| {
+                    reports.denied(&denied.by);
+                    denied.message
+                })?;
             }
             Ok(wishes)
         };

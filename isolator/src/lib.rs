@@ -21,6 +21,7 @@ pub mod ledger;
 mod names;
 mod policy;
 pub mod records;
+mod reports;
 mod request;
 mod types;
 

@@ -9,6 +9,7 @@
 //! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
 //! | `hostile` | labels from somebody who means harm |
 //! | `policy` | what the operator's policy denies is said with its rule, and a changed file counts at once |
+//! | `reports` | metrics show a mount, the audit log who had it, also of a restarted agent |
 //! | `hung_driver` | a driver that does not answer delays its own volumes and nothing else |
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |

@@ -23,6 +23,7 @@ use crate::ledger::{
     VolumeRequest,
 };
 use crate::records::{Change, Found, Store};
+use crate::reports::Reports;
 use crate::types::{BindMount, ContainerId, Limitation, RecoveredContainer, VolumeKey};
 
 /// A record that could not be removed is tried again after this; until then it names volumes that need nothing.
@@ -59,6 +60,8 @@ pub(crate) enum Message {
     Written(Written),
     /// A mounted volume is not well.
     Finding(Finding),
+    /// Somebody wants to see how things stand.
+    Look(Box<dyn FnOnce(&Ledger) + Send>),
     /// `watch()`: how to have the container ended.
     Watch { id: ContainerId, watcher: Watcher },
     /// No more.
@@ -75,6 +78,7 @@ pub(crate) struct Engine {
     pub(crate) writer: Sender<Order>,
     pub(crate) answers: Sender<Answer>,
     pub(crate) monitor: Sender<Vec<Patient>>,
+    pub(crate) reports: Arc<Reports>,
 }
 
 #[derive(Default)]
@@ -199,6 +203,7 @@ impl Engine {
                 }
             },
             Message::Finding(finding) => self.limit(state, &finding),
+            Message::Look(look) => look(&state.ledger),
             Message::Watch { id, watcher } => {
                 state.watchers.insert(id, watcher);
             }
@@ -210,10 +215,7 @@ impl Engine {
         match alarm {
             Alarm::Prepare(container) => {
                 if state.resolving.remove(&container) {
-                    let error = PrepareError::Request(format!(
-                        "the container's paths were not resolved within {:?} (module parameter prepare_timeout)",
-                        self.config.prepare_timeout
-                    ));
+                    let error = PrepareError::Unresolved(self.config.prepare_timeout);
                     return self.finish_prepare(state, &container, Err(error));
                 }
                 self.handle(state, Event::PrepareDeadline { container });
@@ -229,9 +231,9 @@ impl Engine {
     }
 
     fn handle(&self, state: &mut State, event: Event) {
-        log_outcome(&event);
         let mut events = vec![event];
         while let Some(event) = events.pop() {
+            self.reports.event(&event);
             for effect in state.ledger.handle(event) {
                 events.extend(self.carry_out(state, effect));
             }
@@ -298,10 +300,12 @@ impl Engine {
         let submitted = self.submit(state, op, volume, mount_id, begin, lost, report);
         submitted.err().map(|error| {
             let cause = format!("cannot start a thread for driver '{}': {error}", key.driver);
-            Event::MountDone {
+            let event = Event::MountDone {
                 op,
                 outcome: MountOutcome::Failed(cause),
-            }
+            };
+            self.reports.called(&key, &event, Duration::ZERO);
+            event
         })
     }
 
@@ -320,10 +324,12 @@ impl Engine {
         let submitted = self.submit(state, op, volume, mount_id, begin, lost, report);
         submitted.err().map(|error| {
             let cause = format!("cannot start a thread for driver '{}': {error}", key.driver);
-            Event::UnmountDone {
+            let event = Event::UnmountDone {
                 op,
                 outcome: UnmountOutcome::NotSent(cause),
-            }
+            };
+            self.reports.called(&key, &event, Duration::ZERO);
+            event
         })
     }
 
@@ -344,7 +350,9 @@ impl Engine {
         let outbox = self.outbox.clone();
         let driver = volume.driver.clone();
         let limit = self.config.profiles.for_driver(&driver).max_in_flight;
+        let reports = Arc::clone(&self.reports);
         let job = move || {
+            let begun = Instant::now();
             let call = Call {
                 drivers: &drivers,
                 volume: &volume,
@@ -357,7 +365,9 @@ impl Engine {
                 ))
             });
             // Nobody listens any more only when the agent goes away; the record tells the next one.
-            let _ = outbox.send(Message::Event(report(outcome)));
+            let event = report(outcome);
+            reports.called(&volume, &event, begun.elapsed());
+            let _ = outbox.send(Message::Event(event));
         };
         state.queues.submit(&driver, limit, op, Box::new(job))
     }
@@ -394,7 +404,8 @@ impl Engine {
         for (container, slot) in holders {
             let message = format!("label 'volume.{slot}': volume {}: {}", finding.volume, finding.problem);
             if let Some(watcher) = state.watchers.remove(&container) {
-                warn!(%container, problem = message, "ending a container whose volume is not well");
+                self.reports
+                    .limited(&container, &slot, &finding.volume, &finding.problem);
                 self.answer(Box::new(move || watcher(Limitation { message })));
             }
         }
@@ -457,15 +468,7 @@ impl Engine {
 
     fn finish_prepare(&self, state: &mut State, id: &ContainerId, result: Result<Vec<BindMount>, PrepareError>) {
         let result = result.and_then(read_only_for_good);
-        match &result {
-            Ok(mounts) => {
-                for mount in mounts {
-                    info!(container = %id, source = %mount.source.display(), target = %mount.target.display(),
-                        read_only = mount.read_only, "volume ready for container");
-                }
-            }
-            Err(problem) => warn!(container = %id, %problem, "container refused"),
-        }
+        self.reports.prepared(id, &result);
         if let Some(answer) = state.prepares.remove(id) {
             self.answer(Box::new(move || answer(result.map(Some))));
         }
@@ -493,36 +496,6 @@ impl State {
                 alarm,
             }));
         }
-    }
-}
-
-fn log_outcome(event: &Event) {
-    match event {
-        Event::MountDone {
-            outcome: MountOutcome::Uncertain(problem),
-            ..
-        } => {
-            warn!(problem, "a Mount's outcome is uncertain; an Unmount will settle it");
-        }
-        Event::UnmountDone {
-            outcome: UnmountOutcome::Failed(problem),
-            ..
-        } => {
-            warn!(problem, "an Unmount failed; it will be retried");
-        }
-        Event::UnmountDone {
-            outcome: UnmountOutcome::Uncertain(problem),
-            ..
-        } => {
-            warn!(problem, "an Unmount's outcome is uncertain; it will be retried");
-        }
-        Event::UnmountDone {
-            outcome: UnmountOutcome::NotSent(problem),
-            ..
-        } => {
-            warn!(problem, "an Unmount could not be sent; it will be retried");
-        }
-        _ => {}
     }
 }
 

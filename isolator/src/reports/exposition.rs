@@ -1,0 +1,349 @@
+//! The metrics for others to read: a file for node_exporter's textfile collector, and a unix socket that answers HTTP.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::fs::OFlags;
+use tracing::{error, info};
+
+use super::Reports;
+use crate::config::Config;
+use crate::effects::Message;
+use crate::ledger::{Ledger, VolumeState};
+
+/// The file is not written more often than this.
+const PAUSE: Duration = Duration::from_secs(2);
+/// It is written this often even when nothing changed: its age then tells whether the agent lives.
+const KEEP_FRESH: Duration = Duration::from_secs(60);
+/// How long the ledger's thread may take to be asked; it never waits for anything but memory.
+const LEDGER: Duration = Duration::from_secs(2);
+/// How long one who asks may take to ask and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A longer question is none for metrics.
+const QUESTION: usize = 4096;
+
+/// The threads that show metrics; dropping it ends them.
+#[derive(Default)]
+pub(crate) struct Exposition {
+    file: Option<(Sender<()>, JoinHandle<()>)>,
+    socket: Option<(PathBuf, Arc<AtomicBool>, JoinHandle<()>)>,
+}
+
+impl Exposition {
+    /// Starts what the configuration asks for. What cannot be shown is told in the log: no agent stays down for its metrics.
+    pub(crate) fn start(config: &Config, reports: &Arc<Reports>, ledger: &Sender<Message>) -> Self {
+        let source = Source {
+            reports: Arc::clone(reports),
+            ledger: ledger.clone(),
+            quarantine: config.state_dir.join("quarantine"),
+        };
+        let mut exposition = Self::default();
+        if let Some(path) = config.metrics_file.clone() {
+            let (stop, stopped) = bounded(0);
+            let source = source.clone();
+            match spawn("mev-metrics", move || keep_file(&path, &source, &stopped)) {
+                Ok(thread) => exposition.file = Some((stop, thread)),
+                Err(error) => error!(%error, "cannot start the thread that writes the metrics file"),
+            }
+        }
+        if let Some(path) = config.metrics_socket.clone() {
+            let stop = Arc::new(AtomicBool::new(false));
+            let stopped = Arc::clone(&stop);
+            let started =
+                listen(&path).and_then(|listener| spawn("mev-scrape", move || serve(&listener, &source, &stopped)));
+            match started {
+                Ok(thread) => exposition.socket = Some((path, stop, thread)),
+                Err(error) => error!(socket = %path.display(), %error, "cannot serve metrics"),
+            }
+        }
+        exposition
+    }
+}
+
+impl Drop for Exposition {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.file.take() {
+            drop(stop);
+            ended(thread);
+        }
+        if let Some((path, stop, thread)) = self.socket.take() {
+            stop.store(true, Ordering::Relaxed);
+            // A last visitor, since the thread waits for one. When it cannot be reached, it is left alone.
+            if UnixStream::connect(&path).is_ok() {
+                ended(thread);
+            }
+            // Gone already when somebody removed it.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(body)
+}
+
+fn ended(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        error!("a thread that shows metrics had failed");
+    }
+}
+
+/// Where the numbers come from.
+#[derive(Clone)]
+struct Source {
+    reports: Arc<Reports>,
+    ledger: Sender<Message>,
+    quarantine: PathBuf,
+}
+
+impl Source {
+    /// The metrics as they are now. Gauges of a ledger that has ended keep their last values.
+    fn text(&self) -> String {
+        let metrics = &self.reports.metrics;
+        let (tell, told) = bounded(1);
+        let look = move |ledger: &Ledger| {
+            let states: Vec<(String, VolumeState)> = ledger
+                .volumes()
+                .map(|(volume, state)| (volume.driver.clone(), state))
+                .collect();
+            let having = ledger.containers().filter(|(_, has)| *has).count();
+            // Nobody waits any more when the time was over.
+            let _ = tell.send((states, having));
+        };
+        if self.ledger.send(Message::Look(Box::new(look))).is_ok()
+            && let Ok((states, having)) = told.recv_timeout(LEDGER)
+        {
+            metrics.volumes.reset();
+            for (driver, state) in states {
+                metrics
+                    .volumes
+                    .with_label_values(&[driver.as_str(), &state.to_string()])
+                    .inc();
+            }
+            metrics.containers.set(i64::try_from(having).unwrap_or(i64::MAX));
+        }
+        let quarantined = fs::read_dir(&self.quarantine).map(Iterator::count).unwrap_or_default();
+        metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
+        metrics.text()
+    }
+}
+
+fn keep_file(path: &Path, source: &Source, stopped: &Receiver<()>) {
+    let mut written: Option<Instant> = None;
+    let mut failing = false;
+    loop {
+        let old = written.is_none_or(|written| written.elapsed() >= KEEP_FRESH);
+        if source.reports.changed.swap(false, Ordering::Relaxed) || old {
+            written = Some(Instant::now());
+            match replace(path, &source.text()) {
+                Ok(()) => failing = false,
+                Err(error) if !std::mem::replace(&mut failing, true) => {
+                    error!(file = %path.display(), %error, "cannot write the metrics file; trying again without another word");
+                }
+                Err(_) => {}
+            }
+        }
+        if stopped.recv_timeout(PAUSE) != Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
+}
+
+/// A reader sees the old file or the new one. Not fsynced: after a crash of the host old metrics are worth nothing.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // The collector reads names that end in .prom.
+    let new = path.with_file_name(format!(".{name}.new"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&new)?;
+    file.write_all(text.as_bytes())?;
+    drop(file);
+    fs::rename(&new, path)
+}
+
+/// Takes the place of a socket that a killed agent left, and of nothing else.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process answers there",
+            ));
+        }
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    info!(socket = %path.display(), "serving metrics");
+    Ok(listener)
+}
+
+/// One visitor at a time; a slow one holds up the others for a few seconds at most.
+fn serve(listener: &UnixListener, source: &Source, stop: &AtomicBool) {
+    for visitor in listener.incoming() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        match visitor {
+            // A visitor who left is no concern of anybody's.
+            Ok(visitor) => drop(answer(visitor, source)),
+            // Out of descriptors, most likely: no reason to spin.
+            Err(_) => thread::sleep(PATIENCE),
+        }
+    }
+}
+
+fn answer(mut visitor: UnixStream, source: &Source) -> io::Result<()> {
+    visitor.set_write_timeout(Some(PATIENCE))?;
+    let question = question(&mut visitor)?;
+    let mut words = question.split_whitespace();
+    let (status, body) = match (words.next(), words.next()) {
+        (Some("GET"), Some("/" | "/metrics")) => ("200 OK", source.text()),
+        (Some("GET"), Some(_)) => ("404 Not Found", "the metrics are at /metrics\n".to_owned()),
+        _ => ("400 Bad Request", "GET /metrics is all there is\n".to_owned()),
+    };
+    let head = format!(
+        "HTTP/1.0 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    visitor.write_all(head.as_bytes())?;
+    visitor.write_all(body.as_bytes())
+}
+
+/// The head of a request, all of it, so that closing the connection does not cut the answer off.
+fn question(visitor: &mut UnixStream) -> io::Result<String> {
+    let until = Instant::now() + PATIENCE;
+    let mut question = Vec::new();
+    let mut part = [0; 512];
+    while !question.windows(4).any(|end| end == b"\r\n\r\n") && question.len() < QUESTION {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        visitor.set_read_timeout(Some(left))?;
+        match visitor.read(&mut part)? {
+            0 => break,
+            length => question.extend_from_slice(&part[..length]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&question).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{ContainerId, ContainerLaunch};
+
+    fn config(folder: &Path) -> Config {
+        Config {
+            state_dir: folder.join("state"),
+            metrics_file: Some(folder.join("volumes.prom")),
+            metrics_socket: Some(folder.join("metrics.sock")),
+            ..Config::default()
+        }
+    }
+
+    fn ask(folder: &Path, question: &str) -> String {
+        let mut socket = UnixStream::connect(folder.join("metrics.sock")).unwrap();
+        socket.write_all(question.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn the_socket_answers_a_get_and_refuses_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let isolator = crate::Isolator::start(config(folder.path())).unwrap();
+        let metrics = ask(folder.path(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(metrics.starts_with("HTTP/1.0 200 OK\r\n"), "{metrics}");
+        assert!(metrics.contains("\nmesos_external_volumes_containers 0\n"), "{metrics}");
+        assert!(ask(folder.path(), "GET /passwd HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 404"));
+        assert!(ask(folder.path(), "POST / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 400"));
+        assert!(ask(folder.path(), &"x".repeat(QUESTION)).starts_with("HTTP/1.0 400"));
+        let mode = fs::metadata(folder.path().join("metrics.sock"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o660);
+        drop(isolator);
+        assert!(!folder.path().join("metrics.sock").exists());
+    }
+
+    #[test]
+    fn denied_requests_and_quarantined_records_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("policy.json");
+        fs::write(
+            &policy,
+            r#"{"version": 1, "default": "allow", "rules": [{"name": "no", "effect": "deny"}]}"#,
+        )
+        .unwrap();
+        let config = Config {
+            policy: Some(policy),
+            default_driver: Some("d".into()),
+            ..config(folder.path())
+        };
+        let isolator = crate::Isolator::start(config).unwrap();
+        let launch = ContainerLaunch {
+            task_labels: vec![("volume.data".into(), "v".into())],
+            ..ContainerLaunch::default()
+        };
+        let (tell, told) = bounded(1);
+        isolator.prepare(ContainerId::root("c"), launch, move |answer| drop(tell.send(answer)));
+        let problem = told.recv().unwrap().unwrap_err().to_string();
+        assert!(problem.contains("rule 1 'no'"), "{problem}");
+        fs::create_dir_all(folder.path().join("state/quarantine")).unwrap();
+        fs::write(folder.path().join("state/quarantine/record"), "").unwrap();
+        let metrics = ask(folder.path(), "GET / HTTP/1.0\r\n\r\n");
+        for line in [
+            "denied_total{by=\"rule 1 'no'\"} 1",
+            "prepares_total{result=\"refused\"} 1",
+            "quarantined_records 1",
+        ] {
+            assert!(
+                metrics.contains(&format!("\nmesos_external_volumes_{line}\n")),
+                "{line}\n{metrics}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_socket_that_was_left_is_replaced_and_one_in_use_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.sock");
+        let first = listen(&path).unwrap();
+        assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert!(path.exists(), "closing a socket leaves its file");
+        listen(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a file of somebody's").unwrap();
+        assert!(listen(&path).is_err());
+        assert!(path.is_file());
+    }
+
+    #[test]
+    fn the_file_is_replaced_as_a_whole_and_readable_for_the_collector() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("volumes.prom");
+        replace(&path, "one\n").unwrap();
+        replace(&path, "two\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o004, 0o004);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,193 @@
+//! What operators see of the module beside its log: metrics and the audit log. Nothing here decides anything, waits for
+//! anything but memory, or fails a container.
+//!
+//! [`Reports`] is told what happens, on whatever thread it happens. Two threads show the metrics, in a file and on a socket;
+//! one writes the audit log.
+
+mod audit;
+mod exposition;
+mod followed;
+mod metrics;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::error::PrepareError;
+use crate::ledger::{Event, MountOutcome, Presence, UnmountOutcome};
+use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeKey};
+
+use audit::{Audit, Entry};
+use followed::Followed;
+use metrics::Metrics;
+
+pub(crate) use exposition::Exposition;
+
+/// Takes note of what happens.
+pub(crate) struct Reports {
+    metrics: Metrics,
+    audit: Option<Audit>,
+    followed: Followed,
+    /// Whether the metrics may differ from those last written.
+    changed: AtomicBool,
+}
+
+impl Reports {
+    /// Opens nothing and starts no thread but the audit log's, when there is to be one.
+    pub(crate) fn new(config: &Config) -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            metrics: Metrics::new(),
+            audit: config.audit_log.as_deref().map(Audit::start).transpose()?,
+            followed: Followed::default(),
+            changed: AtomicBool::new(true),
+        }))
+    }
+
+    /// A container wants volumes.
+    pub(crate) fn asked(&self, id: &ContainerId, launch: &ContainerLaunch) {
+        self.followed.begin(id, launch);
+    }
+
+    /// The policy refused a volume.
+    pub(crate) fn denied(&self, by: &str) {
+        self.metrics.denied.with_label_values(&[by]).inc();
+    }
+
+    /// Before the ledger takes in an event.
+    pub(crate) fn event(&self, event: &Event) {
+        self.changed.store(true, Ordering::Relaxed);
+        match event {
+            Event::Acquire { container, requests } => self.followed.wants(container, requests),
+            Event::Release { container } => self.released(container),
+            Event::RetryDue { volume, .. } => self.metrics.retries.with_label_values(&[&volume.driver]).inc(),
+            Event::Restore(restored) => {
+                for restored in restored {
+                    self.followed.restore(&restored.record);
+                    if restored.presence == Presence::Gone {
+                        self.released(&restored.record.container);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn released(&self, container: &ContainerId) {
+        let Some(left) = self.followed.end(container) else {
+            return;
+        };
+        let held = left.granted.map(|since| since.elapsed());
+        for used in &left.uses {
+            info!(%container, slot = used.slot, volume = used.volume.name, driver = used.volume.driver, "volume released by container");
+            self.record(|| Entry::of_use("released", container, &left.who, used, held));
+        }
+    }
+
+    /// A call to a driver is over, or could not begin.
+    pub(crate) fn called(&self, volume: &VolumeKey, event: &Event, took: Duration) {
+        let (operation, outcome, problem, mountpoint) = match event {
+            Event::MountDone { outcome, .. } => match outcome {
+                MountOutcome::Mounted(path) => ("mount", "ok", None, Some(path)),
+                MountOutcome::Failed(problem) => ("mount", "failed", Some(problem), None),
+                MountOutcome::Elsewhere(problem) => ("mount", "elsewhere", Some(problem), None),
+                MountOutcome::Uncertain(problem) => ("mount", "uncertain", Some(problem), None),
+            },
+            Event::UnmountDone { outcome, .. } => match outcome {
+                UnmountOutcome::Unmounted => ("unmount", "ok", None, None),
+                UnmountOutcome::Failed(problem) => ("unmount", "failed", Some(problem), None),
+                UnmountOutcome::Uncertain(problem) => ("unmount", "uncertain", Some(problem), None),
+                UnmountOutcome::NotSent(problem) => ("unmount", "not_sent", Some(problem), None),
+            },
+            _ => return,
+        };
+        self.changed.store(true, Ordering::Relaxed);
+        self.metrics
+            .driver_calls
+            .with_label_values(&[volume.driver.as_str(), operation, outcome])
+            .observe(took.as_secs_f64());
+        let (name, driver, milliseconds) = (&volume.name, &volume.driver, took.as_millis() as u64);
+        let line = match (operation, outcome) {
+            ("mount", "uncertain") => "a Mount's outcome is uncertain; an Unmount will settle it",
+            ("unmount", "failed") => "an Unmount failed; it will be retried",
+            ("unmount", "uncertain") => "an Unmount's outcome is uncertain; it will be retried",
+            ("unmount", "not_sent") => "an Unmount could not be sent; it will be retried",
+            _ => "",
+        };
+        match (line, problem) {
+            ("", _) => tracing::debug!(volume = name, driver, operation, outcome, milliseconds, "driver called"),
+            (line, problem) => {
+                let problem = problem.map_or("", String::as_str);
+                warn!(volume = name, driver, milliseconds, problem, "{line}");
+            }
+        }
+        let users = self.followed.users(volume, event, self.audit.is_some());
+        self.record(|| Entry::of_call(operation, outcome, volume, &users, mountpoint, problem, took));
+    }
+
+    /// A prepare is answered.
+    pub(crate) fn prepared(&self, id: &ContainerId, result: &Result<Vec<BindMount>, PrepareError>) {
+        self.changed.store(true, Ordering::Relaxed);
+        let label = match result {
+            Ok(_) => "granted",
+            Err(PrepareError::Deadline { .. } | PrepareError::Unresolved(_)) => "timed_out",
+            Err(PrepareError::Destroyed | PrepareError::Stopped) => "abandoned",
+            Err(_) => "refused",
+        };
+        self.metrics.prepares.with_label_values(&[label]).inc();
+        let followed = self.followed.answered(id, result.is_ok());
+        let waited = followed.as_ref().and_then(|followed| Some(followed.asked?.elapsed()));
+        if let Some(waited) = waited {
+            self.metrics.prepare_seconds.observe(waited.as_secs_f64());
+        }
+        match (result, followed) {
+            (Ok(mounts), Some(followed)) => {
+                for used in &followed.uses {
+                    let mount = mounts.iter().find(|mount| mount.target == used.target);
+                    let source = mount.map(|mount| &mount.source);
+                    info!(container = %id, slot = used.slot, volume = used.volume.name, driver = used.volume.driver,
+                        source = %source.unwrap_or(&used.target).display(), target = %used.target.display(),
+                        read_only = used.read_only, "volume ready for container");
+                    self.record(|| Entry::of_use("granted", id, &followed.who, used, waited).at(source));
+                }
+            }
+            (Ok(_), None) => {}
+            (Err(problem), followed) => {
+                warn!(container = %id, %problem, "container refused");
+                let who = followed.map(|followed| followed.who).unwrap_or_default();
+                self.record(|| Entry::of_refusal(id, &who, problem.to_string(), waited));
+            }
+        }
+    }
+
+    /// A container whose labels cannot be read is refused before anything begins.
+    pub(crate) fn refused_at_once(&self, id: &ContainerId, launch: &ContainerLaunch, problem: &str) {
+        self.followed.begin(id, launch);
+        self.prepared(id, &Err(PrepareError::Request(problem.to_owned())));
+    }
+
+    /// A container is to end because of a volume.
+    pub(crate) fn limited(&self, id: &ContainerId, slot: &str, volume: &VolumeKey, problem: &str) {
+        self.changed.store(true, Ordering::Relaxed);
+        self.metrics.limitations.with_label_values(&[&volume.driver]).inc();
+        warn!(container = %id, slot, volume = volume.name, driver = volume.driver, problem, "ending a container whose volume is not well");
+        self.record(|| Entry::of_limitation(id, &self.followed.who(id), slot, volume, problem));
+    }
+
+    fn record(&self, entry: impl FnOnce() -> Entry) {
+        if let Some(audit) = &self.audit
+            && !audit.write(entry())
+        {
+            self.metrics.audit_lost.inc();
+        }
+    }
+
+    /// Writes what the audit log still has to write.
+    pub(crate) fn finish(&self) {
+        if let Some(audit) = &self.audit {
+            audit.finish();
+        }
+    }
+}
