@@ -170,27 +170,89 @@ pub enum ResolveError {
 }
 
 pub(crate) fn joined(ids: &[VolumeId]) -> String {
-    ids.iter()
-        .map(VolumeId::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
+    ids.iter().map(VolumeId::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Every volume the storage listed, in the order of ids.
+/// Every volume the storage listed, in the order of ids, and the names that people have for some of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     volumes: BTreeMap<VolumeId, Volume>,
+    aliases: BTreeMap<String, VolumeId>,
+}
+
+/// Why an alias means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AliasError {
+    /// What it stands for means no volume.
+    #[error("alias '{alias}': {source}")]
+    Unresolved {
+        /// The alias.
+        alias: String,
+        /// Why.
+        source: ResolveError,
+    },
+    /// It is the id or the Name tag of a volume already.
+    #[error("alias '{alias}' is the id or the Name tag of volume {id} already; choose another word")]
+    Taken {
+        /// The alias.
+        alias: String,
+        /// The volume that has it.
+        id: VolumeId,
+    },
+    /// Given twice, for two volumes.
+    #[error("alias '{alias}' is given twice, for {first} and for {second}; keep one")]
+    Repeated {
+        /// The alias.
+        alias: String,
+        /// The volume it meant first.
+        first: VolumeId,
+        /// The other.
+        second: VolumeId,
+    },
 }
 
 impl Catalogue {
     /// From volumes whose ids differ; of two with one id the later one stays.
     pub fn new(volumes: impl IntoIterator<Item = Volume>) -> Self {
         Self {
-            volumes: volumes
-                .into_iter()
-                .map(|volume| (volume.id.clone(), volume))
-                .collect(),
+            volumes: volumes.into_iter().map(|volume| (volume.id.clone(), volume)).collect(),
+            aliases: BTreeMap::new(),
         }
+    }
+
+    /// Adds an alias for the volume with this id or Name tag.
+    ///
+    /// # Errors
+    /// The volume is not there or not to be told apart, or the alias means another volume already.
+    pub fn add_alias(&mut self, alias: &str, of: &str) -> Result<(), AliasError> {
+        let shown = || volume_labels::cleaned(alias);
+        let id = match self.named(of) {
+            Ok(volume) => volume.id.clone(),
+            Err(source) => return Err(AliasError::Unresolved { alias: shown(), source }),
+        };
+        let is_it = |volume: &&Volume| volume.id.as_str() == alias || volume.name.as_deref() == Some(alias);
+        if let Some(volume) = self.volumes().filter(|volume| volume.state.is_alive()).find(is_it) {
+            return Err(AliasError::Taken {
+                alias: shown(),
+                id: volume.id.clone(),
+            });
+        }
+        match self.aliases.insert(alias.to_owned(), id.clone()) {
+            Some(first) if first != id => Err(AliasError::Repeated {
+                alias: shown(),
+                first,
+                second: id,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The aliases of a volume.
+    pub fn aliases<'a>(&'a self, id: &'a VolumeId) -> impl Iterator<Item = &'a str> {
+        self.aliases
+            .iter()
+            .filter(move |(_, of)| *of == id)
+            .map(|(alias, _)| alias.as_str())
     }
 
     /// All of them, in the order of ids.
@@ -203,17 +265,21 @@ impl Catalogue {
         self.volumes.get(id)
     }
 
-    /// The volume that `name` means: the one with that id, else the only living one with that Name tag. Upper and lower
-    /// case differ, as they do for EC2. Volumes deleted or lost do not count against the living: EC2 lists them
-    /// for a while after another has taken over their name.
+    /// The volume that `name` means: the one with that id, else the one with that alias, else the only living one with
+    /// that Name tag. Upper and lower case differ, as they do for EC2. Volumes deleted or lost do not count against the
+    /// living: EC2 lists them for a while after another has taken over their name.
     ///
     /// # Errors
     /// Unknown (with the nearest name), ambiguous (with every id), or a volume that is no more.
     pub fn resolve(&self, name: &str) -> Result<&Volume, ResolveError> {
-        let by_id = name
-            .parse()
-            .ok()
-            .and_then(|id: VolumeId| self.volumes.get(&id));
+        match self.aliases.get(name) {
+            Some(id) => self.named(id.as_str()),
+            None => self.named(name),
+        }
+    }
+
+    fn named(&self, name: &str) -> Result<&Volume, ResolveError> {
+        let by_id = name.parse().ok().and_then(|id: VolumeId| self.volumes.get(&id));
         let named: Vec<&Volume> = match by_id {
             Some(volume) => vec![volume],
             None => self
@@ -221,11 +287,7 @@ impl Catalogue {
                 .filter(|volume| volume.name.as_deref() == Some(name))
                 .collect(),
         };
-        let living: Vec<&Volume> = named
-            .iter()
-            .copied()
-            .filter(|volume| volume.state.is_alive())
-            .collect();
+        let living: Vec<&Volume> = named.iter().copied().filter(|volume| volume.state.is_alive()).collect();
         let shown = || volume_labels::cleaned(name);
         match (living.as_slice(), named.first()) {
             ([volume], _) => Ok(volume),
@@ -249,7 +311,7 @@ impl Catalogue {
     fn nearest(&self, name: &str) -> Option<String> {
         let living = || self.volumes().filter(|volume| volume.state.is_alive());
         // Ids are hexadecimal: one that looks near is another volume, not a slip of the finger.
-        volume_labels::nearest(name, living().filter_map(|volume| volume.name.as_deref()))
-            .map(volume_labels::cleaned)
+        let names = living().filter_map(|volume| volume.name.as_deref());
+        volume_labels::nearest(name, names.chain(self.aliases.keys().map(String::as_str))).map(volume_labels::cleaned)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::catalogue::{Attachment, Catalogue, Volume, VolumeId, VolumeState};
+use crate::catalogue::{AliasError, Attachment, Catalogue, Volume, VolumeId, VolumeState};
 
 /// Why a text is no catalogue.
 #[derive(Debug, Error)]
@@ -14,13 +14,17 @@ pub enum CatalogueError {
     #[error("not the JSON of 'aws ec2 describe-volumes': {0}")]
     Shape(#[from] serde_json::Error),
     /// One page of several: a name looked up in it could be unknown or seem unique for that reason alone.
-    #[error(
-        "the list of volumes is one page of several (it has a NextToken); write all of them, without --max-items"
-    )]
+    #[error("the list of volumes is one page of several (it has a NextToken); write all of them, without --max-items")]
     OnePage,
     /// A volume listed twice.
     #[error("volume {0} is listed twice")]
     Repeated(VolumeId),
+    /// Neither that JSON nor a catalogue file of this product.
+    #[error("no catalogue file: {0}")]
+    File(String),
+    /// An alias of the catalogue file.
+    #[error(transparent)]
+    Alias(#[from] AliasError),
 }
 
 #[derive(Deserialize)]
@@ -71,19 +75,27 @@ impl Catalogue {
     /// # Errors
     /// Text of another shape, one page of several, or an id listed twice.
     pub fn from_describe_volumes(json: &str) -> Result<Self, CatalogueError> {
-        let listing: Listing = serde_json::from_str(json)?;
-        if listing.next_token.is_some_and(|token| !token.is_empty()) {
-            return Err(CatalogueError::OnePage);
-        }
+        Self::of_volumes(described(json)?)
+    }
+
+    pub(crate) fn of_volumes(listed: impl IntoIterator<Item = Volume>) -> Result<Self, CatalogueError> {
         let mut volumes = BTreeMap::new();
-        for listed in listing.volumes {
-            let volume = Volume::from(listed);
+        for volume in listed {
             if let Some(first) = volumes.insert(volume.id.clone(), volume) {
                 return Err(CatalogueError::Repeated(first.id));
             }
         }
         Ok(Self::new(volumes.into_values()))
     }
+}
+
+/// The volumes of a listing.
+pub(crate) fn described(json: &str) -> Result<Vec<Volume>, CatalogueError> {
+    let listing: Listing = serde_json::from_str(json)?;
+    if listing.next_token.is_some_and(|token| !token.is_empty()) {
+        return Err(CatalogueError::OnePage);
+    }
+    Ok(listing.volumes.into_iter().map(Volume::from).collect())
 }
 
 impl From<Listed> for Volume {

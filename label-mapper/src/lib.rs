@@ -27,11 +27,19 @@
 #![forbid(unsafe_code)]
 
 mod catalogue;
+mod catalogue_file;
+mod convert;
 mod describe;
+mod frameworks;
 mod mapping;
 mod name_map;
+mod planned;
+mod text;
 
-pub use catalogue::{Attachment, Catalogue, ResolveError, Volume, VolumeId, VolumeState};
+pub use catalogue::{AliasError, Attachment, Catalogue, ResolveError, Volume, VolumeId, VolumeState};
+pub use convert::{ConvertError, Converted, Options, TaskReport, convert, migrate, migrate_back};
 pub use describe::CatalogueError;
+pub use frameworks::{Channel, Framework};
 pub use mapping::{Claim, EBS_VOLUMES, Mapped, Spelling, mapped, spell};
 pub use name_map::{NameMap, NameMapError};
+pub use planned::Asked;

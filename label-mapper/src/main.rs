@@ -124,8 +124,7 @@ fn read(path: &Path) -> Result<Catalogue> {
             .context("cannot read the catalogue from standard input")?;
         text
     } else {
-        std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the catalogue {}", path.display()))?
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the catalogue {}", path.display()))?
     };
     Catalogue::from_describe_volumes(&text).with_context(|| format!("catalogue {}", path.display()))
 }
@@ -151,11 +150,7 @@ fn line(volume: &Volume) -> String {
         volume.zone,
         volume.size_gib,
         volume.state,
-        if volume.multi_attach {
-            "  multi-attach"
-        } else {
-            ""
-        },
+        if volume.multi_attach { "  multi-attach" } else { "" },
         if held_by.is_empty() {
             String::new()
         } else {

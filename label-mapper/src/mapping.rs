@@ -39,11 +39,7 @@ impl fmt::Display for Claim {
             f,
             "{}:{{{}}}",
             self.resource,
-            self.items
-                .iter()
-                .map(VolumeId::as_str)
-                .collect::<Vec<_>>()
-                .join(",")
+            self.items.iter().map(VolumeId::as_str).collect::<Vec<_>>().join(",")
         )
     }
 }

@@ -94,10 +94,7 @@ fn labels_claim_and_zone_follow_the_volume() {
         by_id.labels.into_iter().collect::<Vec<_>>(),
         [pair("volume.src", "vol-0aaaaaaaaaaaaaaa1")]
     );
-    assert_eq!(
-        by_id.claim.to_string(),
-        "ebsvolumes:{vol-0aaaaaaaaaaaaaaa1}"
-    );
+    assert_eq!(by_id.claim.to_string(), "ebsvolumes:{vol-0aaaaaaaaaaaaaaa1}");
     assert_eq!(by_id.zone, "us-east-1a");
 
     let by_name = mapped(orders, "src".parse().unwrap(), Spelling::Name);
@@ -140,16 +137,10 @@ fn a_name_map_needs_names_that_differ_without_case() {
     assert_eq!(names.get(&id), Some("b \"x\""));
     assert_eq!(NameMap::default().to_json(), "{}\n");
 
-    let error = NameMap::from_catalogue(&named(&[
-        ("vol-1", "Orders"),
-        ("vol-2", "x"),
-        ("vol-3", "orders"),
-    ]))
-    .unwrap_err();
+    let error =
+        NameMap::from_catalogue(&named(&[("vol-1", "Orders"), ("vol-2", "x"), ("vol-3", "orders")])).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("volumes vol-1, vol-3 have Name tags"),
+        error.to_string().contains("volumes vol-1, vol-3 have Name tags"),
         "{error}"
     );
 }
@@ -164,8 +155,7 @@ fn a_name_map_file_is_replaced_whole_and_readable() {
         .unwrap()
         .write(&path)
         .unwrap();
-    let read: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(read, serde_json::json!({"vol-1": "a"}));
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
     assert_eq!(
@@ -191,13 +181,8 @@ fn text_that_is_no_catalogue_is_refused() {
     let twice = r#"{"VolumeId": "vol-1", "AvailabilityZone": "z", "State": "available"}"#;
     let error = refused(&format!(r#"{{"Volumes": [{twice}, {twice}]}}"#)).to_string();
     assert_eq!(error, "volume vol-1 is listed twice");
-    let error = refused(
-        r#"{"Volumes": [{"VolumeId": "v{1}", "AvailabilityZone": "z", "State": "available"}]}"#,
-    );
-    assert!(
-        error.to_string().contains("'v{1}' is no volume id"),
-        "{error}"
-    );
+    let error = refused(r#"{"Volumes": [{"VolumeId": "v{1}", "AvailabilityZone": "z", "State": "available"}]}"#);
+    assert!(error.to_string().contains("'v{1}' is no volume id"), "{error}");
     assert!(
         Catalogue::from_describe_volumes(r#"{"Volumes": []}"#)
             .unwrap()

@@ -42,15 +42,7 @@ fn resolve_prints_labels_claim_and_zone() {
 
 #[test]
 fn resolve_as_json_is_one_object() {
-    let output = label_mapper(&[
-        "resolve",
-        "reports",
-        "--catalogue",
-        "-",
-        "--json",
-        "--spelling",
-        "name",
-    ]);
+    let output = label_mapper(&["resolve", "reports", "--catalogue", "-", "--json", "--spelling", "name"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["labels"]["volume.data"], "reports");
     assert_eq!(json["labels"]["volume.data.claim"], "vol-0aaaaaaaaaaaaaaa2");
@@ -78,10 +70,7 @@ fn a_wrong_name_ends_with_one_line_and_exit_code_1() {
 fn a_missing_catalogue_is_named() {
     let output = label_mapper(&["list", "--catalogue", "/nonexistent/volumes.json"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stderr)
-            .contains("cannot read the catalogue /nonexistent/volumes.json: No such file")
-    );
+    assert!(text(&output.stderr).contains("cannot read the catalogue /nonexistent/volumes.json: No such file"));
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! Catalogues from several files: listings of `aws ec2 describe-volumes`, and files of our own with volumes and aliases.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::catalogue::{Attachment, Catalogue, Volume, VolumeId, VolumeState};
+use crate::describe::{CatalogueError, described};
+
+/// A catalogue file, YAML or JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    volumes: Vec<Entry>,
+    /// Word to id or Name tag.
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    id: VolumeId,
+    #[serde(default)]
+    name: Option<String>,
+    zone: String,
+    #[serde(default = "available")]
+    state: VolumeState,
+    #[serde(default)]
+    size_gib: u64,
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+    #[serde(default)]
+    multi_attach: bool,
+    #[serde(default)]
+    aliases: Vec<String>,
+}
+
+fn available() -> VolumeState {
+    VolumeState::Available
+}
+
+impl Catalogue {
+    /// From texts that are each what `aws ec2 describe-volumes` prints or a catalogue file: volumes of all of them, and then
+    /// the aliases, which may speak of any of the volumes.
+    ///
+    /// # Errors
+    /// A text of another shape, one page of several, an id listed twice, or an alias that means no volume or two.
+    pub fn from_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, CatalogueError> {
+        let mut volumes = Vec::new();
+        let mut aliases = Vec::new();
+        for text in texts {
+            if is_listing(text) {
+                volumes.extend(described(text)?);
+                continue;
+            }
+            let file: File =
+                serde_saphyr::from_str(text).map_err(|error| CatalogueError::File(one_line(&error.to_string())))?;
+            aliases.extend(file.aliases);
+            for entry in file.volumes {
+                aliases.extend(entry.aliases.iter().map(|alias| (alias.clone(), entry.id.to_string())));
+                volumes.push(Volume {
+                    id: entry.id,
+                    name: entry.name.filter(|name| !name.is_empty()),
+                    zone: entry.zone,
+                    state: entry.state,
+                    size_gib: entry.size_gib,
+                    attachments: entry.attachments,
+                    multi_attach: entry.multi_attach,
+                });
+            }
+        }
+        let mut catalogue = Self::of_volumes(volumes)?;
+        for (alias, of) in aliases {
+            catalogue.add_alias(&alias, &of)?;
+        }
+        Ok(catalogue)
+    }
+}
+
+/// Whatever is JSON and not plainly ours is taken for a listing, so that a broken one is told as such.
+fn is_listing(text: &str) -> bool {
+    match serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(text) {
+        Ok(keys) => !keys.contains_key("volumes") && !keys.contains_key("aliases"),
+        Err(_) => text.trim().is_empty() || text.trim_start().starts_with(['{', '[']),
+    }
+}
+
+/// The parser draws the place of an error on lines of its own.
+fn one_line(message: &str) -> String {
+    volume_labels::cleaned(message.lines().next().unwrap_or_default())
+}

@@ -1,0 +1,153 @@
+//! Marathon: apps, pods and groups.
+//!
+//! An app's labels are its tasks' labels. A pod's labels are its executor's, which every container of it shows to the
+//! isolator; the labels of a container are its task's, which no isolator sees.
+
+use super::docker::Place;
+use super::json::{Labels, Placement, Unit, name_of, natives, read_labels};
+use super::{Channel, DOCKER_ENGINE, Problem, Task, native, refused};
+use crate::text::{JsonText, Node, Path};
+
+pub(super) fn units(text: &JsonText) -> Result<Vec<Unit>, Problem> {
+    let mut units = Vec::new();
+    collect(text, &Path::default(), &mut units)?;
+    Ok(units)
+}
+
+fn collect(text: &JsonText, at: &Path, units: &mut Vec<Unit>) -> Result<(), Problem> {
+    let Some(node) = text.at(at) else { return Ok(()) };
+    if node.is_list() {
+        return (0..node.elements().len()).try_for_each(|index| collect(text, &at.index(index), units));
+    }
+    if !node.is_map() {
+        return refused(format!(
+            "{at} is {}, and an app, a pod or a group belongs there",
+            node.words()
+        ));
+    }
+    let members = ["apps", "pods", "groups"];
+    if members
+        .iter()
+        .any(|member| node.entry(member).is_some_and(|entry| entry.value.is_list()))
+    {
+        let lists = members.iter().map(|member| at.key(member));
+        return lists
+            .filter(|list| text.at(list).is_some())
+            .try_for_each(|list| collect(text, &list, units));
+    }
+    if node.text_of("id").is_none() {
+        return refused(format!("{at} has no 'id', so it is no app, pod or group"));
+    }
+    units.push(if node.get("containers").is_some_and(Node::is_list) {
+        pod(text, at)?
+    } else {
+        app(text, at)?
+    });
+    Ok(())
+}
+
+fn app(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
+    let node = text.at(at).expect("the caller found it there");
+    let container = node.get("container");
+    // Before Marathon 1.5 a container without a type was Docker's, if it had an image for it.
+    let docker = match container.and_then(|container| container.text_of("type")) {
+        Some(kind) => kind == "DOCKER",
+        None => container.is_some_and(|container| container.get("docker").is_some()),
+    };
+    let executor = node.text_of("executor").unwrap_or_default();
+    let custom = !matches!(executor, "" | "//cmd");
+    let mut notes = Vec::new();
+    let channel = if docker {
+        notes.push(DOCKER_ENGINE.to_owned());
+        Channel::DockerEngine
+    } else if custom {
+        notes.push(format!(
+            "its executor '{}' gets the task's labels, and the isolator, which sees the executor only, does not: nothing is \
+             mounted; run it by the command executor (no 'executor')",
+            volume_labels::cleaned(executor)
+        ));
+        Channel::Nothing
+    } else {
+        Channel::Labels
+    };
+    let labels = Labels::Map(at.key("labels"));
+    let volumes = at.keys(&["container", "volumes"]);
+    let copies = node.number_of("instances").unwrap_or(1);
+    let mut extra = Vec::new();
+    extra.extend(over_capacity(node.get("upgradeStrategy"), "upgradeStrategy"));
+    if docker {
+        extra.push("Marathon takes 'external' volumes with --enable_features external_volumes only".to_owned());
+    }
+    Ok(Unit {
+        task: Task {
+            name: name_of(text, at, "id"),
+            copies,
+            indexed: false,
+            channel,
+            labels: read_labels(text, &labels)?,
+            native: natives(text, &volumes, native::external),
+            notes,
+        },
+        labels,
+        placement: Placement::Rows(at.key("constraints"), "CLUSTER"),
+        resources: None,
+        native: Some(Place::External(volumes)),
+        extra,
+    })
+}
+
+fn pod(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
+    let node = text.at(at).expect("the caller found it there");
+    let labels = Labels::Map(at.key("labels"));
+    let mut notes = Vec::new();
+    for container in node.get("containers").map(Node::elements).unwrap_or_default() {
+        let has = container
+            .get("labels")
+            .is_some_and(|labels| labels.entries().iter().any(|e| e.key.starts_with("volume.")));
+        if has {
+            notes.push(format!(
+                "the container '{}' has volume labels of its own, which no isolator sees: write them at the pod",
+                volume_labels::cleaned(container.text_of("name").unwrap_or("?"))
+            ));
+        }
+    }
+    let copies = node
+        .get("scaling")
+        .and_then(|scaling| scaling.number_of("instances"))
+        .unwrap_or(1);
+    Ok(Unit {
+        task: Task {
+            name: name_of(text, at, "id"),
+            copies,
+            indexed: false,
+            channel: Channel::Labels,
+            labels: read_labels(text, &labels)?,
+            native: Vec::new(),
+            notes,
+        },
+        labels,
+        placement: Placement::Fields(at.keys(&["scheduling", "placement", "constraints"])),
+        resources: None,
+        native: None,
+        extra: std::iter::once("every container of the pod sees the pod's volumes".to_owned())
+            .chain(over_capacity(
+                node.get("scheduling").and_then(|scheduling| scheduling.get("upgrade")),
+                "scheduling.upgrade",
+            ))
+            .collect(),
+    })
+}
+
+/// Marathon's default is to start every new task beside the old one.
+fn over_capacity(strategy: Option<&Node>, member: &str) -> Option<String> {
+    let share = strategy
+        .and_then(|strategy| strategy.get("maximumOverCapacity"))
+        .and_then(Node::scalar);
+    let over = share.is_none_or(|share| share.parse::<f64>().is_ok_and(|share| share > 0.0));
+    over.then(|| {
+        format!(
+            "a deployment starts the new task while the old one still has the volume: set 'maximumOverCapacity' of its {member} \
+             to 0 (and 'minimumHealthCapacity' to 0 for one instance)"
+        )
+    })
+}

@@ -1,0 +1,182 @@
+//! The frameworks whose definitions are read and written, one module each: where each keeps labels, placement and
+//! volumes, and what of it reaches the agent's isolator.
+
+mod aurora;
+mod chronos;
+mod cook;
+mod dcos_commons;
+mod docker;
+mod dvdi;
+mod json;
+mod marathon;
+mod native;
+mod singularity;
+mod spark;
+mod task_info;
+
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use volume_labels::VolumeLabels;
+
+use crate::text::TextError;
+
+pub(crate) use native::Native;
+
+/// A framework's way to describe what runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framework {
+    /// Marathon: an app, a pod, a group, or a list of them, as for `/v2/apps`, `/v2/pods` and `/v2/groups`
+    Marathon,
+    /// Chronos: a job or a list of jobs
+    Chronos,
+    /// Aurora: a job as JSON (`aurora job create --read-json`)
+    Aurora,
+    /// Singularity: a deploy, a request, or both in one object
+    Singularity,
+    /// dcos-commons: a service's YAML, template or not
+    DcosCommons,
+    /// Spark: properties, as in `spark-defaults.conf`
+    Spark,
+    /// Cook: a submission's `jobs`, or one job
+    Cook,
+    /// A `TaskInfo` as JSON, or a list of them, as for `mesos-execute --task`
+    TaskInfo,
+}
+
+impl fmt::Display for Framework {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_possible_value() {
+            Some(value) => f.write_str(value.get_name()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// By which way a task's volumes come to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Channel {
+    /// Labels that the isolator sees.
+    Labels,
+    /// A `DOCKER_VOLUME` of the container, which the isolator reads only where the operator has turned that source on, and
+    /// which Mesos' own docker/volume isolator reads as well.
+    DockerVolume,
+    /// `DVDI_VOLUME_*` variables, which the isolator reads only where the operator has turned that source on.
+    Environment,
+    /// The Docker engine mounts them: Mesos calls no isolator for its containers.
+    DockerEngine,
+    /// None: the framework has no way to the isolator.
+    Nothing,
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Labels => "labels",
+            Self::DockerVolume => "docker-volume",
+            Self::Environment => "environment",
+            Self::DockerEngine => "docker-engine",
+            Self::Nothing => "nothing",
+        })
+    }
+}
+
+/// One thing a definition runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    /// The framework's name of it.
+    pub(crate) name: String,
+    /// How many run at once.
+    pub(crate) copies: u64,
+    /// Whether the framework appends `_` and the copy's index to every volume's name.
+    pub(crate) indexed: bool,
+    pub(crate) channel: Channel,
+    /// What it asks for by label (or by `DVDI_VOLUME_*`), as written.
+    pub(crate) labels: Vec<(String, String)>,
+    /// What it asks for in the framework's own words, with what must be known of each.
+    pub(crate) native: Vec<Native>,
+    /// What the author must know whatever the volumes are.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What is to be written for one task.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) volumes: &'a [VolumeLabels],
+    /// The items of the SET resource.
+    pub(crate) claims: &'a [String],
+    pub(crate) zone: Option<Zone<'a>>,
+    /// For channels that need the driver's name and do not know the agent's default.
+    pub(crate) default_driver: Option<&'a str>,
+    /// The role of the reservation that the claims are under.
+    pub(crate) claim_role: Option<&'a str>,
+}
+
+/// The agents a task has to be on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Zone<'a> {
+    /// The attribute of the agent; `@zone` for its fault domain, where the framework knows that.
+    pub(crate) attribute: &'a str,
+    pub(crate) name: &'a str,
+}
+
+/// A definition that can be read and edited.
+pub(crate) trait Definition {
+    fn text(&self) -> &str;
+
+    /// What it runs, in its order. Edits keep number and order.
+    fn tasks(&self) -> Result<Vec<Task>, Problem>;
+
+    /// Writes what a task wants and leaves all else as it is. The answer is what the author must know of it.
+    fn write(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem>;
+
+    /// Takes the framework's own words for these volumes out (places in [`Task::native`]).
+    fn drop_native(&mut self, task: usize, which: &[usize]) -> Result<(), Problem>;
+
+    /// Replaces the task's volume labels by the framework's own words.
+    fn write_native(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem>;
+}
+
+/// Why a definition cannot be read, or not hold what is wanted: one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error(transparent)]
+    Text(#[from] TextError),
+    #[error("{0}")]
+    Refused(String),
+}
+
+pub(crate) fn refused<T>(words: impl Into<String>) -> Result<T, Problem> {
+    Err(Problem::Refused(words.into()))
+}
+
+/// Reads a definition.
+pub(crate) fn read(framework: Framework, text: &str) -> Result<Box<dyn Definition>, Problem> {
+    Ok(match framework {
+        Framework::Marathon => Box::new(json::Json::read(text, marathon::units)?),
+        Framework::Chronos => Box::new(json::Json::read(text, chronos::units)?),
+        Framework::Aurora => Box::new(json::Json::read(aurora::only_json(text)?, aurora::units)?),
+        Framework::Singularity => Box::new(json::Json::read(text, singularity::units)?),
+        Framework::Cook => Box::new(json::Json::read(text, cook::units)?),
+        Framework::TaskInfo => Box::new(json::Json::read(text, task_info::units)?),
+        Framework::DcosCommons => Box::new(dcos_commons::Service::read(text)?),
+        Framework::Spark => Box::new(spark::Submission::read(text)),
+    })
+}
+
+/// The note of every task that the Docker containerizer runs.
+pub(crate) const DOCKER_ENGINE: &str = "the Docker containerizer runs this task, and Mesos calls no isolator for it: the \
+    Docker engine mounts the volume and counts its users by itself, apart from the isolator's count on that agent; keep \
+    other tasks off the volume while it runs";
+
+/// The note of a task whose volumes come as DOCKER_VOLUME.
+pub(crate) const DOCKER_VOLUME: &str = "no label of this task reaches the isolator; its volumes come as DOCKER_VOLUME, \
+    which the module mounts only where the operator turned that source on (it is off by default, the agent's own \
+    docker/volume isolator may have it)";
+
+/// The note of a task whose volumes come by environment.
+pub(crate) const ENVIRONMENT: &str = "no label of this task reaches the isolator; its volumes come by DVDI_VOLUME_* \
+    variables, which the module mounts only where the operator turned that source on (it is off by default)";

@@ -1,0 +1,222 @@
+//! Spark: properties. Executors and a driver that the dispatcher launches are command tasks, whose labels the isolator sees.
+
+use volume_labels::VolumeLabels;
+
+use super::json::{no_domain, other_zone};
+use super::{Channel, DOCKER_ENGINE, Definition, Problem, Task, Wanted, docker, refused};
+use crate::mapping::EBS_VOLUMES;
+use crate::text::Properties;
+
+/// Properties of one submission, or a cluster's defaults.
+pub(super) struct Submission {
+    properties: Properties,
+}
+
+/// The parts of an application that are tasks of Mesos: name, labels, constraints.
+const PARTS: [(&str, &str, &str); 2] = [
+    ("executors", "spark.mesos.task.labels", "spark.mesos.constraints"),
+    ("driver", "spark.mesos.driver.labels", "spark.mesos.driver.constraints"),
+];
+const IMAGE: &str = "spark.mesos.executor.docker.image";
+const CONTAINERIZER: &str = "spark.mesos.containerizer";
+const PARAMETERS: &str = "spark.mesos.executor.docker.parameters";
+
+impl Submission {
+    pub(super) fn read(text: &str) -> Self {
+        Self {
+            properties: Properties::parse(text),
+        }
+    }
+
+    fn part(&self, index: usize) -> Result<Task, Problem> {
+        let (name, key, _) = PARTS[index];
+        let mut notes = Vec::new();
+        // Spark's own default for images is the Docker containerizer, for the driver's as for the executors'.
+        let docker = self.properties.get(IMAGE).is_some() && self.properties.get(CONTAINERIZER) != Some("mesos");
+        let fine = index == 0 && self.properties.get("spark.mesos.coarse") == Some("false");
+        let channel = if docker {
+            notes.push(format!(
+                "{DOCKER_ENGINE}; {CONTAINERIZER}=mesos runs the same image under the isolator"
+            ));
+            Channel::DockerEngine
+        } else if fine {
+            notes.push("fine-grained executors are custom ones, which carry no label to the isolator: nothing is mounted; remove spark.mesos.coarse=false".to_owned());
+            Channel::Nothing
+        } else {
+            Channel::Labels
+        };
+        notes.push(
+            if index == 0 {
+                "every executor asks for the same volume: read-only, or all of them on one agent"
+            } else {
+                "a driver is a task of Mesos only when the dispatcher launches it (--deploy-mode cluster)"
+            }
+            .to_owned(),
+        );
+        Ok(Task {
+            name: name.to_owned(),
+            copies: if index == 0 { 2 } else { 1 },
+            indexed: false,
+            channel,
+            labels: parsed(key, self.properties.get(key).unwrap_or_default())?,
+            native: Vec::new(),
+            notes,
+        })
+    }
+
+    fn write_labels(&mut self, key: &str, volumes: &[VolumeLabels]) -> Result<(), Problem> {
+        let text = self.properties.get(key).unwrap_or_default().to_owned();
+        let mut pairs = parsed(key, &text)?;
+        let mut added = String::new();
+        let mut changed = false;
+        for (label, value) in volumes.iter().flat_map(VolumeLabels::to_labels) {
+            if value.ends_with('\\') {
+                return refused(format!(
+                    "'{label}' ends in a backslash, which Spark's list of labels cannot say"
+                ));
+            }
+            match pairs.iter_mut().find(|(known, _)| *known == label) {
+                Some((_, known)) if *known == value => {}
+                Some((_, known)) => {
+                    *known = value;
+                    changed = true;
+                }
+                None => {
+                    added += &format!(
+                        "{}{}:{}",
+                        if added.is_empty() { "" } else { "," },
+                        escaped(&label),
+                        escaped(&value)
+                    );
+                }
+            }
+        }
+        if changed || !added.is_empty() {
+            let kept = if changed {
+                let pairs: Vec<String> = pairs
+                    .iter()
+                    .map(|(k, v)| format!("{}:{}", escaped(k), escaped(v)))
+                    .collect();
+                pairs.join(",")
+            } else {
+                text
+            };
+            let comma = if kept.is_empty() || added.is_empty() { "" } else { "," };
+            self.properties.set(key, &format!("{kept}{comma}{added}"));
+        }
+        Ok(())
+    }
+
+    fn write_parameters(&mut self, wanted: &Wanted<'_>) -> Result<(), Problem> {
+        let mut drivers = Vec::new();
+        let mut text = self.properties.get(PARAMETERS).unwrap_or_default().to_owned();
+        let mut add = |parameter: String| {
+            if !text.split(',').any(|known| known == parameter) {
+                text += if text.is_empty() { "" } else { "," };
+                text += &parameter;
+            }
+        };
+        for volume in wanted.volumes {
+            docker::cannot_say(volume)?;
+            let driver = docker::driver(volume, wanted.default_driver)?;
+            let value = format!("{}:{}:{}", volume.name, docker::absolute(volume), volume.mode);
+            if value.contains([',', '=']) || driver.contains([',', '=']) {
+                return refused(format!("'volume.{}': {PARAMETERS} cannot hold '{value}'", volume.slot));
+            }
+            add(format!("volume-driver={driver}"));
+            add(format!("volume={value}"));
+            drivers.push(driver);
+        }
+        docker::one_driver(&drivers)?;
+        self.properties.set(PARAMETERS, &text);
+        Ok(())
+    }
+}
+
+impl Definition for Submission {
+    fn text(&self) -> &str {
+        self.properties.text()
+    }
+
+    fn tasks(&self) -> Result<Vec<Task>, Problem> {
+        (0..PARTS.len()).map(|index| self.part(index)).collect()
+    }
+
+    fn write(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem> {
+        let (_, labels, constraints) = PARTS[task];
+        let channel = self.part(task)?.channel;
+        self.write_labels(labels, wanted.volumes)?;
+        if channel == Channel::DockerEngine {
+            self.write_parameters(wanted)?;
+        }
+        if let Some(zone) = wanted.zone {
+            if zone.attribute.starts_with('@') {
+                return no_domain(zone);
+            }
+            let text = self.properties.get(constraints).unwrap_or_default().to_owned();
+            let known = text
+                .split(';')
+                .filter_map(|row| row.split_once(':'))
+                .find(|(name, _)| *name == zone.attribute);
+            match known {
+                Some((_, value)) if value == zone.name => {}
+                Some((_, value)) => return other_zone(value, zone),
+                None => {
+                    let joint = if text.is_empty() { "" } else { ";" };
+                    self.properties
+                        .set(constraints, &format!("{text}{joint}{}:{}", zone.attribute, zone.name));
+                }
+            }
+        }
+        let claims = wanted.claims.join(", ");
+        Ok(if claims.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!(
+                "Spark takes no items of '{EBS_VOLUMES}' ({claims}) from an offer: agents with require_claim refuse the task, and \
+                 nothing but the storage keeps a second one off the volume"
+            )]
+        })
+    }
+
+    fn drop_native(&mut self, _: usize, _: &[usize]) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    fn write_native(&mut self, _: usize, _: &Wanted<'_>) -> Result<Vec<String>, Problem> {
+        refused("Spark has no words of its own for an external volume outside of the Docker containerizer")
+    }
+}
+
+/// The labels as Spark reads them: `key:value`, separated by commas, a backslash before a comma or colon that is none.
+fn parsed(property: &str, text: &str) -> Result<Vec<(String, String)>, Problem> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pairs = Vec::new();
+    let (mut key, mut word) = (None, String::new());
+    let mut characters = text.chars().peekable();
+    loop {
+        match characters.next() {
+            Some('\\') if matches!(characters.peek(), Some(',' | ':')) => word.extend(characters.next()),
+            Some(':') => key = Some(std::mem::take(&mut word)),
+            end @ (Some(',') | None) => {
+                let Some(name) = key.take() else {
+                    return refused(format!(
+                        "{property}: '{}' is no KEY:VALUE, and Spark refuses the whole list",
+                        volume_labels::cleaned(&word)
+                    ));
+                };
+                pairs.push((name, std::mem::take(&mut word)));
+                if end.is_none() {
+                    return Ok(pairs);
+                }
+            }
+            Some(c) => word.push(c),
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace(',', "\\,").replace(':', "\\:")
+}
