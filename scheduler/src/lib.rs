@@ -13,6 +13,7 @@
 //!   effects can be run in a test.
 //! * [`state`] and [`store`]: what has to survive, and the folder it lies in. It is on disk before anything follows from
 //!   it: an attempt before its launch, an update before its acknowledgement.
+//! * [`ledger`]: who may use which volume, cluster-wide.
 //! * [`run`]: the loop that carries the machine's steps out.
 //! * [`progress`], [`report`] and [`notification`]: what people and programs are told.
 //!
@@ -30,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod job;
+pub mod ledger;
 pub mod machine;
 pub mod notification;
 pub mod plan;

@@ -1,5 +1,7 @@
-//! The command line: `scheduler run`, `scheduler check`.
+//! The command line: `scheduler run`, `scheduler check`, `scheduler claims`.
 #![forbid(unsafe_code)]
+
+mod claims;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -50,6 +52,9 @@ enum Command {
         #[arg(long)]
         explain: bool,
     },
+    /// Show the claim ledger, or make it anew
+    #[command(subcommand)]
+    Claims(claims::ClaimsCommand),
 }
 
 #[derive(Args)]
@@ -117,6 +122,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(arguments) => run_job(*arguments),
         Command::Check { job, explain } => check(&job, explain),
+        Command::Claims(command) => claims::claims(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

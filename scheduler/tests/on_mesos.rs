@@ -344,3 +344,76 @@ tasks:
     assert_eq!(notice["failures"][0]["task"], "slow");
     assert_eq!(notice["failures"][0]["blocks"], serde_json::json!(["last", "later"]));
 }
+
+#[test]
+fn claims_are_rebuilt_from_what_the_master_and_the_storage_say() {
+    let site = Site::start(&[agent()]);
+    let go = site.path().join("go");
+    let job = format!(
+        "version: 1
+name: claims
+tasks:
+  first: {{command: 'true', volumes: {{v: vol-2}}}}
+  second: {{command: 'until [ -e {} ]; do sleep 0.05; done', after: first, volumes: {{v: vol-1}}}}
+",
+        go.display()
+    );
+    let mut run = site.scheduler(&job, &[]);
+    run.wait_for("second: TASK_RUNNING");
+    let rebuild = |listing: &str| -> Value {
+        fs::write(site.path().join("listing.json"), listing).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_scheduler"))
+            .args([
+                "claims",
+                "rebuild",
+                "--json",
+                "--catalogue",
+                "listing.json",
+                "--state",
+                "claims",
+            ])
+            .args(["--master", &site.cluster.master().address()])
+            .current_dir(site.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let volume = |id: &str, attached: bool| {
+        let attachments = match attached {
+            true => r#"[{"InstanceId": "i-1", "State": "attached"}]"#,
+            false => "[]",
+        };
+        format!(
+            r#"{{"VolumeId": "{id}", "AvailabilityZone": "za", "State": "available", "Attachments": {attachments}}}"#
+        )
+    };
+    let listing = |second: bool| {
+        let volumes = [volume("vol-1", true), volume("vol-2", second), volume("vol-3", false)];
+        format!(r#"{{"Volumes": [{}]}}"#, volumes.join(","))
+    };
+    let states = |claims: &Value| -> Vec<String> {
+        let volumes = claims.as_array().unwrap().iter();
+        volumes
+            .map(|volume| volume["state"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let claims = rebuild(&listing(true));
+    assert_eq!(states(&claims), ["IN_USE", "RELEASING", "FREE"], "{claims}");
+    assert_eq!(claims[0]["claims"][0]["holder"]["task"], "claims.second.1");
+    assert_eq!(claims[1]["claims"][0]["holder"]["task"], "claims.first.1");
+
+    // A listing of now in which it is detached: it is free.
+    sleep(Duration::from_millis(20));
+    assert_eq!(states(&rebuild(&listing(false))), ["IN_USE", "FREE", "FREE"]);
+    // A master that forgets is no proof.
+    fs::write(&go, "").unwrap();
+    assert_eq!(run.end(), Some(0));
+    let shown = Command::new(env!("CARGO_BIN_EXE_scheduler"))
+        .args(["claims", "ls", "--state", "claims"])
+        .current_dir(site.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("IN_USE") && shown.contains("claims.second.1"), "{shown}");
+}

@@ -1,0 +1,135 @@
+//! `scheduler claims`: the ledger of a folder, and a new one from what master and storage say.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use label_mapper::Catalogue;
+use mesos_http::endpoint::Endpoint;
+use mesos_http::operator::Master;
+use scheduler::ledger::{Ledger, file, table};
+use scheduler::run::Clock;
+use scheduler::state::Millis;
+use scheduler::store::Store;
+
+use crate::{Failure, REFUSED, STATE, print, usage};
+
+/// A master answers within this, or is asked again by hand.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Subcommand)]
+pub(crate) enum ClaimsCommand {
+    /// Show who holds which volume, from a scheduler's state folder
+    Ls {
+        /// The state folder; a scheduler may be using it
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the ledger anew from the master's tasks and the storage's attachments
+    Rebuild(RebuildArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct RebuildArgs {
+    /// The masters, asked in turn for the leading one
+    #[arg(long, value_name = "HOST:PORT,...", env = "SCHEDULER_MASTER")]
+    master: String,
+    /// What `aws ec2 describe-volumes` printed, just now: a volume that is detached in it, and that no task uses, is free
+    #[arg(long, value_name = "FILE", env = "SCHEDULER_CATALOGUE")]
+    catalogue: Option<PathBuf>,
+    /// The state folder to write the ledger to; no scheduler may be using it. What is known there of tasks that the master
+    /// has forgotten is kept. Without it the ledger is only shown
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn claims(command: ClaimsCommand) -> Result<(), Failure> {
+    match command {
+        ClaimsCommand::Ls { state, json } => {
+            let ledger = file::load(&state).map_err(usage)?.ok_or_else(|| {
+                usage(format!(
+                    "{} has no claims; 'scheduler serve' and 'scheduler claims rebuild' write them",
+                    state.display()
+                ))
+            })?;
+            show(&ledger, json, Clock::start().now())
+        }
+        ClaimsCommand::Rebuild(arguments) => rebuild(&arguments),
+    }
+}
+
+fn rebuild(arguments: &RebuildArgs) -> Result<(), Failure> {
+    let clock = Clock::start();
+    let store = arguments.state.as_deref().map(Store::open).transpose().map_err(usage)?;
+    let listing = match &arguments.catalogue {
+        None => None,
+        Some(path) => {
+            let failed = |error: String| usage(format!("catalogue {}: {error}", path.display()));
+            let read = || -> io::Result<(String, Millis)> {
+                // The file may be old: it says what was true when it was written.
+                let written = fs::metadata(path)?.modified()?;
+                let since_epoch = written.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let text = fs::read_to_string(path)?;
+                Ok((text, Millis::try_from(since_epoch.as_millis()).unwrap_or_default()))
+            };
+            let (text, asked_ms) = read().map_err(|error| failed(error.to_string()))?;
+            let catalogue = Catalogue::from_describe_volumes(&text).map_err(|error| failed(error.to_string()))?;
+            Some((catalogue, asked_ms))
+        }
+    };
+    let tasks = tasks(&arguments.master)?;
+    let known = match &arguments.state {
+        None => None,
+        Some(folder) => file::load(folder).map_err(usage)?,
+    };
+    let now = clock.now();
+    let names = listing.as_ref().map(|(catalogue, _)| catalogue);
+    let ledger = match (known, &listing) {
+        (Some(mut ledger), _) => {
+            ledger.snapshot(&tasks, names, now);
+            if let Some((catalogue, asked_ms)) = &listing {
+                ledger.stored(catalogue, *asked_ms, now);
+            }
+            ledger
+        }
+        (None, Some((catalogue, asked_ms))) => Ledger::rebuilt(&tasks, Some(catalogue), *asked_ms, now),
+        (None, None) => Ledger::rebuilt(&tasks, None, now, now),
+    };
+    if let (Some(folder), Some(_lock)) = (&arguments.state, &store) {
+        file::save(folder, &ledger).map_err(|error| Failure(error.to_string(), STATE))?;
+    }
+    show(&ledger, arguments.json, now)
+}
+
+/// The tasks, from the first of the masters that answers.
+fn tasks(masters: &str) -> Result<mesos_http::operator::Tasks, Failure> {
+    let mut last = None;
+    for master in masters.split(',') {
+        let endpoint: Endpoint = master
+            .trim()
+            .parse()
+            .map_err(|error| usage(format!("--master: {error}")))?;
+        match Master::new(endpoint, DEADLINE).tasks() {
+            Ok(tasks) => return Ok(tasks),
+            Err(error) => last = Some(error),
+        }
+    }
+    let why = last.map_or_else(|| "no master was given".to_owned(), |error| error.to_string());
+    Err(Failure(why, REFUSED))
+}
+
+fn show(ledger: &Ledger, json: bool, now: Millis) -> Result<(), Failure> {
+    if !json {
+        return print(&table(ledger, now));
+    }
+    let text = serde_json::to_string_pretty(&ledger.view()).expect("the view has text keys only, so it is JSON");
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,453 @@
+//! Who may use which volume, cluster-wide: one writer, or readers where the volume lets them.
+//!
+//! ```text
+//! FREE ──intend──> INTENT ──launched──> LAUNCHED ──runs──> IN_USE ──terminal update──> RELEASING ──let go──> FREE
+//!                    │ never launched      │                 │                             ▲
+//!                    └──────> FREE         └── unreachable, lost, unknown ──> SUSPECT ─────┘ terminal update after all
+//!                                                                               │
+//!                                              agent gone, or storage detached ─┴─> FENCED ──let go──> FREE
+//! ```
+//!
+//! The master gives a claim back as soon as it hears of a task's end, and of an agent that it cannot reach; the agent
+//! unmounts later, or not at all. So the ledger goes by what proves that nobody writes any more:
+//!
+//! * a terminal update makes a claim RELEASING: on the same agent the volume may be used at once, since that agent counts
+//!   its users; on another one when the storage says that it is detached. Where no storage is asked, a short time
+//!   after the end, on the word of the storage, which attaches a volume to one host at a time;
+//! * a task that is unreachable, lost or unknown is SUSPECT for as long as it takes. It becomes FENCED when an operator
+//!   or the agent says that it is gone, or when the storage says that the volume it used is attached to
+//!   nobody. The latter proves nothing for a task that had not begun (it may yet attach), nor for a volume
+//!   that several hosts may attach;
+//! * a listing of the storage counts from the moment it was asked for, not from when it came.
+//!
+//! The ledger does no I/O and is given the time. It has to be durable before a launch that it allowed is made.
+
+pub mod file;
+mod observe;
+mod view;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use mesos_http::types::TaskState;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::state::Millis;
+pub use view::{VolumeView, table};
+
+/// The version of the format on disk.
+pub const VERSION: u32 = 1;
+/// So many changes of a volume are remembered.
+const HISTORY: usize = 50;
+
+/// Who has a claim.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Holder {
+    /// The id of its framework.
+    pub framework: String,
+    /// The task's id.
+    pub task: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} of framework {}", self.task, self.framework)
+    }
+}
+
+/// What a holder does with a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Reads, and lets others read.
+    Read,
+    /// Writes, or wants to be alone.
+    Write,
+}
+
+/// Where a claim stands. A volume without one is FREE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ClaimState {
+    /// Decided; the master may not have heard of it.
+    Intent,
+    /// The master was told; the task may be starting.
+    Launched,
+    /// The task runs.
+    InUse,
+    /// The task has ended; its agent is letting go of the volume.
+    Releasing,
+    /// Nobody knows whether the task runs.
+    Suspect,
+    /// The task is proven not to run; the volume may still be attached.
+    Fenced,
+}
+
+impl fmt::Display for ClaimState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Intent => "INTENT",
+            Self::Launched => "LAUNCHED",
+            Self::InUse => "IN_USE",
+            Self::Releasing => "RELEASING",
+            Self::Suspect => "SUSPECT",
+            Self::Fenced => "FENCED",
+        })
+    }
+}
+
+/// One use of one volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Whose.
+    pub holder: Holder,
+    /// The id of the agent.
+    pub agent: String,
+    /// What for.
+    pub mode: Mode,
+    /// Where it stands.
+    pub state: ClaimState,
+    /// Since when, in milliseconds since the epoch.
+    pub since_ms: Millis,
+    /// Whether the task was seen to run, so that it had the volume.
+    pub used: bool,
+}
+
+/// What the storage said of a volume last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// When it was asked.
+    pub asked_ms: Millis,
+    /// The hosts it is attached to, or on its way to or from.
+    pub instances: Vec<String>,
+    /// Whether several hosts may attach it.
+    pub multi_attach: bool,
+    /// Its Name tag.
+    pub name: Option<String>,
+    /// Its zone.
+    pub zone: Option<String>,
+}
+
+/// A change that is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub at_ms: Millis,
+    /// Whose claim.
+    pub holder: Holder,
+    /// The agent's id.
+    pub agent: String,
+    /// The new state; `None` is FREE.
+    pub state: Option<ClaimState>,
+}
+
+/// One volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Who has it, in the order in which they came.
+    pub claims: Vec<Claim>,
+    /// What the storage says.
+    pub stored: Option<Stored>,
+    /// The latest changes, the last one last.
+    pub history: Vec<Change>,
+}
+
+/// Why a volume may not be used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
+pub enum Refusal {
+    /// It has a holder.
+    #[error("volume {volume} is {state} by {holder} on agent {agent}")]
+    Held {
+        /// The volume.
+        volume: String,
+        /// The holder.
+        holder: Holder,
+        /// The holder's agent.
+        agent: String,
+        /// The claim's state, in words.
+        state: String,
+    },
+    /// The storage has attached it to a host, and no known task uses it.
+    #[error("volume {volume} is attached to {instance}, by nobody this scheduler knows")]
+    Foreign {
+        /// The volume.
+        volume: String,
+        /// The host, in the storage's words.
+        instance: String,
+    },
+}
+
+/// What somebody wants to do.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// Who.
+    pub holder: Holder,
+    /// The agent's id.
+    pub agent: &'a str,
+    /// The names under which the storage may know the agent's host.
+    pub instances: &'a [&'a str],
+    /// Each volume with what for.
+    pub volumes: &'a [(&'a str, Mode)],
+}
+
+/// How the ledger decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether the storage is asked from time to time.
+    pub storage: bool,
+    /// Without it: how long an agent is given to let go of a volume, in milliseconds.
+    pub let_go: Millis,
+}
+
+/// Every volume anybody has claimed, or the storage has listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The version of this format.
+    pub version: u32,
+    /// By id.
+    pub volumes: BTreeMap<String, Entry>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            volumes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Ledger {
+    /// Why the wish cannot be granted now; `None` when it can.
+    pub fn refusal(&self, wish: &Wish<'_>, rules: Rules, now: Millis) -> Option<Refusal> {
+        wish.volumes.iter().find_map(|(volume, mode)| {
+            let entry = self.volumes.get(*volume)?;
+            entry.refusal(volume, *mode, wish, rules, now)
+        })
+    }
+
+    /// Claims every volume of the wish, or none. The ledger has to be durable before the launch is made.
+    ///
+    /// # Errors
+    /// Why not; nothing has changed.
+    pub fn intend(&mut self, wish: &Wish<'_>, rules: Rules, now: Millis) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refusal(wish, rules, now) {
+            return Err(refusal);
+        }
+        for (volume, mode) in wish.volumes {
+            let claim = Claim {
+                holder: wish.holder.clone(),
+                agent: wish.agent.to_owned(),
+                mode: *mode,
+                state: ClaimState::Intent,
+                since_ms: now,
+                used: false,
+            };
+            self.volumes.entry((*volume).to_owned()).or_default().add(claim);
+        }
+        Ok(())
+    }
+
+    /// The master was told to launch the holder's task. Returns whether anything changed.
+    pub fn launched(&mut self, holder: &Holder, now: Millis) -> bool {
+        self.each(
+            holder,
+            |claim| (claim.state == ClaimState::Intent).then_some(Some(ClaimState::Launched)),
+            now,
+        )
+    }
+
+    /// Somebody who knows has told the task's state. Returns whether anything changed.
+    pub fn task(&mut self, holder: &Holder, state: &TaskState, now: Millis) -> bool {
+        self.each(holder, |claim| next(claim, state), now)
+    }
+
+    /// Nothing of this agent runs any more, by an operator's or the agent's own word.
+    pub fn agent_gone(&mut self, agent: &str, now: Millis) -> bool {
+        self.on_agent(agent, ClaimState::Fenced, now)
+    }
+
+    /// The master has lost the agent; what ran there may still run.
+    pub fn agent_lost(&mut self, agent: &str, now: Millis) -> bool {
+        self.on_agent(agent, ClaimState::Suspect, now)
+    }
+
+    /// What is due by time alone. Returns whether anything changed.
+    pub fn tick(&mut self, rules: Rules, now: Millis) -> bool {
+        let mut changed = false;
+        for entry in self.volumes.values_mut() {
+            changed |= entry.free(|claim, _| !rules.storage && now >= claim.since_ms + rules.let_go, now);
+        }
+        changed
+    }
+
+    /// The claims of one holder, with their volumes.
+    pub fn of<'a>(&'a self, holder: &'a Holder) -> impl Iterator<Item = (&'a str, &'a Claim)> {
+        self.claims().filter(move |(_, claim)| claim.holder == *holder)
+    }
+
+    /// All claims, with their volumes.
+    pub fn claims(&self) -> impl Iterator<Item = (&str, &Claim)> {
+        self.volumes
+            .iter()
+            .flat_map(|(volume, entry)| entry.claims.iter().map(move |claim| (volume.as_str(), claim)))
+    }
+
+    fn on_agent(&mut self, agent: &str, state: ClaimState, now: Millis) -> bool {
+        let mut changed = false;
+        for entry in self.volumes.values_mut() {
+            changed |= entry.turn(
+                |claim| {
+                    let may_run = !matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
+                    (claim.agent == agent && may_run && claim.state != state).then_some(Some(state))
+                },
+                now,
+            );
+        }
+        changed
+    }
+
+    fn each(&mut self, holder: &Holder, next: impl Fn(&Claim) -> Option<Option<ClaimState>>, now: Millis) -> bool {
+        let mut changed = false;
+        for entry in self.volumes.values_mut() {
+            changed |= entry.turn(|claim| (claim.holder == *holder).then(|| next(claim)).flatten(), now);
+            changed |= entry.supersede(now);
+        }
+        changed
+    }
+}
+
+/// The state a claim goes to when its task is said to be in `state`: `None` for no change, `Some(None)` for FREE.
+fn next(claim: &Claim, state: &TaskState) -> Option<Option<ClaimState>> {
+    let began = claim.used || !matches!(claim.state, ClaimState::Intent | ClaimState::Launched);
+    let to = match state {
+        TaskState::Staging if !claim.used => Some(ClaimState::Launched),
+        TaskState::Staging => Some(ClaimState::InUse),
+        TaskState::Starting | TaskState::Running | TaskState::Killing => Some(ClaimState::InUse),
+        TaskState::Finished | TaskState::Failed | TaskState::Killed => Some(ClaimState::Releasing),
+        // The master has refused the launch, or the agent has never had it.
+        TaskState::Error | TaskState::Dropped if !claim.used => None,
+        TaskState::Error => Some(ClaimState::Releasing),
+        TaskState::Gone if !began => None,
+        TaskState::Gone | TaskState::GoneByOperator => Some(ClaimState::Fenced),
+        _ => Some(ClaimState::Suspect),
+    };
+    let over = matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
+    let ends = !matches!(to, Some(ClaimState::Launched | ClaimState::InUse | ClaimState::Suspect));
+    match to {
+        // An end is final, except that a fenced task which is seen to run does run.
+        _ if over && ends => None,
+        Some(ClaimState::Suspect | ClaimState::Launched) if over => None,
+        Some(_) if claim.state == ClaimState::Releasing => None,
+        to if to == Some(claim.state) => None,
+        to => Some(to),
+    }
+}
+
+impl Entry {
+    fn refusal(&self, volume: &str, mode: Mode, wish: &Wish<'_>, rules: Rules, now: Millis) -> Option<Refusal> {
+        let multi_attach = self.stored.as_ref().is_some_and(|stored| stored.multi_attach);
+        let in_the_way = |claim: &&Claim| {
+            let here = claim.agent == wish.agent;
+            let both_read = mode == Mode::Read && claim.mode == Mode::Read;
+            if both_read && (here || multi_attach) {
+                return false;
+            }
+            match claim.state {
+                ClaimState::Releasing if here => false,
+                ClaimState::Releasing | ClaimState::Fenced => rules.storage || now < claim.since_ms + rules.let_go,
+                _ => true,
+            }
+        };
+        if let Some(claim) = self.claims.iter().find(in_the_way) {
+            return Some(Refusal::Held {
+                volume: volume.to_owned(),
+                holder: claim.holder.clone(),
+                agent: claim.agent.clone(),
+                state: claim.state.to_string(),
+            });
+        }
+        let stored = self
+            .stored
+            .as_ref()
+            .filter(|stored| rules.storage && !stored.multi_attach)?;
+        // While somebody has a claim the attachment is his.
+        let foreign = stored
+            .instances
+            .iter()
+            .find(|instance| self.claims.is_empty() && !wish.instances.contains(&instance.as_str()))?;
+        Some(Refusal::Foreign {
+            volume: volume.to_owned(),
+            instance: foreign.clone(),
+        })
+    }
+
+    fn add(&mut self, claim: Claim) {
+        self.note(claim.since_ms, &claim, Some(claim.state));
+        self.claims.push(claim);
+    }
+
+    fn note(&mut self, at_ms: Millis, claim: &Claim, state: Option<ClaimState>) {
+        if self.history.len() >= HISTORY {
+            self.history.remove(0);
+        }
+        self.history.push(Change {
+            at_ms,
+            holder: claim.holder.clone(),
+            agent: claim.agent.clone(),
+            state,
+        });
+    }
+
+    /// Changes the state of every claim for which `next` has another one.
+    fn turn(&mut self, next: impl Fn(&Claim) -> Option<Option<ClaimState>>, now: Millis) -> bool {
+        let mut noted = Vec::new();
+        self.claims.retain_mut(|claim| {
+            let Some(to) = next(claim) else { return true };
+            noted.push((claim.clone(), to));
+            if let Some(state) = to {
+                claim.state = state;
+                claim.since_ms = now;
+                claim.used |= state == ClaimState::InUse;
+            }
+            to.is_some()
+        });
+        for (claim, to) in &noted {
+            self.note(now, claim, *to);
+        }
+        !noted.is_empty()
+    }
+
+    /// Frees the claims of tasks that do not run any more for which `gone` is true.
+    fn free(&mut self, gone: impl Fn(&Claim, Option<&Stored>) -> bool, now: Millis) -> bool {
+        let stored = self.stored.clone();
+        self.turn(
+            |claim| {
+                let over = matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
+                (over && gone(claim, stored.as_ref())).then_some(None)
+            },
+            now,
+        )
+    }
+
+    /// A task that runs with the volume proves that those before it have let go: on its own agent, which goes on with the
+    /// mount, and anywhere when the volume is attached to one host at a time.
+    fn supersede(&mut self, now: Millis) -> bool {
+        let multi_attach = self.stored.as_ref().is_some_and(|stored| stored.multi_attach);
+        let users: Vec<(String, Holder)> = self
+            .claims
+            .iter()
+            .filter(|claim| claim.state == ClaimState::InUse)
+            .map(|claim| (claim.agent.clone(), claim.holder.clone()))
+            .collect();
+        self.free(
+            |claim, _| {
+                users
+                    .iter()
+                    .any(|(agent, holder)| *holder != claim.holder && (*agent == claim.agent || !multi_attach))
+            },
+            now,
+        )
+    }
+}

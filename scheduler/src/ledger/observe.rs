@@ -1,0 +1,206 @@
+//! What masters and storage say of volumes, taken into the ledger: this is how it is made anew, and how it sees the
+//! tasks of other frameworks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use label_mapper::{Catalogue, EBS_VOLUMES};
+use mesos_http::operator::Tasks;
+use mesos_http::types::Task;
+use volume_labels::{Access, Mode as LabelMode};
+
+use super::{Claim, ClaimState, Holder, Ledger, Mode, Stored, next};
+use crate::state::Millis;
+
+impl Ledger {
+    /// A ledger from what the master knows, and the storage if it was asked. `asked_ms` is when, before both answered.
+    pub fn rebuilt(tasks: &Tasks, catalogue: Option<&Catalogue>, asked_ms: Millis, now: Millis) -> Self {
+        let mut ledger = Self::default();
+        ledger.snapshot(tasks, catalogue, now);
+        if let Some(catalogue) = catalogue {
+            ledger.stored(catalogue, asked_ms, now);
+            ledger.last_users(tasks, catalogue, now);
+        }
+        ledger
+    }
+
+    /// All tasks the master knows. Claims of tasks that it does not know any more are not freed for that: they are SUSPECT,
+    /// unless they were never launched or are over. Returns whether anything changed.
+    pub fn snapshot(&mut self, tasks: &Tasks, names: Option<&Catalogue>, now: Millis) -> bool {
+        let mut changed = false;
+        let mut known = BTreeSet::new();
+        for task in tasks.tasks.iter().chain(&tasks.unreachable_tasks) {
+            known.insert(holder(task));
+            changed |= self.observe(task, names, now);
+        }
+        for task in &tasks.completed_tasks {
+            known.insert(holder(task));
+            changed |= self.task(&holder(task), &task.state, now);
+        }
+        for entry in self.volumes.values_mut() {
+            changed |= entry.turn(
+                |claim| {
+                    let may_run = matches!(claim.state, ClaimState::Launched | ClaimState::InUse);
+                    (may_run && !known.contains(&claim.holder)).then_some(Some(ClaimState::Suspect))
+                },
+                now,
+            );
+        }
+        changed
+    }
+
+    /// A task of any framework, as the master describes it. A task that uses a volume has a claim, whoever let it.
+    pub fn observe(&mut self, task: &Task, names: Option<&Catalogue>, now: Millis) -> bool {
+        let holder = holder(task);
+        let mut changed = false;
+        for (volume, mode) in volumes(task, names) {
+            let entry = self.volumes.entry(volume).or_default();
+            if entry.claims.iter().any(|claim| claim.holder == holder) {
+                continue;
+            }
+            let mut claim = Claim {
+                holder: holder.clone(),
+                agent: task.agent_id.0.clone(),
+                mode,
+                state: ClaimState::Launched,
+                since_ms: now,
+                // A task that is unreachable now may have run before.
+                used: has_run(task),
+            };
+            match next(&claim, &task.state) {
+                // It has ended, and whether its agent has let go is the storage's to say.
+                Some(None | Some(ClaimState::Releasing | ClaimState::Fenced)) => continue,
+                Some(Some(state)) => claim.state = state,
+                None => {}
+            }
+            claim.used |= claim.state == ClaimState::InUse;
+            entry.add(claim);
+            changed = true;
+        }
+        changed | self.task(&holder, &task.state, now)
+    }
+
+    /// The storage's listing, asked for at `asked_ms`. Returns whether a claim changed.
+    pub fn stored(&mut self, catalogue: &Catalogue, asked_ms: Millis, now: Millis) -> bool {
+        let mut changed = false;
+        for volume in catalogue.volumes() {
+            let entry = self.volumes.entry(volume.id.to_string()).or_default();
+            if entry.stored.as_ref().is_some_and(|stored| stored.asked_ms > asked_ms) {
+                continue;
+            }
+            let stored = Stored {
+                asked_ms,
+                instances: volume
+                    .attachments
+                    .iter()
+                    .filter(|attachment| attachment.state != "detached")
+                    .map(|attachment| attachment.instance.clone())
+                    .collect(),
+                multi_attach: volume.multi_attach,
+                name: volume.name.clone(),
+                zone: Some(volume.zone.clone()),
+            };
+            let detached = stored.instances.is_empty();
+            let one_host = !stored.multi_attach;
+            entry.stored = Some(stored);
+            if !detached {
+                continue;
+            }
+            changed |= entry.turn(
+                |claim| {
+                    let proven = claim.state == ClaimState::Suspect && claim.used && one_host;
+                    (proven && asked_ms > claim.since_ms).then_some(Some(ClaimState::Fenced))
+                },
+                // The proof is as old as the question.
+                asked_ms,
+            );
+            let past = |claim: &Claim| match claim.state {
+                ClaimState::Fenced => asked_ms >= claim.since_ms,
+                _ => asked_ms > claim.since_ms,
+            };
+            changed |= entry.free(|claim, _| past(claim), now);
+        }
+        changed
+    }
+
+    /// After a rebuild: a volume that is attached and that no task has was used by the last one that ran with it; when several
+    /// hosts may attach it, by the last one on each agent.
+    fn last_users(&mut self, tasks: &Tasks, catalogue: &Catalogue, now: Millis) {
+        let mut ran: Vec<&Task> = tasks.completed_tasks.iter().filter(|task| has_run(task)).collect();
+        ran.sort_by(|one, other| ended(other).total_cmp(&ended(one)));
+        for task in ran {
+            for (volume, _) in volumes(task, Some(catalogue)) {
+                let Some(entry) = self.volumes.get_mut(&volume) else {
+                    continue;
+                };
+                let Some(stored) = entry.stored.as_ref().filter(|stored| !stored.instances.is_empty()) else {
+                    continue;
+                };
+                let told = match stored.multi_attach {
+                    true => entry.claims.iter().any(|claim| claim.agent == task.agent_id.0),
+                    false => !entry.claims.is_empty(),
+                };
+                if !told {
+                    entry.add(Claim {
+                        state: ClaimState::Releasing,
+                        since_ms: now,
+                        used: true,
+                        ..unused(&holder(task), task)
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// When the task's state changed last, in seconds.
+fn ended(task: &Task) -> f64 {
+    let times = task.statuses.iter().filter_map(|status| status.timestamp);
+    times.fold(0.0, f64::max)
+}
+
+/// Whether the task was seen to run, so that it had its volumes.
+fn has_run(task: &Task) -> bool {
+    let claim = unused(&holder(task), task);
+    task.statuses
+        .iter()
+        .any(|status| next(&claim, &status.state) == Some(Some(ClaimState::InUse)))
+}
+
+fn holder(task: &Task) -> Holder {
+    Holder {
+        framework: task.framework_id.0.clone(),
+        task: task.task_id.0.clone(),
+    }
+}
+
+fn unused(holder: &Holder, task: &Task) -> Claim {
+    Claim {
+        holder: holder.clone(),
+        agent: task.agent_id.0.clone(),
+        mode: Mode::Write,
+        state: ClaimState::Launched,
+        since_ms: 0,
+        used: false,
+    }
+}
+
+/// The volumes a task holds in `ebsvolumes`, and those its labels name; by the catalogue's ids where it has them.
+pub(super) fn volumes(task: &Task, names: Option<&Catalogue>) -> BTreeMap<String, Mode> {
+    let mut volumes = BTreeMap::new();
+    // Labels that cannot be read are the agent's to refuse; the resources still count.
+    for labels in volume_labels::parse(task.labels.iter()).unwrap_or_default() {
+        let id = names
+            .and_then(|names| names.resolve(&labels.name).ok())
+            .map_or_else(|| labels.claim_id().to_owned(), |volume| volume.id.to_string());
+        let reads = labels.mode == LabelMode::ReadOnly && labels.access == Access::Shared;
+        let mode = volumes.entry(id).or_insert(Mode::Read);
+        if !reads {
+            *mode = Mode::Write;
+        }
+    }
+    let held = task.resources.iter().filter(|resource| resource.name == EBS_VOLUMES);
+    for item in held.filter_map(|resource| resource.value.as_set()).flatten() {
+        volumes.entry(item.clone()).or_insert(Mode::Write);
+    }
+    volumes
+}

@@ -1,0 +1,102 @@
+//! The ledger as people and programs read it.
+
+use serde::Serialize;
+
+use super::{Claim, Ledger};
+use crate::state::Millis;
+
+/// One volume.
+#[derive(Debug, Serialize)]
+pub struct VolumeView<'a> {
+    /// Its id.
+    pub volume: &'a str,
+    /// Its Name tag.
+    pub name: Option<&'a str>,
+    /// Its zone.
+    pub zone: Option<&'a str>,
+    /// `FREE` or the state of its first claim.
+    pub state: String,
+    /// The hosts it is attached to, by the storage; `None` when the storage was not asked.
+    pub attached: Option<&'a [String]>,
+    /// Its claims.
+    pub claims: &'a [Claim],
+}
+
+impl Ledger {
+    /// Every volume, by id.
+    pub fn view(&self) -> Vec<VolumeView<'_>> {
+        self.volumes
+            .iter()
+            .map(|(volume, entry)| {
+                let stored = entry.stored.as_ref();
+                VolumeView {
+                    volume,
+                    name: stored.and_then(|stored| stored.name.as_deref()),
+                    zone: stored.and_then(|stored| stored.zone.as_deref()),
+                    state: entry
+                        .claims
+                        .first()
+                        .map_or_else(|| "FREE".to_owned(), |claim| claim.state.to_string()),
+                    attached: stored.map(|stored| stored.instances.as_slice()),
+                    claims: &entry.claims,
+                }
+            })
+            .collect()
+    }
+}
+
+/// A table for a terminal: a line for each claim, one for each volume that has none.
+pub fn table(ledger: &Ledger, now: Millis) -> String {
+    let mut rows = vec![["VOLUME", "NAME", "STATE", "FOR", "MODE", "HOLDER", "AGENT", "ATTACHED"].map(str::to_owned)];
+    for view in ledger.view() {
+        let attached = match view.attached {
+            None => "?".to_owned(),
+            Some([]) => "-".to_owned(),
+            Some(instances) => instances.join(","),
+        };
+        let name = view.name.unwrap_or("-");
+        let row = |state: String, since: String, mode: &str, holder: String, agent: &str| {
+            [
+                view.volume.to_owned(),
+                name.to_owned(),
+                state,
+                since,
+                mode.to_owned(),
+                holder,
+                agent.to_owned(),
+                attached.clone(),
+            ]
+        };
+        if view.claims.is_empty() {
+            rows.push(row("FREE".to_owned(), "-".to_owned(), "-", "-".to_owned(), "-"));
+        }
+        for claim in view.claims {
+            let mode = match claim.mode {
+                super::Mode::Read => "read",
+                super::Mode::Write => "write",
+            };
+            let since = format!("{} s", now.saturating_sub(claim.since_ms) / 1000);
+            rows.push(row(
+                claim.state.to_string(),
+                since,
+                mode,
+                claim.holder.task.clone(),
+                &claim.agent,
+            ));
+        }
+    }
+    let widths: Vec<usize> = (0..8)
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}

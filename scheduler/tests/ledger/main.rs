@@ -1,0 +1,129 @@
+//! The claim ledger in random histories: agents that vanish, machines that are switched off, volumes that are detached by
+//! force, lost launches, late listings, crashes. After every step what is granted is compared with what is true.
+
+mod action;
+mod world;
+
+use action::Action;
+use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Refusal, Rules, Wish};
+use world::{Figures, World};
+
+/// Each seed is run with and without a storage that is asked.
+const HISTORIES: u64 = 1_000;
+
+fn run(actions: &[Action], storage: bool) -> Result<Figures, (usize, String)> {
+    let mut world = World::new(storage);
+    for (step, action) in actions.iter().enumerate() {
+        world.act(*action).map_err(|what| (step, what))?;
+    }
+    world.wind_down().map_err(|what| (actions.len(), what))?;
+    Ok(world.figures)
+}
+
+/// Leaves out whatever can be left out while the history still breaks a promise.
+fn shrunk(mut actions: Vec<Action>, storage: bool) -> Vec<Action> {
+    let mut chunk = actions.len().div_ceil(2);
+    while chunk > 0 {
+        let mut start = 0;
+        while start < actions.len() {
+            let mut shorter = actions.clone();
+            shorter.drain(start..(start + chunk).min(shorter.len()));
+            match run(&shorter, storage) {
+                Err(_) => actions = shorter,
+                Ok(_) => start += chunk,
+            }
+        }
+        chunk /= 2;
+    }
+    actions
+}
+
+#[test]
+fn no_history_gives_a_volume_to_two_or_forgets_one() {
+    let (mut granted, mut refused, mut suspects) = (0, 0, 0);
+    for seed in 0..HISTORIES {
+        for storage in [false, true] {
+            let actions = Action::history(seed);
+            match run(&actions, storage) {
+                Ok(figures) => {
+                    granted += figures.granted;
+                    refused += figures.refused;
+                    suspects += figures.suspects.min(1);
+                }
+                Err((step, what)) => {
+                    let actions = shrunk(actions, storage);
+                    let what = run(&actions, storage).err().map_or(what, |(_, what)| what);
+                    panic!("seed {seed}, storage {storage}, step {step}: {what}\n{actions:#?}");
+                }
+            }
+        }
+    }
+    println!(
+        "{HISTORIES} histories twice: {granted} wishes granted, {refused} refused, {suspects} histories with suspects"
+    );
+    // Histories in which nothing is granted, refused or doubtful would prove nothing.
+    assert!(granted > 4_000 && refused > 4_000 && suspects > 500);
+}
+
+#[test]
+fn a_refusal_names_the_holder_and_the_state() {
+    let mut ledger = Ledger::default();
+    let rules = Rules {
+        storage: false,
+        let_go: 500,
+    };
+    let holder = |task: &str| Holder {
+        framework: "F".into(),
+        task: task.into(),
+    };
+    let wish = |task: &str| Wish {
+        holder: holder(task),
+        agent: "a1",
+        instances: &[],
+        volumes: &[("vol-1", Mode::Write)],
+    };
+    ledger.intend(&wish("one"), rules, 0).unwrap();
+    ledger.task(&holder("one"), &mesos_http::types::TaskState::Unreachable, 5);
+    let refusal = ledger.intend(&wish("two"), rules, 1_000_000).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "volume vol-1 is SUSPECT by task one of framework F on agent a1"
+    );
+    assert!(matches!(refusal, Refusal::Held { .. }));
+    let states: Vec<_> = ledger.volumes["vol-1"]
+        .history
+        .iter()
+        .map(|change| change.state)
+        .collect();
+    assert_eq!(states, [Some(ClaimState::Intent), Some(ClaimState::Suspect)]);
+}
+
+#[test]
+fn a_volume_that_a_stranger_has_is_refused_by_his_name() {
+    let listing = r#"{"Volumes": [{"VolumeId": "vol-1", "AvailabilityZone": "za", "State": "in-use",
+        "Attachments": [{"InstanceId": "i-1", "State": "attached"}]}]}"#;
+    let mut ledger = Ledger::default();
+    let catalogue = label_mapper::Catalogue::from_describe_volumes(listing).unwrap();
+    ledger.stored(&catalogue, 1, 2);
+    let rules = Rules {
+        storage: true,
+        let_go: 500,
+    };
+    const THEIRS: [&str; 1] = ["i-1"];
+    const OURS: [&str; 1] = ["i-2"];
+    let wish = |instances: &'static [&'static str]| Wish {
+        holder: Holder {
+            framework: "F".into(),
+            task: "t".into(),
+        },
+        agent: "a1",
+        instances,
+        volumes: &[("vol-1", Mode::Write)],
+    };
+    let refusal = ledger.refusal(&wish(&OURS), rules, 10).unwrap();
+    assert_eq!(
+        refusal.to_string(),
+        "volume vol-1 is attached to i-1, by nobody this scheduler knows"
+    );
+    assert_eq!(ledger.refusal(&wish(&THEIRS), rules, 10), None);
+}

@@ -1,0 +1,508 @@
+//! What is true apart from the ledger: agents, tasks, attachments, and what is under way to the scheduler.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use label_mapper::{Attachment, Catalogue, Volume, VolumeState};
+use mesos_http::operator::Tasks;
+use mesos_http::types::{Resource, Task, TaskState};
+use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Rules, Wish};
+
+use crate::action::{AGENTS, Action, VOLUMES};
+
+const OURS: &str = "F";
+const OTHERS: &str = "G";
+/// The last volume can be attached to several hosts.
+const MULTI: u8 = VOLUMES - 1;
+
+#[derive(Clone, Debug)]
+struct Real {
+    framework: &'static str,
+    agent: u8,
+    volumes: BTreeMap<u8, Mode>,
+    /// What the agent knows; `None` until the ACCEPT has arrived.
+    state: Option<TaskState>,
+    /// What the master knows.
+    told: TaskState,
+    /// Volumes it can still write to, or read from.
+    mounted: BTreeSet<u8>,
+    began: bool,
+    /// When its state changed last, in seconds.
+    changed: f64,
+}
+
+impl Real {
+    /// Whether it uses its volumes, or may come to.
+    fn is_alive(&self) -> bool {
+        self.state.as_ref().is_none_or(|state| !state.is_terminal())
+    }
+
+    fn may_touch(&self, volume: u8) -> bool {
+        self.is_alive() && self.volumes.contains_key(&volume) && (!self.began || self.mounted.contains(&volume))
+    }
+}
+
+/// What a run has seen.
+#[derive(Default)]
+pub(crate) struct Figures {
+    pub(crate) granted: u32,
+    pub(crate) refused: u32,
+    pub(crate) suspects: u32,
+}
+
+pub(crate) struct World {
+    rules: Rules,
+    now: u64,
+    ledger: Ledger,
+    disk: Ledger,
+    tasks: BTreeMap<String, Real>,
+    accepts: VecDeque<String>,
+    updates: VecDeque<(Holder, TaskState)>,
+    /// The hosts each volume is attached to, and those whose detaching by force it survived.
+    attached: BTreeMap<u8, BTreeSet<u8>>,
+    lost: BTreeSet<u8>,
+    listings: VecDeque<(u64, Catalogue)>,
+    pub(crate) figures: Figures,
+}
+
+fn holder(framework: &str, task: &str) -> Holder {
+    Holder {
+        framework: framework.to_owned(),
+        task: task.to_owned(),
+    }
+}
+
+fn volume_id(volume: u8) -> String {
+    format!("vol-{volume}")
+}
+
+fn agent_id(agent: u8) -> String {
+    format!("agent-{agent}")
+}
+
+impl World {
+    pub(crate) fn new(storage: bool) -> Self {
+        let mut world = Self {
+            rules: Rules { storage, let_go: 500 },
+            now: 10_000,
+            ledger: Ledger::default(),
+            disk: Ledger::default(),
+            tasks: BTreeMap::new(),
+            accepts: VecDeque::new(),
+            updates: VecDeque::new(),
+            attached: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            listings: VecDeque::new(),
+            figures: Figures::default(),
+        };
+        if storage {
+            world
+                .act(Action::Ask)
+                .and_then(|()| world.act(Action::Listing))
+                .expect("nothing runs");
+        }
+        world
+    }
+
+    fn save(&mut self) {
+        self.disk = self.ledger.clone();
+    }
+
+    fn nth(&self, index: u8) -> Option<String> {
+        let alive: Vec<&String> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.is_alive())
+            .map(|(id, _)| id)
+            .collect();
+        (!alive.is_empty()).then(|| alive[usize::from(index) % alive.len()].clone())
+    }
+
+    fn say(&mut self, id: &str, state: TaskState) {
+        let task = self.tasks.get_mut(id).expect("the task is there");
+        task.changed = self.now as f64;
+        if self.lost.contains(&task.agent) {
+            return;
+        }
+        task.told = state.clone();
+        self.updates.push_back((holder(task.framework, id), state));
+    }
+
+    pub(crate) fn act(&mut self, action: Action) -> Result<(), String> {
+        self.now += 1;
+        match action {
+            Action::Wish { agent, volumes, reads } => return self.wish(agent, volumes, reads),
+            Action::Accept { lost } => {
+                let Some(id) = self.accepts.pop_front() else {
+                    return Ok(());
+                };
+                let task = self.tasks.get_mut(&id).expect("the task is there");
+                if lost || self.lost.contains(&task.agent) {
+                    (task.state, task.told) = (Some(TaskState::Dropped), TaskState::Dropped);
+                    self.updates.push_back((holder(OURS, &id), TaskState::Dropped));
+                } else {
+                    (task.state, task.told) = (Some(TaskState::Staging), TaskState::Staging);
+                }
+            }
+            Action::Run { task } => self.run(task),
+            Action::End { task } => {
+                let Some(id) = self.nth(task) else { return Ok(()) };
+                if self.tasks[&id].state == Some(TaskState::Running) {
+                    self.tasks.get_mut(&id).expect("the task is there").state = Some(TaskState::Finished);
+                    self.say(&id, TaskState::Finished);
+                }
+            }
+            Action::Unmount { agent } => self.unmount(agent),
+            Action::Update => {
+                if let Some((holder, state)) = self.updates.pop_front() {
+                    if self.ledger.task(&holder, &state, self.now) {
+                        self.save();
+                    }
+                }
+            }
+            Action::Lose { agent } => {
+                self.lost.insert(agent);
+                self.ledger.agent_lost(&agent_id(agent), self.now);
+                self.save();
+                self.each_of(agent, |task| task.is_alive().then_some(TaskState::Unreachable));
+            }
+            Action::Back { agent } => {
+                if self.lost.remove(&agent) {
+                    self.each_of(agent, |task| task.state.clone());
+                }
+            }
+            Action::Gone { agent } => {
+                self.lost.remove(&agent);
+                for task in self
+                    .tasks
+                    .values_mut()
+                    .filter(|task| task.agent == agent && task.state.is_some())
+                {
+                    if task.is_alive() {
+                        task.state = Some(TaskState::GoneByOperator);
+                    }
+                    task.mounted.clear();
+                }
+                // What was said before it died says nothing about what was not.
+                self.each_of(agent, |task| task.state.clone());
+            }
+            Action::Detach { volume } => {
+                self.attached.remove(&volume);
+                for task in self.tasks.values_mut() {
+                    task.mounted.remove(&volume);
+                }
+            }
+            Action::Ask => self.listings.push_back((self.now, self.listing())),
+            Action::Listing => {
+                if let Some((asked, listing)) = self.listings.pop_front().filter(|_| self.rules.storage) {
+                    self.ledger.stored(&listing, asked, self.now);
+                    self.save();
+                }
+            }
+            Action::Crash { before_save, snapshot } => {
+                // What was decided and not saved was not launched either.
+                if !before_save {
+                    self.save();
+                }
+                self.ledger = self.disk.clone();
+                if snapshot {
+                    self.ledger.snapshot(&self.master(), None, self.now);
+                    self.save();
+                }
+            }
+            Action::Rebuild => {
+                // Only the master's word and the storage's: an operator does this when the folder is lost.
+                if self.rules.storage && self.accepts.is_empty() {
+                    let (tasks, listing) = (self.master(), self.listing());
+                    self.updates.clear();
+                    self.ledger = Ledger::rebuilt(&tasks, Some(&listing), self.now, self.now + 1);
+                    self.listings.clear();
+                    self.save();
+                }
+            }
+            Action::Other { agent, volume } => self.other(agent, volume),
+            Action::Pass { millis } => {
+                self.now += u64::from(millis);
+                self.ledger.tick(self.rules, self.now);
+            }
+        }
+        self.check()
+    }
+
+    fn each_of(&mut self, agent: u8, state: impl Fn(&Real) -> Option<TaskState>) {
+        for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.agent == agent) {
+            if let Some(state) = state(task).filter(|_| task.state.is_some()) {
+                task.told = state.clone();
+                self.updates.push_back((holder(task.framework, id), state));
+            }
+        }
+    }
+
+    fn wish(&mut self, agent: u8, volumes: u8, reads: bool) -> Result<(), String> {
+        if self.lost.contains(&agent) {
+            return Ok(());
+        }
+        let mode = if reads { Mode::Read } else { Mode::Write };
+        let wanted: BTreeMap<u8, Mode> = (0..VOLUMES)
+            .filter(|v| volumes & (1 << v) != 0)
+            .map(|v| (v, mode))
+            .collect();
+        let ids: Vec<(String, Mode)> = wanted.iter().map(|(v, mode)| (volume_id(*v), *mode)).collect();
+        let ids: Vec<(&str, Mode)> = ids.iter().map(|(id, mode)| (id.as_str(), *mode)).collect();
+        let id = format!("t{:03}", self.tasks.len());
+        let name = agent_id(agent);
+        let wish = Wish {
+            holder: holder(OURS, &id),
+            agent: &name,
+            instances: &[&name],
+            volumes: &ids,
+        };
+        if self.ledger.intend(&wish, self.rules, self.now).is_err() {
+            self.figures.refused += 1;
+            return Ok(());
+        }
+        self.figures.granted += 1;
+        for (volume, mode) in &wanted {
+            self.allowed(&id, agent, *volume, *mode)?;
+        }
+        self.tasks.insert(
+            id.clone(),
+            Real {
+                framework: OURS,
+                agent,
+                volumes: wanted,
+                state: None,
+                told: TaskState::Staging,
+                mounted: BTreeSet::new(),
+                began: false,
+                changed: 0.0,
+            },
+        );
+        self.save();
+        self.accepts.push_back(id.clone());
+        self.ledger.launched(&holder(OURS, &id), self.now);
+        Ok(())
+    }
+
+    /// The promise: what is granted can harm nobody.
+    fn allowed(&self, id: &str, agent: u8, volume: u8, mode: Mode) -> Result<(), String> {
+        let multi = volume == MULTI;
+        for (other, task) in self.tasks.iter().filter(|(_, task)| task.may_touch(volume)) {
+            let both_read = mode == Mode::Read && task.volumes[&volume] == Mode::Read;
+            if !(both_read && (multi || task.agent == agent)) {
+                return Err(format!("{id} is given {} beside {other}", volume_id(volume)));
+            }
+        }
+        let elsewhere = self
+            .attached
+            .get(&volume)
+            .is_some_and(|on| on.iter().any(|on| *on != agent));
+        let writers_left = self.tasks.values().any(|task| {
+            task.agent != agent
+                && task.began
+                && task.volumes.get(&volume) == Some(&Mode::Write)
+                && task.mounted.contains(&volume)
+        });
+        // A volume that many may attach is corrupted by two mounts even after the writer has ended. Without the storage's
+        // word nobody can know.
+        if self.rules.storage && elsewhere && (!multi || mode == Mode::Write || writers_left) {
+            return Err(format!("{id} is given {}, which another host has", volume_id(volume)));
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, task: u8) {
+        let Some(id) = self
+            .nth(task)
+            .filter(|id| self.tasks[id].state == Some(TaskState::Staging))
+        else {
+            return;
+        };
+        let task = &self.tasks[&id];
+        let (agent, volumes) = (task.agent, task.volumes.keys().copied().collect::<Vec<_>>());
+        let busy = |volume: &u8| {
+            let on = self.attached.get(volume);
+            *volume != MULTI && on.is_some_and(|on| on.iter().any(|on| *on != agent))
+        };
+        let refused = volumes.iter().any(busy);
+        let task = self.tasks.get_mut(&id).expect("the task is there");
+        if refused {
+            task.state = Some(TaskState::Failed);
+            self.say(&id, TaskState::Failed);
+            return;
+        }
+        task.began = true;
+        task.mounted = volumes.iter().copied().collect();
+        task.state = Some(TaskState::Running);
+        for volume in volumes {
+            self.attached.entry(volume).or_default().insert(agent);
+        }
+        self.say(&id, TaskState::Running);
+    }
+
+    fn unmount(&mut self, agent: u8) {
+        for task in self
+            .tasks
+            .values_mut()
+            .filter(|task| task.agent == agent && !task.is_alive())
+        {
+            task.mounted.clear();
+        }
+        let tasks = &self.tasks;
+        for (volume, on) in &mut self.attached {
+            let used = tasks
+                .values()
+                .any(|task| task.agent == agent && task.mounted.contains(volume));
+            if !used {
+                on.remove(&agent);
+            }
+        }
+    }
+
+    fn other(&mut self, agent: u8, volume: u8) {
+        let touched = self
+            .tasks
+            .values()
+            .any(|task| task.may_touch(volume) || task.mounted.contains(&volume));
+        let claimed = self.ledger.claims().any(|(id, _)| id == volume_id(volume));
+        let attached = self.attached.get(&volume).is_some_and(|on| !on.is_empty());
+        if touched || claimed || attached || self.lost.contains(&agent) {
+            return;
+        }
+        let id = format!("t{:03}", self.tasks.len());
+        let real = Real {
+            framework: OTHERS,
+            agent,
+            volumes: BTreeMap::from([(volume, Mode::Write)]),
+            state: Some(TaskState::Staging),
+            told: TaskState::Staging,
+            mounted: BTreeSet::new(),
+            began: false,
+            changed: 0.0,
+        };
+        self.ledger.observe(&described(&id, &real), None, self.now);
+        self.tasks.insert(id, real);
+        self.save();
+    }
+
+    /// GET_TASKS.
+    fn master(&self) -> Tasks {
+        let mut tasks = Tasks::default();
+        for (id, task) in self.tasks.iter().filter(|(_, task)| task.state.is_some()) {
+            let described = described(id, task);
+            match &task.told {
+                TaskState::Unreachable => tasks.unreachable_tasks.push(described),
+                state if state.is_terminal() => tasks.completed_tasks.push(described),
+                _ => tasks.tasks.push(described),
+            }
+        }
+        tasks
+    }
+
+    fn listing(&self) -> Catalogue {
+        Catalogue::new((0..VOLUMES).map(|volume| {
+            let on = self.attached.get(&volume).into_iter().flatten();
+            Volume {
+                id: volume_id(volume).parse().expect("it is an id"),
+                name: None,
+                zone: "za".to_owned(),
+                state: VolumeState::Available,
+                size_gib: 1,
+                attachments: on
+                    .map(|agent| Attachment {
+                        instance: agent_id(*agent),
+                        device: None,
+                        state: "attached".to_owned(),
+                    })
+                    .collect(),
+                multi_attach: volume == MULTI,
+            }
+        }))
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        // A ledger that is read after a crash has to know of everything that may run.
+        for (id, task) in self.tasks.iter().filter(|(_, task)| task.is_alive()) {
+            let own = holder(task.framework, id);
+            for volume in task.volumes.keys().filter(|volume| task.may_touch(**volume)) {
+                let known = self.disk.volumes.get(&volume_id(*volume));
+                if !known.is_some_and(|entry| entry.claims.iter().any(|claim| claim.holder == own)) {
+                    return Err(format!("{id} may use {} and has no claim on disk", volume_id(*volume)));
+                }
+            }
+        }
+        let suspects = self
+            .ledger
+            .claims()
+            .filter(|(_, claim)| claim.state == ClaimState::Suspect)
+            .count();
+        self.figures.suspects = self.figures.suspects.max(u32::try_from(suspects).unwrap_or(u32::MAX));
+        Ok(())
+    }
+
+    /// Faults stop, everything ends, and the ledger hears of it: nothing may be left.
+    pub(crate) fn wind_down(&mut self) -> Result<(), String> {
+        for agent in 0..AGENTS {
+            self.act(Action::Back { agent })?;
+        }
+        for _ in 0..self.tasks.len() + 1 {
+            self.act(Action::Accept { lost: false })?;
+        }
+        for round in 0..2 * self.tasks.len() + 2 {
+            for task in 0..u8::try_from(self.tasks.len().min(250)).expect("it is at most 250") {
+                self.act(Action::Run { task })?;
+                self.act(Action::End { task })?;
+            }
+            for agent in 0..AGENTS {
+                self.act(Action::Unmount { agent })?;
+            }
+            if round > 2 && self.tasks.values().all(|task| !task.is_alive()) {
+                break;
+            }
+        }
+        // Whoever comes back is told the last word on every task.
+        for agent in 0..AGENTS {
+            self.each_of(agent, |task| task.state.clone());
+        }
+        while !self.updates.is_empty() {
+            self.act(Action::Update)?;
+        }
+        // What machines that were switched off had is detached by those who did it.
+        self.attached.clear();
+        self.listings.clear();
+        self.act(Action::Ask)?;
+        self.act(Action::Listing)?;
+        self.act(Action::Pass { millis: 1_000 })?;
+        match self.ledger.claims().next() {
+            None => Ok(()),
+            Some((volume, claim)) => Err(format!("{volume} is never free again: {claim:?}")),
+        }
+    }
+}
+
+fn described(id: &str, task: &Real) -> Task {
+    let items = task.volumes.keys().map(|volume| volume_id(*volume));
+    let reads = task.volumes.values().all(|mode| *mode == Mode::Read);
+    let labels: Vec<(String, String)> = task
+        .volumes
+        .keys()
+        .filter(|_| reads)
+        .flat_map(|v| {
+            [
+                (format!("volume.v{v}"), volume_id(*v)),
+                (format!("volume.v{v}.mode"), "ro".to_owned()),
+            ]
+        })
+        .collect();
+    let mut json = serde_json::json!({
+        "name": id, "task_id": {"value": id}, "framework_id": {"value": task.framework},
+        "agent_id": {"value": agent_id(task.agent)}, "state": task.told,
+    });
+    if task.began {
+        json["statuses"] =
+            serde_json::json!([{"task_id": {"value": id}, "state": "TASK_RUNNING", "timestamp": task.changed}]);
+    }
+    let mut described: Task = serde_json::from_value(json).expect("the task is one of Mesos");
+    described.resources = vec![Resource::set("ebsvolumes", items)];
+    described.labels = labels.into_iter().collect();
+    described
+}
