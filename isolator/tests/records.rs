@@ -68,8 +68,7 @@ fn logged<T>(work: impl FnOnce() -> T) -> (T, String) {
         .with_writer(move || Sink(Arc::clone(&into)))
         .finish();
     let result = tracing::subscriber::with_default(subscriber, work);
-    let text = String::from_utf8(log.lock().expect("nobody panicked with it").clone())
-        .expect("the log is text");
+    let text = String::from_utf8(log.lock().expect("nobody panicked with it").clone()).expect("the log is text");
     (result, text)
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// # What is counted on
 /// * After the end of the process, everything it did is there; only a power cut (a reboot, a kernel that panics) loses.
-/// * What was written to a file survives a power cut once [`Self::sync`] returned. Until then a power cut leaves all of
+/// * What was written to a file survives a power cut once [`Self::sync_all`] returned. Until then a power cut leaves all of
 ///   it, some of it, zeros, or nothing.
 /// * What was done to a name (made, renamed onto, removed) survives a power cut once [`Self::sync_folder`] of its folder
 ///   returned. Until then each name is as it was before or after any of the changes, whatever became of other names.
@@ -61,11 +61,12 @@ pub trait Disk: fmt::Debug {
     /// When some of it could not be written.
     fn write(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what was written survive a power cut.
+    /// Makes what was written to each file survive a power cut; the answers are in the order of the files. Several at
+    /// once cost little more than one.
     ///
     /// # Errors
-    /// When that is not certain.
-    fn sync(&self, file: &Self::File) -> io::Result<()>;
+    /// For each file for which that is not certain.
+    fn sync_all(&self, files: &[&Self::File]) -> Vec<io::Result<()>>;
 
     /// Gives a file another name, in place of the file that had it.
     ///

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,9 @@ use super::disk::Disk;
 /// way out.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
+
+/// fsyncs under way at once. They share the journal's commits then; on ext4, 20 files take about as long as 2.
+const SYNC_THREADS: usize = 4;
 
 /// Linux, through the standard library; locks are `flock`'s.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,8 +89,28 @@ impl Disk for LinuxDisk {
         file.write_all(bytes)
     }
 
-    fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_all()
+    fn sync_all(&self, files: &[&File]) -> Vec<io::Result<()>> {
+        if files.len() <= 1 {
+            return sync_each(files);
+        }
+        let share = files.len().div_ceil(SYNC_THREADS);
+        thread::scope(|scope| {
+            let sync_share = |files| {
+                let thread = thread::Builder::new().name("mev-fsync".into());
+                thread
+                    .spawn_scoped(scope, move || sync_each(files))
+                    // Without a thread to be had it takes longer.
+                    .map_err(|_| files)
+            };
+            let shares: Vec<_> = files.chunks(share).map(sync_share).collect();
+            shares
+                .into_iter()
+                .flat_map(|started| match started {
+                    Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                    Err(files) => sync_each(files),
+                })
+                .collect()
+        })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -113,6 +137,10 @@ fn open_lock(path: &Path) -> io::Result<File> {
         io::ErrorKind::ReadOnlyFilesystem => options.open(path).map_err(|_| error),
         _ => Err(error),
     })
+}
+
+fn sync_each(files: &[&File]) -> Vec<io::Result<()>> {
+    files.iter().map(|file| file.sync_all()).collect()
 }
 
 fn flags(flags: OFlags) -> i32 {

@@ -145,7 +145,9 @@ fn put_host_id<D: Disk>(disk: &D, layout: &Layout, host_id: &str) -> Result<(), 
     }
     let temporary = path.with_extension(super::layout::TEMPORARY);
     let file = write_new(disk, &temporary, host_id.as_bytes())?;
-    disk.sync(&file).map_err(at("fsync", &temporary))?;
+    for synced in disk.sync_all(&[&file]) {
+        synced.map_err(at("fsync", &temporary))?;
+    }
     disk.rename(&temporary, &path).map_err(at("rename", &temporary))?;
     info!(file = %path.display(), "wrote the host's id for mounts");
     Ok(())

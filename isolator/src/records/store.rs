@@ -202,10 +202,15 @@ impl<D: Disk> Store<D> {
     fn apply(&self, changes: &[&Change]) -> Vec<Result<(), StoreError>> {
         let staged: Vec<Result<Option<D::File>, StoreError>> =
             changes.iter().map(|change| self.stage(change)).collect();
+        let files: Vec<&D::File> = staged.iter().flatten().flatten().collect();
+        let mut synced = self.disk.sync_all(&files).into_iter();
         let synced: Vec<Result<(), StoreError>> = changes
             .iter()
             .zip(staged)
-            .map(|(change, staged)| staged.and_then(|file| file.map_or(Ok(()), |file| self.sync(change, &file))))
+            .map(|(change, staged)| match staged? {
+                Some(_) => self.synced(change, synced.next().expect("there is an answer for each file")),
+                None => Ok(()),
+            })
             .collect();
         changes
             .iter()
@@ -226,9 +231,9 @@ impl<D: Disk> Store<D> {
         written.map(Some).inspect_err(|_| self.discard(&temporary))
     }
 
-    fn sync(&self, change: &Change, file: &D::File) -> Result<(), StoreError> {
+    fn synced(&self, change: &Change, answer: io::Result<()>) -> Result<(), StoreError> {
         let temporary = self.temporary(change.container());
-        let synced = self.disk.sync(file).map_err(at("fsync", &temporary));
+        let synced = answer.map_err(at("fsync", &temporary));
         synced.inspect_err(|_| self.discard(&temporary))
     }
 

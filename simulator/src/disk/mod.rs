@@ -216,12 +216,15 @@ impl Disk for MemoryDisk {
         allowed
     }
 
-    fn sync(&self, file: &OpenFile) -> io::Result<()> {
-        self.operate(CHANGES_NOTHING)?;
-        if !file.0.synced.get() && !self.sync_is_skipped() {
-            file.0.synced.set(true);
-        }
-        Ok(())
+    fn sync_all(&self, files: &[&OpenFile]) -> Vec<io::Result<()>> {
+        let sync = |file: &&OpenFile| {
+            self.operate(CHANGES_NOTHING)?;
+            if !file.0.synced.get() && !self.sync_is_skipped() {
+                file.0.synced.set(true);
+            }
+            Ok(())
+        };
+        files.iter().map(sync).collect()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
