@@ -207,9 +207,9 @@ fn length_of(answer: &[u8]) -> Option<usize> {
 }
 
 fn dvdcli(scratch: &Scratch) -> Result<()> {
-    let program = testbed::built("dvdcli", "mesos-volumes")?;
+    let program = testbed::built("mesos-volumes", "mesos-volumes")?;
     let output = Command::new(program)
-        .args(["mount", "--volumedriver", DRIVER, "--volumename", VOLUME])
+        .args(["dvdcli", "mount", "--volumedriver", DRIVER, "--volumename", VOLUME])
         .env("MESOS_VOLUMES_DRIVER_SOCKETS", scratch.sockets())
         .stdin(Stdio::null())
         .output()?;

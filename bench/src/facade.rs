@@ -29,6 +29,7 @@ impl Facade {
             ("state_dir".to_owned(), text(state)),
             ("driver_sockets".to_owned(), text(sockets)),
             ("driver_specs".to_owned(), text(sockets)),
+            ("driver_locks".to_owned(), text(&sockets.join("locks"))),
         ];
         parameters.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let isolator = Isolator::start(Config::from_parameters(&parameters)?)?;

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::symlink;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,13 +57,16 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn start(kind: Kind) -> Result<Site> {
         let storage = Storage::start(kind)?;
-        let dvdcli = built("dvdcli", "mesos-volumes")?;
-        let programs = dvdcli
-            .parent()
-            .context("a program is in a folder")?
-            .display()
-            .to_string();
-        let path = format!("{programs}:{}", env::var("PATH").unwrap_or_default());
+        // By that name it is the drop-in.
+        symlink(
+            built("mesos-volumes", "mesos-volumes")?,
+            storage.folder().join("dvdcli"),
+        )?;
+        let path = format!(
+            "{}:{}",
+            storage.folder().display(),
+            env::var("PATH").unwrap_or_default()
+        );
         let spec = |contender: Contender| {
             let sockets = storage.sockets(User::Agent(contender));
             let spec = AgentSpec::default()
@@ -110,9 +114,9 @@ impl Site {
         let agent = self.agent(contender).id()?;
         let name = self.storage.volume(User::Agent(contender), volume);
         let driver = self.storage.kind().driver();
-        let mounted = format!("grep -q '/data ' /proc/self/mountinfo && touch data/here{then}");
+        let mounted = format!("grep -q '/data ' /proc/self/mountinfo && touch data/${{PWD##*/}}{then}");
         let job = match contender {
-            Contender::NoVolume => Job::shell(format!("mkdir data && touch data/here{then}")),
+            Contender::NoVolume => Job::shell(format!("mkdir data && touch data/${{PWD##*/}}{then}")),
             Contender::Peer => Job::shell(mounted).with(|task| {
                 let volume = DockerVolume {
                     driver: Some(driver.to_owned()),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ::tests::Rclone;
 use anyhow::Result;
@@ -143,6 +143,11 @@ impl Storage {
 
     fn socket(&self, user: User) -> PathBuf {
         self.sockets(user).join(format!("{}.sock", self.kind.driver()))
+    }
+
+    /// The folder of it all, with room for more.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(super) fn kind(&self) -> Kind {
