@@ -78,6 +78,10 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "absolute folders of .spec and .json files, separated by ':' (default /etc/docker/plugins:/usr/lib/docker/plugins)",
     ),
     (
+        "driver_locks",
+        "an absolute folder of lock files, by which this agent and mesos-volumes together keep to what a driver bears (default /run/mesos-volumes/calls)",
+    ),
+    (
         "driver_wait",
         "a duration to wait for a driver that is not up yet (default '0secs')",
     ),
@@ -162,7 +166,10 @@ impl Default for Config {
             prepare_timeout: Duration::from_secs(50),
             cleanup_wait: Duration::from_secs(10),
             health_interval: Some(Duration::from_secs(10)),
-            discovery: Discovery::default(),
+            discovery: Discovery {
+                lock_dir: Some("/run/mesos-volumes/calls".into()),
+                ..Discovery::default()
+            },
             profiles: Profiles::builtin(),
             directory_backed_drivers: BTreeSet::new(),
             mount_bases: Vec::new(),
@@ -215,6 +222,7 @@ impl Config {
             }
             "driver_sockets" => self.discovery.socket_dirs = folders(value)?,
             "driver_specs" => self.discovery.spec_dirs = folders(value)?,
+            "driver_locks" => self.discovery.lock_dir = Some(absolute(value)?),
             "driver_wait" => self.discovery.wait = duration(value)?,
             "drivers" => self.set_drivers(value)?,
             "directory_backed_drivers" => {

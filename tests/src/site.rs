@@ -24,6 +24,7 @@ pub fn module() -> Module {
         .parameter("state_dir", "{state}")
         .parameter("driver_sockets", "{drivers}")
         .parameter("driver_specs", "{drivers}")
+        .parameter("driver_locks", "{agent}/locks")
         .parameter("default_driver", DRIVER)
 }
 

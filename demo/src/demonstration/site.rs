@@ -70,6 +70,7 @@ impl Site {
         .parameter("state_dir", "{state}")
         .parameter("driver_sockets", "{drivers}")
         .parameter("driver_specs", "{drivers}")
+        .parameter("driver_locks", "{agent}/locks")
         .parameter("default_driver", DRIVER)
         .parameter("require_claim", "true");
         let spec = AgentSpec::default().zone(ZONE).module(module).flag(
