@@ -38,11 +38,12 @@ pub(crate) fn container_id(bytes: &[u8]) -> Result<ContainerId, DecodeError> {
     full_id("ContainerID", read("ContainerID", bytes)?)
 }
 
-/// A `ContainerConfig`, as prepare() gets it.
-pub(crate) fn launch(bytes: &[u8]) -> Result<ContainerLaunch, DecodeError> {
+/// A `ContainerConfig`, as prepare() gets it. `of_root` is the executor of a nested container's root, for releases that do not
+/// always put it there.
+pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Result<ContainerLaunch, DecodeError> {
     let config: wire::ContainerConfig = read("ContainerConfig", bytes)?;
     let task = config.task_info.unwrap_or_default();
-    let executor = config.executor_info.unwrap_or_default();
+    let executor = config.executor_info.or(of_root).unwrap_or_default();
     // The sum of what the container holds is in `resources`. The task's own share is in there too; reading it as
     // well costs nothing and keeps a claim when an agent leaves the sum out. The executor's is not read: in a
     // nested container it is a copy of the root's and holds what other members of the pod hold.
@@ -70,17 +71,19 @@ pub(crate) fn launch(bytes: &[u8]) -> Result<ContainerLaunch, DecodeError> {
     })
 }
 
-/// A `ContainerState`, as recover() gets one for each container that is still running.
-pub(crate) fn recovered(bytes: &[u8]) -> Result<RecoveredContainer, DecodeError> {
+/// A `ContainerState`, as recover() gets one for each container that is still running, and its executor.
+pub(crate) fn recovered(bytes: &[u8]) -> Result<(RecoveredContainer, wire::ExecutorInfo), DecodeError> {
     const MESSAGE: &str = "ContainerState";
     let state: wire::ContainerState = read(MESSAGE, bytes)?;
     let id = state
         .container_id
         .ok_or(DecodeError::NoContainerId { message: MESSAGE })?;
-    Ok(RecoveredContainer {
+    let executor = state.executor_info.unwrap_or_default();
+    let container = RecoveredContainer {
         id: full_id(MESSAGE, id)?,
-        executor_labels: labels(state.executor_info.unwrap_or_default().labels),
-    })
+        executor_labels: labels(executor.labels.clone()),
+    };
+    Ok((container, executor))
 }
 
 /// The `Resource` messages of update(): what the container holds from now on.

@@ -11,6 +11,7 @@ mod guard;
 mod log;
 mod module;
 mod release;
+mod roots;
 
 use module::start;
 pub use module::{Module, ModuleError};

@@ -6,12 +6,14 @@ use isolator::{BindMount, Config, ConfigError, Isolator, PrepareError, StartErro
 use crate::answer::{Promise, Reply};
 use crate::decode::DecodeError;
 use crate::release::Binds;
+use crate::roots::Roots;
 use crate::{decode, encode, ffi, guard, log};
 
 /// The isolator behind one instance of the module.
 pub struct Module {
     isolator: Isolator,
     binds: Binds,
+    roots: Roots,
 }
 
 /// Why the module is not started; the agent then refuses to start too. Its text is one line for the operator.
@@ -55,7 +57,8 @@ impl Module {
     /// As [`start`].
     fn new(parameters: &[(String, String)], binds: Binds) -> Result<Self, ModuleError> {
         let isolator = Isolator::start(Config::from_parameters(parameters)?)?;
-        Ok(Self { isolator, binds })
+        let roots = Roots::default();
+        Ok(Self { isolator, binds, roots })
     }
 
     /// What runs on this agent at its start: `ContainerState` and `ContainerID` messages. The answer has no bytes.
@@ -106,7 +109,12 @@ impl Module {
     ) {
         let promise = Promise::new(reply);
         let call = || -> Result<(), DecodeError> {
-            let running = states.map(decode::recovered).collect::<Result<_, _>>()?;
+            let mut running = Vec::new();
+            for state in states {
+                let (container, executor) = decode::recovered(state)?;
+                self.roots.remember(container.id.clone(), executor);
+                running.push(container);
+            }
             let orphans = orphans.map(decode::container_id).collect::<Result<_, _>>()?;
             let answer = promise.share();
             self.isolator.recover(running, orphans, move || answer.ready(&[]));
@@ -119,7 +127,7 @@ impl Module {
         let promise = Promise::new(reply);
         let call = || -> Result<(), DecodeError> {
             let id = decode::container_id(container_id)?;
-            let launch = decode::launch(config)?;
+            let launch = decode::launch(config, self.roots.executor_of(&id))?;
             let answer = promise.share();
             let binds = self.binds;
             self.isolator
@@ -163,6 +171,7 @@ impl Module {
         let promise = Promise::new(reply);
         let call = || -> Result<(), DecodeError> {
             let id = decode::container_id(container_id)?;
+            self.roots.forget(&id);
             let answer = promise.share();
             self.isolator.cleanup(id, move || answer.ready(&[]));
             Ok(())

@@ -109,7 +109,7 @@ fn a_command_task_gives_labels_sets_user_and_folders() {
     ]
     .concat();
 
-    let launch = launch(&config).unwrap();
+    let launch = launch(&config, None).unwrap();
 
     assert_eq!(launch.class, ContainerClass::Default);
     assert_eq!(launch.directory, PathBuf::from("/var/lib/mesos/sandbox"));
@@ -143,7 +143,7 @@ fn a_pod_member_holds_its_own_set_and_not_its_executor_s() {
     ]
     .concat();
 
-    let launch = launch(&config).unwrap();
+    let launch = launch(&config, None).unwrap();
 
     assert_eq!(launch.rootfs, Some(PathBuf::from("/image")));
     assert!(launch.task_labels.is_empty());
@@ -172,8 +172,8 @@ fn whose_container_it_is_comes_from_executor_and_task() {
         task: Some("task-1".to_owned()),
         role: Some("etl".to_owned()),
     };
-    assert_eq!(launch(&config).unwrap().origin, expected);
-    assert_eq!(launch(&[]).unwrap().origin, Origin::default());
+    assert_eq!(launch(&config, None).unwrap().origin, expected);
+    assert_eq!(launch(&[], None).unwrap().origin, Origin::default());
 }
 
 #[test]
@@ -181,16 +181,16 @@ fn an_executors_role_wins_over_what_a_nested_container_says_of_itself() {
     let executor = field(5, &allocated(&scalar_resource("cpus"), "web"));
     let claimed = field(13, &allocated(&scalar_resource("cpus"), "admin"));
     let with = [field(8, &executor), claimed.clone()].concat();
-    assert_eq!(launch(&with).unwrap().origin.role.as_deref(), Some("web"));
-    assert_eq!(launch(&claimed).unwrap().origin.role.as_deref(), Some("admin"));
+    assert_eq!(launch(&with, None).unwrap().origin.role.as_deref(), Some("web"));
+    assert_eq!(launch(&claimed, None).unwrap().origin.role.as_deref(), Some("admin"));
     let both = [claimed, field(13, &allocated(&scalar_resource("mem"), "web"))].concat();
-    assert_eq!(launch(&both).unwrap().origin.role, None, "two roles are none");
+    assert_eq!(launch(&both, None).unwrap().origin.role, None, "two roles are none");
 }
 
 #[test]
 fn a_health_check_is_told_by_its_class() {
     let config = [field(3, b"/sandbox"), number(14, 2)].concat();
-    assert_eq!(launch(&config).unwrap().class, ContainerClass::Debug);
+    assert_eq!(launch(&config, None).unwrap().class, ContainerClass::Debug);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_recovered_container_keeps_its_executor_labels() {
         field(4, b"/sandbox"),
     ]
     .concat();
-    let container = recovered(&state).unwrap();
+    let (container, _) = recovered(&state).unwrap();
     assert_eq!(container.id, ContainerId::root("c1"));
     assert_eq!(
         container.executor_labels,
@@ -235,7 +235,7 @@ fn a_label_that_is_not_utf8_does_not_make_a_container_unreadable() {
         field(4, b"/"),
     ]
     .concat();
-    let container = recovered(&state).unwrap();
+    let (container, _) = recovered(&state).unwrap();
     assert_eq!(
         container.executor_labels,
         [("volume.\u{fffd}".to_owned(), "\u{fffd}".to_owned())]

@@ -157,3 +157,52 @@ fn a_parameter_that_is_not_accepted_is_named() {
         .unwrap();
     assert!(error.to_string().contains("no_such_parameter"), "{error}");
 }
+
+#[test]
+fn what_is_nested_in_a_recovered_container_has_the_labels_of_its_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = module(&folder);
+    let label = wire::Label {
+        key: Some(b"volume.data.mode".to_vec()),
+        value: Some(b"bad".to_vec()),
+    };
+    let state = wire::ContainerState {
+        container_id: Some(wire::ContainerId {
+            value: Some(b"root".to_vec()),
+            parent: None,
+        }),
+        executor_info: Some(wire::ExecutorInfo {
+            labels: Some(wire::Labels { labels: vec![label] }),
+            ..Default::default()
+        }),
+    }
+    .encode_to_vec();
+    let (reply, answers) = ear();
+    module.on_recover([state.as_slice()].into_iter(), std::iter::empty(), reply);
+    assert_eq!(heard(&answers), Heard::Ready(Vec::new()));
+
+    let nested = wire::ContainerId {
+        value: Some(b"nested".to_vec()),
+        parent: Some(Box::new(wire::ContainerId {
+            value: Some(b"root".to_vec()),
+            parent: None,
+        })),
+    }
+    .encode_to_vec();
+    let prepare = |id: &[u8]| {
+        let (reply, answers) = ear();
+        module.on_prepare(id, &config(&folder, &[]), reply);
+        heard(&answers)
+    };
+    let refused = prepare(&nested);
+    assert!(
+        matches!(&refused, Heard::Failed(reason) if reason.contains("volume.data")),
+        "{refused:?}"
+    );
+    assert_eq!(prepare(&id("other")), Heard::Ready(Vec::new()));
+
+    let (reply, answers) = ear();
+    module.on_cleanup(&id("root"), reply);
+    assert_eq!(heard(&answers), Heard::Ready(Vec::new()));
+    assert_eq!(prepare(&nested), Heard::Ready(Vec::new()), "its root has ended");
+}
