@@ -26,19 +26,23 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod agents;
 mod catalogue;
 mod catalogue_file;
 mod convert;
 mod describe;
+mod explain;
 mod frameworks;
 mod mapping;
 mod name_map;
 mod planned;
 mod text;
 
+pub use agents::{Agents, AgentsError, Demand, Verdict};
 pub use catalogue::{AliasError, Attachment, Catalogue, ResolveError, Volume, VolumeId, VolumeState};
 pub use convert::{ConvertError, Converted, Options, TaskReport, convert, migrate, migrate_back};
 pub use describe::CatalogueError;
+pub use explain::{Cluster, Explained, ExplainedVolume, explain, explain_volume};
 pub use frameworks::{Channel, Framework};
 pub use mapping::{Claim, EBS_VOLUMES, Mapped, Spelling, mapped, spell};
 pub use name_map::{NameMap, NameMapError};

@@ -1,72 +1,25 @@
-//! The command line: `label-mapper resolve`, `label-mapper name-map`, `label-mapper list`.
+//! The command line of label-mapper.
 #![forbid(unsafe_code)]
 
+mod arguments;
+mod shown;
+
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command as Process, ExitCode, Stdio};
 
-use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
-use label_mapper::{Catalogue, Mapped, NameMap, Spelling, Volume};
-use volume_labels::Slot;
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use label_mapper::{Agents, Catalogue, Cluster, Converted, NameMap, Options, Volume};
 
-/// From a volume's human name to its EBS id, labels, claim and zone.
-#[derive(Parser)]
-#[command(
-    version,
-    after_help = "Exit codes: 0 done, 1 a name or the catalogue is wrong, 2 wrong usage."
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
+use arguments::{Cli, Command, Source, Volumes};
 
-#[derive(clap::Args)]
-struct Source {
-    /// What `aws ec2 describe-volumes` printed; `-` reads it from standard input
-    #[arg(long, value_name = "FILE", env = "LABEL_MAPPER_CATALOGUE")]
-    catalogue: PathBuf,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Print the labels, the claim and the zone of a volume
-    Resolve {
-        /// A volume's id or Name tag
-        name: String,
-        #[command(flatten)]
-        source: Source,
-        /// What the container calls the volume
-        #[arg(long, default_value = "data")]
-        slot: Slot,
-        /// How the labels spell the volume: `id`, or `name` for agents without a `name_map` file
-        #[arg(long, value_enum, default_value_t)]
-        spelling: Spelling,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print the agents' `name_map` file: id to the name that the driver knows
-    NameMap {
-        #[command(flatten)]
-        source: Source,
-        /// Replace this file, at once, instead of printing
-        #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
-    /// Print the volumes of the catalogue
-    List {
-        #[command(flatten)]
-        source: Source,
-        /// Print a JSON array
-        #[arg(long)]
-        json: bool,
-    },
-}
+/// Done, but not all is as it should be: see the exit codes of the help text.
+const NOT_ALL: u8 = 3;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("label-mapper: {error:#}");
             ExitCode::FAILURE
@@ -74,7 +27,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: Command) -> Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
     let text = match command {
         Command::Resolve {
             name,
@@ -83,16 +37,16 @@ fn run(command: Command) -> Result<()> {
             spelling,
             json,
         } => {
-            let catalogue = read(&source.catalogue)?;
+            let catalogue = catalogue(&source)?;
             let mapped = label_mapper::mapped(catalogue.resolve(&name)?, slot, spelling);
             if json {
                 serde_json::to_string_pretty(&mapped)? + "\n"
             } else {
-                for_people(&mapped)
+                shown::mapped(&mapped)
             }
         }
         Command::NameMap { source, output } => {
-            let names = NameMap::from_catalogue(&read(&source.catalogue)?)?;
+            let names = NameMap::from_catalogue(&catalogue(&source)?)?;
             match output {
                 Some(path) => {
                     names.write(&path)?;
@@ -102,59 +56,188 @@ fn run(command: Command) -> Result<()> {
             }
         }
         Command::List { source, json } => {
-            let catalogue = read(&source.catalogue)?;
+            let catalogue = catalogue(&source)?;
             let volumes: Vec<&Volume> = catalogue.volumes().collect();
             if json {
                 serde_json::to_string_pretty(&volumes)? + "\n"
             } else {
-                volumes.into_iter().map(line).collect()
+                volumes
+                    .into_iter()
+                    .map(|volume| shown::volume(volume, &catalogue))
+                    .collect()
+            }
+        }
+        Command::Convert {
+            definition,
+            volumes,
+            json,
+        } => {
+            let act = |text: &str, options: &Options<'_>| label_mapper::convert(definition.from, text, options);
+            written(&definition.file, &volumes, json, &mut code, act)?
+        }
+        Command::Migrate {
+            definition,
+            back,
+            volumes,
+            json,
+        } => {
+            let act = |text: &str, options: &Options<'_>| match back {
+                true => label_mapper::migrate_back(definition.from, text, options),
+                false => label_mapper::migrate(definition.from, text, options),
+            };
+            written(&definition.file, &volumes, json, &mut code, act)?
+        }
+        Command::Explain {
+            what,
+            from,
+            volumes,
+            agents,
+            json,
+        } => {
+            let catalogue = volumes.catalogue()?;
+            let given = volumes.given();
+            let options = volumes.options(catalogue.as_ref(), &given);
+            let agents_file = agents
+                .agents
+                .as_deref()
+                .map(|path| file(path, "the agents"))
+                .transpose()?;
+            let listed = agents_file
+                .map(|text| Agents::from_slaves(&text, options.zone_attribute, &agents.instance_attribute))
+                .transpose()
+                .context("--agents")?;
+            let cluster = Cluster {
+                agents: listed.as_ref(),
+                attach_limit: agents.attach_limit,
+            };
+            let nobody = |verdicts: &Option<Vec<label_mapper::Verdict>>| {
+                verdicts
+                    .as_ref()
+                    .is_some_and(|all| !all.iter().any(|verdict| verdict.fits))
+            };
+            match from {
+                Some(framework) => {
+                    let text = file(Path::new(&what), "the definition")?;
+                    let explained = label_mapper::explain(framework, &text, &options, &cluster)?;
+                    let stuck = |task: &label_mapper::Explained| {
+                        task.report.channel == label_mapper::Channel::Nothing || nobody(&task.agents)
+                    };
+                    if explained.iter().any(stuck) {
+                        code = ExitCode::from(NOT_ALL);
+                    }
+                    if json {
+                        serde_json::to_string_pretty(&explained)? + "\n"
+                    } else {
+                        shown::tasks(&explained)
+                    }
+                }
+                None => {
+                    let catalogue = catalogue
+                        .as_ref()
+                        .context("a volume is explained from a catalogue: give --catalogue or --catalogue-command")?;
+                    let explained = match label_mapper::explain_volume(&what, catalogue, &options, &cluster) {
+                        Err(error) if Path::new(&what).is_file() => {
+                            bail!("{error}; for the file of that name say its framework with --from")
+                        }
+                        explained => explained?,
+                    };
+                    if nobody(&explained.agents) {
+                        code = ExitCode::from(NOT_ALL);
+                    }
+                    if json {
+                        serde_json::to_string_pretty(&explained)? + "\n"
+                    } else {
+                        shown::explained_volume(&explained, catalogue)
+                    }
+                }
             }
         }
     };
     std::io::stdout()
         .write_all(text.as_bytes())
-        .context("cannot write to standard output")
+        .context("cannot write to standard output")?;
+    Ok(code)
 }
 
-fn read(path: &Path) -> Result<Catalogue> {
-    let text = if path == Path::new("-") {
+/// Runs a conversion; its notes go to standard error, so that the definition alone is on standard output.
+fn written<E: std::error::Error + Send + Sync + 'static>(
+    path: &Path,
+    volumes: &Volumes,
+    json: bool,
+    code: &mut ExitCode,
+    act: impl FnOnce(&str, &Options<'_>) -> Result<Converted, E>,
+) -> Result<String> {
+    if path == Path::new("-") && volumes.source.catalogue.iter().any(|other| other == path) {
+        bail!("the definition and the catalogue cannot both come from standard input");
+    }
+    let catalogue = volumes.catalogue()?;
+    let text = file(path, "the definition")?;
+    let converted = act(&text, &volumes.options(catalogue.as_ref(), &volumes.given()))?;
+    if !converted.all_mounted() {
+        *code = ExitCode::from(NOT_ALL);
+    }
+    if json {
+        return Ok(serde_json::to_string_pretty(&converted)? + "\n");
+    }
+    for task in &converted.tasks {
+        for note in &task.notes {
+            eprintln!("label-mapper: task '{}': {note}", task.task);
+        }
+    }
+    if converted.tasks.is_empty() {
+        eprintln!("label-mapper: no task here has volumes, nothing is changed");
+    }
+    Ok(converted.definition)
+}
+
+impl Volumes {
+    fn catalogue(&self) -> Result<Option<Catalogue>> {
+        let given = !self.source.catalogue.is_empty() || self.source.catalogue_command.is_some();
+        given.then(|| catalogue(&self.source)).transpose()
+    }
+}
+
+fn catalogue(source: &Source) -> Result<Catalogue> {
+    let mut texts = Vec::new();
+    for path in &source.catalogue {
+        texts.push(file(path, "the catalogue")?);
+    }
+    if let Some(command) = &source.catalogue_command {
+        texts.push(output_of(command)?);
+    }
+    if texts.is_empty() {
+        bail!("no catalogue: give --catalogue FILE or --catalogue-command 'aws ec2 describe-volumes'");
+    }
+    let names: Vec<String> = source
+        .catalogue
+        .iter()
+        .map(|path| path.display().to_string())
+        .chain(source.catalogue_command.iter().map(|command| format!("of '{command}'")))
+        .collect();
+    Catalogue::from_texts(texts.iter().map(String::as_str)).with_context(|| format!("catalogue {}", names.join(", ")))
+}
+
+/// What the command prints. Its words for people go where ours go.
+fn output_of(command: &str) -> Result<String> {
+    let output = Process::new("/bin/sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run the catalogue command '{command}'"))?;
+    if !output.status.success() {
+        bail!("the catalogue command '{command}' failed: {}", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("the catalogue command '{command}' printed no text"))
+}
+
+fn file(path: &Path, what: &str) -> Result<String> {
+    if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin()
             .read_to_string(&mut text)
-            .context("cannot read the catalogue from standard input")?;
-        text
-    } else {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read the catalogue {}", path.display()))?
-    };
-    Catalogue::from_describe_volumes(&text).with_context(|| format!("catalogue {}", path.display()))
-}
-
-fn for_people(mapped: &Mapped) -> String {
-    let mut text = format!("volume     {}", line(&mapped.volume));
-    for (key, value) in &mapped.labels {
-        text += &format!("label      {key}={value}\n");
+            .with_context(|| format!("cannot read {what} from standard input"))?;
+        return Ok(text);
     }
-    text + &format!("resource   {}\nzone       {}\n", mapped.claim, mapped.zone)
-}
-
-fn line(volume: &Volume) -> String {
-    let held_by: Vec<String> = volume
-        .attachments
-        .iter()
-        .map(|a| format!("{} ({})", a.instance, a.state))
-        .collect();
-    format!(
-        "{}  {}  {}  {} GiB  {}{}{}\n",
-        volume.id,
-        volume_labels::cleaned(volume.name.as_deref().unwrap_or("-")),
-        volume.zone,
-        volume.size_gib,
-        volume.state,
-        if volume.multi_attach { "  multi-attach" } else { "" },
-        if held_by.is_empty() {
-            String::new()
-        } else {
-            format!("  held by {}", held_by.join(", "))
-        },
-    )
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {what} {}", path.display()))
 }

@@ -102,7 +102,11 @@ impl Planned {
     }
 }
 
-/// Looks up what the task asks for by these labels, and in its own words where those are what mounts.
+/// The note of a task that mixes labels with the framework's own words.
+const OWN_WORDS: &str = "it has volumes in the framework's own words, which Mesos' docker/volume isolator mounts, or the module \
+    where the operator turned that source on; 'label-mapper migrate' makes labels of them";
+
+/// Looks up what the task asks for by these labels, and what it asks for in its framework's own words.
 pub(crate) fn planned(task: &Task, labels: Vec<VolumeLabels>, options: &Options<'_>) -> Result<Planned, Unplanned> {
     let mut plan = Planned::default();
     let spelling = match task.channel {
@@ -111,14 +115,15 @@ pub(crate) fn planned(task: &Task, labels: Vec<VolumeLabels>, options: &Options<
         Channel::DockerVolume | Channel::Environment | Channel::DockerEngine => Spelling::Name,
     };
     let mut native = Vec::new();
-    if matches!(task.channel, Channel::DockerVolume | Channel::DockerEngine) {
-        for volume in task.native.iter().filter(|volume| volume.foreign.is_none()) {
-            if let Ok(volume) = volume.labels(&native)
-                && !labels.iter().any(|label| label.path == volume.path)
-            {
-                native.push(volume);
-            }
+    for volume in task.native.iter().filter(|volume| volume.foreign.is_none()) {
+        if let Ok(volume) = volume.labels(&native)
+            && !labels.iter().any(|label| label.path == volume.path)
+        {
+            native.push(volume);
         }
+    }
+    if task.channel == Channel::Labels && !native.is_empty() {
+        plan.notes.push(OWN_WORDS.to_owned());
     }
     for labels in labels {
         let asked = look_up(task, labels, spelling, options.catalogue, &mut plan.notes)?;

@@ -84,7 +84,7 @@ fn logical_end(text: &str, start: usize) -> usize {
         let line = text[end..line_end].trim_end_matches(['\n', '\r']);
         let backslashes = line.len() - line.trim_end_matches('\\').len();
         end = line_end;
-        if comment || backslashes % 2 == 0 || end == text.len() {
+        if comment || backslashes.is_multiple_of(2) || end == text.len() {
             return end;
         }
     }

@@ -1,0 +1,142 @@
+//! What would happen with a task's volumes, and why.
+
+use serde::Serialize;
+
+use crate::agents::{Agents, Demand, Verdict};
+use crate::catalogue::{ResolveError, Volume};
+use crate::convert::{ConvertError, Options, TaskReport, convert};
+use crate::frameworks::{Channel, Framework};
+use crate::mapping::{Mapped, mapped};
+use crate::planned;
+
+/// How to look at agents.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cluster<'a> {
+    /// The agents; without them none is judged.
+    pub agents: Option<&'a Agents>,
+    /// How many volumes a host may have attached.
+    pub attach_limit: Option<usize>,
+}
+
+/// One task of a definition, explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// What `convert` would write and say.
+    #[serde(flatten)]
+    pub report: TaskReport,
+    /// Each label that counts and what it comes to, a line each.
+    pub reasons: Vec<String>,
+    /// Whether each agent can run it; none when no agents are known.
+    pub agents: Option<Vec<Verdict>>,
+}
+
+/// One volume, explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedVolume {
+    /// Volume, labels, claim and zone.
+    #[serde(flatten)]
+    pub mapped: Mapped,
+    /// Its aliases.
+    pub aliases: Vec<String>,
+    /// What keeps it from being used at once.
+    pub notes: Vec<String>,
+    /// Whether each agent can run a task that holds it; none when no agents are known.
+    pub agents: Option<Vec<Verdict>>,
+}
+
+/// Explains every task with volumes of a definition. Nothing is written.
+///
+/// # Errors
+/// As [`convert`].
+pub fn explain(
+    framework: Framework,
+    text: &str,
+    options: &Options<'_>,
+    cluster: &Cluster<'_>,
+) -> Result<Vec<Explained>, ConvertError> {
+    let converted = convert(framework, text, options)?;
+    let explained = converted.tasks.into_iter().map(|report| {
+        let volumes: Vec<Volume> = report.volumes.iter().flat_map(|asked| asked.volumes.clone()).collect();
+        Explained {
+            reasons: reasons(&report),
+            agents: verdicts(&volumes, framework == Framework::TaskInfo, options, cluster),
+            report,
+        }
+    });
+    Ok(explained.collect())
+}
+
+/// Explains one volume, by its name, at the slot `data`.
+///
+/// # Errors
+/// As [`Catalogue::resolve`](crate::Catalogue::resolve).
+pub fn explain_volume(
+    name: &str,
+    catalogue: &crate::Catalogue,
+    options: &Options<'_>,
+    cluster: &Cluster<'_>,
+) -> Result<ExplainedVolume, ResolveError> {
+    let volume = catalogue.resolve(name)?;
+    let slot = "data".parse().expect("the word is a slot");
+    let options = Options {
+        catalogue: Some(catalogue),
+        ..*options
+    };
+    Ok(ExplainedVolume {
+        mapped: mapped(volume, slot, options.spelling),
+        aliases: catalogue.aliases(&volume.id).map(str::to_owned).collect(),
+        notes: planned::state(volume),
+        agents: verdicts(std::slice::from_ref(volume), true, &options, cluster),
+    })
+}
+
+fn verdicts(
+    volumes: &[Volume],
+    holds_claims: bool,
+    options: &Options<'_>,
+    cluster: &Cluster<'_>,
+) -> Option<Vec<Verdict>> {
+    let (agents, catalogue) = cluster.agents.zip(options.catalogue)?;
+    Some(agents.verdicts(&Demand {
+        volumes,
+        holds_claims,
+        catalogue,
+        attach_limit: cluster.attach_limit,
+    }))
+}
+
+fn reasons(report: &TaskReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for asked in &report.volumes {
+        let labels = &asked.labels;
+        let meant: Vec<String> = asked
+            .volumes
+            .iter()
+            .map(|volume| format!("{} in {}", volume.id, volume.zone))
+            .collect();
+        let meant = if meant.is_empty() {
+            "no volume known by now".to_owned()
+        } else {
+            meant.join(", ")
+        };
+        let by = labels.driver.as_ref().map_or_else(
+            || "the agent's default driver".to_owned(),
+            |driver| format!("driver {driver}"),
+        );
+        let way = match report.channel {
+            Channel::Labels => "by label",
+            Channel::DockerVolume => "as DOCKER_VOLUME",
+            Channel::Environment => "by DVDI_VOLUME_* variables",
+            Channel::DockerEngine => "by the Docker engine",
+            Channel::Nothing => "by no way at all",
+        };
+        lines.push(format!(
+            "'{}' is {meant}; it comes {way} as '{}' to {} ({}), through {by}",
+            volume_labels::cleaned(&asked.name),
+            volume_labels::cleaned(&labels.name),
+            labels.path,
+            labels.mode,
+        ));
+    }
+    lines
+}
