@@ -18,6 +18,7 @@ mod effects;
 mod error;
 mod isolator;
 pub mod ledger;
+mod named_files;
 mod names;
 mod policy;
 pub mod records;

@@ -3,6 +3,7 @@
 //! One file per command. Called by the name `dvdcli` it is the drop-in for that program.
 #![forbid(unsafe_code)]
 
+mod doctor;
 mod driver;
 mod dvdcli;
 mod exit;
@@ -26,6 +27,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Looks at a running agent: whether its containers will get their volumes, and if not, what to do.
+    #[command(after_long_help = doctor::HELP)]
+    Doctor(doctor::Arguments),
     /// Talks to volume drivers: lists them, and calls one.
     #[command(after_long_help = exit::HELP)]
     Driver(driver::Arguments),
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         return dvdcli::run(&words);
     }
     match Arguments::parse().command {
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Driver(arguments) => driver::run(arguments),
         Command::Dvdcli { arguments } => dvdcli::run(&arguments),
     }

@@ -10,6 +10,7 @@
 //! | `hostile` | labels from somebody who means harm |
 //! | `policy` | what the operator's policy denies is said with its rule, and a changed file counts at once |
 //! | `reports` | metrics show a mount, the audit log who had it, also of a restarted agent |
+//! | `doctor` | `mesos-volumes doctor` finds nothing on a good agent, and every fault of a bad one |
 //! | `hung_driver` | a driver that does not answer delays its own volumes and nothing else |
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |

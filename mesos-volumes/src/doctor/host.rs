@@ -1,0 +1,253 @@
+//! Whether the host gives what the module needs: kernel, folders, drivers, mounts.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+
+use isolator::Config;
+use procfs::process::{MountInfo, MountOptFields, Process};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, openat2, statfs, statvfs};
+use rustix::io::Errno;
+use volume_driver_client::{Candidate, Drivers};
+
+use super::finding::Finding;
+
+/// `f_type` of file systems that a reboot or a new container empties.
+const TMPFS: i128 = 0x0102_1994;
+const RAMFS: i128 = 0x8584_58f6;
+const OVERLAY: i128 = 0x794c_7630;
+
+/// What paths of containers are resolved with.
+pub(super) fn kernel() -> Finding {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = release.trim();
+    let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    match openat2(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), flags) {
+        Ok(_) => Finding::ok("kernel", format!("Linux {release} has openat2")),
+        Err(Errno::NOSYS | Errno::PERM) => Finding::fail(
+            "kernel",
+            format!("Linux {release} has no openat2, or it is filtered out"),
+            "run Linux 5.6 or later, without a seccomp filter that hides it from the agent",
+        ),
+        Err(error) => Finding::fail(
+            "kernel",
+            format!("Linux {release}: openat2: {error}"),
+            "look into the kernel's log",
+        ),
+    }
+}
+
+/// The folder of the records.
+pub(super) fn state_folder(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "state folder";
+    let folder = &config.state_dir;
+    let shown = folder.display();
+    let metadata = match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => metadata,
+        Ok(_) => {
+            return vec![Finding::fail(
+                CHECK,
+                format!("{shown} is no folder"),
+                "name another in state_dir",
+            )];
+        }
+        Err(error) => {
+            let mend =
+                "the agent makes it when the module starts: see whether it is in --isolation, and run this on its host";
+            return vec![Finding::fail(CHECK, format!("{shown}: {error}"), mend)];
+        }
+    };
+    let kind = statfs(folder).map(|found| i128::from(found.f_type) & 0xffff_ffff);
+    let read_only = statvfs(folder).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let mut findings = vec![match kind {
+        _ if read_only => Finding::fail(
+            CHECK,
+            format!("{shown} is on a read-only file system"),
+            "make it writable",
+        ),
+        Ok(TMPFS | RAMFS) => Finding::fail(
+            CHECK,
+            format!("{shown} is in memory: after a reboot nobody knows which volumes are attached"),
+            "put state_dir on a disk",
+        ),
+        Ok(OVERLAY) => Finding::warn(
+            CHECK,
+            format!("{shown} is on an overlay: it goes with the container that the agent runs in"),
+            "put state_dir on the host's disk",
+        ),
+        Ok(_) if metadata.mode() & 0o022 != 0 => Finding::fail(
+            CHECK,
+            format!(
+                "{shown} has mode {:o}: others can forge records",
+                metadata.mode() & 0o7777
+            ),
+            format!("chmod go-w {shown}"),
+        ),
+        Ok(_) => Finding::ok(CHECK, format!("{shown} is on a disk, and writable")),
+        Err(error) => Finding::fail(CHECK, format!("{shown}: {error}"), "look at the file system"),
+    }];
+    let quarantine = folder.join("quarantine");
+    let quarantined = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
+    if quarantined > 0 {
+        findings.push(Finding::warn(
+            "quarantine",
+            format!(
+                "{quarantined} records that could not be read are in {}",
+                quarantine.display()
+            ),
+            "see whether the volumes they name are still mounted, unmount them with 'mesos-volumes driver unmount', \
+             then delete them",
+        ));
+    }
+    findings
+}
+
+/// Every driver that can be found, and the default one.
+pub(super) fn drivers(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "driver";
+    let drivers = Drivers::new(config.discovery.clone(), config.profiles.clone());
+    let candidates = drivers.list();
+    // Asked at the same time: one that hangs costs its own deadline only.
+    let mut findings: Vec<Finding> = thread::scope(|threads| {
+        let asking: Vec<_> = candidates
+            .iter()
+            .map(|candidate| threads.spawn(|| driver(&drivers, candidate)))
+            .collect();
+        let answers = asking.into_iter();
+        answers
+            .map(|thread| thread.join().expect("asking a driver does not panic"))
+            .collect()
+    });
+    if candidates.is_empty() {
+        let searched = config.discovery.socket_dirs.iter().chain(&config.discovery.spec_dirs);
+        let searched: Vec<String> = searched.map(|path| path.display().to_string()).collect();
+        findings.push(Finding::warn(
+            CHECK,
+            format!("there is none in {}", searched.join(", ")),
+            "start one; see the parameters driver_sockets, driver_specs and drivers",
+        ));
+    }
+    if let Some(default) = &config.default_driver
+        && !candidates.iter().any(|candidate| candidate.name == *default)
+    {
+        let found = format!("the default driver '{default}' is not found");
+        findings.push(Finding::fail(
+            CHECK,
+            found,
+            "start it, or correct the parameter default_driver",
+        ));
+    }
+    findings
+}
+
+fn driver(drivers: &Drivers, candidate: &Candidate) -> Finding {
+    const CHECK: &str = "driver";
+    let name = &candidate.name;
+    let endpoint = match &candidate.outcome {
+        Ok(endpoint) => endpoint,
+        Err(why) => {
+            let found = format!("'{name}' cannot be used: {why}");
+            return Finding::fail(
+                CHECK,
+                found,
+                "correct what is said there; a socket must be writable for root alone",
+            );
+        }
+    };
+    let activated = drivers.driver(name).and_then(|driver| driver.activate());
+    match activated {
+        Ok(kinds) if kinds.iter().any(|kind| kind == "VolumeDriver") => {
+            Finding::ok(CHECK, format!("'{name}' answers at {endpoint}"))
+        }
+        Ok(_) => Finding::ok(
+            CHECK,
+            format!("'{name}' at {endpoint} is a plugin of another kind, and left alone"),
+        ),
+        Err(error) => Finding::fail(
+            CHECK,
+            error.to_string(),
+            "start the driver, or remove its socket or spec file",
+        ),
+    }
+}
+
+/// Whether an unmount reaches the copies that containers hold.
+pub(super) fn propagation(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "propagation";
+    let mounts = match Process::myself().and_then(|process| process.mountinfo()) {
+        Ok(mounts) => mounts.0,
+        Err(error) => {
+            return vec![Finding::warn(
+                CHECK,
+                format!("cannot read the mount table: {error}"),
+                "run this as root",
+            )];
+        }
+    };
+    if config.mount_bases.is_empty() {
+        let found = if covering(&mounts, Path::new("/var/lib")).is_some_and(shared) {
+            Finding::ok(CHECK, "the host's mounts are shared, as systemd makes them")
+        } else {
+            Finding::warn(
+                CHECK,
+                "the host's mounts are private and mount_bases is not set: after a volume's last container, any other container \
+                 that started meanwhile keeps its device busy",
+                "name the folders that drivers mount below in mount_bases",
+            )
+        };
+        return vec![found];
+    }
+    let of = |base: &std::path::PathBuf| {
+        let shown = base.display();
+        match mounts.iter().rfind(|mount| mount.mount_point == *base) {
+            Some(mount) if shared(mount) => Finding::ok(CHECK, format!("{shown} is a shared mount")),
+            Some(_) => Finding::fail(
+                CHECK,
+                format!("{shown} is a private mount, though mount_bases names it"),
+                "see the agent's log for why it could not be shared, or restart the agent with the module",
+            ),
+            None => Finding::fail(
+                CHECK,
+                format!("{shown} is no mount, though mount_bases names it"),
+                "see whether the module is in --isolation, and whether this runs in the agent's mount namespace",
+            ),
+        }
+    };
+    config.mount_bases.iter().map(of).collect()
+}
+
+fn covering<'a>(mounts: &'a [MountInfo], path: &Path) -> Option<&'a MountInfo> {
+    let above = mounts.iter().filter(|mount| path.starts_with(&mount.mount_point));
+    // Of the same length the later one is on top.
+    above.max_by_key(|mount| mount.mount_point.as_os_str().len())
+}
+
+fn shared(mount: &MountInfo) -> bool {
+    mount
+        .opt_fields
+        .iter()
+        .any(|field| matches!(field, MountOptFields::Shared(_)))
+}
+
+/// The folders of what operators are to see.
+pub(super) fn reports(config: &Config) -> Vec<Finding> {
+    let named = [
+        ("metrics_file", &config.metrics_file),
+        ("metrics_socket", &config.metrics_socket),
+        ("audit_log", &config.audit_log),
+    ];
+    let mut findings = Vec::new();
+    for (parameter, path) in named {
+        if let Some(path) = path
+            && !path.parent().is_some_and(Path::is_dir)
+        {
+            findings.push(Finding::warn(
+                "reports",
+                format!("{parameter} is {}, and its folder is not there", path.display()),
+                "make the folder",
+            ));
+        }
+    }
+    findings
+}

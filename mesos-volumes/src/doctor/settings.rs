@@ -1,0 +1,236 @@
+//! Whether the agent's flags and the module's parameters fit together.
+
+use std::path::Path;
+use std::time::Duration;
+
+use isolator::Config;
+
+use super::agent::Agent;
+use super::finding::Finding;
+use super::modules::{self, Entry, MODULE};
+
+/// Releases that the module is tested with: 1.4 to 1.11.
+const MINORS: std::ops::RangeInclusive<u32> = 4..=11;
+
+/// The agent answers, with this version.
+pub(super) fn version(agent: &Agent) -> Finding {
+    let minor = agent
+        .version
+        .strip_prefix("1.")
+        .and_then(|rest| rest.split('.').next()?.parse().ok());
+    match minor {
+        Some(minor) if MINORS.contains(&minor) => Finding::ok("agent", format!("it runs Mesos {}", agent.version)),
+        _ => Finding::warn(
+            "agent",
+            format!("it runs Mesos '{}', with which the module is not tested", agent.version),
+            "the module refuses to load where the library is not as it expects; run Mesos 1.4 to 1.11",
+        ),
+    }
+}
+
+/// The module is loaded, from a library that is there.
+pub(super) fn loaded(agent: &Agent) -> (Finding, Option<Entry>) {
+    let texts = match agent.modules() {
+        Ok(texts) => texts,
+        Err(problem) => {
+            return (
+                Finding::fail("modules", problem, "run this on the agent's host, as its user"),
+                None,
+            );
+        }
+    };
+    let mut entries = Vec::new();
+    for text in texts {
+        match modules::ours(&text) {
+            Ok(found) => entries.extend(found),
+            Err(problem) => {
+                let found = format!("cannot read what the agent says of its modules: {problem}");
+                return (
+                    Finding::fail("modules", found, "compare --modules with the README"),
+                    None,
+                );
+            }
+        }
+    }
+    match entries.as_slice() {
+        [] => {
+            let found = format!("neither --modules nor --modules_dir names {MODULE}");
+            let mend = "add the library and the module to --modules, as the README shows, and restart the agent";
+            (Finding::fail("modules", found, mend), None)
+        }
+        [entry] => {
+            let file = Path::new(&entry.file);
+            let finding = if entry.file.is_empty() || file.is_file() {
+                Finding::ok("modules", format!("{MODULE} from {}", file.display()))
+            } else {
+                Finding::warn(
+                    "modules",
+                    format!(
+                        "{MODULE} was loaded from {}, which is no longer a file on this host",
+                        file.display()
+                    ),
+                    "put the library back: the agent cannot start again without it",
+                )
+            };
+            (finding, Some(entry.clone()))
+        }
+        [_, second, ..] => (
+            Finding::fail(
+                "modules",
+                format!("{MODULE} is named {} times", entries.len()),
+                "name it once",
+            ),
+            Some(second.clone()),
+        ),
+    }
+}
+
+/// `--isolation` has the module and what it needs.
+pub(super) fn isolation(agent: &Agent) -> Vec<Finding> {
+    let flag = agent.flag("isolation");
+    let count = flag.split(',').filter(|name| name.trim() == MODULE).count();
+    let used = if count == 1 {
+        Finding::ok("isolation", format!("--isolation={flag}"))
+    } else {
+        Finding::fail(
+            "isolation",
+            format!("--isolation={flag} names {MODULE} {count} times: loading a module does not use it"),
+            format!("put {MODULE} into --isolation once, behind filesystem/linux"),
+        )
+    };
+    let linux = if flag.split(',').any(|name| name.trim() == "filesystem/linux") {
+        Finding::ok("filesystem", "filesystem/linux is in --isolation")
+    } else {
+        Finding::fail(
+            "filesystem",
+            format!("--isolation={flag} lacks filesystem/linux: nobody carries out the module's mounts"),
+            "add filesystem/linux to --isolation",
+        )
+    };
+    let launcher = match agent.flag("launcher") {
+        "linux" => Finding::ok("launcher", "--launcher=linux"),
+        other => Finding::fail(
+            "launcher",
+            format!("--launcher={other} gives containers no mount namespace"),
+            "run the agent as root with --launcher=linux",
+        ),
+    };
+    vec![used, linux, launcher]
+}
+
+/// The module's parameters, as the module itself reads them.
+pub(super) fn parameters(entry: &Entry) -> (Finding, Option<Config>) {
+    // The one parameter that is not the isolator's own.
+    let own = entry.parameters.iter().filter(|(key, _)| key != "log_level");
+    match Config::from_parameters(&own.cloned().collect::<Vec<_>>()) {
+        Ok(config) => (
+            Finding::ok(
+                "parameters",
+                format!("{} are given and all are accepted", entry.parameters.len()),
+            ),
+            Some(config),
+        ),
+        Err(error) => (
+            Finding::fail(
+                "parameters",
+                error.to_string(),
+                "correct it: the agent cannot start again like this",
+            ),
+            None,
+        ),
+    }
+}
+
+/// The files that parameters name.
+pub(super) fn files(config: &Config) -> Finding {
+    let problems = config.file_problems();
+    if problems.is_empty() {
+        return Finding::ok("files", "every file that a parameter names can be used");
+    }
+    Finding::fail(
+        "files",
+        problems.join("; "),
+        "correct the file; it is reread without a restart",
+    )
+}
+
+/// Our own deadline comes before Mesos' own, after which a framework hears nothing of the cause.
+pub(super) fn deadline(agent: &Agent, config: &Config) -> Finding {
+    let flag = agent.flag("executor_registration_timeout");
+    let ours = config.prepare_timeout;
+    let said = format!("--executor_registration_timeout={flag}, prepare_timeout is {ours:?}");
+    match duration(flag) {
+        None => Finding::warn(
+            "deadline",
+            format!("{said}: cannot read the flag"),
+            "compare the two by hand",
+        ),
+        Some(theirs) if ours >= theirs => Finding::fail(
+            "deadline",
+            format!("{said}: Mesos gives a container up first, and its framework is not told why"),
+            "raise the agent's flag, or lower prepare_timeout to some seconds less",
+        ),
+        Some(theirs) if ours + Duration::from_secs(5) > theirs => Finding::warn(
+            "deadline",
+            format!("{said}: less than 5 s are left to fetch and start what needs a volume"),
+            "raise the agent's flag",
+        ),
+        Some(_) => Finding::ok("deadline", said),
+    }
+}
+
+/// Absolute paths into the sandbox mean the same to both.
+pub(super) fn sandbox(agent: &Agent, config: &Config) -> Finding {
+    let flag = agent.flag("sandbox_directory");
+    if Path::new(flag) == config.sandbox_directory {
+        return Finding::ok("sandbox", format!("--sandbox_directory={flag}"));
+    }
+    Finding::fail(
+        "sandbox",
+        format!(
+            "--sandbox_directory={flag}, sandbox_directory is {}",
+            config.sandbox_directory.display()
+        ),
+        "give the module's parameter the flag's value",
+    )
+}
+
+/// Where claims are demanded the agent offers something to claim.
+pub(super) fn claims(agent: &Agent, config: &Config) -> Option<Finding> {
+    let resource = &config.claim_resource;
+    if !config.require_claim {
+        return None;
+    }
+    let flag = agent.flag("resources");
+    Some(
+        if flag.contains(resource.as_str()) || flag.starts_with("file://") || flag.starts_with('/') {
+            Finding::ok("claims", format!("--resources has {resource}"))
+        } else {
+            Finding::warn(
+                "claims",
+                format!(
+                    "require_claim is on, and --resources={flag} has no {resource}: no container can hold a volume's id"
+                ),
+                format!("add '{resource}:{{vol-...}}' to --resources"),
+            )
+        },
+    )
+}
+
+/// A duration as agents print them.
+fn duration(text: &str) -> Option<Duration> {
+    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "ns" => 1e-9,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "secs" => 1.0,
+        "mins" => 60.0,
+        "hrs" => 3600.0,
+        "days" => 86_400.0,
+        "weeks" => 604_800.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+}

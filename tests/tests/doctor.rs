@@ -1,0 +1,157 @@
+//! `mesos-volumes doctor` at real agents: nothing to say of a good one, and each fault named with what to do about it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+use testbed::{Agent, AgentSpec, Cluster, built};
+use tests::{DRIVER, Site, module};
+
+fn doctor(url: &str, more: &[&str]) -> Output {
+    let program = built("mesos-volumes", "mesos-volumes").unwrap_or_else(|error| panic!("{error}"));
+    let mut command = Command::new(program);
+    command.args(["doctor", "--agent-url", url]).args(more);
+    command.output().unwrap()
+}
+
+/// The exit code, and of each check that is not well its state and what was found; of several the worst.
+fn diagnosed(agent: &Agent) -> (Option<i32>, BTreeMap<String, (String, String)>) {
+    let output = doctor(&agent.url(), &["--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut ill: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for check in report["checks"].as_array().unwrap() {
+        let state = text(&check["state"]);
+        assert_eq!(
+            state == "ok",
+            check["mend"].is_null(),
+            "only what is ill can be mended: {check}"
+        );
+        let known = ill
+            .get(&text(&check["check"]))
+            .is_some_and(|(known, _)| known == "fail");
+        if state != "ok" && !known {
+            ill.insert(text(&check["check"]), (state, text(&check["found"])));
+        }
+    }
+    (output.status.code(), ill)
+}
+
+fn names(ill: &BTreeMap<String, (String, String)>, state: &str) -> Vec<String> {
+    let ill = ill.iter().filter(|(_, (found, _))| found == state);
+    ill.map(|(check, _)| check.clone()).collect()
+}
+
+#[test]
+fn a_good_agent_is_well_until_its_driver_is_not() {
+    let module = module().parameter("mount_bases", "{agent}/base");
+    let mut site = Site::with_agents(1, &AgentSpec::default().module(module));
+    let (code, ill) = diagnosed(site.agent(0));
+    assert_eq!((code, &ill), (Some(0), &BTreeMap::new()));
+    let output = doctor(&site.agent(0).url(), &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    for words in [
+        "ok    agent",
+        "runs Mesos 1.11.0",
+        "'ebs' answers",
+        "checks: 0 failed, 0 with a warning",
+    ] {
+        assert!(text.contains(words), "'{words}' is not in:\n{text}");
+    }
+
+    let socket = site.agent(0).drivers().join(format!("{DRIVER}.sock"));
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let (code, ill) = diagnosed(site.agent(0));
+    assert_eq!((code, names(&ill, "fail")), (Some(1), vec!["driver".to_owned()]));
+    assert!(ill["driver"].1.contains("ebs"), "{ill:?}");
+
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(diagnosed(site.agent(0)).0, Some(0));
+    site.emulator().kill().unwrap();
+    let (code, ill) = diagnosed(site.agent(0));
+    assert_eq!((code, names(&ill, "fail")), (Some(1), vec!["driver".to_owned()]));
+    site.emulator().restart().unwrap();
+}
+
+#[test]
+fn every_fault_of_a_misconfigured_agent_is_named_at_once() {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.json");
+    fs::write(&policy, "{\n\"version\": 1,\n\"default\": \"maybe\"}").unwrap();
+    let module = module()
+        .parameter("state_dir", memory.path().display().to_string())
+        .parameter("policy", policy.display().to_string())
+        .parameter("require_claim", "true")
+        .parameter("sandbox_directory", "/sandbox")
+        .parameter("audit_log", "/nonexistent/audit.jsonl");
+    let module = testbed::Module {
+        parameters: last_of_each(module.parameters),
+        ..module
+    };
+    let spec = AgentSpec::default()
+        .module(module)
+        .executor_registration_timeout(Duration::from_secs(30))
+        // Loads the module and does not use it.
+        .flag("isolation", "filesystem/posix")
+        .flag("launcher", "posix");
+    let cluster = Cluster::builder()
+        .agent(spec)
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let (code, ill) = diagnosed(cluster.agent(0));
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        names(&ill, "fail"),
+        [
+            "deadline",
+            "driver",
+            "files",
+            "filesystem",
+            "isolation",
+            "launcher",
+            "sandbox",
+            "state folder"
+        ]
+    );
+    for (check, words) in [
+        ("deadline", "--executor_registration_timeout=30secs"),
+        ("driver", "default driver 'ebs'"),
+        ("files", "field 'default'"),
+        ("isolation", "mesos_external_volumes"),
+        ("launcher", "--launcher=posix"),
+        ("state folder", "in memory"),
+        ("claims", "ebsvolumes"),
+        ("reports", "/nonexistent/audit.jsonl"),
+    ] {
+        assert!(ill[check].1.contains(words), "{check}: {ill:?}");
+    }
+}
+
+/// A later parameter of the same key wins.
+fn last_of_each(parameters: Vec<(String, String)>) -> Vec<(String, String)> {
+    parameters.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect()
+}
+
+#[test]
+fn an_agent_without_the_module_and_no_agent_at_all_are_told_apart() {
+    let cluster = Cluster::builder()
+        .agent(AgentSpec::default())
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let (code, ill) = diagnosed(cluster.agent(0));
+    assert_eq!(
+        (code, names(&ill, "fail")),
+        (Some(1), vec!["isolation".to_owned(), "modules".to_owned()])
+    );
+    assert!(ill["modules"].1.contains("--modules"), "{ill:?}");
+
+    let agent = cluster.agent(0);
+    agent.kill().unwrap();
+    let (code, ill) = diagnosed(agent);
+    assert_eq!((code, names(&ill, "fail")), (Some(1), vec!["agent".to_owned()]));
+    assert!(ill["agent"].1.contains(&agent.url()), "{ill:?}");
+}
