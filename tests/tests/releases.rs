@@ -345,10 +345,12 @@ fn testbed_abi_finds_what_the_module_expects_and_says_what_a_library_lacks() {
     assert_eq!(unexpected, ["virtual function 4", "size of ContainerState"]);
 }
 
-/// The agent is stopped under a running task and started as a newer release, its master being the newer one already: the
-/// order in which Mesos is upgraded.
-fn upgrade(from: &'static str, to: &'static str) {
-    let spec = AgentSpec::default().mesos(from).module(module());
+/// The agent is stopped under a running task and started as the next release, and so on; its master is the newest from the
+/// start, since masters are upgraded first.
+fn upgrade(releases: &[&str]) {
+    let (from, newer) = releases.split_first().expect("a release to start from");
+    let to = releases.last().expect("a release to end with");
+    let spec = AgentSpec::default().mesos(*from).module(module());
     let site = Site::on_mesos(to, &spec);
     let agent = site.agent(0);
     let runs = |release: &str| {
@@ -363,12 +365,14 @@ fn upgrade(from: &'static str, to: &'static str) {
     let task = tasks.launch(agent, labelled(command, &id));
     running(&task);
 
-    agent.terminate().unwrap_or_else(|error| panic!("{error}"));
-    agent.respecify(|spec| spec.mesos = Some(to.to_owned()));
-    agent
-        .restart()
-        .unwrap_or_else(|error| panic!("{error}\n{}", site.cluster().report()));
-    runs(to);
+    for release in newer {
+        agent.terminate().unwrap_or_else(|error| panic!("{error}"));
+        agent.respecify(|spec| spec.mesos = Some((*release).to_owned()));
+        agent
+            .restart()
+            .unwrap_or_else(|error| panic!("{error}\n{}", site.cluster().report()));
+        runs(release);
+    }
     assert_eq!(site.steps(&id), ["host-0: attach", "host-0: mount"]);
 
     let joining = "grep old data/file && echo and the new one >> data/file && touch data/stop";
@@ -380,12 +384,17 @@ fn upgrade(from: &'static str, to: &'static str) {
 
 #[test]
 fn a_task_keeps_its_volume_while_its_agent_goes_from_1_10_0_to_1_11_0() {
-    upgrade("1.10.0", "1.11.0");
+    upgrade(&["1.10.0", "1.11.0"]);
 }
 
 #[test]
 fn a_task_keeps_its_volume_while_its_agent_goes_from_1_8_1_to_1_9_0() {
-    upgrade("1.8.1", "1.9.0");
+    upgrade(&["1.8.1", "1.9.0"]);
+}
+
+#[test]
+fn a_task_keeps_its_volume_while_its_agent_goes_through_every_release() {
+    upgrade(&["1.4.3", "1.5.3", "1.6.2", "1.7.3", "1.8.1", "1.9.0", "1.10.0", "1.11.0"]);
 }
 
 macro_rules! releases {
