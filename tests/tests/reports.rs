@@ -41,7 +41,9 @@ fn has(metrics: &str, lines: &[&str]) -> Result<(), String> {
 /// The lines of an audit log.
 fn audited(log: &Path) -> Vec<Value> {
     let text = fs::read_to_string(log).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect()
 }
 
 /// The only line of this kind about a volume.

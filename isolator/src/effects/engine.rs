@@ -24,6 +24,7 @@ use crate::ledger::{
 };
 use crate::records::{Change, Found, Store};
 use crate::reports::Reports;
+use crate::status::Noted;
 use crate::types::{BindMount, ContainerId, Limitation, RecoveredContainer, VolumeKey};
 
 /// A record that could not be removed is tried again after this; until then it names volumes that need nothing.
@@ -79,6 +80,7 @@ pub(crate) struct Engine {
     pub(crate) answers: Sender<Answer>,
     pub(crate) monitor: Sender<Vec<Patient>>,
     pub(crate) reports: Arc<Reports>,
+    pub(crate) status: Noted,
 }
 
 #[derive(Default)]
@@ -238,6 +240,7 @@ impl Engine {
                 events.extend(self.carry_out(state, effect));
             }
         }
+        self.status.change();
     }
 
     /// Starts an effect; what is known at once comes back as an event.
@@ -273,7 +276,10 @@ impl Engine {
                 return self.unmount(state, op, volume, mount_id, mountpoint);
             }
             Effect::Withdraw { op } => return state.queues.withdraw(op).then_some(Event::Withdrawn { op }),
-            Effect::RetryAfter { volume, attempt, delay } => state.set(delay, Alarm::Retry(volume, attempt)),
+            Effect::RetryAfter { volume, attempt, delay } => {
+                self.status.retry(&volume, delay);
+                state.set(delay, Alarm::Retry(volume, attempt));
+            }
             Effect::AnswerPrepare { container, result } => self.finish_prepare(state, &container, result),
             Effect::AnswerCleanup { container } => {
                 for answer in state.cleanups.remove(&container).unwrap_or_default() {
@@ -364,9 +370,9 @@ impl Engine {
                     "the module failed while it called the driver of volume {volume}"
                 ))
             });
-            // Nobody listens any more only when the agent goes away; the record tells the next one.
             let event = report(outcome);
             reports.called(&volume, &event, begun.elapsed());
+            // Nobody listens any more only when the agent goes away; the record tells the next one.
             let _ = outbox.send(Message::Event(event));
         };
         state.queues.submit(&driver, limit, op, Box::new(job))

@@ -32,7 +32,7 @@ pub(crate) struct Policy {
     #[serde(default)]
     pub(super) limits: Limits,
     /// In the order in which they are tried.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "rules")]
     pub(super) rules: Vec<Rule>,
 }
 
@@ -96,10 +96,10 @@ pub(super) struct Rule {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
     pub(super) roles: Option<Patterns>,
-    /// Instead of the policy's own `require_claim`; of no use where the rule denies.
+    /// Instead of the policy's own `require_claim`. Only in a rule that allows.
     #[serde(default)]
     pub(super) require_claim: Option<bool>,
-    /// Instead of the policy's own limits, one by one; of no use where the rule denies.
+    /// Instead of the policy's own limits, one by one. Only in a rule that allows.
     #[serde(default)]
     pub(super) limits: Limits,
 }
@@ -133,6 +133,26 @@ fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> 
             "version {other} is not known to this module, which reads version {VERSION}"
         ))),
     }
+}
+
+fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rule>, D::Error> {
+    /// In a type of its own, so that an error is told at the rule's place.
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Checked(#[serde(deserialize_with = "rule")] Rule);
+
+    let rules = Vec::<Checked>::deserialize(deserializer)?;
+    Ok(rules.into_iter().map(|Checked(rule)| rule).collect())
+}
+
+fn rule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rule, D::Error> {
+    let rule = Rule::deserialize(deserializer)?;
+    if rule.effect == Effect::Deny && (rule.require_claim.is_some() || rule.limits != Limits::default()) {
+        return Err(serde::de::Error::custom(
+            "a rule that denies has neither require_claim nor limits: they are for what is allowed",
+        ));
+    }
+    Ok(rule)
 }
 
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -223,6 +243,7 @@ mod tests {
             ("/rules/0/volumes/0", json!("a\nb"), "rules[0].volumes"),
             ("/rules/0/mode", json!("write"), "rules[0].mode"),
             ("/rules/0/limits/size_gib", json!(-1), "rules[0].limits.size_gib"),
+            ("/rules/0/effect", json!("deny"), "field 'rules[0]'"),
             ("/limit", json!({}), "limit"),
         ] {
             let mut file = whole();

@@ -272,6 +272,27 @@ fn a_claim_is_demanded_where_the_policy_says_so() {
 }
 
 #[test]
+fn no_agent_starts_without_the_policy_it_is_told_to_keep() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.json");
+    let start = || {
+        let config = Config {
+            state_dir: folder.path().join("state"),
+            policy: Some(policy.clone()),
+            ..Config::default()
+        };
+        crate::Isolator::start(config)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    assert!(start().unwrap_err().contains("policy.json"));
+    std::fs::write(&policy, "{}").unwrap();
+    assert!(start().unwrap_err().contains("missing field `version`"));
+    std::fs::write(&policy, r#"{"version": 1, "default": "deny"}"#).unwrap();
+    assert_eq!(start(), Ok(()));
+}
+
+#[test]
 fn the_policy_in_the_documentation_does_what_is_said_there() {
     let page = include_str!("../../../docs/policy.md");
     let (_, after) = page.split_once("```json\n").unwrap();
