@@ -18,6 +18,7 @@ use crate::policy::{self, PolicyFile};
 use crate::records::{Store, StoreError};
 use crate::reports::{Exposition, Reports};
 use crate::request::{wanted, wishes};
+use crate::status::Keeper;
 use crate::types::{BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
 
 /// Threads that resolve paths of containers. A sandbox lies on the agent's own disk, so two are plenty.
@@ -53,6 +54,7 @@ pub struct Isolator {
     reports: Arc<Reports>,
     /// Ends with the isolator.
     _exposition: Exposition,
+    _status: Option<Keeper>,
 }
 
 struct Resolve {
@@ -109,6 +111,7 @@ impl Isolator {
         let found = engine.clone();
         // Not joined at the end: it may hang on a dead mountpoint.
         drop(spawn("mev-monitor", move || make_rounds(&rounds, &found))?);
+        let (status, changes) = Keeper::channel();
         let ledger = Engine {
             config: Arc::clone(&config),
             drivers,
@@ -119,8 +122,11 @@ impl Isolator {
             answers: answers.clone(),
             monitor,
             reports: Arc::clone(&reports),
+            status: status.clone(),
         };
         threads.push(spawn("mev-ledger", move || ledger.run())?);
+        let status = Keeper::start(&config.state_dir, status, changes, engine.clone())
+            .inspect_err(|error| tracing::error!(%error, "cannot start the thread that keeps the status file"));
         let exposition = Exposition::start(&config, &reports, &engine);
         Ok(Self {
             config,
@@ -130,6 +136,7 @@ impl Isolator {
             threads,
             reports,
             _exposition: exposition,
+            _status: status.ok(),
         })
     }
 

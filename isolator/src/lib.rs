@@ -24,6 +24,7 @@ mod policy;
 pub mod records;
 mod reports;
 mod request;
+pub mod status;
 mod types;
 
 pub use config::{Config, ConfigError, PARAMETERS};

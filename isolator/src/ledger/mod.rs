@@ -32,6 +32,7 @@
 
 mod container;
 mod event;
+mod overview;
 mod restore;
 mod volume;
 
@@ -42,6 +43,8 @@ pub use event::{
     Effect, Event, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, RecordedVolume, Restored,
     UnmountOutcome, VolumeRequest, VolumeState,
 };
+
+pub use overview::{Use, VolumeOverview};
 
 use crate::types::{ContainerId, VolumeKey};
 use container::Container;

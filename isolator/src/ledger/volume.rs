@@ -76,7 +76,7 @@ impl State {
         }
     }
 
-    fn mountpoint(&self) -> Option<&PathBuf> {
+    pub(super) fn mountpoint(&self) -> Option<&PathBuf> {
         match self {
             Self::Absent | Self::Elsewhere { .. } | Self::Mounting { .. } => None,
             Self::Mounted { mountpoint } => Some(mountpoint),

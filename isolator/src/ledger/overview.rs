@@ -1,0 +1,89 @@
+//! The ledger for people: every volume with its state, what is wrong with it and who is about it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Ledger;
+use super::container::Phase;
+use super::event::VolumeState;
+use super::volume::{State, Volume};
+use crate::types::{ContainerId, VolumeKey};
+
+/// One volume as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeOverview<'a> {
+    /// Driver and name.
+    pub volume: &'a VolumeKey,
+    /// Its state.
+    pub state: VolumeState,
+    /// Where it is mounted, or was when last heard of.
+    pub mountpoint: Option<&'a Path>,
+    /// How often the step it is at was tried, this time included; 0 when nothing was tried.
+    pub attempt: u32,
+    /// What went wrong last, in the driver's words or ours.
+    pub problem: Option<&'a str>,
+    /// The containers it matters to.
+    pub users: Vec<(&'a ContainerId, Use)>,
+}
+
+/// What a container has to do with a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Use {
+    /// Its prepare succeeded and it has not left.
+    Holds,
+    /// It is being prepared.
+    Preparing,
+    /// It waits until the volume is to be had.
+    Waiting,
+    /// It has left, and its record still stands for the volume.
+    Leaving,
+}
+
+impl Ledger {
+    /// Every volume that is not simply absent, in order.
+    pub fn overview(&self) -> impl Iterator<Item = VolumeOverview<'_>> {
+        let mut waiting: BTreeMap<&VolumeKey, Vec<&ContainerId>> = BTreeMap::new();
+        for id in self.waiting.values() {
+            for request in &self.containers[id].requests {
+                waiting.entry(&request.volume).or_default().push(id);
+            }
+        }
+        self.volumes.iter().map(move |(key, volume)| {
+            let waiting = waiting.remove(key).unwrap_or_default();
+            self.overview_of(key, volume, &waiting)
+        })
+    }
+
+    fn overview_of<'a>(
+        &'a self,
+        key: &'a VolumeKey,
+        volume: &'a Volume,
+        waiting: &[&'a ContainerId],
+    ) -> VolumeOverview<'a> {
+        let (attempt, problem) = match &volume.state {
+            State::Elsewhere { attempt, cause } => (*attempt, Some(cause.as_str())),
+            State::Mounting { attempt, .. } => (attempt + 1, None),
+            State::Unmounting { attempt, .. } => (*attempt, None),
+            State::Uncertain { why, .. } => (0, Some(why.as_str())),
+            State::Stuck { attempt, error, .. } => (*attempt, Some(error.as_str())),
+            State::Absent | State::Mounted { .. } => (0, None),
+        };
+        let users = volume.users.iter().map(|id| {
+            let held = self
+                .containers
+                .get(id)
+                .is_some_and(|container| container.phase == Phase::Held);
+            (id, if held { Use::Holds } else { Use::Preparing })
+        });
+        let waiting = waiting.iter().map(|id| (*id, Use::Waiting));
+        let leaving = volume.leavers.iter().map(|id| (id, Use::Leaving));
+        VolumeOverview {
+            volume: key,
+            state: volume.state.name(),
+            mountpoint: volume.state.mountpoint().map(|path| path.as_path()),
+            attempt,
+            problem,
+            users: users.chain(waiting).chain(leaving).collect(),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The thread that keeps `status.json`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use jiff::{SignedDuration, Timestamp};
+use tracing::error;
+
+use super::{Status, VERSION, VolumeStatus};
+use crate::effects::Message;
+use crate::ledger::Ledger;
+use crate::types::VolumeKey;
+
+/// The file is not written more often than this.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long the ledger's thread may take to be asked; it never waits for anything but memory.
+const LEDGER: Duration = Duration::from_secs(2);
+
+/// What the ledger's thread notes for the keeper; it waits for nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Noted {
+    changed: Sender<()>,
+    retries: Arc<Mutex<BTreeMap<VolumeKey, Timestamp>>>,
+}
+
+impl Noted {
+    /// Something may have changed.
+    pub(crate) fn change(&self) {
+        // When the keeper has not taken the last note yet, that one will do.
+        let _ = self.changed.try_send(());
+    }
+
+    /// A volume is tried again after a delay.
+    pub(crate) fn retry(&self, volume: &VolumeKey, delay: Duration) {
+        let due = SignedDuration::try_from(delay)
+            .ok()
+            .and_then(|delay| Timestamp::now().checked_add(delay).ok());
+        if let Some(due) = due {
+            self.retries().insert(volume.clone(), due);
+        }
+    }
+
+    fn retries(&self) -> MutexGuard<'_, BTreeMap<VolumeKey, Timestamp>> {
+        // Nothing but whole insertions happens under the lock.
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the file as long as it lives.
+pub(crate) struct Keeper {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Starts the thread; [`Noted`] is for the one of the ledger, to which `ledger` leads.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(crate) fn start(
+        state_dir: &Path,
+        noted: Noted,
+        changes: Receiver<()>,
+        ledger: Sender<Message>,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = bounded(0);
+        let file = File {
+            path: Status::path(state_dir),
+            started: Timestamp::now(),
+            boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+            noted,
+            ledger,
+        };
+        let thread = thread::Builder::new()
+            .name("mev-status".into())
+            .spawn(move || file.keep(&changes, &stopped))?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// What connects the two threads.
+    pub(crate) fn channel() -> (Noted, Receiver<()>) {
+        let (changed, changes) = bounded(1);
+        let retries = Arc::default();
+        (Noted { changed, retries }, changes)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            error!("the thread that keeps the status file had failed");
+        }
+    }
+}
+
+struct File {
+    path: PathBuf,
+    started: Timestamp,
+    boot_id: String,
+    noted: Noted,
+    ledger: Sender<Message>,
+}
+
+impl File {
+    fn keep(&self, changes: &Receiver<()>, stopped: &Receiver<()>) {
+        let mut last = self.of_before();
+        let mut failing = false;
+        // Once at the start, so that the file is this agent's.
+        let mut changed = true;
+        loop {
+            let begun = Instant::now();
+            if changed && let Some(volumes) = self.volumes(last.as_ref()) {
+                let unchanged = last
+                    .as_ref()
+                    .is_some_and(|last| last.volumes == volumes && last.pid == std::process::id());
+                let status = self.status(volumes);
+                match if unchanged {
+                    Ok(())
+                } else {
+                    replace(&self.path, &status)
+                } {
+                    Ok(()) => failing = false,
+                    Err(error) if !std::mem::replace(&mut failing, true) => {
+                        error!(file = %self.path.display(), %error, "cannot write the status file; trying again without another word");
+                    }
+                    Err(_) => {}
+                }
+                if !failing {
+                    last = Some(status);
+                }
+            }
+            match stopped.recv_deadline(begun + PAUSE) {
+                Err(RecvTimeoutError::Timeout) => {}
+                _ => return,
+            }
+            changed = crossbeam_channel::select! {
+                recv(changes) -> change => change.is_ok(),
+                recv(stopped) -> _ => return,
+            };
+            if !changed {
+                // Nobody can change anything any more.
+                let _ = stopped.recv();
+                return;
+            }
+        }
+    }
+
+    /// What an earlier agent wrote since the host booted: a volume that is in the same state still has been so since then.
+    fn of_before(&self) -> Option<Status> {
+        let state_dir = self.path.parent()?;
+        Status::read(state_dir)
+            .ok()
+            .flatten()
+            .filter(|status| status.boot_id == self.boot_id)
+    }
+
+    /// From the ledger; `None` when it does not answer any more.
+    fn volumes(&self, last: Option<&Status>) -> Option<Vec<VolumeStatus>> {
+        let (tell, told) = bounded(1);
+        let now = now();
+        let look = move |ledger: &Ledger| {
+            let volumes: Vec<VolumeStatus> = ledger.overview().map(|seen| VolumeStatus::new(&seen, now)).collect();
+            // Nobody waits any more when the time was over.
+            let _ = tell.send(volumes);
+        };
+        self.ledger.send(Message::Look(Box::new(look))).ok()?;
+        let mut volumes = told.recv_timeout(LEDGER).ok()?;
+        let before: BTreeMap<(&str, &str), &VolumeStatus> = last
+            .iter()
+            .flat_map(|last| &last.volumes)
+            .map(|volume| ((volume.driver.as_str(), volume.name.as_str()), volume))
+            .collect();
+        let mut retries = self.noted.retries();
+        for volume in &mut volumes {
+            if let Some(before) = before.get(&(volume.driver.as_str(), volume.name.as_str()))
+                && (&before.state, &before.mountpoint) == (&volume.state, &volume.mountpoint)
+            {
+                volume.since = before.since;
+            }
+            if volume.next_retry.take().is_some() {
+                let key = VolumeKey::new(&*volume.driver, &*volume.name);
+                volume.next_retry = retries.get(&key).copied();
+            }
+        }
+        // What is over is of no more interest, unless it is just about to be tried.
+        retries.retain(|_, due| *due >= now);
+        Some(volumes)
+    }
+
+    fn status(&self, volumes: Vec<VolumeStatus>) -> Status {
+        Status {
+            version: VERSION,
+            pid: std::process::id(),
+            boot_id: self.boot_id.clone(),
+            started: self.started,
+            written: now(),
+            volumes,
+        }
+    }
+}
+
+/// Whole seconds: no more is promised.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    now.round(jiff::Unit::Second).unwrap_or(now)
+}
+
+/// A reader sees the old file or the new one.
+fn replace(path: &Path, status: &Status) -> io::Result<()> {
+    let new = path.with_extension("tmp");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&new)?;
+    file.write_all(&serde_json::to_vec(status)?)?;
+    drop(file);
+    fs::rename(&new, path)
+}

@@ -1,0 +1,208 @@
+//! `status.json` in the state folder: what the agent knows of its volumes and no record tells, for people and programs.
+//!
+//! The agent writes it at most once a second, when something changed. It is replaced whole, so a reader sees one moment;
+//! it is not fsynced, since after a crash of the host it is worth nothing. It says nothing that the agent itself relies on:
+//! [`crate::records`] does that. Whether it is of now, the lock of the state folder tells.
+
+mod keeper;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Use, VolumeOverview, VolumeState};
+use crate::types::ContainerId;
+
+pub(crate) use keeper::{Keeper, Noted};
+
+/// The version this build writes and reads.
+const VERSION: u32 = 1;
+
+/// The volumes of an agent at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Status {
+    /// The version of this layout.
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
+    pub version: u32,
+    /// The agent's process.
+    pub pid: u32,
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// When the module was loaded.
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
+    pub started: Timestamp,
+    /// The moment.
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
+    pub written: Timestamp,
+    /// Every volume that is mounted, may be, or is wanted.
+    pub volumes: Vec<VolumeStatus>,
+}
+
+/// One volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct VolumeStatus {
+    /// The driver's name.
+    pub driver: String,
+    /// The volume's name, as the driver spells it.
+    pub name: String,
+    /// `absent`, `elsewhere`, `mounting`, `mounted`, `uncertain`, `unmounting` or `stuck`.
+    pub state: String,
+    /// Since when it is in that state, to the second.
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
+    pub since: Timestamp,
+    /// Where it is mounted, or was when last heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub mountpoint: Option<PathBuf>,
+    /// How often the step it is at was tried.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: u32,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub next_retry: Option<Timestamp>,
+    /// The containers it matters to.
+    pub users: Vec<UserStatus>,
+}
+
+/// A container and what it has to do with a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct UserStatus {
+    /// The container's id with its parents, outermost first.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub container: ContainerId,
+    /// What it has to do with it.
+    pub does: Does,
+}
+
+/// What a container has to do with a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Does {
+    /// It has it.
+    Holds,
+    /// It is being prepared.
+    Preparing,
+    /// It waits until the volume is to be had.
+    Waiting,
+    /// It has left, and what is left to do about the volume is in its record.
+    Leaving,
+}
+
+impl Does {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Preparing => "preparing",
+            Self::Waiting => "waiting",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(attempt: &u32) -> bool {
+    *attempt == 0
+}
+
+impl Status {
+    /// Where it is.
+    pub fn path(state_dir: &Path) -> PathBuf {
+        state_dir.join("status.json")
+    }
+
+    /// What the agent wrote last; `None` when it never did, or when that is of another version.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no status.
+    pub fn read(state_dir: &Path) -> io::Result<Option<Self>> {
+        #[derive(Deserialize)]
+        struct Any {
+            version: u32,
+        }
+        let bytes = match std::fs::read(Self::path(state_dir)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        let Any { version } = serde_json::from_slice(&bytes)?;
+        if version != VERSION {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_slice(&bytes)?))
+    }
+}
+
+impl VolumeStatus {
+    fn new(seen: &VolumeOverview<'_>, now: Timestamp) -> Self {
+        let retried = matches!(seen.state, VolumeState::Elsewhere | VolumeState::Stuck);
+        Self {
+            driver: seen.volume.driver.clone(),
+            name: seen.volume.name.clone(),
+            state: seen.state.to_string(),
+            since: now,
+            mountpoint: seen.mountpoint.map(Path::to_owned),
+            attempt: seen.attempt,
+            last_error: seen.problem.map(str::to_owned),
+            // The moment itself is looked up by the keeper.
+            next_retry: retried.then_some(now),
+            users: seen
+                .users
+                .iter()
+                .map(|(container, does)| UserStatus {
+                    container: (*container).clone(),
+                    does: match does {
+                        Use::Holds => Does::Holds,
+                        Use::Preparing => Does::Preparing,
+                        Use::Waiting => Does::Waiting,
+                        Use::Leaving => Does::Leaving,
+                    },
+                })
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_published_schema_is_that_of_the_code() {
+        let mut schema = serde_json::to_value(schemars::schema_for!(Status)).unwrap();
+        schema["$id"] = json!("status.schema.json");
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        let published = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.schema.json");
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            fs::write(published, &text).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(published).unwrap_or_default(),
+            text,
+            "{published} is stale: UPDATE_SCHEMAS=1 cargo test -p isolator --lib schema"
+        );
+    }
+
+    #[test]
+    fn a_status_of_another_version_is_no_status() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Status::read(folder.path()).unwrap(), None);
+        fs::write(Status::path(folder.path()), r#"{"version": 2, "volumes": {}}"#).unwrap();
+        assert_eq!(Status::read(folder.path()).unwrap(), None);
+        fs::write(Status::path(folder.path()), "{").unwrap();
+        assert!(Status::read(folder.path()).is_err());
+    }
+}
