@@ -59,6 +59,8 @@ pub struct TaskReport {
     pub task: String,
     /// By which way its volumes come to it.
     pub channel: Channel,
+    /// Where in Mesos' messages its labels come to be.
+    pub labels_in: &'static str,
     /// Its volumes.
     pub volumes: Vec<Asked>,
     /// The items of the SET resource `ebsvolumes` that stand for them.
@@ -333,6 +335,7 @@ fn report(task: &Task, plan: Planned, notes: Vec<String>) -> TaskReport {
     TaskReport {
         task: task.name.clone(),
         channel: task.channel,
+        labels_in: task.lands,
         volumes: plan.asked.into_iter().chain(plan.native).collect(),
         claims: plan.claims,
         zone: plan.zone,

@@ -4,8 +4,13 @@
 //!
 //! ```text
 //! aws ec2 describe-volumes ──> Catalogue ──resolve("orders")──> Volume ──mapped──> labels, claim, zone
-//!                                  └────────name_map──────────> id -> driver's name, for the agents
+//! catalogue file, aliases ───┘      │└───────name_map─────────> id -> driver's name, for the agents
+//!                                   v
+//! a framework's definition ──convert, migrate──> the same definition with labels, claims and zone constraint
+//!                          └─explain───────────> what would happen, and which agents can run it
 //! ```
+//!
+//! `ADAPTERS.md` beside this crate says of each framework what is read, where it is written and what reaches the agent.
 //!
 //! A [`Catalogue`] is what the storage said at one moment: states and attachments in it grow old, ids, names and
 //! zones do not. Nothing here writes to the storage.

@@ -14,6 +14,8 @@ use label_mapper::{Agents, Catalogue, Cluster, Converted, NameMap, Options, Volu
 
 use arguments::{Cli, Command, Source, Volumes};
 
+const NO_CATALOGUE: &str = "give --catalogue FILE or --catalogue-command 'aws ec2 describe-volumes'";
+
 /// Done, but not all is as it should be: see the exit codes of the help text.
 const NOT_ALL: u8 = 3;
 
@@ -72,6 +74,9 @@ fn run(command: Command) -> Result<ExitCode> {
             volumes,
             json,
         } => {
+            if !volumes.source.is_given() {
+                bail!("names are looked up in a catalogue: {NO_CATALOGUE}");
+            }
             let act = |text: &str, options: &Options<'_>| label_mapper::convert(definition.from, text, options);
             written(&definition.file, &volumes, json, &mut code, act)?
         }
@@ -134,7 +139,7 @@ fn run(command: Command) -> Result<ExitCode> {
                 None => {
                     let catalogue = catalogue
                         .as_ref()
-                        .context("a volume is explained from a catalogue: give --catalogue or --catalogue-command")?;
+                        .with_context(|| format!("a volume is explained from a catalogue: {NO_CATALOGUE}"))?;
                     let explained = match label_mapper::explain_volume(&what, catalogue, &options, &cluster) {
                         Err(error) if Path::new(&what).is_file() => {
                             bail!("{error}; for the file of that name say its framework with --from")
@@ -190,10 +195,15 @@ fn written<E: std::error::Error + Send + Sync + 'static>(
     Ok(converted.definition)
 }
 
+impl Source {
+    fn is_given(&self) -> bool {
+        !self.catalogue.is_empty() || self.catalogue_command.is_some()
+    }
+}
+
 impl Volumes {
     fn catalogue(&self) -> Result<Option<Catalogue>> {
-        let given = !self.source.catalogue.is_empty() || self.source.catalogue_command.is_some();
-        given.then(|| catalogue(&self.source)).transpose()
+        self.source.is_given().then(|| catalogue(&self.source)).transpose()
     }
 }
 
@@ -205,8 +215,8 @@ fn catalogue(source: &Source) -> Result<Catalogue> {
     if let Some(command) = &source.catalogue_command {
         texts.push(output_of(command)?);
     }
-    if texts.is_empty() {
-        bail!("no catalogue: give --catalogue FILE or --catalogue-command 'aws ec2 describe-volumes'");
+    if !source.is_given() {
+        bail!("no catalogue: {NO_CATALOGUE}");
     }
     let names: Vec<String> = source
         .catalogue

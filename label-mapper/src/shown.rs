@@ -65,7 +65,10 @@ pub(crate) fn tasks(tasks: &[Explained]) -> String {
 
 fn task(task: &Explained) -> String {
     let report = &task.report;
-    let mut text = format!("task '{}'\n  channel    {}\n", report.task, report.channel);
+    let mut text = format!(
+        "task '{}'\n  channel    {}\n  labels in  {}\n",
+        report.task, report.channel, report.labels_in
+    );
     for reason in &task.reasons {
         text += &format!("  volume     {reason}\n");
     }

@@ -100,6 +100,18 @@ fn a_definition_that_is_wrong_ends_with_one_line_and_nothing_printed() {
 }
 
 #[test]
+fn a_conversion_that_looks_nothing_up_is_refused() {
+    let output = label_mapper(&["convert", "--from", "marathon"], APP);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    assert!(
+        text(&output.stderr).contains("names are looked up in a catalogue: give --catalogue FILE"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn wrong_usage_ends_with_exit_code_2() {
     for arguments in [
         &["convert", "--from", "kubernetes"][..],
@@ -196,7 +208,7 @@ fn explain_of_a_definition_says_what_goes_where_and_who_can_run_it() {
     let shown = text(&output.stdout);
     for line in [
         "task '/a'\n",
-        "  channel    labels\n",
+        "  channel    labels\n  labels in  TaskInfo.labels\n",
         "'sales' is vol-0000000000000001a in us-east-1a; it comes by label as 'vol-0000000000000001a' to data (rw), through the \
          agent's default driver\n",
         "  label      volume.data=vol-0000000000000001a\n",

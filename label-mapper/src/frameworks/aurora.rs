@@ -62,6 +62,7 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
             name: name_of(text, at, "name"),
             copies: node.number_of("instances").unwrap_or(1),
             indexed: false,
+            lands: "TaskInfo.labels, prefixed org.apache.aurora.metadata.",
             channel,
             labels: read_labels(text, &labels)?,
             native: Vec::new(),

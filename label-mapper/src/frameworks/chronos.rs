@@ -36,6 +36,7 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
             name: name_of(text, at, "name"),
             copies: if concurrent { 2 } else { 1 },
             indexed: false,
+            lands: "CommandInfo.environment",
             channel,
             labels: read_labels(text, &labels)?,
             native: natives(text, &volumes, native::external),

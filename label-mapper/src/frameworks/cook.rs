@@ -56,6 +56,7 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
             name,
             copies: 1,
             indexed: false,
+            lands: "TaskInfo.labels",
             channel,
             labels: read_labels(text, &labels)?,
             native: Vec::new(),

@@ -62,6 +62,7 @@ impl Service {
             }),
             copies,
             indexed: true,
+            lands: "TaskInfo.labels of the pod's tasks",
             channel: Channel::DockerVolume,
             labels: self.labels(at, &mut notes)?,
             native,
@@ -172,6 +173,13 @@ impl Service {
                 lines.push(format!("  driver-options: {}", quoted(&options.join(";"))));
             }
             match existing.first().map(|entry| entry.key.clone()) {
+                Some(_) if self.yaml.sections(&place) != self.yaml.sections(at) => {
+                    return refused(format!(
+                        "{place} stands in a section of the template ('{{{{#..}}}}'), and a volume added there would come and go with \
+                         it: fill the template in first, or add 'volume.{}' by hand",
+                        volume.slot
+                    ));
+                }
                 Some(first) => self.yaml.insert(&place, &first, &lines)?,
                 None => {
                     let mut block = vec!["external-volumes:".to_owned()];
@@ -185,8 +193,14 @@ impl Service {
 
     /// Lines of the pod, in front of its tasks.
     fn insert(&mut self, at: &Path, lines: &[String]) -> Result<(), Problem> {
-        if self.yaml.at(at).and_then(|pod| pod.entry("tasks")).is_none() {
+        let tasks = at.key("tasks");
+        if self.yaml.at(&tasks).is_none() {
             return refused(format!("{at} has no 'tasks'"));
+        }
+        if self.yaml.sections(&tasks) != self.yaml.sections(at) {
+            return refused(format!(
+                "{tasks} stands in a section of the template ('{{{{#..}}}}'): fill the template in first"
+            ));
         }
         Ok(self.yaml.insert(at, "tasks", lines)?)
     }
@@ -211,6 +225,9 @@ impl Service {
         };
         if self.yaml.is_template(node) {
             return by_hand("a template");
+        }
+        if self.yaml.sections(&place) != self.yaml.sections(at) {
+            return by_hand("in a section of the template");
         }
         let text = node.scalar().unwrap_or_default().to_owned();
         let mut rows = match serde_json::from_str(&text) {

@@ -34,7 +34,6 @@ pub(super) fn write(text: &mut JsonText, place: &Place, wanted: &Wanted<'_>) -> 
         cannot_say(volume)?;
     }
     if let Place::Parameters(path, key) = place {
-        one_driver(&drivers)?;
         for (volume, driver) in wanted.volumes.iter().zip(&drivers) {
             let target = absolute(volume);
             if let ContainerPath::Relative(_) = volume.path {

@@ -84,6 +84,14 @@ impl Definition for Json {
         match unit.task.channel {
             Channel::DockerEngine | Channel::DockerVolume => {
                 write_labels(&mut self.text, &unit.labels, wanted.volumes)?;
+                if unit.task.channel == Channel::DockerEngine {
+                    let native = unit.task.native.iter().filter_map(|native| native.driver.clone());
+                    let asked = wanted
+                        .volumes
+                        .iter()
+                        .map(|volume| docker::driver(volume, wanted.default_driver));
+                    docker::one_driver(&native.map(Ok).chain(asked).collect::<Result<Vec<_>, _>>()?)?;
+                }
                 if let Some(place) = &unit.native {
                     notes.extend(docker::write(&mut self.text, place, wanted)?);
                 }

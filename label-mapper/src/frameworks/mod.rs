@@ -93,6 +93,8 @@ pub(crate) struct Task {
     pub(crate) copies: u64,
     /// Whether the framework appends `_` and the copy's index to every volume's name.
     pub(crate) indexed: bool,
+    /// Where in Mesos' messages what [`labels`](Self::labels) was read from comes to be.
+    pub(crate) lands: &'static str,
     pub(crate) channel: Channel,
     /// What it asks for by label (or by `DVDI_VOLUME_*`), as written.
     pub(crate) labels: Vec<(String, String)>,

@@ -95,6 +95,7 @@ fn unit(text: &JsonText, at: &Path, request: Option<&Path>) -> Result<Unit, Prob
             name: name_of(text, at, "requestId"),
             copies: request_node.and_then(|node| node.number_of("instances")).unwrap_or(1),
             indexed: false,
+            lands: "TaskInfo.labels",
             channel,
             labels: read_labels(text, &labels)?,
             native: natives(text, &volumes, native::singularity_source),

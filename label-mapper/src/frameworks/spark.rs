@@ -57,6 +57,7 @@ impl Submission {
             name: name.to_owned(),
             copies: if index == 0 { 2 } else { 1 },
             indexed: false,
+            lands: "TaskInfo.labels",
             channel,
             labels: parsed(key, self.properties.get(key).unwrap_or_default())?,
             native: Vec::new(),

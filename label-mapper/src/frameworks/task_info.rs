@@ -53,6 +53,11 @@ fn task(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
                 .map_or_else(|| name_of(text, at, "name"), volume_labels::cleaned),
             copies: 1,
             indexed: false,
+            lands: if executor {
+                "ExecutorInfo.labels"
+            } else {
+                "TaskInfo.labels"
+            },
             channel: if docker { Channel::DockerEngine } else { Channel::Labels },
             labels: read_labels(text, &labels)?,
             native: natives(text, &volumes, native::mesos_source),

@@ -59,6 +59,14 @@ impl YamlText {
         self.text[node.span.clone()].contains("{{")
     }
 
+    /// How many of the template's sections are open where the value there begins.
+    pub(crate) fn sections(&self, path: &Path) -> usize {
+        let Some(node) = self.at(path) else { return 0 };
+        let before = &self.text[..node.span.start];
+        let opened = before.matches("{{#").count() + before.matches("{{^").count();
+        opened.saturating_sub(before.matches("{{/").count())
+    }
+
     /// Puts other text in the place of the value there.
     ///
     /// # Errors

@@ -45,7 +45,10 @@ fn a_second_volume_joins_the_first() {
         ("volume.more".to_owned(), "world".to_owned()),
         ("volume.more.mode".to_owned(), "ro".to_owned()),
     ];
-    let mut case = Case::new(Framework::DcosCommons, SERVICE, &catalogue);
+    let text = SERVICE
+        .replace("    {{#WORLD_VOLUME}}\n", "")
+        .replace("    {{/WORLD_VOLUME}}\n", "");
+    let mut case = Case::new(Framework::DcosCommons, &text, &catalogue);
     case.options.given = &given;
     case.options.task = Some("world");
     case.options.default_driver = Some("rexray");
@@ -53,6 +56,25 @@ fn a_second_volume_joins_the_first() {
         "      world-volume:\n",
         "      more:\n        type: DOCKER\n        driver-name: rexray\n        volume-name: world\n        volume-mode: RO\n        \
          container-path: more\n      world-volume:\n",
+    )]);
+
+    let mut conditional = Case::new(Framework::DcosCommons, SERVICE, &catalogue);
+    conditional.options = case.options;
+    assert!(
+        conditional.refuses().contains("would come and go with it"),
+        "{}",
+        conditional.refuses()
+    );
+}
+
+#[test]
+fn a_pod_that_is_conditional_as_a_whole_is_converted() {
+    let catalogue = catalogue();
+    let text = "name: s\npods:\n  {{#ON}}\n  hello:\n    count: 1\n    tasks:\n      t: {cmd: x, labels: 'volume.d:hello,volume.d.driver:r'}\n  {{/ON}}\n  other:\n    tasks: {}\n";
+    Case::new(Framework::DcosCommons, text, &catalogue).converts(&[(
+        "    count: 1\n",
+        "    count: 1\n    external-volumes:\n      d:\n        type: DOCKER\n        driver-name: r\n        volume-name: hello\n        \
+         volume-mode: RW\n        container-path: d\n    placement: '[[\"zone\",\"CLUSTER\",\"us-east-1a\"]]'\n",
     )]);
 }
 

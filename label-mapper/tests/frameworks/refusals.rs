@@ -55,6 +55,11 @@ fn an_app_that_cannot_have_its_volumes_says_why() {
             "'volume.d.access' cannot be said in the framework's own words",
         ),
         (
+            r#""volume.d": "orders", "volume.d.driver": "r", "volume.e": "stage", "volume.e.driver": "s""#,
+            r#", "container": {"type": "DOCKER"}"#,
+            "its volumes have several drivers (r, s), and Docker takes one for a container",
+        ),
+        (
             r#""volume.d": "orders", "volume.d.driver": "r""#,
             r#", "container": {"type": "DOCKER", "volumes": [{"containerPath": "d", "hostPath": "/x", "mode": "RW"}]}"#,
             "'container.volumes' has another volume at 'd' already",
