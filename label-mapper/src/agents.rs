@@ -25,7 +25,7 @@ pub struct AgentsError(#[from] serde_json::Error);
 
 #[derive(Clone, Debug)]
 struct Agent {
-    hostname: String,
+    address: String,
     active: bool,
     zone: Option<String>,
     instance: Option<String>,
@@ -42,6 +42,8 @@ struct Listing {
 #[derive(Deserialize)]
 struct Listed {
     hostname: String,
+    #[serde(default)]
+    port: Option<u16>,
     #[serde(default = "yes")]
     active: bool,
     #[serde(default)]
@@ -74,7 +76,7 @@ pub struct Demand<'a> {
 /// Whether one agent can run the task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// The agent's host.
+    /// The agent's host and port.
     pub agent: String,
     /// Whether nothing that is known keeps the task from it.
     pub fits: bool,
@@ -105,7 +107,11 @@ impl Agents {
                 items: listed.resources.get(EBS_VOLUMES).map(set),
                 held: listed.used_resources.get(EBS_VOLUMES).map(set).unwrap_or_default(),
                 active: listed.active,
-                hostname: listed.hostname,
+                // Several agents of one host are told apart by their ports.
+                address: match listed.port {
+                    Some(port) => format!("{}:{port}", listed.hostname),
+                    None => listed.hostname,
+                },
             }
         });
         Ok(Self {
@@ -153,7 +159,7 @@ impl Agent {
         }
         self.slots(demand, &mut against, &mut remarks);
         Verdict {
-            agent: volume_labels::cleaned(&self.hostname),
+            agent: volume_labels::cleaned(&self.address),
             fits: against.is_empty(),
             against,
             remarks,

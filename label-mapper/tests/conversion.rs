@@ -184,7 +184,7 @@ fn a_catalogue_comes_from_a_command_and_is_merged_with_files() {
 }
 
 const SLAVES: &str = r#"{"slaves": [
-    {"hostname": "a1", "attributes": {"zone": "us-east-1a", "instance_id": "i-1"}, "resources": {"ebsvolumes": "{vol-0000000000000001a}"}},
+    {"hostname": "a1", "port": 5051, "attributes": {"zone": "us-east-1a", "instance_id": "i-1"}, "resources": {"ebsvolumes": "{vol-0000000000000001a}"}},
     {"hostname": "a2", "attributes": {"zone": "us-east-1b"}, "resources": {"ebsvolumes": "{vol-0000000000000001a}"}}
 ]}"#;
 
@@ -213,7 +213,7 @@ fn explain_of_a_definition_says_what_goes_where_and_who_can_run_it() {
          agent's default driver\n",
         "  label      volume.data=vol-0000000000000001a\n",
         "  resource   ebsvolumes:{vol-0000000000000001a}\n",
-        "  agent      a1  yes\n",
+        "  agent      a1:5051  yes\n",
         "  agent      a2  no: it is in zone us-east-1b, the volumes are in us-east-1a\n",
         "  agents     1 of 2 can run it\n",
     ] {
@@ -254,7 +254,7 @@ fn explain_of_a_name_says_why_no_agent_has_it() {
     let shown = text(&output.stdout);
     for words in [
         "note       vol-0000000000000002a is held by i-0a11b22c33d44e55f (attached)",
-        "agent      a1  no: its resource 'ebsvolumes' does not list vol-0000000000000002a; vol-0000000000000002a is held by",
+        "agent      a1:5051  no: its resource 'ebsvolumes' does not list vol-0000000000000002a; vol-0000000000000002a is held by",
         "agents     0 of 2 can run it",
     ] {
         assert!(shown.contains(words), "'{words}' in {shown}");
