@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use isolator::{ContainerClass, ContainerId, ContainerLaunch, Origin, RecoveredContainer};
 use prost::Message;
 
+use crate::checkpoint;
 use crate::wire;
 
 /// `ContainerClass::DEBUG` of Mesos.
@@ -48,11 +49,16 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
     // well costs nothing and keeps a claim when an agent leaves the sum out. The executor's is not read: in a
     // nested container it is a copy of the root's and holds what other members of the pod hold.
     let resources: Vec<wire::Resource> = config.resources.into_iter().chain(task.resources).collect();
+    let directory = path(config.directory.unwrap_or_default());
+    let framework = value(executor.framework_id);
     let origin = Origin {
+        framework_info: framework
+            .as_deref()
+            .and_then(|id| checkpoint::framework_info(&directory, id)),
         // The executor's own resources come from the master. Those of a nested container may come from its executor, whose word
         // on roles is not taken as long as there is another; and a task has the role of its executor (a Mesos rule).
         role: role(&executor.resources).or_else(|| role(&resources)),
-        framework: value(executor.framework_id),
+        framework,
         executor: value(executor.executor_id),
         task: value(task.task_id),
     };
@@ -61,7 +67,7 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
             Some(DEBUG) => ContainerClass::Debug,
             _ => ContainerClass::Default,
         },
-        directory: path(config.directory.unwrap_or_default()),
+        directory,
         rootfs: config.rootfs.filter(|path| !path.is_empty()).map(path),
         user: config.user.filter(|user| !user.is_empty()).map(text),
         task_labels: labels(task.labels),

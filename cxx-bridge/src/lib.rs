@@ -5,6 +5,7 @@
 //! no panic leaves it: cxx would turn one into the abort of the whole agent.
 
 mod answer;
+mod checkpoint;
 mod decode;
 mod encode;
 mod guard;

@@ -56,7 +56,11 @@ impl Module {
     /// # Errors
     /// As [`start`].
     fn new(parameters: &[(String, String)], binds: Binds) -> Result<Self, ModuleError> {
-        let isolator = Isolator::start(Config::from_parameters(parameters)?)?;
+        let config = Config {
+            principal_of: crate::checkpoint::principal,
+            ..Config::from_parameters(parameters)?
+        };
+        let isolator = Isolator::start(config)?;
         let roots = Roots::default();
         Ok(Self { isolator, binds, roots })
     }

@@ -42,6 +42,9 @@ pub struct Config {
     pub require_claim: bool,
     /// The operator's file of which container may have which volume.
     pub policy: Option<PathBuf>,
+    /// Reads the principal out of an agent's checkpoint of a framework (`Origin::framework_info`); `None` where there is none. Not a
+    /// parameter: whoever knows Mesos' wire format sets it.
+    pub principal_of: fn(&Path) -> Result<Option<String>, String>,
     /// Where metrics are written for a collector of files.
     pub metrics_file: Option<PathBuf>,
     /// The unix socket where they are served.
@@ -179,6 +182,7 @@ impl Default for Config {
             name_map: None,
             require_claim: false,
             policy: None,
+            principal_of: |_| Ok(None),
             metrics_file: None,
             metrics_socket: None,
             audit_log: None,

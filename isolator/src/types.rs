@@ -112,7 +112,7 @@ pub struct ContainerLaunch {
     pub origin: Origin,
 }
 
-/// Who launched a container, as far as Mesos tells an isolator. The framework's principal is in none of its messages.
+/// Who launched a container, as far as Mesos tells an isolator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The framework's id; none of a standalone container.
@@ -123,6 +123,9 @@ pub struct Origin {
     pub task: Option<String>,
     /// The one role that its resources are allocated to; none when it holds none, or, against a rule of Mesos, of several.
     pub role: Option<String>,
+    /// Where the agent has its own checkpoint of the framework, with the principal that no message to an isolator carries. The
+    /// file is there only of a framework that checkpoints.
+    pub framework_info: Option<PathBuf>,
 }
 
 /// A bind mount that Mesos performs in the container's own mount namespace before the task starts.

@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use testbed::{AgentSpec, Job};
-use tests::{Site, Tasks, module};
+use mesos_http::types::{FrameworkInfo, TaskState};
+use testbed::{AgentSpec, Framework, Job};
+use tests::{Site, Tasks, end, module};
 
 /// An agent under the policy in a file that the test may replace.
 fn site_under(file: &Path) -> Site {
@@ -84,4 +85,37 @@ fn what_no_rule_allows_is_refused_with_role_and_user() {
     for words in [&format!("does not hold '{id}'"), "rule 2 'anybody's data'"] {
         assert!(message.contains(words), "'{words}' is not in: {message}");
     }
+}
+
+#[test]
+fn a_framework_is_told_by_the_principal_in_the_agents_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.json");
+    let policy = r#"{"version": 1, "default": "deny", "rules": [
+        {"name": "ann's", "effect": "allow", "principals": ["ann"]}]}"#;
+    fs::write(&file, policy).unwrap();
+    let site = site_under(&file);
+    let id = site.volume("v");
+    let agent = site.agent(0).id().unwrap();
+    let end_of = |principal: &str, checkpoint| {
+        let info = FrameworkInfo {
+            principal: Some(principal.to_owned()),
+            checkpoint,
+            ..FrameworkInfo::new("tests", "root")
+        };
+        let framework = Framework::subscribe_as(&site.cluster().master().address(), info).unwrap();
+        let job = Job::shell("touch data/file")
+            .label("volume.data", &id)
+            .on(agent.as_str());
+        end(&framework.launch(job))
+    };
+    assert_eq!(end_of("ann", true).state, TaskState::Finished);
+    let refused = end_of("bob", true).message.unwrap_or_default();
+    assert!(
+        refused.contains("no rule") && refused.contains("principal 'bob'"),
+        "{refused}"
+    );
+    let unknown = end_of("ann", false).message.unwrap_or_default();
+    assert!(unknown.contains("principal ''"), "{unknown}");
+    site.wait_until_nothing_is_left();
 }

@@ -171,6 +171,7 @@ fn whose_container_it_is_comes_from_executor_and_task() {
         executor: Some("exec-1".to_owned()),
         task: Some("task-1".to_owned()),
         role: Some("etl".to_owned()),
+        framework_info: None,
     };
     assert_eq!(launch(&config, None).unwrap().origin, expected);
     assert_eq!(launch(&[], None).unwrap().origin, Origin::default());

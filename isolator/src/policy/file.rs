@@ -96,6 +96,10 @@ pub(super) struct Rule {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
     pub(super) roles: Option<Patterns>,
+    /// The framework's principal; empty of a framework that does not checkpoint, or has none.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
+    pub(super) principals: Option<Patterns>,
     /// Instead of the policy's own `require_claim`. Only in a rule that allows.
     #[serde(default)]
     pub(super) require_claim: Option<bool>,
@@ -166,6 +170,11 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 impl Policy {
+    /// Whether any rule is about principals, which cost a look at a file.
+    pub(super) fn asks_for_principal(&self) -> bool {
+        self.rules.iter().any(|rule| rule.principals.is_some())
+    }
+
     /// From the text of a file.
     ///
     /// # Errors
@@ -215,6 +224,7 @@ mod tests {
                 "owners": ["1000:*"],
                 "users": ["etl"],
                 "roles": ["etl"],
+                "principals": ["etl"],
                 "require_claim": false,
                 "limits": {"options": 1, "value_bytes": 64, "size_gib": 100, "size_options": ["size"]}
             }]
@@ -237,7 +247,7 @@ mod tests {
             ("/version", json!(2), "version 2"),
             ("/default", json!(null), "default"),
             ("/rules/0/name", json!(""), "1 to 200"),
-            ("/rules/0/principals", json!(["p"]), "principals"),
+            ("/rules/0/hosts", json!(["h"]), "hosts"),
             ("/rules/0/volumes", json!([]), "rules[0].volumes"),
             ("/rules/0/volumes", json!("vol-*"), "rules[0].volumes"),
             ("/rules/0/volumes/0", json!("a\nb"), "rules[0].volumes"),

@@ -4,8 +4,8 @@
 //! allows is then held against limits and, where it says so, against the ids that the container holds. `docs/policy.md`
 //! tells operators the same.
 //!
-//! What Mesos does not tell an isolator cannot be a condition: the principal of the framework is not in any message that
-//! `prepare` gets. Roles are, as what the container's resources are allocated to, and the master's ACLs tie principals to roles.
+//! Roles come from what the container's resources are allocated to. The framework's principal is in no message that an isolator
+//! gets: it is read from the agent's own checkpoint of the framework, when a rule is about it.
 
 mod file;
 mod pattern;
@@ -36,8 +36,24 @@ pub(crate) fn check(
     config: &Config,
     names: &NameMap,
 ) -> Result<(), Denied> {
+    let principal = match &launch.origin.framework_info {
+        Some(file) if policy.asks_for_principal() => (config.principal_of)(file).map_err(|problem| Denied {
+            by: "an unreadable principal".to_owned(),
+            message: format!(
+                "{}: this agent's policy is about principals, and the framework's cannot be read: {problem}",
+                label(wishes)
+            ),
+        })?,
+        _ => None,
+    };
+    let principal = policy
+        .asks_for_principal()
+        .then(|| principal.as_deref().unwrap_or_default());
     for wish in wishes {
-        let facts = facts(wish, wishes.len(), launch, config, names);
+        let facts = Facts {
+            principal,
+            ..facts(wish, wishes.len(), launch, config, names)
+        };
         let allowed = policy.judge(&facts)?;
         // With the parameter of this name the claim is looked at before any policy.
         if allowed.require_claim && !config.require_claim {
@@ -48,6 +64,14 @@ pub(crate) fn check(
         }
     }
     Ok(())
+}
+
+/// The first label, for a problem of all.
+fn label(wishes: &[Wish]) -> String {
+    let slots = wishes
+        .iter()
+        .map(|wish| format!("label 'volume.{}' = '{}'", wish.labels.slot, wish.labels.name));
+    slots.take(1).collect()
 }
 
 fn facts<'a>(
@@ -76,6 +100,7 @@ fn facts<'a>(
         owner: labels.owner.as_ref().map(ToString::to_string),
         user: launch.user.as_deref().unwrap_or_default(),
         role: launch.origin.role.as_deref().unwrap_or_default(),
+        principal: None,
         count,
     }
 }

@@ -30,6 +30,12 @@ impl Asked {
         self
     }
 
+    /// By a framework with this principal.
+    fn checkpointed(mut self, principal: &str) -> Self {
+        self.launch.origin.framework_info = Some(principal.into());
+        self
+    }
+
     fn user(mut self, user: &str) -> Self {
         self.launch.user = Some(user.to_owned());
         self
@@ -44,6 +50,10 @@ impl Asked {
         let policy = Policy::parse(policy).unwrap();
         let config = Config {
             default_driver: Some("ebs".into()),
+            principal_of: |file| match file.display().to_string() {
+                broken if broken == "broken" => Err("broken: it is cut off".to_owned()),
+                name => Ok(Some(name)),
+            },
             ..Config::default()
         };
         let owned = |text: &&str| (*text).to_owned();
@@ -113,6 +123,11 @@ fn each_condition_decides_by_itself() {
             with("volume.data.owner", "10:0"),
         ),
         (r#""users": ["root", ""]"#, asked(&[data]), asked(&[data]).user("etl")),
+        (
+            r#""principals": ["ann"]"#,
+            asked(&[data]).checkpointed("ann"),
+            asked(&[data]).checkpointed("bob"),
+        ),
         (
             r#""roles": ["etl/*"]"#,
             asked(&[data]).role("etl/a"),
@@ -192,6 +207,22 @@ fn a_volume_cannot_be_had_under_another_of_its_names() {
 fn a_path_into_the_sandbox_is_the_relative_one_too() {
     let absolute = asked(&[("volume.data", "v"), ("volume.data.path", "/mnt/mesos/sandbox/secret")]);
     assert!(absolute.under(&denies(r#""paths": ["secret"]"#)).is_err());
+}
+
+#[test]
+fn a_principal_that_cannot_be_read_refuses_where_a_rule_is_about_principals() {
+    let broken = || asked(&[("volume.data", "v")]).checkpointed("broken");
+    let denied = broken().under(&denies(r#""principals": ["x"]"#)).unwrap_err();
+    assert!(
+        denied.message.contains("'volume.data' = 'v'") && denied.message.contains("cut off"),
+        "{}",
+        denied.message
+    );
+    assert!(broken().under(&denies(r#""roles": ["x"]"#)).is_ok());
+    let unknown = asked(&[("volume.data", "v")])
+        .under(&allows(r#""principals": ["ann"]"#))
+        .unwrap_err();
+    assert!(unknown.message.contains("principal ''"), "{}", unknown.message);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(super) struct Facts<'a> {
     pub(super) owner: Option<String>,
     pub(super) user: &'a str,
     pub(super) role: &'a str,
+    /// Known when a rule asks for it.
+    pub(super) principal: Option<&'a str>,
     /// Volumes of the container.
     pub(super) count: usize,
 }
@@ -148,6 +150,7 @@ impl Rule {
         meets(&self.paths, "path", &paths)?;
         meets(&self.users, "user", &[facts.user])?;
         meets(&self.roles, "role", &[facts.role])?;
+        meets(&self.principals, "principal", facts.principal.as_slice())?;
         match (self.effect, facts.owner.as_deref()) {
             (Effect::Allow, None) => {}
             (_, owner) => meets(&self.owners, "owner", owner.as_slice())?,
@@ -204,6 +207,8 @@ impl Facts<'_> {
             format!("user '{}'", cleaned(self.user)),
             format!("role '{}'", cleaned(self.role)),
         ];
+        let principal = self.principal.iter();
+        told.extend(principal.map(|principal| format!("principal '{}'", cleaned(principal))));
         told.extend(self.create.then(|| "create".to_owned()));
         told.extend(self.owner.iter().map(|owner| format!("owner '{}'", cleaned(owner))));
         let options = self.options.keys().map(|key| format!("option '{}'", cleaned(key)));
