@@ -16,11 +16,11 @@ struct Small(TempDir);
 
 impl Small {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let size = c"size=64k,nr_inodes=32";
-        mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), Some(size)).unwrap();
+        mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), Some(size)).expect("a small file system");
         // No other mount namespace keeps it.
-        mount_change(folder.path(), MountPropagationFlags::PRIVATE).unwrap();
+        mount_change(folder.path(), MountPropagationFlags::PRIVATE).expect("it was just mounted");
         Self(folder)
     }
 
@@ -31,7 +31,7 @@ impl Small {
     fn fill(&self) -> PathBuf {
         let path = self.0.path().join("filler");
         // As much as there is room for.
-        fs::write(&path, vec![1; 1 << 20]).unwrap_err();
+        fs::write(&path, vec![1; 1 << 20]).expect_err("there is not so much room");
         path
     }
 
@@ -41,7 +41,7 @@ impl Small {
         } else {
             MountFlags::empty()
         };
-        mount_remount(self.0.path(), flags, c"").unwrap();
+        mount_remount(self.0.path(), flags, c"").expect("it is mounted");
     }
 }
 
@@ -77,7 +77,7 @@ fn write(store: &Store, container: &str) -> Result<(), String> {
 }
 
 fn containers(store: &Store) -> Vec<String> {
-    let found = store.load().unwrap();
+    let found = store.load().expect("a small file system");
     found
         .into_iter()
         .map(|found| found.record.container.to_string())
@@ -85,9 +85,14 @@ fn containers(store: &Store) -> Vec<String> {
 }
 
 fn no_temporary_is_left(root: &Path) {
-    for entry in fs::read_dir(root.join("containers")).unwrap() {
-        let path = entry.unwrap().path();
-        assert_eq!(path.extension().unwrap(), "json", "{}", path.display());
+    for entry in fs::read_dir(root.join("containers")).expect("a small file system") {
+        let path = entry.expect("a small file system").path();
+        assert_eq!(
+            path.extension().expect("a small file system"),
+            "json",
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -144,7 +149,7 @@ fn an_agent_that_cannot_even_make_its_state_folder_starts_and_uses_it_once_it_ca
     let (filler, used) = full(&disk);
     let store = Store::open(&disk.root()).unwrap();
     let id = store.host_id().to_owned();
-    assert_eq!(containers(&store), [String::new(); 0]);
+    assert!(containers(&store).is_empty());
     let error = write(&store, "c").unwrap_err();
     assert!(
         error.contains("state_dir") && error.contains("No space left on device"),
