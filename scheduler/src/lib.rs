@@ -15,6 +15,7 @@
 //!   it: an attempt before its launch, an update before its acknowledgement.
 //! * [`ledger`]: who may use which volume, cluster-wide.
 //! * [`run`]: the loop that carries the machine's steps out.
+//! * [`service`]: many jobs in one framework, with schedules and an HTTP API.
 //! * [`progress`], [`report`] and [`notification`]: what people and programs are told.
 //!
 //! A task of a job goes through
@@ -38,5 +39,6 @@ pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod service;
 pub mod state;
 pub mod store;

@@ -1,7 +1,8 @@
-//! The command line: `scheduler run`, `scheduler check`, `scheduler claims`.
+//! The command line: `scheduler run`, `scheduler check`, `scheduler serve`, `scheduler claims`.
 #![forbid(unsafe_code)]
 
 mod claims;
+mod serve;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -52,6 +53,8 @@ enum Command {
         #[arg(long)]
         explain: bool,
     },
+    /// Run many jobs, by schedule and on request, and serve an HTTP API
+    Serve(Box<serve::ServeArgs>),
     /// Show the claim ledger, or make it anew
     #[command(subcommand)]
     Claims(claims::ClaimsCommand),
@@ -122,6 +125,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(arguments) => run_job(*arguments),
         Command::Check { job, explain } => check(&job, explain),
+        Command::Serve(arguments) => serve::serve(*arguments),
         Command::Claims(command) => claims::claims(command),
     };
     match done {
@@ -205,14 +209,7 @@ fn conclusion(outcome: Result<(), RunError>, machine: &Machine) -> Result<(), Fa
 }
 
 fn framework(arguments: &RunArgs) -> Result<Framework, Failure> {
-    let credential = match (&arguments.principal, &arguments.secret_file) {
-        (Some(principal), Some(file)) => {
-            let secret = fs::read_to_string(file)
-                .map_err(|error| usage(format!("cannot read the secret {}: {error}", file.display())))?;
-            Some((principal.clone(), secret.trim_end_matches(['\r', '\n']).to_owned()))
-        }
-        _ => None,
-    };
+    let credential = credentials(arguments.principal.as_ref(), arguments.secret_file.as_ref())?;
     let rules = Rules {
         role: arguments.role.clone(),
         volume_retries: arguments.volume_retries,
@@ -225,6 +222,18 @@ fn framework(arguments: &RunArgs) -> Result<Framework, Failure> {
         credential,
         rules,
     })
+}
+
+fn credentials(principal: Option<&String>, file: Option<&PathBuf>) -> Result<Option<(String, String)>, Failure> {
+    let (Some(principal), Some(file)) = (principal, file) else {
+        return Ok(None);
+    };
+    let secret = fs::read_to_string(file)
+        .map_err(|error| usage(format!("cannot read the secret {}: {error}", file.display())))?;
+    Ok(Some((
+        principal.clone(),
+        secret.trim_end_matches(['\r', '\n']).to_owned(),
+    )))
 }
 
 /// Reads job file and catalogue; every line of an error begins with the file, as compilers write it.
@@ -293,6 +302,25 @@ fn tell(json: bool, now: Millis, since_start: Millis, progress: &Progress) {
         format!("[{:7.1}] {progress}", since_start as f64 / 1000.0)
     };
     // A reader that has gone away must not end the job.
+    let _ = match progress.is_warning() && !json {
+        true => writeln!(std::io::stderr(), "{line}"),
+        false => writeln!(std::io::stdout(), "{line}"),
+    };
+}
+
+/// The same for one run of many.
+fn tell_run(json: bool, now: Millis, run: Option<&String>, progress: &Progress) {
+    let line = if json {
+        let mut object = serde_json::to_value(progress).expect("progress has text keys only, so it is JSON");
+        object["at_ms"] = now.into();
+        object["run"] = serde_json::json!(run);
+        object.to_string()
+    } else {
+        match run {
+            Some(run) => format!("{run}: {progress}"),
+            None => progress.to_string(),
+        }
+    };
     let _ = match progress.is_warning() && !json {
         true => writeln!(std::io::stderr(), "{line}"),
         false => writeln!(std::io::stdout(), "{line}"),

@@ -96,6 +96,18 @@ pub enum Progress {
         /// Why.
         reason: String,
     },
+    /// The storage could not be asked.
+    NotListed {
+        /// Why.
+        reason: String,
+    },
+    /// A run by schedule was not begun.
+    Skipped {
+        /// The job.
+        job: String,
+        /// Why.
+        reason: String,
+    },
     /// The job is over.
     Ended {
         /// One line for each task that failed.
@@ -145,6 +157,8 @@ impl Progress {
                 | Self::CallFailed { .. }
                 | Self::Unreadable { .. }
                 | Self::NotNotified { .. }
+                | Self::Skipped { .. }
+                | Self::NotListed { .. }
         )
     }
 }
@@ -225,6 +239,8 @@ impl fmt::Display for Progress {
             Self::NotNotified { target, reason } => {
                 write!(f, "the notification by '{}' failed: {}", line(target), line(reason))
             }
+            Self::NotListed { reason } => write!(f, "the storage was not asked: {}", line(reason)),
+            Self::Skipped { job, reason } => write!(f, "{job}: it was due and is not begun: {}", line(reason)),
             Self::Ended { failures, blocked } => match (failures.is_empty(), blocked.is_empty()) {
                 (true, true) => f.write_str("the job is done"),
                 (_, true) => write!(f, "the job has failed: {}", failures.join("; ")),

@@ -27,6 +27,9 @@ pub struct JobState {
     pub framework_id: Option<String>,
     /// When the job was begun.
     pub started_ms: Millis,
+    /// Whether nothing more of it is to be begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
     /// How it ended.
     pub end: Option<End>,
     /// Each task by name.
@@ -163,6 +166,7 @@ impl JobState {
             plan: plan.fingerprint(),
             framework_id: None,
             started_ms: now,
+            cancelled: false,
             end: None,
             tasks: tasks.collect(),
         }

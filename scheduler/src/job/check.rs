@@ -8,6 +8,7 @@ use volume_labels::VolumeLabels;
 
 use super::instances::{self, Values};
 use super::notify;
+use super::schedule::Schedule;
 use super::shape::{AgentShape, CommandShape, Entries, JobShape, OneOrMore, TaskShape, Text, VolumeShape};
 use super::{AgentConstraint, Command, Job, Task};
 
@@ -82,6 +83,13 @@ pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
     if shape.tasks.0.is_empty() {
         problems.push(Problem::at(shape.name.referenced, "the job has no tasks"));
     }
+    let schedule = shape.schedule.and_then(|given| match Schedule::parse(&given.value) {
+        Ok(schedule) => Some(schedule),
+        Err(message) => {
+            problems.push(Problem::at(given.referenced, message));
+            None
+        }
+    });
     let notify = notify::notify(shape.notify, &mut problems);
     let names: Vec<Spanned<String>> = shape.tasks.0.iter().map(|(name, _)| name.clone()).collect();
     let mut counts = BTreeMap::new();
@@ -116,6 +124,7 @@ pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
             name: shape.name.value,
             tasks,
             notify,
+            schedule,
         }),
         false => Err(JobFileError { problems }),
     }

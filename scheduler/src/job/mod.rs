@@ -3,6 +3,7 @@
 mod check;
 mod instances;
 mod notify;
+mod schedule;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use volume_labels::VolumeLabels;
 
 pub use check::{JobFileError, Problem};
 pub use notify::{Notify, Target};
+pub use schedule::Schedule;
 
 /// A job, checked: names are unique, dependencies exist and have no cycle, every volume's labels are good.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,8 @@ pub struct Job {
     pub tasks: Vec<Task>,
     /// Whom to tell how it ended.
     pub notify: Notify,
+    /// When it runs by itself; only `scheduler serve` looks at it.
+    pub schedule: Option<Schedule>,
 }
 
 /// One task of a job.

@@ -21,6 +21,7 @@ pub(super) struct JobShape {
     pub(super) name: Spanned<String>,
     #[serde(default)]
     pub(super) defaults: DefaultsShape,
+    pub(super) schedule: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) notify: NotifyShape,
     pub(super) tasks: Entries<TaskShape>,

@@ -2,7 +2,7 @@
 //! It reads no clock, no file and no socket.
 
 mod launch;
-mod placement;
+pub(crate) mod placement;
 mod reconcile;
 mod updates;
 mod waiting;
@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::state::{Attempt, End, JobState, Millis, Standing, Verdict};
 use reconcile::Reconciliation;
 pub(crate) use updates::failure;
+pub use waiting::Explanation;
 use waiting::Waiting;
 
 /// How often and how long a scheduler tries, waits and asks. Times are milliseconds.
@@ -135,6 +136,10 @@ pub struct Machine {
     freed: BTreeMap<String, (String, Millis)>,
     reconciliation: Reconciliation,
     waiting: Waiting,
+    /// The first part of every task id.
+    prefix: String,
+    /// Whether somebody else asks for offers, shares them out and ends the framework.
+    hosted: bool,
 }
 
 /// The volumes of tasks that may still run.
@@ -167,6 +172,8 @@ impl Machine {
     /// Takes up a job where `state` left it. `state` is that of `plan`.
     pub fn new(plan: Plan, state: JobState, rules: Rules) -> Self {
         Self {
+            prefix: plan.job.clone(),
+            hosted: false,
             plan,
             rules,
             state,
@@ -178,6 +185,45 @@ impl Machine {
             reconciliation: Reconciliation::default(),
             waiting: Waiting::default(),
         }
+    }
+
+    /// One job of several in one framework: offers are shared out by whoever has them all. `prefix` tells its task ids apart.
+    pub(crate) fn hosted(plan: Plan, state: JobState, rules: Rules, prefix: String) -> Self {
+        Self {
+            prefix,
+            hosted: true,
+            ..Self::new(plan, state, rules)
+        }
+    }
+
+    /// Begins nothing more, and kills what may run.
+    pub(crate) fn cancel(&mut self, now: Millis) -> Step {
+        let mut step = Step::default();
+        if self.state.end.is_none() {
+            self.state.cancelled = true;
+            step.save = true;
+            self.kill_cancelled(&mut step);
+            self.advance(now, &mut step);
+        }
+        step
+    }
+
+    fn kill_cancelled(&self, step: &mut Step) {
+        for (_, attempt) in self.state.live().filter(|_| self.state.cancelled) {
+            let agent = Some(attempt.agent.id.clone().into());
+            step.calls.push(Call::kill(attempt.task_id.clone().into(), agent));
+        }
+    }
+
+    /// The tasks that could be launched now, with their priorities.
+    pub(crate) fn candidates(&self, now: Millis) -> Vec<(i32, String)> {
+        let priority = |name: &str| self.plan.task(name).map_or(0, |task| task.task.priority);
+        self.wanted(now).map(|name| (priority(name), name.to_owned())).collect()
+    }
+
+    /// Whether the task with this id, by its own prefix, was launched by this machine and may still run on the agent.
+    pub(crate) fn uses_agent(&self, agent: &str) -> bool {
+        self.state.live().any(|(_, attempt)| attempt.agent.id == agent)
     }
 
     /// What is known of the job.
@@ -257,6 +303,7 @@ impl Machine {
         }
         let live = self.state.live().map(|(_, attempt)| attempt.task_id.clone());
         self.reconciliation.begin(live.collect(), now);
+        self.kill_cancelled(step);
     }
 
     fn disconnected(&mut self, reason: String, step: &mut Step) {
@@ -316,9 +363,11 @@ impl Machine {
             return;
         }
         self.reconcile(now, step);
-        let wanted: Vec<String> = self.wanted(now).map(str::to_owned).collect();
-        self.answer_offers(&wanted, now, step);
-        self.ask_for_offers(now, step);
+        if !self.hosted {
+            let wanted: Vec<String> = self.wanted(now).map(str::to_owned).collect();
+            self.answer_offers(&wanted, now, step);
+            self.ask_for_offers(now, step);
+        }
         self.explain(now, step);
     }
 
@@ -349,7 +398,7 @@ impl Machine {
         let mut tasks: Vec<&PlannedTask> = self.plan.tasks.iter().collect();
         tasks.sort_by_key(|task| Reverse(task.task.priority));
         let names = tasks.into_iter().map(|task| task.name());
-        names.filter(|name| self.state.tasks[*name].standing() == Standing::Ready)
+        names.filter(|name| !self.state.cancelled && self.state.tasks[*name].standing() == Standing::Ready)
     }
 
     /// Those of them that may be launched now: no pause, and no volume that another task of the job may still write to.
@@ -383,15 +432,22 @@ impl Machine {
     fn end_if_over(&mut self, now: Millis, step: &mut Step) -> bool {
         let standing = |name: &str| self.state.tasks[name].standing();
         let names = || self.plan.tasks.iter().map(|task| task.name());
-        if names().any(|name| matches!(standing(name), Standing::Ready | Standing::Active)) {
+        let goes_on = |standing| match standing {
+            Standing::Active => true,
+            Standing::Ready => !self.state.cancelled,
+            _ => false,
+        };
+        if names().any(|name| goes_on(standing(name))) {
             return false;
         }
+        let cancelled = self.state.cancelled.then(|| "the run was cancelled".to_owned());
         let failures: Vec<String> = names()
             .filter(|name| standing(name) == Standing::Failed)
             .filter_map(|name| Some(updates::failure(name, self.state.tasks[name].attempts.last()?)))
+            .chain(cancelled)
             .collect();
         let blocked: Vec<String> = names()
-            .filter(|name| standing(name) == Standing::Waiting)
+            .filter(|name| matches!(standing(name), Standing::Waiting | Standing::Ready))
             .map(str::to_owned)
             .collect();
         step.tell.push(Progress::Ended {
@@ -407,7 +463,7 @@ impl Machine {
         });
         step.save = true;
         step.end = true;
-        if self.connected {
+        if self.connected && !self.hosted {
             step.calls.push(Call::Teardown);
         }
         true

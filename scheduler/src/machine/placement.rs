@@ -9,19 +9,23 @@ use thiserror::Error;
 
 use super::launch::{demand, task_info};
 use super::{Held, Machine, Step};
+use crate::ledger::{self, Holder, Ledger, Mode, Refusal, Wish};
 use crate::plan::PlannedTask;
 use crate::progress::Progress;
 use crate::state::{Agent, Attempt, JobState, Millis};
 
 /// For how many seconds not to be offered what nothing can use as long as no task is to be launched. REVIVE ends it.
-const REFUSE_WHILE_IDLE: f64 = 3600.0;
+pub(crate) const REFUSE_WHILE_IDLE: f64 = 3600.0;
 
 /// Attributes that name the zone of an agent without a fault domain.
 const ZONE_ATTRIBUTES: &[&str] = &["zone", "az", "availability_zone"];
 
+/// Attributes that say under which name the storage knows an agent's host, apart from its host name.
+const INSTANCE_ATTRIBUTES: &[&str] = &["instance", "instance_id"];
+
 /// What one agent offers, all its offers taken together: an item that has just become free often comes in an offer of its
 /// own.
-struct Pool {
+pub(crate) struct Pool {
     agent: Agent,
     attributes: BTreeMap<String, String>,
     offers: Vec<OfferId>,
@@ -56,7 +60,70 @@ pub(super) enum Unfit {
     #[error("'{volume}' is being read on {holder}, and it can be attached to one host at a time")]
     ReadElsewhere { volume: String, holder: String },
     #[error("{0}")]
+    Claim(Refusal),
+    #[error("{0}")]
     Shortage(String),
+}
+
+/// The ledger that launches have to be entered in.
+pub(crate) struct Claims<'a> {
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) rules: ledger::Rules,
+    pub(crate) framework: &'a str,
+}
+
+impl Claims<'_> {
+    fn with_wish<T>(&self, task: &PlannedTask, task_id: &str, pool: &Pool, act: impl FnOnce(&Wish<'_>) -> T) -> T {
+        let reads = task.reads();
+        let mode = |claim: &str| match reads.contains(claim) {
+            true => Mode::Read,
+            false => Mode::Write,
+        };
+        let volumes: Vec<(&str, Mode)> = task.claims().into_iter().map(|claim| (claim, mode(claim))).collect();
+        let attribute = |name: &&str| pool.attributes.get(*name).map(String::as_str);
+        let instances: Vec<&str> = std::iter::once(pool.agent.hostname.as_str())
+            .chain(INSTANCE_ATTRIBUTES.iter().filter_map(attribute))
+            .collect();
+        act(&Wish {
+            holder: Holder {
+                framework: self.framework.to_owned(),
+                task: task_id.to_owned(),
+            },
+            agent: &pool.agent.id,
+            instances: &instances,
+            volumes: &volumes,
+        })
+    }
+
+    fn refusal(&self, task: &PlannedTask, task_id: &str, pool: &Pool, now: Millis) -> Option<Refusal> {
+        self.with_wish(task, task_id, pool, |wish| self.ledger.refusal(wish, self.rules, now))
+    }
+
+    fn intend(&mut self, task: &PlannedTask, task_id: &str, pool: &Pool, now: Millis) -> Result<(), Refusal> {
+        let mut ledger = std::mem::take(self.ledger);
+        let done = self.with_wish(task, task_id, pool, |wish| ledger.intend(wish, self.rules, now));
+        *self.ledger = ledger;
+        done
+    }
+}
+
+/// The calls that use what was placed and decline the rest.
+pub(crate) fn answers(pools: Vec<Pool>, refuse_seconds: f64) -> Vec<Call> {
+    let mut calls = Vec::new();
+    let filters = Some(Filters::refuse_for(refuse_seconds));
+    let (used, unused): (Vec<Pool>, Vec<Pool>) = pools.into_iter().partition(|pool| !pool.launches.is_empty());
+    for pool in used {
+        calls.push(Call::Accept(Accept {
+            offer_ids: pool.offers,
+            operations: vec![Operation::Launch(pool.launches)],
+            filters,
+        }));
+    }
+    let offer_ids: Vec<OfferId> = unused.into_iter().flat_map(|pool| pool.offers).collect();
+    if !offer_ids.is_empty() {
+        calls.push(Call::Decline { offer_ids, filters });
+    }
+    calls
 }
 
 impl Machine {
@@ -67,27 +134,7 @@ impl Machine {
             return;
         }
         for name in wanted {
-            // A task placed just now may hold the volume of the next.
-            let is_free = |task: &&PlannedTask| Held::of(&self.state).leaves_room_for(task);
-            let Some(task) = self.plan.task(name).filter(is_free) else {
-                continue;
-            };
-            match self.choose(task, &pools, now) {
-                Ok(index) => {
-                    let task = task.clone();
-                    self.place(&task, &mut pools[index], now, step);
-                }
-                Err(reasons) => {
-                    let let_go = reasons.iter().filter_map(|(_, reason)| match reason {
-                        Unfit::LettingGo { until, .. } => Some(*until),
-                        _ => None,
-                    });
-                    if let (Some(until), Some(record)) = (let_go.min(), self.state.tasks.get_mut(name)) {
-                        record.not_before_ms = until;
-                    }
-                    self.waiting.note(name, reasons);
-                }
-            }
+            self.try_place(name, &mut pools, None, now, step);
         }
         let still_wanted = self.wanted(now).next().is_some();
         let refuse_seconds = if still_wanted {
@@ -95,29 +142,73 @@ impl Machine {
         } else {
             REFUSE_WHILE_IDLE
         };
-        let filters = Some(Filters::refuse_for(refuse_seconds));
-        let (used, unused): (Vec<Pool>, Vec<Pool>) = pools.into_iter().partition(|pool| !pool.launches.is_empty());
-        for pool in used {
-            let operations = vec![Operation::Launch(pool.launches)];
-            step.calls.push(Call::Accept(Accept {
-                offer_ids: pool.offers,
-                operations,
-                filters,
-            }));
+        step.calls.extend(answers(pools, refuse_seconds));
+    }
+
+    /// Launches the task on the best agent of `pools`, if one is right for it and the ledger allows it.
+    pub(crate) fn try_place(
+        &mut self,
+        name: &str,
+        pools: &mut [Pool],
+        mut claims: Option<&mut Claims<'_>>,
+        now: Millis,
+        step: &mut Step,
+    ) {
+        // A task placed just now may hold the volume of the next.
+        let is_free = |task: &&PlannedTask| Held::of(&self.state).leaves_room_for(task);
+        let Some(task) = self.plan.task(name).filter(is_free) else {
+            return;
+        };
+        let task_id = self.next_id(name);
+        match self.choose(task, &task_id, pools, claims.as_deref(), now) {
+            Ok(index) => {
+                let task = task.clone();
+                if let Some(claims) = &mut claims
+                    && let Err(refusal) = claims.intend(&task, &task_id, &pools[index], now)
+                {
+                    self.waiting
+                        .note(name, vec![(pools[index].agent.clone(), Unfit::Claim(refusal))]);
+                    return;
+                }
+                self.place(&task, &mut pools[index], now, step);
+            }
+            Err(reasons) => {
+                let let_go = reasons.iter().filter_map(|(_, reason)| match reason {
+                    Unfit::LettingGo { until, .. } => Some(*until),
+                    Unfit::Claim(_) => Some(now + self.rules.let_go),
+                    _ => None,
+                });
+                if let (Some(until), Some(record)) = (let_go.min(), self.state.tasks.get_mut(name)) {
+                    record.not_before_ms = until;
+                }
+                self.waiting.note(name, reasons);
+            }
         }
-        let offer_ids: Vec<OfferId> = unused.into_iter().flat_map(|pool| pool.offers).collect();
-        if !offer_ids.is_empty() {
-            step.calls.push(Call::Decline { offer_ids, filters });
-        }
+    }
+
+    fn next_id(&self, name: &str) -> String {
+        let number = self.state.tasks.get(name).map_or(0, |record| record.attempts.len()) + 1;
+        format!("{}.{name}.{number}", self.prefix)
     }
 
     /// The best agent for the task: the one where its volumes were last, so that nothing has to move; else the one with the
     /// most CPUs left. Or why each is unfit.
-    fn choose(&self, task: &PlannedTask, pools: &[Pool], now: Millis) -> Result<usize, Vec<(Agent, Unfit)>> {
+    fn choose(
+        &self,
+        task: &PlannedTask,
+        task_id: &str,
+        pools: &[Pool],
+        claims: Option<&Claims<'_>>,
+        now: Millis,
+    ) -> Result<usize, Vec<(Agent, Unfit)>> {
         let mut fit = Vec::new();
         let mut unfit = Vec::new();
         for (index, pool) in pools.iter().enumerate() {
-            match unfitness(task, pool, &self.state).or_else(|| self.letting_go(task, pool, now)) {
+            let claimed = || claims.and_then(|claims| claims.refusal(task, task_id, pool, now));
+            let unfit_here = unfitness(task, pool, &self.state)
+                .or_else(|| self.letting_go(task, pool, now))
+                .or_else(|| claimed().map(Unfit::Claim));
+            match unfit_here {
                 None => fit.push(index),
                 Some(reason) => unfit.push((pool.agent.clone(), reason)),
             }
@@ -153,7 +244,7 @@ impl Machine {
         };
         let number = record.attempts.len() + 1;
         let attempt = Attempt {
-            task_id: format!("{}.{}.{number}", self.plan.job, task.name()),
+            task_id: format!("{}.{}.{number}", self.prefix, task.name()),
             agent: pool.agent.clone(),
             claims: task.claims().into_iter().map(str::to_owned).collect(),
             reads: task.reads().into_iter().map(str::to_owned).collect(),
@@ -173,7 +264,7 @@ impl Machine {
 
 /// By agent; offers of one agent for different roles are told apart by their resources' allocation, and a role is all
 /// that this scheduler subscribes with.
-fn pools(offers: BTreeMap<OfferId, Offer>) -> Vec<Pool> {
+pub(crate) fn pools(offers: BTreeMap<OfferId, Offer>) -> Vec<Pool> {
     let mut pools: BTreeMap<String, Pool> = BTreeMap::new();
     for (id, offer) in offers {
         let pool = pools.entry(offer.agent_id.0.clone()).or_insert_with(|| Pool {

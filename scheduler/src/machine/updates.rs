@@ -68,6 +68,7 @@ impl Machine {
     /// bounded number of times each.
     fn concluded(&mut self, name: &str, verdict: Option<Verdict>, now: Millis, step: &mut Step) {
         let own_retries = self.plan.task(name).map_or(0, |task| task.task.retries);
+        let cancelled = self.state.cancelled;
         let Some((verdict, record)) = verdict.zip(self.state.tasks.get_mut(name)) else {
             return;
         };
@@ -77,7 +78,11 @@ impl Machine {
             Verdict::Failed => (Verdict::FailedOnce, record.count(Verdict::FailedOnce) + 1, own_retries),
             Verdict::Finished | Verdict::FailedOnce => return,
         };
-        let outcome = if retries > limit { Verdict::Failed } else { again };
+        let outcome = if retries > limit || cancelled {
+            Verdict::Failed
+        } else {
+            again
+        };
         if let Some(attempt) = record.attempts.last_mut() {
             attempt.verdict = Some(outcome);
         }

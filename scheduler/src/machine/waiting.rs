@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::placement::Unfit;
 use super::{Machine, Step};
+use crate::plan::PlannedTask;
 use crate::progress::Progress;
-use crate::state::{Agent, Millis};
+use crate::state::{Agent, Millis, Standing};
 
 /// A task is not told to wait before it has waited for so long: offers take a second or two to come.
 const PATIENCE: Millis = 5_000;
@@ -50,7 +51,74 @@ impl Waiting {
     }
 }
 
+/// Why a task does not run.
+#[derive(Debug, serde::Serialize)]
+pub struct Explanation {
+    /// The task.
+    pub task: String,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Why it is not further, a line each; empty when it is over.
+    pub why: Vec<String>,
+}
+
 impl Machine {
+    /// Why each task is not further than it is.
+    pub fn explanations(&self, now: Millis) -> Vec<Explanation> {
+        self.plan.tasks.iter().map(|task| self.explanation(task, now)).collect()
+    }
+
+    fn explanation(&self, task: &PlannedTask, now: Millis) -> Explanation {
+        let record = &self.state.tasks[task.name()];
+        let standing = record.standing();
+        let mut why = Vec::new();
+        match standing {
+            Standing::Waiting => {
+                let open = task.task.after.iter().filter(|name| !self.state.is_finished(name));
+                why.extend(open.map(|name| format!("it runs after '{name}', which is not finished")));
+            }
+            Standing::Ready => {
+                if record.not_before_ms > now {
+                    why.push(format!("it is tried again in {} ms", record.not_before_ms - now));
+                }
+                for (holder, attempt) in self.state.live() {
+                    if attempt
+                        .claims
+                        .iter()
+                        .any(|claim| task.claims().contains(claim.as_str()))
+                    {
+                        why.push(format!("'{holder}' uses a volume of it on {}", attempt.agent));
+                    }
+                }
+                for (agent, reason) in self
+                    .waiting
+                    .reasons
+                    .get(task.name())
+                    .into_iter()
+                    .flat_map(BTreeMap::values)
+                {
+                    why.push(format!("{agent}: {reason}"));
+                }
+                if why.is_empty() {
+                    why.push("nothing was offered yet; are there agents with free resources for the role?".to_owned());
+                }
+            }
+            Standing::Active => {
+                if let Some(attempt) = record.live() {
+                    let state = attempt.state.as_ref().map_or("not confirmed", |state| state.as_str());
+                    why.push(format!("it is {state} on {}", attempt.agent));
+                }
+            }
+            Standing::Failed => why.extend(record.attempts.last().map(|last| super::failure(task.name(), last))),
+            Standing::Finished => {}
+        }
+        Explanation {
+            task: task.name().to_owned(),
+            standing,
+            why,
+        }
+    }
+
     pub(super) fn explain(&mut self, now: Millis, step: &mut Step) {
         let wanted: Vec<String> = self.wanted(now).map(str::to_owned).collect();
         self.waiting.keep(&wanted, now);

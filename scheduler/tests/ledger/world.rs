@@ -153,10 +153,10 @@ impl World {
             }
             Action::Unmount { agent } => self.unmount(agent),
             Action::Update => {
-                if let Some((holder, state)) = self.updates.pop_front() {
-                    if self.ledger.task(&holder, &state, self.now) {
-                        self.save();
-                    }
+                if let Some((holder, state)) = self.updates.pop_front()
+                    && self.ledger.task(&holder, &state, self.now)
+                {
+                    self.save();
                 }
             }
             Action::Lose { agent } => {

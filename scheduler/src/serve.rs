@@ -1,0 +1,178 @@
+//! `scheduler serve`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use label_mapper::Spelling;
+use scheduler::machine::Rules;
+use scheduler::run::RunError;
+use scheduler::service::serve::{Listing, Running, subscribe};
+use scheduler::service::storage::{Folder, framework_id};
+use scheduler::service::{Settings, api};
+use scheduler::store::StoreError;
+
+use crate::{Failure, REFUSED, STATE, credentials, print, tell_run, usage};
+
+/// How long an instance that was taken over is given to step back.
+const STEP_BACK: Duration = Duration::from_secs(30);
+/// How often the folder's lock is tried.
+const TRY_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    /// The masters, asked in turn for the leading one
+    #[arg(long, value_name = "HOST:PORT,...", env = "SCHEDULER_MASTER")]
+    master: String,
+    /// The folder that keeps jobs, runs and claims, made when missing
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Where to serve the API. Whoever reaches it can run commands on the cluster and on this host
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8180")]
+    listen: SocketAddr,
+    /// Write the address that is served to this file, once it is
+    #[arg(long, value_name = "FILE")]
+    address_file: Option<PathBuf>,
+    /// When another instance has the folder: take its framework over, wait until it has stepped back, and go on
+    #[arg(long)]
+    take_over: bool,
+    /// What `aws ec2 describe-volumes` printed; read again and again
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SCHEDULER_CATALOGUE",
+        conflicts_with = "catalogue_command"
+    )]
+    catalogue: Option<PathBuf>,
+    /// A command that prints it, such as `aws ec2 describe-volumes`
+    #[arg(long, value_name = "COMMAND")]
+    catalogue_command: Option<String>,
+    /// How often the catalogue is read or the command run, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    catalogue_every: f64,
+    /// How labels spell the volumes of the catalogue: `id`, or `name` for agents without a `name_map` file
+    #[arg(long, value_enum, default_value_t)]
+    spelling: Spelling,
+    /// The role offers are for
+    #[arg(long, default_value = "*")]
+    role: String,
+    /// The user of tasks that name none
+    #[arg(long, default_value = "root")]
+    user: String,
+    /// The principal to authenticate as; its secret is read from the file of --secret-file
+    #[arg(long, requires = "secret_file")]
+    principal: Option<String>,
+    /// A file with the principal's secret
+    #[arg(long, value_name = "FILE", requires = "principal")]
+    secret_file: Option<PathBuf>,
+    /// How often in a row a task is launched again whose volume another host still holds
+    #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
+    volume_retries: u32,
+    /// How many ended runs of each job are kept
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    keep: usize,
+    /// Print what happens as JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
+    let rules = Rules {
+        role: arguments.role.clone(),
+        volume_retries: arguments.volume_retries,
+        ..Rules::default()
+    };
+    let framework = scheduler::run::Framework {
+        masters: arguments.master.clone(),
+        user: arguments.user.clone(),
+        credential: credentials(arguments.principal.as_ref(), arguments.secret_file.as_ref())?,
+        rules: rules.clone(),
+    };
+    let every = Duration::try_from_secs_f64(arguments.catalogue_every)
+        .ok()
+        .filter(|every| *every >= Duration::from_millis(100))
+        .ok_or_else(|| usage("--catalogue-every is at least 0.1"))?;
+    let listing = match (&arguments.catalogue, &arguments.catalogue_command) {
+        (Some(path), _) => Some(Listing::File(path.clone())),
+        (None, Some(command)) => Some(Listing::Command(command.clone())),
+        (None, None) => None,
+    };
+    let settings = Settings {
+        rules,
+        storage: listing.is_some(),
+        spelling: arguments.spelling,
+        keep: arguments.keep,
+    };
+    let refused = |error: RunError| match error {
+        RunError::Address(_) => usage(error),
+        RunError::Store(_) => Failure(error.to_string(), STATE),
+        RunError::Master { .. } => Failure(error.to_string(), REFUSED),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_io()
+        .build()
+        .map_err(|error| usage(format!("cannot begin to serve: {error}")))?;
+    let failed = |error: io::Error| usage(format!("--listen {}: {error}", arguments.listen));
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind(arguments.listen))
+        .map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+
+    let (folder, connection) = match Folder::open(&arguments.state) {
+        Ok(folder) => {
+            let id = framework_id(&arguments.state).map_err(usage)?;
+            (folder, subscribe(&framework, id).map_err(refused)?)
+        }
+        Err(StoreError::InUse { .. }) if arguments.take_over => {
+            let id = framework_id(&arguments.state)
+                .map_err(usage)?
+                .ok_or_else(|| usage("the instance that has the folder has no framework yet; end it first"))?;
+            // The master sends the other instance away, and that one lets go of the folder.
+            let connection = subscribe(&framework, Some(id)).map_err(refused)?;
+            (wait_for(&arguments.state)?, connection)
+        }
+        Err(error) => return Err(usage(error)),
+    };
+    let json = arguments.json;
+    let tell = Box::new(move |now, run: Option<&String>, progress: &_| tell_run(json, now, run, progress));
+    let running = Running::start(
+        settings,
+        Box::new(folder),
+        connection,
+        listing.map(|listing| (listing, every)),
+        tell,
+    )
+    .map_err(usage)?;
+    for master in arguments.master.split(',').take(1) {
+        let master = master
+            .trim()
+            .parse()
+            .map_err(|error| usage(format!("--master: {error}")))?;
+        running.watch(master);
+    }
+    let router = api::router(running.shared());
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    if let Some(file) = &arguments.address_file {
+        std::fs::write(file, address.to_string()).map_err(|error| usage(format!("{}: {error}", file.display())))?;
+    }
+    if !json {
+        print(&format!("serving http://{address}\n"))?;
+    }
+    Err(refused(running.run()))
+}
+
+/// The folder, once the instance that had it has stepped back.
+fn wait_for(path: &std::path::Path) -> Result<Folder, Failure> {
+    let begin = Instant::now();
+    loop {
+        match Folder::open(path) {
+            Ok(folder) => return Ok(folder),
+            Err(StoreError::InUse { .. }) if begin.elapsed() < STEP_BACK => thread::sleep(TRY_EVERY),
+            Err(error) => return Err(usage(error)),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The HTTP API.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use super::serve::Shared;
+use super::{Cause, RequestError, Run, Service, metrics, openapi};
+use crate::report::Report;
+use crate::state::Millis;
+
+/// Everything that is served.
+pub fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/v1/jobs", get(jobs).post(create))
+        .route("/v1/jobs/{name}", get(job).put(replace).delete(delete))
+        .route("/v1/jobs/{name}/run", post(run))
+        .route("/v1/runs", get(runs))
+        .route("/v1/runs/{id}", get(one_run))
+        .route("/v1/runs/{id}/explain", get(explain))
+        .route("/v1/runs/{id}/cancel", post(cancel))
+        .route("/v1/claims", get(claims))
+        .route("/openapi.json", get(openapi))
+        .route("/metrics", get(metrics_text))
+        .route("/health", get(health))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json"))
+        .layer(middleware::from_fn(same_origin))
+        .with_state(shared)
+}
+
+/// A job file runs commands: a page of another site must not give one by the browser of somebody who may.
+async fn same_origin(headers: HeaderMap, request: Request, next: Next) -> Response {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &header::HeaderValue| value.to_str().ok())
+    };
+    if let Some(origin) = text(header::ORIGIN) {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        if host.is_none() || host != text(header::HOST) {
+            return problem(StatusCode::FORBIDDEN, "requests of other sites' pages are refused");
+        }
+    }
+    next.run(request).await
+}
+
+fn problem(status: StatusCode, message: &str) -> Response {
+    (status, axum::Json(json!({"error": message}))).into_response()
+}
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Bad(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        problem(status, &self.to_string())
+    }
+}
+
+/// Writing to disk and asking the master block: not on the threads that serve.
+async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn job_json(service: &Service, name: &str) -> Option<Value> {
+    let job = service.jobs().get(name)?;
+    let runs: Vec<&String> = service
+        .runs()
+        .iter()
+        .filter(|(_, run)| run.record.job == name)
+        .map(|(id, _)| id)
+        .collect();
+    Some(
+        json!({"name": name, "created_ms": job.created_ms, "next_ms": job.next_ms,
+        "active_run": service.active_run(name), "runs": runs}),
+    )
+}
+
+fn run_json(run: &Run) -> Value {
+    let machine = run.machine();
+    let mut report = serde_json::to_value(Report::new(machine.plan(), machine.state(), None))
+        .expect("a report has text keys only, so it is JSON");
+    if machine.state().end.is_none() {
+        report["status"] = "running".into();
+    }
+    report["number"] = run.record.number.into();
+    report["cause"] = json!(run.cause());
+    report
+}
+
+async fn jobs(State(shared): State<Shared>) -> axum::Json<Value> {
+    axum::Json(shared.read(|service, _| {
+        let jobs: Vec<_> = service
+            .jobs()
+            .keys()
+            .filter_map(|name| job_json(service, name))
+            .collect();
+        json!({"jobs": jobs})
+    }))
+}
+
+async fn job(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
+    let found = shared.read(|service, _| {
+        let mut json = job_json(service, &name)?;
+        json["file"] = service.jobs().get(&name)?.text.clone().into();
+        Some(json)
+    });
+    match found {
+        Some(json) => axum::Json(json).into_response(),
+        None => RequestError::Unknown(format!("job '{name}'")).into_response(),
+    }
+}
+
+fn text(body: &Bytes) -> Result<String, RequestError> {
+    String::from_utf8(body.to_vec()).map_err(|_| RequestError::Bad("the job file is not UTF-8".to_owned()))
+}
+
+async fn create(State(shared): State<Shared>, body: Bytes) -> Result<Response, RequestError> {
+    let text = text(&body)?;
+    let name = blocking(move || shared.change(|service, now| service.put(text, false, now))).await?;
+    Ok((StatusCode::CREATED, axum::Json(json!({"name": name}))).into_response())
+}
+
+async fn replace(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Response, RequestError> {
+    let text = text(&body)?;
+    let own = crate::job::Job::parse(&text).map_err(|error| RequestError::Bad(error.to_string()))?;
+    if own.name != name {
+        return Err(RequestError::Bad(format!("the job file is that of '{}'", own.name)));
+    }
+    let name = blocking(move || shared.change(|service, now| service.put(text, true, now))).await?;
+    Ok(axum::Json(json!({"name": name})).into_response())
+}
+
+async fn delete(State(shared): State<Shared>, Path(name): Path<String>) -> Result<StatusCode, RequestError> {
+    blocking(move || shared.change(|service, _| Ok(((), service.delete(&name)?)))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn run(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, RequestError> {
+    let id = blocking(move || shared.change(|service, now| service.begin(&name, Cause::Request, now))).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(json!({"run": id}))).into_response())
+}
+
+async fn runs(State(shared): State<Shared>) -> axum::Json<Value> {
+    axum::Json(shared.read(|service, _| {
+        let runs: Vec<_> = service
+            .runs()
+            .iter()
+            .map(|(id, run)| {
+                let full = run_json(run);
+                json!({"run": id, "job": full["job"], "status": full["status"], "cause": full["cause"],
+                    "started_ms": full["started_ms"], "ended_ms": full["ended_ms"], "message": full["message"]})
+            })
+            .collect();
+        json!({"runs": runs})
+    }))
+}
+
+async fn one_run(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    match shared.read(|service, _| service.runs().get(&id).map(run_json)) {
+        Some(json) => axum::Json(json).into_response(),
+        None => RequestError::Unknown(format!("run '{id}'")).into_response(),
+    }
+}
+
+async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    let look = |service: &Service, now: Millis| Some(json!({"run": id, "tasks": service.explain(&id, now)?}));
+    match shared.read(look) {
+        Some(json) => axum::Json(json).into_response(),
+        None => RequestError::Unknown(format!("run '{id}'")).into_response(),
+    }
+}
+
+async fn cancel(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, RequestError> {
+    blocking(move || shared.change(|service, now| Ok(((), service.cancel(&id, now)?)))).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn claims(State(shared): State<Shared>) -> axum::Json<Value> {
+    axum::Json(shared.read(|service, _| json!({"volumes": service.ledger().view()})))
+}
+
+async fn openapi() -> axum::Json<Value> {
+    axum::Json(openapi::document())
+}
+
+async fn metrics_text(State(shared): State<Shared>) -> Response {
+    let text = shared.read(|service, _| metrics::text(service));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+async fn health(State(shared): State<Shared>) -> Response {
+    match shared.read(|service, _| service.is_connected()) {
+        true => axum::Json(json!({"connected": true})).into_response(),
+        false => problem(StatusCode::SERVICE_UNAVAILABLE, "not subscribed to a master"),
+    }
+}

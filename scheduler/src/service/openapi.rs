@@ -1,0 +1,75 @@
+//! The description of the API, as OpenAPI 3.1.
+
+use serde_json::{Value, json};
+
+/// The document that is served.
+pub fn document() -> Value {
+    let name = path_parameter("name", "The job's name.");
+    let id = path_parameter("id", "The run's id, `<job>.<number>`.");
+    let file = json!({"required": true, "description": "A job file, as JOBFILE.md describes it.",
+        "content": {"application/yaml": {"schema": {"type": "string"}}}});
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "scheduler", "version": env!("CARGO_PKG_VERSION"),
+            "description": "Jobs of tasks with volumes on Mesos. Times are milliseconds since the epoch."},
+        "paths": {
+            "/v1/jobs": {
+                "get": operation("listJobs", "All jobs.", &[], None, &["200"]),
+                "post": operation("createJob", "Gives a new job.", &[], Some(&file), &["201", "409", "422"]),
+            },
+            "/v1/jobs/{name}": {
+                "get": operation("showJob", "A job with its file and runs.", &[&name], None, &["200", "404"]),
+                "put": operation("replaceJob", "Gives a job, new or in place of the old one.", &[&name], Some(&file), &["200", "422"]),
+                "delete": operation("deleteJob", "Removes a job and its ended runs.", &[&name], None, &["204", "404", "409"]),
+            },
+            "/v1/jobs/{name}/run": {
+                "post": operation("runJob", "Begins a run now.", &[&name], None, &["202", "404", "409", "422"]),
+            },
+            "/v1/runs": {"get": operation("listRuns", "All runs.", &[], None, &["200"])},
+            "/v1/runs/{id}": {"get": operation("showRun", "A run: tasks, attempts, agents, times.", &[&id], None, &["200", "404"])},
+            "/v1/runs/{id}/explain": {
+                "get": operation("explainRun", "Why each task is not further than it is.", &[&id], None, &["200", "404"]),
+            },
+            "/v1/runs/{id}/cancel": {
+                "post": operation("cancelRun", "Begins nothing more, and kills what runs.", &[&id], None, &["202", "404", "409"]),
+            },
+            "/v1/claims": {"get": operation("listClaims", "Who holds which volume.", &[], None, &["200"])},
+            "/metrics": {"get": operation("metrics", "Metrics in Prometheus' text format.", &[], None, &["200"])},
+            "/health": {"get": operation("health", "Whether a master has the scheduler subscribed.", &[], None, &["200", "503"])},
+        },
+        "components": {"schemas": {"Error": {"type": "object", "required": ["error"],
+            "properties": {"error": {"type": "string"}}}}},
+    })
+}
+
+fn path_parameter(name: &str, description: &str) -> Value {
+    json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}})
+}
+
+fn operation(id: &str, summary: &str, parameters: &[&Value], body: Option<&Value>, statuses: &[&str]) -> Value {
+    let error = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
+    let responses: serde_json::Map<String, Value> = statuses
+        .iter()
+        .map(|status| {
+            let response = match *status {
+                "200" => json!({"description": "As asked."}),
+                "201" => json!({"description": "It is there, and on disk."}),
+                "202" => json!({"description": "It is begun, and on disk."}),
+                "204" => json!({"description": "It is gone."}),
+                "404" => json!({"description": "There is no such thing.", "content": error}),
+                "409" => json!({"description": "Not as things are.", "content": error}),
+                "422" => {
+                    json!({"description": "The job file is wrong; each line names a place in it.", "content": error})
+                }
+                _ => json!({"description": "No master.", "content": error}),
+            };
+            ((*status).to_owned(), response)
+        })
+        .collect();
+    let mut operation =
+        json!({"operationId": id, "summary": summary, "parameters": parameters, "responses": responses});
+    if let Some(body) = body {
+        operation["requestBody"] = body.clone();
+    }
+    operation
+}

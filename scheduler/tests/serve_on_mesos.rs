@@ -1,0 +1,257 @@
+//! `scheduler serve` on a real master: the API, claims across frameworks, and one instance taking over from another.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use testbed::{AgentSpec, Cluster};
+
+/// Nothing here takes half as long.
+const LIMIT: Duration = Duration::from_secs(120);
+
+struct Service {
+    child: Child,
+    address: String,
+    http: ureq::Agent,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Service {
+    fn start(cluster: &Cluster, folder: &Path, name: &str, arguments: &[&str]) -> Self {
+        let file = folder.join(format!("{name}.address"));
+        let output = |kind: &str| fs::File::create(folder.join(format!("{name}.{kind}"))).expect("the folder is ours");
+        let child = Command::new(env!("CARGO_BIN_EXE_scheduler"))
+            .args(["serve", "--state", "state", "--listen", "127.0.0.1:0"])
+            .args(["--master", &cluster.master().address()])
+            .arg("--address-file")
+            .arg(&file)
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(output("out"))
+            .stderr(output("err"))
+            .spawn()
+            .expect("the scheduler starts");
+        let mut service = Self {
+            child,
+            address: String::new(),
+            http: ureq::Agent::config_builder().http_status_as_error(false).build().into(),
+        };
+        wait("the API is served", || {
+            let ended = service.child.try_wait().expect("it is ours");
+            let err = || fs::read_to_string(folder.join(format!("{name}.err"))).unwrap_or_default();
+            assert_eq!(ended, None, "{}", err());
+            fs::read_to_string(&file).is_ok_and(|text| text.contains(':'))
+        });
+        service.address = fs::read_to_string(&file).expect("it was there just now");
+        wait("it is subscribed", || service.get("/health").0 == 200);
+        service
+    }
+
+    fn answer(mut response: ureq::http::Response<ureq::Body>) -> (u16, Value) {
+        let text = response.body_mut().read_to_string().expect("the answer is text");
+        let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        (response.status().as_u16(), value)
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        Self::answer(
+            self.http
+                .get(format!("http://{}{path}", self.address))
+                .call()
+                .expect("it answers"),
+        )
+    }
+
+    fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        Self::answer(
+            self.http
+                .post(format!("http://{}{path}", self.address))
+                .send(body)
+                .expect("it answers"),
+        )
+    }
+
+    /// Gives a job and begins a run.
+    fn begin(&self, name: &str, text: &str) -> String {
+        let (status, answer) = self.post("/v1/jobs", text);
+        assert_eq!(status, 201, "{answer}");
+        let (status, answer) = self.post(&format!("/v1/jobs/{name}/run"), "");
+        assert_eq!(status, 202, "{answer}");
+        answer["run"].as_str().expect("it has an id").to_owned()
+    }
+
+    fn status(&self, run: &str) -> String {
+        self.get(&format!("/v1/runs/{run}")).1["status"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    fn wait_for(&self, run: &str, status: &str) {
+        wait(&format!("{run} is {status}"), || self.status(run) == status);
+    }
+
+    fn why(&self, run: &str) -> String {
+        self.get(&format!("/v1/runs/{run}/explain")).1.to_string()
+    }
+}
+
+fn wait(what: &str, mut until: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !until() {
+        assert!(begin.elapsed() < LIMIT, "it does not come to this: {what}");
+        sleep(Duration::from_millis(30));
+    }
+}
+
+fn cluster(agents: usize) -> (Cluster, tempfile::TempDir) {
+    let agent = AgentSpec::default().volumes(["vol-1", "vol-2"]);
+    let builder = (0..agents).fold(Cluster::builder(), |builder, _| builder.agent(agent.clone()));
+    let cluster = builder.start().unwrap_or_else(|error| panic!("{error}"));
+    (cluster, tempfile::tempdir().expect("there is room for a folder"))
+}
+
+fn held(name: &str, volume: &str, go: &Path) -> String {
+    format!(
+        "version: 1\nname: {name}\ntasks:\n  a: {{command: 'until [ -e {} ]; do sleep 0.05; done', volumes: {{v: {volume}}}}}\n",
+        go.display()
+    )
+}
+
+#[test]
+fn jobs_are_given_run_explained_cancelled_and_removed() {
+    let (cluster, folder) = cluster(2);
+    let go = folder.path().join("go");
+    let service = Service::start(&cluster, folder.path(), "one", &[]);
+    let first = service.begin("first", &held("first", "vol-1", &go));
+    service.wait_for(&first, "running");
+    wait("its task runs", || service.why(&first).contains("TASK_RUNNING"));
+
+    // The same volume for another job, on whatever agent: it waits, and says for whom.
+    let second = service.begin(
+        "second",
+        &held("second", "vol-1", &go).replace("command", "priority: 5, command"),
+    );
+    wait("it is said who has the volume", || {
+        service
+            .why(&second)
+            .contains("volume vol-1 is IN_USE by task first.1.a.1")
+    });
+    assert_eq!(service.post("/v1/jobs/first/run", "").0, 409);
+    assert_eq!(service.post("/v1/jobs", &held("first", "vol-1", &go)).0, 409);
+    let (status, answer) = service.post("/v1/jobs", "version: 1\nname: bad\ntasks: {}\n");
+    assert_eq!(status, 422, "{answer}");
+    assert_eq!(service.get("/v1/runs/none.1").0, 404);
+
+    assert_eq!(service.post(&format!("/v1/runs/{first}/cancel"), "").0, 202);
+    service.wait_for(&first, "failed");
+    let (_, run) = service.get(&format!("/v1/runs/{first}"));
+    assert!(
+        run["message"].as_str().unwrap().contains("the run was cancelled"),
+        "{run}"
+    );
+    fs::write(&go, "").unwrap();
+    service.wait_for(&second, "finished");
+    wait("the volume is free", || {
+        service.get("/v1/claims").1["volumes"][0]["state"] == "FREE"
+    });
+
+    let (_, metrics) = service.get("/metrics");
+    let metrics = metrics.as_str().unwrap();
+    for line in [
+        "scheduler_runs_finished_total 1",
+        "scheduler_runs_failed_total 1",
+        "scheduler_launches_total 2",
+    ] {
+        assert!(metrics.lines().any(|own| own == line), "{line} is not in\n{metrics}");
+    }
+    let (_, described) = service.get("/openapi.json");
+    for path in described["paths"].as_object().unwrap().keys() {
+        let path = path.replace("{name}", "second").replace("{id}", &second);
+        assert_ne!(service.get(&path).0, 404, "{path} is described and not there");
+    }
+    let deleted = service
+        .http
+        .delete(format!("http://{}/v1/jobs/second", service.address))
+        .call()
+        .unwrap();
+    assert_eq!(deleted.status().as_u16(), 204);
+    assert_eq!(service.get(&format!("/v1/runs/{second}")).0, 404);
+    let from_elsewhere = service
+        .http
+        .post(format!("http://{}/v1/jobs/first/run", service.address))
+        .header("origin", "http://elsewhere.example.org")
+        .send("");
+    assert_eq!(from_elsewhere.unwrap().status().as_u16(), 403);
+}
+
+#[test]
+fn a_task_of_another_framework_keeps_its_volume() {
+    let (cluster, folder) = cluster(2);
+    let go = folder.path().join("go");
+    let service = Service::start(&cluster, folder.path(), "one", &[]);
+    fs::write(folder.path().join("other.yml"), held("other", "vol-2", &go)).unwrap();
+    let mut other = Command::new(env!("CARGO_BIN_EXE_scheduler"))
+        .args([
+            "run",
+            "other.yml",
+            "--state",
+            "other",
+            "--master",
+            &cluster.master().address(),
+        ])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait("the ledger sees it", || {
+        let claims = service.get("/v1/claims").1.to_string();
+        claims.contains("other.a.1") && claims.contains("IN_USE")
+    });
+    let run = service.begin("own", &held("own", "vol-2", &go));
+    wait("it is said who has the volume", || {
+        service.why(&run).contains("task other.a.1 of framework")
+    });
+    fs::write(&go, "").unwrap();
+    assert_eq!(other.wait().unwrap().code(), Some(0));
+    service.wait_for(&run, "finished");
+}
+
+#[test]
+fn another_instance_takes_over_and_the_first_steps_back() {
+    let (cluster, folder) = cluster(1);
+    let (go, trace) = (folder.path().join("go"), folder.path().join("trace"));
+    let mut first = Service::start(&cluster, folder.path(), "one", &[]);
+    let job = held("kept", "vol-1", &go).replace("until", &format!("echo x >> {}; until", trace.display()));
+    let run = first.begin("kept", &job);
+    wait("its task runs", || first.why(&run).contains("TASK_RUNNING"));
+
+    let second = Service::start(&cluster, folder.path(), "two", &["--take-over"]);
+    wait("the first one has stepped back", || {
+        first.child.try_wait().unwrap().is_some()
+    });
+    assert_eq!(first.child.wait().unwrap().code(), Some(3));
+    assert!(
+        fs::read_to_string(folder.path().join("one.err"))
+            .unwrap()
+            .contains("steps back")
+    );
+    assert_eq!(second.status(&run), "running");
+
+    // And by SIGKILL: what was on disk is all the next one needs.
+    drop(second);
+    let third = Service::start(&cluster, folder.path(), "three", &[]);
+    fs::write(&go, "").unwrap();
+    third.wait_for(&run, "finished");
+    assert_eq!(fs::read_to_string(&trace).unwrap(), "x\n", "the task has run once");
+}
