@@ -101,7 +101,9 @@ impl Call<'_> {
         let table = MountTable::read().map_err(|error| format!("cannot read the mount table: {error}"))?;
         match table.covering(mountpoint) {
             Some(mount) => {
-                mount_bases::warn_of_private(mount);
+                if table.is_private(mount) {
+                    mount_bases::warn_of_private(mount);
+                }
                 Ok(())
             }
             None => Err(format!(
@@ -149,9 +151,10 @@ impl Call<'_> {
 
 /// What an operator can do about a device that stays busy after its last container.
 fn private_hint(mountpoint: Option<&Path>) -> &'static str {
-    let mount = |path: &Path| MountTable::read().ok()?.covering(path).map(Path::to_owned);
     // A driver that unmounts and then cannot detach leaves no mount to look at: the copies that keep it busy are elsewhere.
-    match mountpoint.map(|path| mount(path).is_none_or(|mount| mount_bases::is_private(&mount))) {
+    let may_be_copied =
+        |path: &Path| MountTable::read().map_or(true, |table| table.covering(path).is_none() || table.is_private(path));
+    match mountpoint.map(may_be_copied) {
         Some(true) => {
             " (if the device is busy: another container may keep a copy of its mount, see the module parameter mount_bases)"
         }

@@ -10,9 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use procfs::process::{MountOptFields, Process};
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use tracing::{error, info, warn};
+
+use super::mount_table::Mount;
 
 /// Makes each folder a shared mount, unless it is one. What cannot be done is in the log: the agent is of use without.
 pub(crate) fn share(bases: &[PathBuf]) {
@@ -42,32 +43,17 @@ fn share_one(base: &Path) -> io::Result<bool> {
 
 /// Whether what is mounted at just this path is shared; `None` when nothing is.
 fn shared(path: &Path) -> io::Result<Option<bool>> {
-    let mounts = Process::myself()
-        .and_then(|process| process.mountinfo())
-        .map_err(io::Error::other)?;
     // Of several mounts on one folder the last one is on top.
-    let mount = mounts.0.iter().rfind(|mount| mount.mount_point == path);
-    Ok(mount.map(|mount| {
-        mount
-            .opt_fields
-            .iter()
-            .any(|field| matches!(field, MountOptFields::Shared(_)))
-    }))
+    let mount = Mount::all()?.into_iter().rfind(|mount| mount.mountpoint == path);
+    Ok(mount.map(|mount| mount.is_shared))
 }
 
-/// Whether containers that start now will keep a mount at this path busy; what cannot be told counts as no.
-pub(super) fn is_private(mount: &Path) -> bool {
-    matches!(shared(mount), Ok(Some(false)))
-}
-
-/// Says once that volumes of this agent lie on private mounts.
+/// Says once that volumes of this agent lie on private mounts, as `mount` does.
 pub(super) fn warn_of_private(mount: &Path) {
     static WARNED: Once = Once::new();
-    if is_private(mount) {
-        WARNED.call_once(|| {
-            warn!(mount = %mount.display(), "volumes lie on private mounts: after a volume's last container, any other \
-                container that started meanwhile keeps its device busy; name the folder that the driver mounts below in \
-                the module parameter mount_bases");
-        });
-    }
+    WARNED.call_once(|| {
+        warn!(mount = %mount.display(), "volumes lie on private mounts: after a volume's last container, any other \
+            container that started meanwhile keeps its device busy; name the folder that the driver mounts below in \
+            the module parameter mount_bases");
+    });
 }

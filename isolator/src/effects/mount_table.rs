@@ -3,20 +3,87 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-
-use procfs::process::{MountInfo, Process};
 
 use crate::types::Restrictions;
 
 /// The mount table as it was when read.
 pub(crate) struct MountTable {
-    mounts: Vec<MountInfo>,
+    mounts: Vec<Mount>,
     /// By mountpoint, the last of several mounts there, which is on top: an agent looks up as many paths at once as it
     /// has volumes mounted.
     places: HashMap<PathBuf, usize>,
+}
+
+/// A line of the kernel's table, as far as it matters here. Every container of an agent waits for the table to be read
+/// once, and it has a line for every volume: so no more than this is made of a line.
+#[derive(Debug)]
+pub(super) struct Mount {
+    id: u64,
+    parent: u64,
+    /// Major and minor number.
+    device: String,
+    /// The folder of its file system that is mounted.
+    root: PathBuf,
+    pub(super) mountpoint: PathBuf,
+    /// Of the mount, not of the file system: `rw,nosuid,relatime`.
+    options: String,
+    /// An unmount reaches the copies in other mount namespaces.
+    pub(super) is_shared: bool,
+}
+
+impl Mount {
+    /// The whole table, oldest mount first.
+    ///
+    /// # Errors
+    /// When `/proc/self/mountinfo` cannot be read or understood.
+    pub(super) fn all() -> io::Result<Vec<Mount>> {
+        Mount::parse_all(&fs::read("/proc/self/mountinfo")?)
+    }
+
+    fn parse_all(table: &[u8]) -> io::Result<Vec<Mount>> {
+        let lines = table.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let parsed = lines.map(|line| {
+            Mount::parse(line).ok_or_else(|| {
+                let line = String::from_utf8_lossy(line).into_owned();
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("its line '{line}' is not understood"),
+                )
+            })
+        });
+        parsed.collect()
+    }
+
+    /// `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG..] - TYPE SOURCE SUPER-OPTIONS`, see `proc_pid_mountinfo(5)`.
+    fn parse(line: &[u8]) -> Option<Mount> {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let mut next = || fields.next();
+        let number = |field: &[u8]| str::from_utf8(field).ok()?.parse().ok();
+        let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+        Some(Mount {
+            id: number(next()?)?,
+            parent: number(next()?)?,
+            device: text(next()?),
+            root: decoded(next()?),
+            mountpoint: decoded(next()?),
+            options: text(next()?),
+            is_shared: fields
+                .take_while(|tag| *tag != b"-")
+                .any(|tag| tag.starts_with(b"shared:")),
+        })
+    }
+
+    /// Shows nothing but what lies there anyway.
+    fn is_on_itself(&self, parent: &Mount) -> bool {
+        let Ok(inside) = self.mountpoint.strip_prefix(&parent.mountpoint) else {
+            return false;
+        };
+        self.device == parent.device && self.root == parent.root.join(inside)
+    }
 }
 
 impl MountTable {
@@ -25,41 +92,41 @@ impl MountTable {
     /// # Errors
     /// When `/proc/self/mountinfo` cannot be read or understood.
     pub(crate) fn read() -> io::Result<Self> {
-        let mounts = Process::myself()
-            .and_then(|process| process.mountinfo())
-            .map_err(io::Error::other)?;
-        Ok(Self::new(mounts.0))
+        Mount::all().map(Self::new)
     }
 
     /// Without mounts that show nothing but what lies there anyway: a folder bound on itself, as the agent's work
     /// directory and a driver's base folder are for the sake of propagation, proves no volume.
-    fn new(mut mounts: Vec<MountInfo>) -> Self {
-        for mount in &mut mounts {
-            mount.mount_point = decoded(mount.mount_point.as_os_str().as_bytes());
-            mount.root = decoded(mount.root.as_bytes()).to_string_lossy().into_owned();
-        }
-        let by_id: HashMap<i32, &MountInfo> = mounts.iter().map(|mount| (mount.mnt_id, mount)).collect();
-        let shows_something = |mount: &MountInfo| by_id.get(&mount.pid).is_none_or(|parent| !on_itself(mount, parent));
+    fn new(mut mounts: Vec<Mount>) -> Self {
+        let by_id: HashMap<u64, &Mount> = mounts.iter().map(|mount| (mount.id, mount)).collect();
+        let shows_something = |mount: &Mount| {
+            by_id
+                .get(&mount.parent)
+                .is_none_or(|parent| !mount.is_on_itself(parent))
+        };
         let mut kept = mounts.iter().map(shows_something).collect::<Vec<bool>>().into_iter();
         mounts.retain(|_| kept.next().expect("there is one for each mount"));
         let places = mounts.iter().enumerate();
-        let places = places
-            .map(|(index, mount)| (mount.mount_point.clone(), index))
-            .collect();
+        let places = places.map(|(index, mount)| (mount.mountpoint.clone(), index)).collect();
         Self { mounts, places }
     }
 
     /// The mountpoint that `path` lies on: the longest one that is the path or a parent of it, other than `/`. Drivers
     /// return a folder below their mount as well as the mount itself (REX-Ray: `NAME/data`).
     pub(crate) fn covering(&self, path: &Path) -> Option<&Path> {
-        self.nearest(path).map(|mount| mount.mount_point.as_path())
+        self.nearest(path).map(|mount| mount.mountpoint.as_path())
     }
 
-    fn nearest(&self, path: &Path) -> Option<&MountInfo> {
+    fn nearest(&self, path: &Path) -> Option<&Mount> {
         let mut parents = path.ancestors().filter(|parent| *parent != Path::new("/"));
         parents
             .find_map(|parent| self.places.get(parent))
             .map(|index| &self.mounts[*index])
+    }
+
+    /// Whether containers that start now will keep the mount that `path` lies on busy after its unmount.
+    pub(super) fn is_private(&self, path: &Path) -> bool {
+        self.nearest(path).is_some_and(|mount| !mount.is_shared)
     }
 }
 
@@ -67,7 +134,7 @@ impl MountTable {
     /// What the mount that `path` lies on forbids.
     pub(crate) fn restrictions(&self, path: &Path) -> Restrictions {
         let mount = self.nearest(path);
-        let has = |option: &str| mount.is_some_and(|mount| mount.mount_options.contains_key(option));
+        let has = |wanted: &str| mount.is_some_and(|mount| mount.options.split(',').any(|option| option == wanted));
         Restrictions {
             nosuid: has("nosuid"),
             nodev: has("nodev"),
@@ -77,19 +144,12 @@ impl MountTable {
 
     /// A mount inside `path`, if there is one.
     pub(crate) fn inside(&self, path: &Path) -> Option<&Path> {
-        let mut mounts = self.mounts.iter().map(|mount| mount.mount_point.as_path());
+        let mut mounts = self.mounts.iter().map(|mount| mount.mountpoint.as_path());
         mounts.find(|mount| *mount != path && mount.starts_with(path))
     }
 }
 
-fn on_itself(mount: &MountInfo, parent: &MountInfo) -> bool {
-    let Ok(inside) = mount.mount_point.strip_prefix(&parent.mount_point) else {
-        return false;
-    };
-    mount.majmin == parent.majmin && Path::new(&mount.root) == Path::new(&parent.root).join(inside)
-}
-
-/// A path as it is: the kernel writes space, tab, newline, backslash and `#` as `\ooo`, which the parser leaves so.
+/// A path as it is: the kernel writes space, tab, newline, backslash and `#` as `\ooo`.
 fn decoded(escaped: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(escaped.len());
     let mut rest = escaped;
@@ -116,13 +176,10 @@ fn decoded(escaped: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use procfs::FromRead;
-    use procfs::process::MountInfos;
-
     use super::*;
 
     fn table(text: &str) -> MountTable {
-        MountTable::new(MountInfos::from_read(text.as_bytes()).unwrap().0)
+        MountTable::new(Mount::parse_all(text.as_bytes()).unwrap())
     }
 
     fn covering<'a>(table: &'a MountTable, path: &str) -> Option<&'a str> {
@@ -168,6 +225,26 @@ mod tests {
     fn names_with_spaces_are_read_as_the_kernel_means_them() {
         let table = table("1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /a\\040b rw - ext4 /dev/b rw\n");
         assert_eq!(covering(&table, "/a b/data"), Some("/a b"));
+    }
+
+    #[test]
+    fn a_mount_without_a_shared_tag_of_its_own_is_private() {
+        let table = table(
+            "1 0 8:1 / / rw shared:1 - ext4 /dev/a rw\n2 1 8:2 / /a rw shared:2 master:1 - ext4 /dev/b rw\n\
+             3 1 8:3 / /b rw master:1 propagate_from:2 - ext4 shared:3 rw\n",
+        );
+        assert!(!table.is_private(Path::new("/a/data")));
+        assert!(table.is_private(Path::new("/b/data")));
+        assert!(
+            !table.is_private(Path::new("/elsewhere")),
+            "what is not there is not private"
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_told() {
+        let error = Mount::parse_all(b"1 0 8:1 / / rw - ext4 /dev/a rw\n2 x 8:2 /\n").unwrap_err();
+        assert!(error.to_string().contains("'2 x 8:2 /'"), "{error}");
     }
 
     #[test]
