@@ -17,13 +17,15 @@ Exit codes:
 
 /// The command line is wrong. Also clap's code for it.
 pub(crate) const USAGE: u8 = 2;
+/// There is nothing of that name.
+pub(crate) const UNKNOWN: u8 = 3;
 /// A setting cannot be used.
 pub(crate) const SETTINGS: u8 = 6;
 
 /// The code for a failed call.
 pub(crate) fn code(kind: ErrorKind) -> u8 {
     match kind {
-        ErrorKind::NotFound => 3,
+        ErrorKind::NotFound => UNKNOWN,
         ErrorKind::NotInstalled | ErrorKind::Unreachable => 4,
         ErrorKind::Uncertain => 5,
         ErrorKind::Misconfigured => SETTINGS,

@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Driver(Error),
     /// What was asked for is refused here, without a call that changes anything.
     Refused(String),
+    /// There is nothing of that name.
+    Unknown(String),
     /// A file of settings, or an option's value, cannot be used.
     Settings(String),
     /// The output cannot be written.
@@ -25,6 +27,7 @@ impl Failure {
         match self {
             Failure::Driver(error) => exit::code(error.kind()),
             Failure::Settings(_) => exit::SETTINGS,
+            Failure::Unknown(_) => exit::UNKNOWN,
             Failure::Refused(_) | Failure::Output(_) => 1,
         }
     }
@@ -43,6 +46,7 @@ impl Failure {
                 "message": error.to_string(),
             }),
             Failure::Refused(message) => json!({ "kind": "refused", "message": message }),
+            Failure::Unknown(message) => json!({ "kind": "not_found", "message": message }),
             Failure::Settings(message) => json!({ "kind": "settings", "message": message }),
             Failure::Output(error) => json!({ "kind": "output", "message": error.to_string() }),
         };
@@ -54,7 +58,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Driver(error) => error.fmt(f),
-            Failure::Refused(message) | Failure::Settings(message) => f.write_str(message),
+            Failure::Refused(message) | Failure::Unknown(message) | Failure::Settings(message) => f.write_str(message),
             Failure::Output(error) => write!(f, "cannot write the output: {error}"),
         }
     }

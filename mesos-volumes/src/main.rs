@@ -9,7 +9,9 @@ mod dvdcli;
 mod exit;
 mod failure;
 mod host;
+mod print;
 mod settings;
+mod state;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -33,6 +35,18 @@ enum Command {
     /// Talks to volume drivers: lists them, and calls one.
     #[command(after_long_help = exit::HELP)]
     Driver(driver::Arguments),
+    /// Shows one container or one volume in full
+    #[command(after_long_help = state::HELP)]
+    Inspect(state::InspectArguments),
+    /// Lists volumes: who has each, since when, its state, its last error and next try
+    #[command(after_long_help = state::HELP)]
+    Ls(state::LsArguments),
+    /// Looks at, restores or removes the files that the agent found to be no records
+    #[command(after_long_help = state::HELP)]
+    Quarantine(state::QuarantineArguments),
+    /// Marks the record of a container that is gone, while the agent is down: at its next start it lets the volumes go
+    #[command(after_long_help = state::HELP)]
+    Release(state::ReleaseArguments),
     /// Does what dvdcli 0.2 does, without its faults. Also reached by calling this program `dvdcli`.
     #[command(disable_help_flag = true)]
     Dvdcli {
@@ -52,6 +66,10 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Driver(arguments) => driver::run(arguments),
+        Command::Inspect(arguments) => state::inspect(&arguments),
+        Command::Ls(arguments) => state::ls(&arguments),
+        Command::Quarantine(arguments) => state::quarantine(&arguments),
+        Command::Release(arguments) => state::release(&arguments),
         Command::Dvdcli { arguments } => dvdcli::run(&arguments),
     }
 }

@@ -139,6 +139,23 @@ fn open_lock(path: &Path) -> io::Result<File> {
     })
 }
 
+/// Whether a process holds the lock on a file. Asking takes a shared lock for a moment, which [`LinuxDisk::lock`] waits for.
+pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+        .open(path)
+    {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn sync_each(files: &[&File]) -> Vec<io::Result<()>> {
     files.iter().map(|file| file.sync_all()).collect()
 }

@@ -19,6 +19,7 @@ mod linux;
 mod opening;
 mod schema;
 mod store;
+mod survey;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use disk::Disk;
 pub use linux::LinuxDisk;
 pub use opening::Host;
 pub use store::Store;
+pub use survey::{Quarantined, Survey, Surveyed, Unreadable, discard_quarantined, quarantined, quarantined_bytes};
 
 use crate::ledger::Record;
 use crate::types::ContainerId;

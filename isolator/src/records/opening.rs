@@ -26,18 +26,22 @@ impl Host {
     /// # Errors
     /// When `/proc` or `/dev/urandom` cannot be read.
     pub fn this() -> Result<Self, StoreError> {
-        let boot_path = Path::new("/proc/sys/kernel/random/boot_id");
-        let boot_id = std::fs::read_to_string(boot_path).map_err(at("read", boot_path))?;
         let mut random = [0_u8; 32];
         let source = Path::new("/dev/urandom");
         File::open(source)
             .and_then(|mut file| file.read_exact(&mut random))
             .map_err(at("read", source))?;
         Ok(Self {
-            boot_id: boot_id.trim().to_owned(),
+            boot_id: boot_id()?,
             fresh_id: hex::encode(random),
         })
     }
+}
+
+pub(super) fn boot_id() -> Result<String, StoreError> {
+    let path = Path::new("/proc/sys/kernel/random/boot_id");
+    let text = std::fs::read_to_string(path).map_err(at("read", path))?;
+    Ok(text.trim().to_owned())
 }
 
 /// How far the folder is in use. A full or a read-only disk does not keep the agent from starting: what could not be done

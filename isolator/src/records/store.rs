@@ -192,6 +192,10 @@ impl<D: Disk> Store<D> {
         results
     }
 
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     fn complete(&self) -> Result<(), StoreError> {
         // Every step can be taken again, so what a panic left is still in order.
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);

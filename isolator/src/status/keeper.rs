@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use tracing::error;
 
 use super::{Status, VERSION, VolumeStatus};
@@ -73,7 +73,7 @@ impl Keeper {
         let (stop, stopped) = bounded(0);
         let file = File {
             path: Status::path(state_dir),
-            started: Timestamp::now(),
+            started: now(),
             boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
             noted,
             ledger,
@@ -184,13 +184,14 @@ impl File {
         let mut retries = self.noted.retries();
         for volume in &mut volumes {
             if let Some(before) = before.get(&(volume.driver.as_str(), volume.name.as_str()))
-                && (&before.state, &before.mountpoint) == (&volume.state, &volume.mountpoint)
+                && before.mountpoint == volume.mountpoint
+                && (before.state == volume.state || before.retries_unmount() && volume.retries_unmount())
             {
                 volume.since = before.since;
             }
             if volume.next_retry.take().is_some() {
                 let key = VolumeKey::new(&*volume.driver, &*volume.name);
-                volume.next_retry = retries.get(&key).copied();
+                volume.next_retry = retries.get(&key).map(|due| seconds(*due, RoundMode::Ceil));
             }
         }
         // What is over is of no more interest, unless it is just about to be tried.
@@ -212,8 +213,12 @@ impl File {
 
 /// Whole seconds: no more is promised.
 fn now() -> Timestamp {
-    let now = Timestamp::now();
-    now.round(jiff::Unit::Second).unwrap_or(now)
+    seconds(Timestamp::now(), RoundMode::Trunc)
+}
+
+fn seconds(time: Timestamp, mode: RoundMode) -> Timestamp {
+    let rounded = time.round(TimestampRound::new().smallest(Unit::Second).mode(mode));
+    rounded.unwrap_or(time)
 }
 
 /// A reader sees the old file or the new one.

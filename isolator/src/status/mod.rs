@@ -51,7 +51,7 @@ pub struct VolumeStatus {
     pub name: String,
     /// `absent`, `elsewhere`, `mounting`, `mounted`, `uncertain`, `unmounting` or `stuck`.
     pub state: String,
-    /// Since when it is in that state, to the second.
+    /// Since when it is in that state, to the second; of a stuck one since its first failure.
     #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     pub since: Timestamp,
     /// Where it is mounted, or was when last heard of.
@@ -143,6 +143,11 @@ impl Status {
 }
 
 impl VolumeStatus {
+    /// Whether an Unmount has failed and is tried again, be it that it is being tried just now.
+    fn retries_unmount(&self) -> bool {
+        self.state == "stuck" || self.state == "unmounting" && self.attempt > 1
+    }
+
     fn new(seen: &VolumeOverview<'_>, now: Timestamp) -> Self {
         let retried = matches!(seen.state, VolumeState::Elsewhere | VolumeState::Stuck);
         Self {

@@ -4,10 +4,9 @@ use clap::Args;
 use serde_json::json;
 use volume_driver_client::Driver;
 
-use super::Said;
 use super::ls::scope_name;
-use super::print::plain;
 use crate::failure::Failure;
+use crate::print::{Said, plain};
 
 #[derive(Args)]
 pub(super) struct Arguments {

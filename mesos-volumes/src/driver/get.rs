@@ -3,9 +3,9 @@
 use serde_json::Value;
 use volume_driver_client::Driver;
 
-use super::Said;
-use super::print::{plain, volume_json};
+use super::volume_json;
 use crate::failure::Failure;
+use crate::print::{Said, plain};
 
 pub(super) fn run(driver: &Driver, name: &str) -> Result<Said, Failure> {
     let volume = driver.get(name)?;

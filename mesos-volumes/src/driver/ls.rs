@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use volume_driver_client::{Candidate, Driver, Drivers, Scope};
 
-use super::Said;
-use super::print::{plain, table, volume_json};
+use super::volume_json;
 use crate::failure::Failure;
+use crate::print::{Said, plain, table};
 
 #[derive(Args)]
 pub(super) struct Arguments {

@@ -6,7 +6,6 @@ mod get;
 mod ls;
 mod mount;
 mod path;
-mod print;
 mod rm;
 mod unmount;
 
@@ -15,10 +14,11 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
-use volume_driver_client::{Driver, MountId};
+use serde_json::{Value, json};
+use volume_driver_client::{Driver, MountId, Volume};
 
 use crate::failure::Failure;
+use crate::print::{self, Said};
 use crate::settings::Lookup;
 use crate::{exit, host};
 
@@ -85,12 +85,6 @@ impl MountTarget {
     }
 }
 
-/// What a call has to say: to programs and to people.
-pub(crate) struct Said {
-    json: Value,
-    text: String,
-}
-
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let result = call(&arguments).and_then(|said| print::said(&said, arguments.json));
     match result {
@@ -121,4 +115,14 @@ fn call(arguments: &Arguments) -> Result<Said, Failure> {
         Call::Path(it) => path::run(&driver(&it.driver)?, &it.volume),
         Call::Capabilities(it) => capabilities::run(&driver(it.driver())?),
     }
+}
+
+/// A volume for programs.
+fn volume_json(volume: &Volume) -> Value {
+    json!({
+        "name": volume.name,
+        "mountpoint": volume.mountpoint.as_ref().map(|path| path.to_string_lossy()),
+        "created_at": volume.created_at,
+        "status": volume.status,
+    })
 }

@@ -3,9 +3,8 @@
 use serde_json::json;
 use volume_driver_client::{Driver, MountId};
 
-use super::Said;
-use super::print::plain;
 use crate::failure::Failure;
+use crate::print::{Said, plain};
 
 pub(super) fn run(driver: &Driver, name: &str, id: &MountId) -> Result<Said, Failure> {
     let path = driver.mount(name, id)?.display().to_string();

@@ -3,8 +3,8 @@
 use serde_json::json;
 use volume_driver_client::Driver;
 
-use super::Said;
 use crate::failure::Failure;
+use crate::print::Said;
 
 pub(super) fn run(driver: &Driver, name: &str) -> Result<Said, Failure> {
     driver.remove(name)?;

@@ -3,8 +3,8 @@
 use serde_json::json;
 use volume_driver_client::{Driver, MountId};
 
-use super::Said;
 use crate::failure::Failure;
+use crate::print::Said;
 
 pub(super) fn run(driver: &Driver, name: &str, id: &MountId) -> Result<Said, Failure> {
     driver.unmount(name, id)?;

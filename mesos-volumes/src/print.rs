@@ -2,14 +2,18 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
-use volume_driver_client::Volume;
+use serde_json::Value;
 
-use super::Said;
 use crate::failure::Failure;
 
-/// Prints what a call has to say.
-pub(super) fn said(said: &Said, as_json: bool) -> Result<(), Failure> {
+/// What a command has to say: to programs and to people.
+pub(crate) struct Said {
+    pub(crate) json: Value,
+    pub(crate) text: String,
+}
+
+/// Prints what a command has to say.
+pub(crate) fn said(said: &Said, as_json: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     if as_json {
         writeln!(out, "{:#}", said.json)?;
@@ -21,22 +25,12 @@ pub(super) fn said(said: &Said, as_json: bool) -> Result<(), Failure> {
 }
 
 /// Prints a failure for programs; that it cannot be printed is said by what follows on stderr and by the exit code.
-pub(super) fn failure(failure: &Failure) {
+pub(crate) fn failure(failure: &Failure) {
     let _ = writeln!(io::stdout().lock(), "{:#}", failure.to_json());
 }
 
-/// A volume for programs.
-pub(super) fn volume_json(volume: &Volume) -> Value {
-    json!({
-        "name": volume.name,
-        "mountpoint": volume.mountpoint.as_ref().map(|path| path.to_string_lossy()),
-        "created_at": volume.created_at,
-        "status": volume.status,
-    })
-}
-
 /// A text of a driver for people: control characters are shown, not sent.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
@@ -49,7 +43,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// Columns of text, as wide as their widest cell.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()

@@ -1,0 +1,172 @@
+//! `inspect`: everything about one container or one volume.
+
+use std::fmt::{Display, Write};
+use std::path::Path;
+
+use isolator::ContainerId;
+use isolator::ledger::RecordedState;
+use isolator::records::Surveyed;
+use isolator::status::Does;
+use serde_json::{Value, json};
+
+use super::picture::{Picture, Volume};
+use super::{moment, words};
+use crate::failure::Failure;
+use crate::print::{Said, plain};
+
+pub(super) fn run(state_dir: &Path, what: &str) -> Result<Said, Failure> {
+    let picture = Picture::take(state_dir)?;
+    let mut containers: Vec<&ContainerId> = picture.records.iter().map(|it| &it.record.container).collect();
+    let users = picture.volumes.iter().flat_map(|volume| &volume.users);
+    containers.extend(users.map(|user| &user.container));
+    containers.sort_unstable();
+    containers.dedup();
+    let named = |container: &&&ContainerId| container.to_string() == what;
+    let begun = |container: &&&ContainerId| container.to_string().starts_with(what);
+    let exact: Vec<&&ContainerId> = containers.iter().filter(named).collect();
+    let found = if exact.is_empty() {
+        containers.iter().filter(begun).collect()
+    } else {
+        exact
+    };
+    let volumes: Vec<&Volume> = picture
+        .volumes
+        .iter()
+        .filter(|volume| volume.key.name == what)
+        .collect();
+    match (found.as_slice(), volumes.as_slice()) {
+        ([container], []) => Ok(of_container(&picture, container)),
+        ([], [_, ..]) => Ok(Said {
+            json: picture.to_json(&volumes),
+            text: volumes
+                .iter()
+                .fold(picture.heading(), |text, volume| text + &of_volume(volume)),
+        }),
+        ([], []) => Err(Failure::Unknown(format!(
+            "no container whose id begins with '{what}' and no volume of that name is recorded in {}",
+            state_dir.display()
+        ))),
+        (containers, volumes) => {
+            let containers = containers.iter().map(|container| format!("container {container}"));
+            let volumes = volumes.iter().map(|volume| format!("volume {}", volume.key));
+            let all: Vec<String> = containers.chain(volumes).collect();
+            Err(Failure::Refused(format!("'{what}' may be any of: {}", all.join(", "))))
+        }
+    }
+}
+
+fn line(text: &mut String, name: &str, value: impl Display) {
+    let value = value.to_string();
+    if !value.is_empty() {
+        let _ = writeln!(text, "  {name:<12} {}", plain(&value));
+    }
+}
+
+fn of_volume(volume: &Volume) -> String {
+    let mut text = format!("volume {}\n", plain(&volume.key.to_string()));
+    line(&mut text, "state", &volume.state);
+    line(&mut text, "since", words(volume.since));
+    line(
+        &mut text,
+        "mountpoint",
+        volume
+            .mountpoint
+            .as_ref()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default(),
+    );
+    if volume.attempt > 0 {
+        line(&mut text, "try", volume.attempt);
+    }
+    line(
+        &mut text,
+        "last error",
+        volume.last_error.as_deref().unwrap_or_default(),
+    );
+    line(&mut text, "next try", words(volume.next_retry));
+    for user in &volume.users {
+        let mut words = vec![format!("{} {}", user.container, user.does.word())];
+        words.extend(user.since.map(|since| format!("since {since}")));
+        words.extend(user.mode().map(str::to_owned));
+        words.extend(user.access().map(str::to_owned));
+        words.extend(
+            user.recorded
+                .as_ref()
+                .map(|recorded| format!("at {}", recorded.request.target.display())),
+        );
+        line(&mut text, "container", words.join(", "));
+    }
+    text
+}
+
+fn of_container(picture: &Picture, container: &ContainerId) -> Said {
+    let record = picture.records.iter().find(|it| it.record.container == *container);
+    let uses = |volume: &Volume| -> Option<Does> {
+        volume
+            .users
+            .iter()
+            .find(|user| user.container == *container)
+            .map(|user| user.does)
+    };
+    let volumes: Vec<(&Volume, Does)> = picture
+        .volumes
+        .iter()
+        .filter_map(|volume| Some((volume, uses(volume)?)))
+        .collect();
+    let mut text = format!("{}container {}\n", picture.heading(), plain(&container.to_string()));
+    match record {
+        Some(it) => {
+            let state = if it.record.released {
+                "has left; what follows is still to be undone"
+            } else {
+                "recorded"
+            };
+            line(&mut text, "state", state);
+            line(&mut text, "since", words(moment(it.written)));
+            if it.rebooted {
+                line(
+                    &mut text,
+                    "boot",
+                    "the host rebooted since: no mount of it is left, attachments may be",
+                );
+            }
+        }
+        None => line(&mut text, "state", "has no record"),
+    }
+    for (volume, does) in &volumes {
+        text.push_str(&of_volume(volume));
+        line(&mut text, "this one", does.word());
+    }
+    let json = json!({
+        "container": container.to_string(),
+        "record": record.map(record_json),
+        "volumes": volumes.iter().map(|(volume, _)| volume.to_json()).collect::<Vec<_>>(),
+    });
+    Said { json, text }
+}
+
+fn record_json(it: &Surveyed) -> Value {
+    let volumes = it.record.volumes.iter().map(|volume| {
+        let request = &volume.request;
+        let state = match &volume.state {
+            RecordedState::Mounting => "mounting",
+            RecordedState::Mounted(_) => "mounted",
+            RecordedState::Unmounting(_) => "unmounting",
+        };
+        json!({
+            "slot": request.slot,
+            "driver": request.volume.driver,
+            "name": request.volume.name,
+            "mount_id": request.mount_id.as_str(),
+            "target": request.target,
+            "state": state,
+            "mountpoint": volume.state.mountpoint(),
+        })
+    });
+    json!({
+        "released": it.record.released,
+        "rebooted": it.rebooted,
+        "written": moment(it.written),
+        "volumes": volumes.collect::<Vec<_>>(),
+    })
+}
