@@ -54,6 +54,7 @@ impl Connector<()> for Dial {
         Ok(Some(SocketTransport {
             stream,
             buffers: LazyBuffers::new(BUFFER, BUFFER),
+            unsent: Vec::new(),
         }))
     }
 }
@@ -239,6 +240,9 @@ impl<T: Read + Write> ReadWrite for T {}
 pub(crate) struct SocketTransport {
     stream: Stream,
     buffers: LazyBuffers,
+    /// What is to be sent before the next wait for an answer. ureq hands over a request's head and its body one after the
+    /// other; sent so, they wake a driver twice.
+    unsent: Vec<u8>,
 }
 
 impl fmt::Debug for SocketTransport {
@@ -257,22 +261,35 @@ impl SocketTransport {
     }
 }
 
+impl SocketTransport {
+    fn send(&mut self) -> io::Result<()> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let stream = self.stream.as_io();
+        stream.write_all(&self.unsent).and_then(|()| stream.flush())?;
+        self.unsent.clear();
+        Ok(())
+    }
+}
+
 impl Transport for SocketTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.unsent.extend_from_slice(&self.buffers.output()[..amount]);
+        if self.unsent.len() < BUFFER {
+            return Ok(());
+        }
         self.set_deadline(timeout);
-        let stream = self.stream.as_io();
-        let written = stream.write_all(&self.buffers.output()[..amount]);
-        written
-            .and_then(|()| stream.flush())
-            .map_err(|error| timed_out(error, timeout))
+        self.send().map_err(|error| timed_out(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.set_deadline(timeout);
+        self.send().map_err(|error| timed_out(error, timeout))?;
         loop {
             match self.stream.as_io().read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
