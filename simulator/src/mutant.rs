@@ -45,11 +45,17 @@ pub enum Mutant {
     PrepareAnsweredTwice,
     /// A cleanup is never answered.
     CleanupUnanswered,
+    /// A record is renamed into place before what is in it is on disk.
+    FileNotSynced,
+    /// A record is reported as written before its name is on disk.
+    FolderNotSynced,
+    /// A record that could not be written counts as written.
+    RecordErrorIsSuccess,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::MountBeforeRecord,
         Self::RecoverForgetsSecondHolder,
         Self::RecoverUnmountsOrphans,
@@ -67,6 +73,9 @@ impl Mutant {
         Self::WithdrawnThoughBegun,
         Self::PrepareAnsweredTwice,
         Self::CleanupUnanswered,
+        Self::FileNotSynced,
+        Self::FolderNotSynced,
+        Self::RecordErrorIsSuccess,
     ];
 
     /// What the ledger hears instead.
@@ -96,6 +105,16 @@ impl Mutant {
                 requests.iter_mut().for_each(|request| request.access = Access::Shared);
                 Event::Acquire { container, requests }
             }
+            (
+                Self::RecordErrorIsSuccess,
+                Event::RecordWritten {
+                    container, revision, ..
+                },
+            ) => Event::RecordWritten {
+                container,
+                revision,
+                result: Ok(()),
+            },
             (_, Event::Restore(restored)) => Event::Restore(self.misremember(restored)),
             (_, event) => event,
         }

@@ -78,6 +78,10 @@ impl Records {
         self.disk.fail(fault, after.into(), u64::MAX);
     }
 
+    pub(crate) fn leave_out_syncs(&self, of_files: bool, of_folders: bool) {
+        self.disk.leave_out_syncs(of_files, of_folders);
+    }
+
     pub(crate) fn mend(&self) {
         self.disk.mend();
     }

@@ -85,10 +85,14 @@ pub(crate) struct Life {
 impl World {
     /// A world with a fault in it.
     pub fn with(mutant: Mutant) -> Self {
-        Self {
+        let world = Self {
             mutant: Some(mutant),
             ..Self::default()
-        }
+        };
+        world
+            .disk
+            .leave_out_syncs(mutant == Mutant::FileNotSynced, mutant == Mutant::FolderNotSynced);
+        world
     }
 
     /// Lets one action happen; it does nothing where it does not apply.

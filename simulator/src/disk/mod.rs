@@ -38,6 +38,8 @@ struct State {
     operations: Cell<u64>,
     syncs: Cell<u64>,
     skipped_sync: Cell<Option<u64>>,
+    no_file_syncs: Cell<bool>,
+    no_folder_syncs: Cell<bool>,
     fault: Cell<Option<(Fault, u64, u64)>>,
 }
 
@@ -75,6 +77,12 @@ impl MemoryDisk {
         self.0.skipped_sync.set(Some(number));
     }
 
+    /// Lets all syncs of files, or all of folders, do nothing.
+    pub fn leave_out_syncs(&self, of_files: bool, of_folders: bool) {
+        self.0.no_file_syncs.set(of_files);
+        self.0.no_folder_syncs.set(of_folders);
+    }
+
     /// The power fails: what was not synced is lost, kept or torn, as `rng` has it.
     pub fn power_cut(&self, rng: &mut Rng) {
         self.0.root.lose(rng);
@@ -103,10 +111,10 @@ impl MemoryDisk {
     }
 
     /// Counts a sync that has something to do.
-    fn sync_is_skipped(&self) -> bool {
+    fn sync_is_skipped(&self, all_are: &Cell<bool>) -> bool {
         let number = self.0.syncs.get();
         self.0.syncs.set(number + 1);
-        self.0.skipped_sync.get() == Some(number)
+        all_are.get() || self.0.skipped_sync.get() == Some(number)
     }
 
     fn new_id(&self) -> u64 {
@@ -219,7 +227,7 @@ impl Disk for MemoryDisk {
     fn sync_all(&self, files: &[&OpenFile]) -> Vec<io::Result<()>> {
         let sync = |file: &&OpenFile| {
             self.operate(CHANGES_NOTHING)?;
-            if !file.0.synced.get() && !self.sync_is_skipped() {
+            if !file.0.synced.get() && !self.sync_is_skipped(&self.0.no_file_syncs) {
                 file.0.synced.set(true);
             }
             Ok(())
@@ -253,7 +261,7 @@ impl Disk for MemoryDisk {
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.operate(CHANGES_NOTHING)?;
         let folder = self.folder(folder)?;
-        if !folder.synced() && !self.sync_is_skipped() {
+        if !folder.synced() && !self.sync_is_skipped(&self.0.no_folder_syncs) {
             folder.sync();
         }
         Ok(())
