@@ -77,7 +77,7 @@ impl Rclone {
     /// Waits until it has nothing mounted.
     ///
     /// # Panics
-    /// When something is still mounted after a minute.
+    /// When something is still mounted after two minutes.
     pub fn wait_until_nothing_is_mounted(&self) {
         eventually("rclone has nothing mounted", || match self.mounts() {
             left if left.is_empty() => Ok(()),

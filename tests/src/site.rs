@@ -12,7 +12,7 @@ pub const MODULE: &str = "mesos_external_volumes";
 pub const DRIVER: &str = "ebs";
 
 /// How long anything may take that is waited for.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The module that this workspace builds, with a state folder and drivers of the agent's own.
 ///
@@ -105,7 +105,7 @@ impl Site {
     /// Waits until the agent has no container.
     ///
     /// # Panics
-    /// When it has one after a minute.
+    /// When it has one after two minutes.
     pub fn wait_until_no_container_is_left(&self, agent: &Agent) {
         eventually("no container is left", || match agent.containers() {
             Ok(containers) if containers.is_empty() => Ok(()),
@@ -170,7 +170,7 @@ impl Site {
     /// Waits until no volume is attached or mounted anywhere and no record is left.
     ///
     /// # Panics
-    /// When something is still there after a minute, naming it.
+    /// When something is still there after two minutes, naming it.
     pub fn wait_until_nothing_is_left(&self) {
         eventually("nothing is left", || {
             let described = self.emulator.client().describe().map_err(|error| error.to_string())?;
@@ -230,7 +230,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// Waits until `check` is content.
 ///
 /// # Panics
-/// When it is not in a minute, with its last complaint.
+/// When it is not in two minutes, with its last complaint.
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {

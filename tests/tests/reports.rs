@@ -50,9 +50,10 @@ fn audited(log: &Path) -> Vec<Value> {
 fn audited_once(log: &Path, event: &str, volume: &str) -> Value {
     eventually(&format!("one '{event}' of {volume}"), || {
         let lines = audited(log);
+        // A storage that could not detach at once was asked again: the attempt that counts is the one that worked.
         let mut found = lines
             .iter()
-            .filter(|line| line["event"] == event && line["volume"] == volume);
+            .filter(|line| line["event"] == event && line["volume"] == volume && line["outcome"] != "failed");
         match (found.next(), found.next()) {
             (Some(line), None) => Ok(line.clone()),
             _ => Err(format!("{lines:?}")),
