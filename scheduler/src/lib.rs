@@ -15,7 +15,7 @@
 //!   it: an attempt before its launch, an update before its acknowledgement.
 //! * [`ledger`]: who may use which volume, cluster-wide.
 //! * [`run`]: the loop that carries the machine's steps out.
-//! * [`service`]: many jobs in one framework, with schedules and an HTTP API.
+//! * [`service`]: many jobs in one framework, with schedules, an HTTP API and a [`page`].
 //! * [`progress`], [`report`] and [`notification`]: what people and programs are told.
 //!
 //! A task of a job goes through
@@ -35,6 +35,7 @@ pub mod job;
 pub mod ledger;
 pub mod machine;
 pub mod notification;
+pub mod page;
 pub mod plan;
 pub mod progress;
 pub mod report;

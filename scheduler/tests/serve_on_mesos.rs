@@ -180,6 +180,7 @@ fn jobs_are_given_run_explained_cancelled_and_removed() {
         let path = path.replace("{name}", "second").replace("{id}", &second);
         assert_ne!(service.get(&path).0, 404, "{path} is described and not there");
     }
+    the_page_shows(&service, &first, &second);
     let deleted = service
         .http
         .delete(format!("http://{}/v1/jobs/second", service.address))
@@ -193,6 +194,38 @@ fn jobs_are_given_run_explained_cancelled_and_removed() {
         .header("origin", "http://elsewhere.example.org")
         .send("");
     assert_eq!(from_elsewhere.unwrap().status().as_u16(), 403);
+}
+
+/// Every page stands without a script, and says what there is.
+fn the_page_shows(service: &Service, first: &str, second: &str) {
+    let odd = "version: 1\nname: odd\ntasks:\n  a: {command: '<script>', volumes: {v: 'x<b>'}}\n";
+    assert_eq!(service.post("/v1/jobs", odd).0, 201);
+    let pages = [
+        ("/", vec!["/jobs/first", "failed", "Run now"]),
+        ("/jobs/odd", vec!["<svg", "&lt;script&gt;", "x&lt;b&gt;"]),
+        (
+            &format!("/runs/{first}"),
+            vec!["the run was cancelled", "<svg", "TASK_KILLED"],
+        ),
+        (&format!("/runs/{second}"), vec!["finished", "vol-1", "Timeline"]),
+        ("/volumes", vec!["vol-1", "FREE", "not asked"]),
+        (
+            "/volumes/vol-1",
+            vec!["INTENT", "LAUNCHED", "IN USE", "RELEASING", "second.1.a.1"],
+        ),
+        ("/agents", vec!["vol-1, vol-2", "MB"]),
+        ("/style.css", vec!["@media"]),
+    ];
+    for (path, words) in pages {
+        let (status, page) = service.get(path);
+        let page = page.as_str().expect("a page is no JSON");
+        assert_eq!(status, 200, "{path}");
+        assert!(!page.contains("<script"), "{path}: {page}");
+        for word in words {
+            assert!(page.contains(word), "{path} does not have '{word}': {page}");
+        }
+    }
+    assert_eq!(service.get("/runs/none.1").0, 404);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Claim, Ledger};
+use super::{Claim, Entry, Ledger};
 use crate::state::Millis;
 
 /// One volume.
@@ -14,7 +14,7 @@ pub struct VolumeView<'a> {
     pub name: Option<&'a str>,
     /// Its zone.
     pub zone: Option<&'a str>,
-    /// `FREE` or the state of its first claim.
+    /// The state of its first claim; without one `FREE`, or `ATTACHED` when the storage has attached it all the same.
     pub state: String,
     /// The hosts it is attached to, by the storage; `None` when the storage was not asked.
     pub attached: Option<&'a [String]>,
@@ -33,15 +33,24 @@ impl Ledger {
                     volume,
                     name: stored.and_then(|stored| stored.name.as_deref()),
                     zone: stored.and_then(|stored| stored.zone.as_deref()),
-                    state: entry
-                        .claims
-                        .first()
-                        .map_or_else(|| "FREE".to_owned(), |claim| claim.state.to_string()),
+                    state: entry.word(),
                     attached: stored.map(|stored| stored.instances.as_slice()),
                     claims: &entry.claims,
                 }
             })
             .collect()
+    }
+}
+
+impl Entry {
+    /// As in [`VolumeView::state`].
+    pub fn word(&self) -> String {
+        let attached = self.stored.as_ref().is_some_and(|stored| !stored.instances.is_empty());
+        match self.claims.first() {
+            Some(claim) => claim.state.to_string(),
+            None if attached => "ATTACHED".to_owned(),
+            None => "FREE".to_owned(),
+        }
     }
 }
 
@@ -68,7 +77,7 @@ pub fn table(ledger: &Ledger, now: Millis) -> String {
             ]
         };
         if view.claims.is_empty() {
-            rows.push(row("FREE".to_owned(), "-".to_owned(), "-", "-".to_owned(), "-"));
+            rows.push(row(view.state.clone(), "-".to_owned(), "-", "-".to_owned(), "-"));
         }
         for claim in view.claims {
             let mode = match claim.mode {

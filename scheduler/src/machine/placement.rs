@@ -18,7 +18,7 @@ use crate::state::{Agent, Attempt, JobState, Millis};
 pub(crate) const REFUSE_WHILE_IDLE: f64 = 3600.0;
 
 /// Attributes that name the zone of an agent without a fault domain.
-const ZONE_ATTRIBUTES: &[&str] = &["zone", "az", "availability_zone"];
+pub(crate) const ZONE_ATTRIBUTES: &[&str] = &["zone", "az", "availability_zone"];
 
 /// Attributes that say under which name the storage knows an agent's host, apart from its host name.
 const INSTANCE_ATTRIBUTES: &[&str] = &["instance", "instance_id"];

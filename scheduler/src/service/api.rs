@@ -28,6 +28,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/openapi.json", get(openapi))
         .route("/metrics", get(metrics_text))
         .route("/health", get(health))
+        .merge(crate::page::routes())
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json"))
         .layer(middleware::from_fn(same_origin))
         .with_state(shared)
@@ -65,7 +66,7 @@ impl IntoResponse for RequestError {
 }
 
 /// Writing to disk and asking the master block: not on the threads that serve.
-async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(act).await {
         Ok(value) => value,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -9,78 +9,34 @@
 //! [`Service`] does no I/O and is given the time. Each run is a [`Machine`] of its own; the service shares the offers out
 //! among them, by priority and age, and enters every launch in the claim ledger.
 
+pub mod agents;
 pub mod api;
 pub mod metrics;
 pub mod openapi;
 mod place;
+mod record;
+mod requests;
 pub mod serve;
 pub mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use label_mapper::{Catalogue, Spelling, Volume};
+use label_mapper::{Catalogue, Spelling};
 use mesos_http::operator::ClusterEvent;
 use mesos_http::scheduler::{Call, Event, Operation};
 use mesos_http::types::{InverseOffer, Offer, OfferId, TaskState, TaskStatus};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::job::Job;
 use crate::ledger::{self, Holder, Ledger};
 use crate::machine::{Explanation, Input, Machine, Rules};
-use crate::plan::{Plan, Volumes};
 use crate::progress::Progress;
-use crate::state::{JobState, Millis, Standing};
+use crate::state::{Millis, Standing};
+use agents::Agents;
 use metrics::Counters;
+pub use record::{Cause, JobRecord, RunId, RunRecord, ServiceRecord, VERSION};
 
 /// How often things that depend on time alone are looked at.
 const TICK: Millis = 250;
-
-/// A run's id: `<job>.<number>`, the first part of its task ids.
-pub type RunId = String;
-
-/// A job that was given to the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobRecord {
-    /// The job file.
-    pub text: String,
-    /// When it was given.
-    pub created_ms: Millis,
-    /// When it runs next by its schedule.
-    pub next_ms: Option<Millis>,
-    /// How many runs it has had.
-    pub runs: u64,
-}
-
-/// Why a run was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "by")]
-pub enum Cause {
-    /// Somebody asked for it.
-    Request,
-    /// Its schedule.
-    Schedule {
-        /// When it was due.
-        due_ms: Millis,
-    },
-}
-
-/// A run as it lies on disk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunRecord {
-    /// The job's name.
-    pub job: String,
-    /// Which run of it, from 1.
-    pub number: u64,
-    /// The job file as it was when the run was begun.
-    pub text: String,
-    /// Its volumes, as the storage listed them then; `None` without a catalogue.
-    pub volumes: Option<Vec<Volume>>,
-    /// Why it was begun.
-    pub cause: Cause,
-    /// How far it is.
-    pub state: JobState,
-}
 
 /// One run.
 #[derive(Debug)]
@@ -98,6 +54,16 @@ impl Run {
         }
     }
 
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.record.job
+    }
+
+    /// Which run of the job it is, from 1.
+    pub fn number(&self) -> u64 {
+        self.record.number
+    }
+
     /// Why it was begun.
     pub fn cause(&self) -> Cause {
         self.record.cause
@@ -112,20 +78,6 @@ impl Run {
         self.machine.state().end.is_some()
     }
 }
-
-/// What has to survive besides claims and runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceRecord {
-    /// The version of this format.
-    pub version: u32,
-    /// The framework's id, given by the master at the first subscription.
-    pub framework_id: Option<String>,
-    /// The jobs by name.
-    pub jobs: BTreeMap<String, JobRecord>,
-}
-
-/// The version of [`ServiceRecord`].
-pub const VERSION: u32 = 1;
 
 /// How the service goes about it.
 #[derive(Clone, Debug)]
@@ -190,6 +142,7 @@ pub struct Service {
     asked_for: BTreeSet<(RunId, String)>,
     ticked: Millis,
     counters: Counters,
+    agents: Agents,
 }
 
 impl Service {
@@ -219,10 +172,11 @@ impl Service {
             asked_for: BTreeSet::new(),
             ticked: 0,
             counters: Counters::default(),
+            agents: Agents::default(),
         };
         for run in runs {
             let id = format!("{}.{}", run.job, run.number);
-            let plan = planned(&run.text, run.volumes.clone(), service.settings.spelling)
+            let plan = requests::planned(&run.text, run.volumes.clone(), service.settings.spelling)
                 .map_err(|error| format!("run {id}: {error}"))?;
             let machine = Machine::hosted(plan, run.state.clone(), service.settings.rules.clone(), id.clone());
             service.runs.insert(id, Run { record: run, machine });
@@ -281,6 +235,11 @@ impl Service {
         self.connected
     }
 
+    /// The agents, by the operator stream.
+    pub fn agents(&self) -> &Agents {
+        &self.agents
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -306,6 +265,7 @@ impl Service {
 
     /// The operator stream.
     pub fn cluster(&mut self, event: ClusterEvent, now: Millis) -> Step {
+        self.agents.take(&event);
         let names = self.catalogue.as_ref();
         let save_claims = match event {
             ClusterEvent::Snapshot(snapshot) => self.ledger.snapshot(&snapshot.tasks, names, now),
@@ -531,173 +491,6 @@ impl Service {
         }
         step
     }
-
-    /// Takes a job, or another version of it; runs that were begun go on as they were.
-    ///
-    /// # Errors
-    /// The job file is wrong, a volume is not found, or there is a job of this name and `replace` is false.
-    pub fn put(&mut self, text: String, replace: bool, now: Millis) -> Result<(String, Step), RequestError> {
-        let job = Job::parse(&text).map_err(|error| RequestError::Bad(error.to_string()))?;
-        self.plan(&text)?;
-        let old = self.record.jobs.get(&job.name);
-        if old.is_some() && !replace {
-            return Err(RequestError::Conflict(format!(
-                "there is a job '{}'; PUT replaces it, DELETE removes it",
-                job.name
-            )));
-        }
-        let record = JobRecord {
-            text,
-            created_ms: now,
-            next_ms: job.schedule.as_ref().and_then(|schedule| schedule.next(now)),
-            runs: old.map_or(0, |old| old.runs),
-        };
-        self.record.jobs.insert(job.name.clone(), record);
-        let step = Step {
-            save_service: true,
-            ..Step::default()
-        };
-        Ok((job.name, step))
-    }
-
-    /// Removes a job with its ended runs.
-    ///
-    /// # Errors
-    /// There is none of this name, or it has a run that is not over.
-    pub fn delete(&mut self, name: &str) -> Result<Step, RequestError> {
-        if !self.record.jobs.contains_key(name) {
-            return Err(RequestError::Unknown(format!("job '{name}'")));
-        }
-        if let Some(id) = self.active_run(name) {
-            return Err(RequestError::Conflict(format!("run {id} is not over; cancel it first")));
-        }
-        self.record.jobs.remove(name);
-        let forget: Vec<RunId> = self
-            .runs
-            .iter()
-            .filter(|(_, run)| run.record.job == name)
-            .map(|(id, _)| id.clone())
-            .collect();
-        self.runs.retain(|id, _| !forget.contains(id));
-        Ok(Step {
-            save_service: true,
-            forget,
-            ..Step::default()
-        })
-    }
-
-    /// The run of a job that is not over.
-    pub fn active_run(&self, job: &str) -> Option<&RunId> {
-        let mut runs = self.runs.iter();
-        runs.find(|(_, run)| run.record.job == job && !run.is_over())
-            .map(|(id, _)| id)
-    }
-
-    /// Begins a run.
-    ///
-    /// # Errors
-    /// There is no such job, it has a run that is not over, or a volume is not found any more.
-    pub fn begin(&mut self, name: &str, cause: Cause, now: Millis) -> Result<(RunId, Step), RequestError> {
-        let Some(job) = self.record.jobs.get(name) else {
-            return Err(RequestError::Unknown(format!("job '{name}'")));
-        };
-        if let Some(id) = self.active_run(name) {
-            return Err(RequestError::Conflict(format!("run {id} is not over")));
-        }
-        let text = job.text.clone();
-        let (plan, volumes) = self.plan(&text)?;
-        let job = self.record.jobs.get_mut(name).expect("it was there just now");
-        job.runs += 1;
-        let id = format!("{name}.{}", job.runs);
-        let record = RunRecord {
-            job: name.to_owned(),
-            number: job.runs,
-            text,
-            volumes,
-            cause,
-            state: JobState::new(&plan, now),
-        };
-        let machine = Machine::hosted(plan, record.state.clone(), self.settings.rules.clone(), id.clone());
-        self.runs.insert(id.clone(), Run { record, machine });
-        self.counters.begun(cause, now);
-        let mut step = Step {
-            save_service: true,
-            ..Step::default()
-        };
-        step.save_runs.insert(id.clone());
-        let input = match (&self.record.framework_id, self.connected) {
-            (Some(framework_id), true) => Input::Connected {
-                framework_id: framework_id.clone(),
-            },
-            _ => Input::Tick,
-        };
-        self.input(&id, input, now, &mut step);
-        self.advance(now, &mut step);
-        Ok((id, step))
-    }
-
-    /// Begins nothing more of a run, and kills what may run of it.
-    ///
-    /// # Errors
-    /// There is no such run, or it is over.
-    pub fn cancel(&mut self, id: &str, now: Millis) -> Result<Step, RequestError> {
-        let Some(run) = self.runs.get_mut(id) else {
-            return Err(RequestError::Unknown(format!("run '{id}'")));
-        };
-        if run.is_over() {
-            return Err(RequestError::Conflict(format!("run {id} is over")));
-        }
-        let done = run.machine.cancel(now);
-        let mut step = Step::default();
-        self.take(id, done, &mut step);
-        self.advance(now, &mut step);
-        Ok(step)
-    }
-
-    fn begin_due(&mut self, now: Millis, step: &mut Step) {
-        let due: Vec<(String, Millis)> = self
-            .record
-            .jobs
-            .iter()
-            .filter_map(|(name, job)| Some((name.clone(), job.next_ms.filter(|next| *next <= now)?)))
-            .collect();
-        for (name, due_ms) in due {
-            if let Some(job) = self.record.jobs.get_mut(&name) {
-                // A job file that was good when it was given is good.
-                let schedule = Job::parse(&job.text).ok().and_then(|job| job.schedule);
-                job.next_ms = schedule.and_then(|schedule| schedule.next(now));
-                step.save_service = true;
-            }
-            match self.begin(&name, Cause::Schedule { due_ms }, now) {
-                Ok((_, begun)) => step.join(begun),
-                Err(error) => {
-                    self.counters.skipped += 1;
-                    step.tell.push((
-                        None,
-                        Progress::Skipped {
-                            job: name,
-                            reason: error.to_string(),
-                        },
-                    ));
-                }
-            }
-        }
-    }
-
-    fn plan(&self, text: &str) -> Result<(Plan, Option<Vec<Volume>>), RequestError> {
-        let all: Option<Vec<Volume>> = self
-            .catalogue
-            .as_ref()
-            .map(|catalogue| catalogue.volumes().cloned().collect());
-        let plan = planned(text, all.clone(), self.settings.spelling).map_err(RequestError::Bad)?;
-        let used: BTreeSet<&str> = plan.tasks.iter().flat_map(|task| task.claims()).collect();
-        let volumes = all.map(|all| {
-            all.into_iter()
-                .filter(|volume| used.contains(volume.id.as_str()))
-                .collect()
-        });
-        Ok((plan, volumes))
-    }
 }
 
 impl Step {
@@ -710,13 +503,4 @@ impl Step {
         self.ended.extend(other.ended);
         self.forget.extend(other.forget);
     }
-}
-
-fn planned(text: &str, volumes: Option<Vec<Volume>>, spelling: Spelling) -> Result<Plan, String> {
-    let job = Job::parse(text).map_err(|error| error.to_string())?;
-    let volumes = volumes.map(|volumes| Volumes {
-        catalogue: Catalogue::new(volumes),
-        spelling,
-    });
-    Plan::new(job, volumes.as_ref()).map_err(|error| error.to_string())
 }

@@ -1,0 +1,68 @@
+//! What a service keeps on disk besides the claims.
+
+use std::collections::BTreeMap;
+
+use label_mapper::Volume;
+use serde::{Deserialize, Serialize};
+
+use crate::state::{JobState, Millis};
+
+/// A run's id: `<job>.<number>`, the first part of its task ids.
+pub type RunId = String;
+
+/// A job that was given to the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// The job file.
+    pub text: String,
+    /// When it was given.
+    pub created_ms: Millis,
+    /// When it runs next by its schedule.
+    pub next_ms: Option<Millis>,
+    /// How many runs it has had.
+    pub runs: u64,
+}
+
+/// Why a run was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Cause {
+    /// Somebody asked for it.
+    Request,
+    /// Its schedule.
+    Schedule {
+        /// When it was due.
+        due_ms: Millis,
+    },
+}
+
+/// A run as it lies on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The job's name.
+    pub job: String,
+    /// Which run of it, from 1.
+    pub number: u64,
+    /// The job file as it was when the run was begun.
+    pub text: String,
+    /// Its volumes, as the storage listed them then; `None` without a catalogue.
+    pub volumes: Option<Vec<Volume>>,
+    /// Why it was begun.
+    pub cause: Cause,
+    /// How far it is.
+    pub state: JobState,
+}
+
+/// What has to survive besides claims and runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRecord {
+    /// The version of this format.
+    pub version: u32,
+    /// The framework's id, given by the master at the first subscription.
+    pub framework_id: Option<String>,
+    /// The jobs by name.
+    pub jobs: BTreeMap<String, JobRecord>,
+}
+
+/// The version of [`ServiceRecord`].
+pub const VERSION: u32 = 1;

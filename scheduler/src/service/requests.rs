@@ -1,0 +1,191 @@
+//! What is asked of the service, by people and by schedules.
+
+use std::collections::BTreeSet;
+
+use label_mapper::{Catalogue, Spelling, Volume};
+
+use super::{Cause, JobRecord, RequestError, Run, RunId, RunRecord, Service, Step};
+use crate::job::Job;
+use crate::machine::{Input, Machine};
+use crate::plan::{Plan, Volumes};
+use crate::progress::Progress;
+use crate::state::{JobState, Millis};
+
+impl Service {
+    /// Takes a job, or another version of it; runs that were begun go on as they were.
+    ///
+    /// # Errors
+    /// The job file is wrong, a volume is not found, or there is a job of this name and `replace` is false.
+    pub fn put(&mut self, text: String, replace: bool, now: Millis) -> Result<(String, Step), RequestError> {
+        let job = Job::parse(&text).map_err(|error| RequestError::Bad(error.to_string()))?;
+        self.plan(&text)?;
+        let old = self.record.jobs.get(&job.name);
+        if old.is_some() && !replace {
+            return Err(RequestError::Conflict(format!(
+                "there is a job '{}'; PUT replaces it, DELETE removes it",
+                job.name
+            )));
+        }
+        let record = JobRecord {
+            text,
+            created_ms: now,
+            next_ms: job.schedule.as_ref().and_then(|schedule| schedule.next(now)),
+            runs: old.map_or(0, |old| old.runs),
+        };
+        self.record.jobs.insert(job.name.clone(), record);
+        let step = Step {
+            save_service: true,
+            ..Step::default()
+        };
+        Ok((job.name, step))
+    }
+
+    /// Removes a job with its ended runs.
+    ///
+    /// # Errors
+    /// There is none of this name, or it has a run that is not over.
+    pub fn delete(&mut self, name: &str) -> Result<Step, RequestError> {
+        if !self.record.jobs.contains_key(name) {
+            return Err(RequestError::Unknown(format!("job '{name}'")));
+        }
+        if let Some(id) = self.active_run(name) {
+            return Err(RequestError::Conflict(format!("run {id} is not over; cancel it first")));
+        }
+        self.record.jobs.remove(name);
+        let forget: Vec<RunId> = self
+            .runs
+            .iter()
+            .filter(|(_, run)| run.record.job == name)
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.runs.retain(|id, _| !forget.contains(id));
+        Ok(Step {
+            save_service: true,
+            forget,
+            ..Step::default()
+        })
+    }
+
+    /// The run of a job that is not over.
+    pub fn active_run(&self, job: &str) -> Option<&RunId> {
+        let mut runs = self.runs.iter();
+        runs.find(|(_, run)| run.record.job == job && !run.is_over())
+            .map(|(id, _)| id)
+    }
+
+    /// Begins a run.
+    ///
+    /// # Errors
+    /// There is no such job, it has a run that is not over, or a volume is not found any more.
+    pub fn begin(&mut self, name: &str, cause: Cause, now: Millis) -> Result<(RunId, Step), RequestError> {
+        let Some(job) = self.record.jobs.get(name) else {
+            return Err(RequestError::Unknown(format!("job '{name}'")));
+        };
+        if let Some(id) = self.active_run(name) {
+            return Err(RequestError::Conflict(format!("run {id} is not over")));
+        }
+        let text = job.text.clone();
+        let (plan, volumes) = self.plan(&text)?;
+        let job = self.record.jobs.get_mut(name).expect("it was there just now");
+        job.runs += 1;
+        let id = format!("{name}.{}", job.runs);
+        let record = RunRecord {
+            job: name.to_owned(),
+            number: job.runs,
+            text,
+            volumes,
+            cause,
+            state: JobState::new(&plan, now),
+        };
+        let machine = Machine::hosted(plan, record.state.clone(), self.settings.rules.clone(), id.clone());
+        self.runs.insert(id.clone(), Run { record, machine });
+        self.counters.begun(cause, now);
+        let mut step = Step {
+            save_service: true,
+            ..Step::default()
+        };
+        step.save_runs.insert(id.clone());
+        let input = match (&self.record.framework_id, self.connected) {
+            (Some(framework_id), true) => Input::Connected {
+                framework_id: framework_id.clone(),
+            },
+            _ => Input::Tick,
+        };
+        self.input(&id, input, now, &mut step);
+        self.advance(now, &mut step);
+        Ok((id, step))
+    }
+
+    /// Begins nothing more of a run, and kills what may run of it.
+    ///
+    /// # Errors
+    /// There is no such run, or it is over.
+    pub fn cancel(&mut self, id: &str, now: Millis) -> Result<Step, RequestError> {
+        let Some(run) = self.runs.get_mut(id) else {
+            return Err(RequestError::Unknown(format!("run '{id}'")));
+        };
+        if run.is_over() {
+            return Err(RequestError::Conflict(format!("run {id} is over")));
+        }
+        let done = run.machine.cancel(now);
+        let mut step = Step::default();
+        self.take(id, done, &mut step);
+        self.advance(now, &mut step);
+        Ok(step)
+    }
+
+    pub(super) fn begin_due(&mut self, now: Millis, step: &mut Step) {
+        let due: Vec<(String, Millis)> = self
+            .record
+            .jobs
+            .iter()
+            .filter_map(|(name, job)| Some((name.clone(), job.next_ms.filter(|next| *next <= now)?)))
+            .collect();
+        for (name, due_ms) in due {
+            if let Some(job) = self.record.jobs.get_mut(&name) {
+                // A job file that was good when it was given is good.
+                let schedule = Job::parse(&job.text).ok().and_then(|job| job.schedule);
+                job.next_ms = schedule.and_then(|schedule| schedule.next(now));
+                step.save_service = true;
+            }
+            match self.begin(&name, Cause::Schedule { due_ms }, now) {
+                Ok((_, begun)) => step.join(begun),
+                Err(error) => {
+                    self.counters.skipped += 1;
+                    step.tell.push((
+                        None,
+                        Progress::Skipped {
+                            job: name,
+                            reason: error.to_string(),
+                        },
+                    ));
+                }
+            }
+        }
+    }
+
+    fn plan(&self, text: &str) -> Result<(Plan, Option<Vec<Volume>>), RequestError> {
+        let all: Option<Vec<Volume>> = self
+            .catalogue
+            .as_ref()
+            .map(|catalogue| catalogue.volumes().cloned().collect());
+        let plan = planned(text, all.clone(), self.settings.spelling).map_err(RequestError::Bad)?;
+        let used: BTreeSet<&str> = plan.tasks.iter().flat_map(|task| task.claims()).collect();
+        let volumes = all.map(|all| {
+            all.into_iter()
+                .filter(|volume| used.contains(volume.id.as_str()))
+                .collect()
+        });
+        Ok((plan, volumes))
+    }
+}
+
+/// The plan of a job file, with these volumes as the storage's.
+pub(super) fn planned(text: &str, volumes: Option<Vec<Volume>>, spelling: Spelling) -> Result<Plan, String> {
+    let job = Job::parse(text).map_err(|error| error.to_string())?;
+    let volumes = volumes.map(|volumes| Volumes {
+        catalogue: Catalogue::new(volumes),
+        spelling,
+    });
+    Plan::new(job, volumes.as_ref()).map_err(|error| error.to_string())
+}
