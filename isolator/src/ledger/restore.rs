@@ -5,18 +5,21 @@ use std::path::PathBuf;
 
 use super::Ledger;
 use super::container::{Container, Phase};
-use super::event::{Presence, RecordedState, RecordedVolume, Restored};
+use super::event::{Presence, Record, RecordedState, RecordedVolume, Restored};
 use super::volume::State;
 use crate::types::{ContainerId, VolumeKey};
 
 impl Ledger {
     pub(super) fn restore(&mut self, restored: Vec<Restored>) {
-        let mut ids = Vec::new();
-        for entry in &restored {
+        let mut left = Vec::new();
+        // Taken apart one by one: an agent may come back to very many.
+        for entry in restored {
+            if !holds(&entry) {
+                left.push(entry.record.container.clone());
+            }
             self.restore_container(entry);
-            ids.push(entry.record.container.clone());
         }
-        for id in &ids {
+        for id in &left {
             self.restore_debt(id);
         }
         let keys: Vec<VolumeKey> = self.volumes.keys().cloned().collect();
@@ -26,15 +29,14 @@ impl Ledger {
         }
     }
 
-    fn restore_container(&mut self, entry: &Restored) {
-        let record = &entry.record;
-        let phase = if holds(entry) { Phase::Held } else { Phase::Left };
-        let requests = record.volumes.iter().map(|volume| volume.request.clone()).collect();
-        self.containers
-            .insert(record.container.clone(), Container::restored(requests, phase));
-        for recorded in &record.volumes {
-            self.restore_volume(entry, recorded, phase);
+    fn restore_container(&mut self, entry: Restored) {
+        let phase = if holds(&entry) { Phase::Held } else { Phase::Left };
+        for recorded in &entry.record.volumes {
+            self.restore_volume(&entry, recorded, phase);
         }
+        let Record { container, volumes, .. } = entry.record;
+        let requests = volumes.into_iter().map(|volume| volume.request).collect();
+        self.containers.insert(container, Container::restored(requests, phase));
     }
 
     fn restore_volume(&mut self, entry: &Restored, recorded: &RecordedVolume, phase: Phase) {
@@ -66,9 +68,6 @@ impl Ledger {
 
     fn restore_debt(&mut self, id: &ContainerId) {
         let container = &self.containers[id];
-        if container.phase != Phase::Left {
-            return;
-        }
         let owed: BTreeSet<VolumeKey> = container
             .volumes()
             .into_iter()
