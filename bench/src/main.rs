@@ -10,6 +10,7 @@ mod footprint;
 mod hung;
 mod launch;
 mod machine;
+mod peer;
 mod plugin;
 mod prepare;
 mod recover;

@@ -27,7 +27,7 @@ const DRIVER: &str = "instant";
 /// this, containers share volumes.
 const MOST_VOLUMES: usize = 10_000;
 const LIMIT: Duration = Duration::from_secs(300);
-/// No agent has fewer threads ready to be asked; from here on the exponent is taken.
+/// The exponent is taken from here on: with fewer records, what is the same for any number counts most.
 const FROM: usize = 1_000;
 
 /// What a process of its own found out.
@@ -79,6 +79,14 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
     section.target("exponent", Some(exponent), 1.1);
     section.figures = json!({"records": figures, "exponent": exponent});
     Ok(section)
+}
+
+/// What the isolator keeps in memory per record with so many, beyond what it had before.
+pub(crate) fn bytes_per_record(records: usize) -> Result<f64> {
+    let found = in_own_process(records, 1)?;
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let (bytes, records) = (found.resident_bytes as f64, records as f64);
+    Ok(bytes / records)
 }
 
 fn in_own_process(records: usize, repeats: usize) -> Result<Found> {

@@ -7,9 +7,7 @@ use mesos_http::types::TaskState;
 use testbed::LaunchedTask;
 
 use super::site::{Contender, Site};
-use super::storage::User;
 use crate::Effort;
-use crate::facade::elapsed;
 use crate::figures::Rounds;
 
 /// How many tasks come at once.
@@ -59,8 +57,8 @@ impl Outcome {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     outcomes: [Outcome; 3],
-    /// Get and Mount called directly.
-    pub(super) driver: Rounds,
+    /// What no isolator can do without.
+    pub(super) floor: Rounds,
 }
 
 impl Taken {
@@ -97,11 +95,18 @@ impl Phase {
         }
     }
 
+    /// What its floor consists of.
+    pub(super) fn floor(self) -> &'static str {
+        match self {
+            Phase::Sequential => "Get and Mount called directly, and the fsyncs of two records",
+            Phase::BackToBack => "",
+            Phase::OneVolume => "one Get and Mount called directly, and the fsyncs of two records",
+            Phase::ManyVolumes => "Get and Mount called directly, as many at once and as soon as the driver bears",
+        }
+    }
+
     pub(super) fn run(self, site: &Site, effort: Effort) -> Result<Taken> {
-        let rounds = match self {
-            Phase::Sequential | Phase::BackToBack => effort.choose(1, 5),
-            Phase::OneVolume | Phase::ManyVolumes => effort.choose(1, 5),
-        };
+        let rounds = effort.choose(1, 5);
         let mut taken = Taken::default();
         for round in 0..rounds {
             match self {
@@ -116,6 +121,11 @@ impl Phase {
                             _ => burst(site, contender, self == Phase::ManyVolumes, outcome)?,
                         }
                     }
+                    match self {
+                        Phase::BackToBack => {}
+                        Phase::OneVolume => taken.floor.push(vec![site.storage().mount_durably(0)?]),
+                        _ => taken.floor.push(site.storage().mount_all()?),
+                    }
                 }
             }
         }
@@ -123,10 +133,10 @@ impl Phase {
     }
 }
 
-/// One round: ten tasks of each, taking turns, and ten direct calls.
+/// One round: ten tasks of each, taking turns with each other and the floor.
 fn sequential(site: &Site, taken: &mut Taken) -> Result<()> {
     let mut round: [Vec<f64>; 3] = Default::default();
-    let mut driver = Vec::new();
+    let mut floor = Vec::new();
     for number in 0..ROUND {
         for turn in 0..Contender::ALL.len() {
             let contender = Contender::ALL[(number + turn) % Contender::ALL.len()];
@@ -142,15 +152,12 @@ fn sequential(site: &Site, taken: &mut Taken) -> Result<()> {
             }
             round[contender as usize].extend(site.prepared_since(contender, mark)?);
         }
-        let begin = Instant::now();
-        site.storage().mount(User::Direct, 0)?;
-        driver.push(elapsed(begin));
-        site.storage().unmount(User::Direct, 0)?;
+        floor.push(site.storage().mount_durably(0)?);
     }
     for (outcome, round) in taken.outcomes.iter_mut().zip(round) {
         outcome.ms.push(round);
     }
-    taken.driver.push(driver);
+    taken.floor.push(floor);
     Ok(())
 }
 

@@ -1,17 +1,16 @@
 //! The cluster: one agent for each contender.
 
-use std::env;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::symlink;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use mesos_http::types::{ContainerInfo, DockerVolume, FrameworkInfo, Volume, VolumeMode};
-use testbed::{Agent, AgentSpec, Cluster, Framework, Job, built};
+use mesos_http::types::FrameworkInfo;
+use testbed::{Agent, AgentSpec, Cluster, Framework, Job};
 
 use super::storage::{Kind, Storage, User};
+use crate::peer::{link_dvdcli, with_dvdcli, with_volumes};
 
 /// Who provides volumes on an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,24 +56,12 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn start(kind: Kind) -> Result<Site> {
         let storage = Storage::start(kind)?;
-        // By that name it is the drop-in.
-        symlink(
-            built("mesos-volumes", "mesos-volumes")?,
-            storage.folder().join("dvdcli"),
-        )?;
-        let path = format!(
-            "{}:{}",
-            storage.folder().display(),
-            env::var("PATH").unwrap_or_default()
-        );
+        link_dvdcli(storage.folder())?;
         let spec = |contender: Contender| {
-            let sockets = storage.sockets(User::Agent(contender));
             let spec = AgentSpec::default()
                 .resources("cpus:64;mem:16384;disk:65536")
-                .drivers(&sockets)
-                .env("PATH", path.clone())
-                .env("MESOS_VOLUMES_DRIVER_SOCKETS", "{drivers}")
-                .env("MESOS_VOLUMES_DRIVER_SPECS", "{drivers}");
+                .drivers(storage.sockets(User::Agent(contender)));
+            let spec = with_dvdcli(spec, storage.folder());
             match contender {
                 Contender::NoVolume => spec,
                 Contender::Peer => spec.isolator("docker/volume"),
@@ -117,15 +104,7 @@ impl Site {
         let mounted = format!("grep -q '/data ' /proc/self/mountinfo && touch data/${{PWD##*/}}{then}");
         let job = match contender {
             Contender::NoVolume => Job::shell(format!("mkdir data && touch data/${{PWD##*/}}{then}")),
-            Contender::Peer => Job::shell(mounted).with(|task| {
-                let volume = DockerVolume {
-                    driver: Some(driver.to_owned()),
-                    name,
-                    driver_options: None,
-                };
-                let volume = Volume::docker("data", volume, VolumeMode::ReadWrite);
-                task.container = Some(ContainerInfo::mesos().with_volume(volume));
-            }),
+            Contender::Peer => with_volumes(Job::shell(mounted), driver, [("data".to_owned(), name)]),
             Contender::Module => Job::shell(mounted)
                 .label("volume.data", name)
                 .label("volume.data.driver", driver),

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 use ::tests::Rclone;
 use anyhow::Result;
@@ -13,6 +15,11 @@ use volume_driver_client::{Driver, Endpoint, MountId, Profiles};
 
 use super::phase::AT_ONCE;
 use super::site::Contender;
+use crate::facade::elapsed;
+use crate::prepare::write_durably;
+
+/// Bytes of a record with one volume, about.
+const RECORD: usize = 800;
 
 /// Which driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,15 +166,56 @@ impl Storage {
         format!("{}-{number}", user.key())
     }
 
-    /// Get and Mount, as any client has to call them.
-    pub(super) fn mount(&self, user: User, number: usize) -> Result<()> {
-        let (driver, volume) = (self.driver(user), self.volume(user, number));
+    /// How long Get and Mount of a volume take that are called directly, and two records that are made durable, in ms.
+    pub(super) fn mount_durably(&self, number: usize) -> Result<f64> {
+        let begin = Instant::now();
+        write_durably(self.folder(), &["floor".to_owned()], RECORD)?;
+        self.mount(User::Direct, number)?;
+        write_durably(self.folder(), &["floor".to_owned()], RECORD)?;
+        let took = elapsed(begin);
+        self.unmount(User::Direct, number)?;
+        Ok(took)
+    }
+
+    /// When each of all volumes is mounted, in ms from the beginning, with callers that keep to what the driver bears.
+    pub(super) fn mount_all(&self) -> Result<Vec<f64>> {
+        // One driver for all callers: they take turns.
+        let driver = self.driver(User::Direct);
+        let begin = Instant::now();
+        let mounted: Vec<Result<f64>> = thread::scope(|scope| {
+            let callers: Vec<_> = (0..AT_ONCE)
+                .map(|number| {
+                    let driver = driver.clone();
+                    scope.spawn(move || {
+                        self.mount_on(&driver, User::Direct, number)?;
+                        Ok(elapsed(begin))
+                    })
+                })
+                .collect();
+            callers
+                .into_iter()
+                .map(|caller| caller.join().expect("a caller does not panic"))
+                .collect()
+        });
+        for number in 0..AT_ONCE {
+            let volume = self.volume(User::Direct, number);
+            driver.unmount(&volume, &self.id(&volume))?;
+        }
+        mounted.into_iter().collect()
+    }
+
+    fn mount(&self, user: User, number: usize) -> Result<()> {
+        self.mount_on(&self.driver(user), user, number)
+    }
+
+    fn mount_on(&self, driver: &Driver, user: User, number: usize) -> Result<()> {
+        let volume = self.volume(user, number);
         driver.get(&volume)?;
         driver.mount(&volume, &self.id(&volume))?;
         Ok(())
     }
 
-    pub(super) fn unmount(&self, user: User, number: usize) -> Result<()> {
+    fn unmount(&self, user: User, number: usize) -> Result<()> {
         let volume = self.volume(user, number);
         self.driver(user).unmount(&volume, &self.id(&volume))?;
         Ok(())
