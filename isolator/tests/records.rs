@@ -108,6 +108,30 @@ fn a_record_comes_back_as_it_was_written() {
     assert_eq!(loaded(&Store::open(root.path()).unwrap()), expected);
 }
 
+/// As the first build of the module wrote it, byte for byte but for the ids.
+#[test]
+fn a_record_of_the_first_build_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    drop(Store::open(root.path()).unwrap());
+    let text = format!(
+        "{{\"version\":1,\"boot_id\":\"b\",\"container\":[\"a\",\"nested\"],\"released\":false,\"volumes\":[{{\"slot\":\"data\",\
+         \"driver\":\"ebs\",\"name\":\"v\",\"mount_id\":\"{}\",\"target\":\"/sandbox/data\",\"mode\":\"rw\",\"access\":\"shared\",\
+         \"state\":\"mounted\",\"mountpoint\":\"/volumes/v/data\"}}]}}",
+        "0".repeat(64)
+    );
+    fs::write(root.path().join("containers/a.nested.json"), text).unwrap();
+    let found = loaded(&Store::open(root.path()).unwrap());
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].container,
+        ContainerId::from_path(vec!["a".into(), "nested".into()]).unwrap()
+    );
+    assert_eq!(
+        found[0].volumes[0].state,
+        RecordedState::Mounted("/volumes/v/data".into())
+    );
+}
+
 #[test]
 fn ids_that_print_alike_have_records_of_their_own() {
     let root = tempfile::tempdir().unwrap();

@@ -109,7 +109,7 @@ impl<L> Opening<L> {
         let names = disk.list(layout.containers()).unwrap_or_default();
         let recorded = names.iter().find_map(|name| {
             let bytes = disk.read(&layout.containers().join(name), LARGEST_RECORD).ok()?;
-            Some(schema::parse(&bytes).ok()?.host_id)
+            schema::parse(&bytes).ok()?.host_id
         });
         Ok(recorded.unwrap_or_else(|| host.fresh_id.clone()))
     }

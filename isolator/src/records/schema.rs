@@ -31,9 +31,10 @@ pub(super) struct RecordV1 {
     version: u32,
     /// The kernel's boot id when the record was written: with another one, every mount in it is gone.
     boot_id: String,
-    /// The id of the host that the mount ids derive from, 64 hexadecimal digits.
+    /// The id of the host that the mount ids derive from, 64 hexadecimal digits. Records of the first builds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(regex(pattern = "^[0-9A-Fa-f]{64}$")))]
-    host_id: String,
+    host_id: Option<String>,
     /// The container's id with its parents, outermost first.
     #[cfg_attr(test, schemars(with = "Vec<String>", length(min = 1), inner(length(min = 1))))]
     container: ContainerId,
@@ -120,7 +121,7 @@ enum StateV1 {
 pub(super) struct Parsed {
     pub(super) record: Record,
     pub(super) boot_id: String,
-    pub(super) host_id: String,
+    pub(super) host_id: Option<String>,
 }
 
 /// The bytes of a record.
@@ -131,7 +132,7 @@ pub(super) fn encode(record: &Record, boot_id: &str, host_id: &str) -> serde_jso
     let on_disk = RecordV1 {
         version: VERSION,
         boot_id: boot_id.to_owned(),
-        host_id: host_id.to_owned(),
+        host_id: Some(host_id.to_owned()),
         container: record.container.clone(),
         released: record.released,
         volumes: record.volumes.iter().map(VolumeV1::new).collect(),
@@ -172,7 +173,7 @@ impl RecordV1 {
         if self.volumes.is_empty() {
             return Err("it names no volume".into());
         }
-        if !is_host_id(&self.host_id) {
+        if self.host_id.as_deref().is_some_and(|id| !is_host_id(id)) {
             return Err("its host_id is not 64 hexadecimal digits".into());
         }
         let volumes = self
@@ -315,7 +316,10 @@ mod tests {
     fn written_records_have_the_published_fields_and_no_others() {
         let written = |record: &Value| -> Value {
             let parsed = parsed(record).unwrap_or_else(|reason| panic!("{record}: {reason}"));
-            serde_json::from_slice(&encode(&parsed.record, &parsed.boot_id, &parsed.host_id).unwrap()).unwrap()
+            serde_json::from_slice(
+                &encode(&parsed.record, &parsed.boot_id, parsed.host_id.as_deref().unwrap()).unwrap(),
+            )
+            .unwrap()
         };
         assert_eq!(written(&full()), full(), "reading and writing loses nothing");
         let schema = published();
