@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use isolator::ledger::{
-    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, RecordedState, Restored, UnmountOutcome,
+    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, Presence, RecordedState, Restored, UnmountOutcome,
     VolumeRequest, VolumeState,
 };
 use isolator::records::{Change, Found};
@@ -25,6 +25,8 @@ pub struct Outcome {
     pub states: BTreeMap<VolumeKey, BTreeSet<VolumeState>>,
     /// From which state to which a volume went in one step of the ledger, starts of the agent apart.
     pub transitions: BTreeSet<(VolumeState, VolumeState)>,
+    /// The same of containers; none before the ledger knows one and after it has forgotten it.
+    pub steps: BTreeSet<(Option<Phase>, Option<Phase>)>,
     /// Prepares that succeeded.
     pub granted: u32,
     /// Agent crashes and reboots.
@@ -417,9 +419,12 @@ impl World {
             let before: Vec<(VolumeKey, VolumeState)> =
                 self.ledger.volumes().map(|(key, state)| (key.clone(), state)).collect();
             let starts = matches!(event, Event::Restore(_));
+            let phases: BTreeMap<ContainerId, Phase> =
+                self.ledger.phases().map(|(id, phase)| (id.clone(), phase)).collect();
             let mut effects = self.ledger.handle(event);
             if !starts {
                 self.note_transitions(before);
+                self.note_steps(phases);
             }
             if let Some(mutant) = self.mutant {
                 let more;
@@ -452,6 +457,18 @@ impl World {
         self.outcome
             .transitions
             .extend(gone.map(|from| (from, VolumeState::Absent)));
+    }
+
+    fn note_steps(&mut self, mut before: BTreeMap<ContainerId, Phase>) {
+        for (id, to) in self.ledger.phases() {
+            let from = before.remove(id);
+            if from != Some(to) {
+                self.outcome.steps.insert((from, Some(to)));
+            }
+        }
+        self.outcome
+            .steps
+            .extend(before.into_values().map(|from| (Some(from), None)));
     }
 
     /// Nobody waits for a call any more that the driver still carries out. False when it has not begun.

@@ -7,9 +7,11 @@ use simulator::Action;
 const PICTURE: &str = include_str!("../../isolator/docs/states.md");
 const HISTORIES: u64 = 3_000;
 
-/// The arrows of the picture's table, `| from | to | why |`.
-fn drawn() -> BTreeSet<(String, String)> {
-    let rows = PICTURE.lines().filter_map(|line| line.strip_prefix("| `"));
+/// The arrows of one of the picture's tables, `| from | to | why |`.
+fn drawn(heading: &str) -> BTreeSet<(String, String)> {
+    let (_, section) = PICTURE.split_once(heading).expect("the picture has this heading");
+    let section = section.split("\n# ").next().unwrap_or(section);
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
     let arrow = |row: &str| {
         let (from, rest) = row.split_once("` | `").expect("two states in each row");
         let (to, _) = rest.split_once("` |").expect("two states in each row");
@@ -18,23 +20,29 @@ fn drawn() -> BTreeSet<(String, String)> {
     rows.map(arrow).collect()
 }
 
+fn same(what: &str, taken: &BTreeSet<(String, String)>, drawn: &BTreeSet<(String, String)>) {
+    let missing: Vec<_> = taken.difference(drawn).collect();
+    let idle: Vec<_> = drawn.difference(taken).collect();
+    assert!(
+        missing.is_empty() && idle.is_empty(),
+        "{what}: not drawn: {missing:?}; never taken: {idle:?}"
+    );
+}
+
 #[test]
 fn every_transition_is_drawn_and_every_one_drawn_is_taken() {
-    let mut taken = BTreeSet::new();
+    let (mut volumes, mut containers) = (BTreeSet::new(), BTreeSet::new());
+    let phase = |phase: Option<isolator::ledger::Phase>| phase.map_or("unknown".to_owned(), |phase| phase.to_string());
     for seed in 1..=HISTORIES {
         let outcome = simulator::run(&Action::history(seed)).expect("no promise is broken");
-        taken.extend(
+        volumes.extend(
             outcome
                 .transitions
                 .into_iter()
                 .map(|(from, to)| (from.to_string(), to.to_string())),
         );
+        containers.extend(outcome.steps.into_iter().map(|(from, to)| (phase(from), phase(to))));
     }
-    let drawn = drawn();
-    let missing: Vec<_> = taken.difference(&drawn).collect();
-    let idle: Vec<_> = drawn.difference(&taken).collect();
-    assert!(
-        missing.is_empty() && idle.is_empty(),
-        "not drawn: {missing:#?}; never taken: {idle:#?}"
-    );
+    same("containers", &containers, &drawn("# The states of a container"));
+    same("volumes", &volumes, &drawn("# The states of a volume"));
 }

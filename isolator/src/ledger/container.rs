@@ -1,6 +1,7 @@
 //! A container's way through the ledger.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use volume_labels::Access;
 
@@ -10,8 +11,9 @@ use super::volume::State;
 use crate::error::PrepareError;
 use crate::types::{BindMount, ContainerId, Restrictions, VolumeKey};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+/// How far a container came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
     /// Not admitted: nothing on disk, no volume held.
     Waiting,
     /// Admitted; the record of the intent is being written.
@@ -26,6 +28,20 @@ pub(super) enum Phase {
     Departing,
     /// Refused or released, and the disk knows (or could not be told).
     Left,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Recording => "recording",
+            Self::Mounting => "mounting",
+            Self::Confirming => "confirming",
+            Self::Held => "held",
+            Self::Departing => "departing",
+            Self::Left => "left",
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -48,6 +48,7 @@ pub use overview::{Use, VolumeOverview};
 
 use crate::types::{ContainerId, VolumeKey};
 use container::Container;
+pub use container::Phase;
 use volume::Volume;
 
 /// See the module's documentation.
@@ -104,6 +105,11 @@ impl Ledger {
     /// Every container with a record or a wish, and whether its prepare has succeeded and it has not left.
     pub fn containers(&self) -> impl Iterator<Item = (&ContainerId, bool)> {
         self.containers.iter().map(|(id, container)| (id, container.holds()))
+    }
+
+    /// Every container with a record or a wish, and how far it came.
+    pub fn phases(&self) -> impl Iterator<Item = (&ContainerId, Phase)> {
+        self.containers.iter().map(|(id, container)| (id, container.phase))
     }
 
     /// Every volume that a container whose prepare succeeded holds, where it is known to be mounted.
