@@ -3,7 +3,8 @@
 //! [`Ledger::handle`] takes one [`Event`] and returns the [`Effect`]s it calls for. It does no I/O, reads no clock and
 //! has no threads, so that histories with a crash between any two effects can be run by the thousand.
 //!
-//! Every step of a volume, with its reason, is in `docs/states.md` beside this crate; a test holds it against the code.
+//! Every step of a volume and of a container, with its reason, is in `docs/states.md` beside this crate; a test holds
+//! both against the code.
 //!
 //! A container's way, left to right; a refusal or a release leads to `Leaving` from everywhere:
 //!
