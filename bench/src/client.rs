@@ -24,7 +24,7 @@ const CALLERS: usize = 4;
 
 pub(crate) fn run(effort: Effort) -> Result<Section> {
     let scratch = Scratch::new()?;
-    let plugin = Plugin::start(&scratch.sockets(), DRIVER, scratch.volumes())?;
+    let plugin = Plugin::start(&scratch.sockets(), DRIVER, scratch.volumes(), 2 * CALLERS + 4)?;
     let mut section = Section::new(
         "client",
         "volume-driver-client against a driver in the same process that answers at once; the floor writes the same request \

@@ -68,8 +68,14 @@ impl Rounds {
 
     /// Combines the medians of the rounds that both have.
     pub(crate) fn against(&self, other: &Rounds, combine: impl Fn(f64, f64) -> f64) -> Option<ByRound> {
-        let pairs = self.medians().into_iter().zip(other.medians());
-        ByRound::of(pairs.filter_map(|(a, b)| Some(combine(a?, b?))).collect())
+        self.against_at(other, 0.5, combine)
+    }
+
+    /// Combines another quantile than the median.
+    pub(crate) fn against_at(&self, other: &Rounds, part: f64, combine: impl Fn(f64, f64) -> f64) -> Option<ByRound> {
+        let pairs = self.0.iter().zip(&other.0);
+        let combined = pairs.filter_map(|(a, b)| Some(combine(quantile(a, part)?, quantile(b, part)?)));
+        ByRound::of(combined.collect())
     }
 }
 

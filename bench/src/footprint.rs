@@ -35,7 +35,7 @@ pub(crate) fn run() -> Result<Section> {
     for number in 0..TASKS * VOLUMES {
         scratch.mount_volume(&format!("volume-{number}"))?;
     }
-    let _plugin = Plugin::start(&scratch.sockets(), DRIVER, scratch.volumes())?;
+    let _plugin = Plugin::start(&scratch.sockets(), DRIVER, scratch.volumes(), 32)?;
     link_dvdcli(scratch.path())?;
     let spec = AgentSpec::default()
         .resources("cpus:64;mem:16384;disk:65536")

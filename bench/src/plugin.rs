@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// A driver in this process. Every volume exists and is mounted at `BASE/NAME`; nothing is done about it. Its threads end
-/// with their connections, the accepting one with the process.
+/// with the process.
 pub(crate) struct Plugin {
     socket: PathBuf,
     shared: Arc<Shared>,
@@ -33,10 +33,11 @@ struct State {
 }
 
 impl Plugin {
-    /// Listens at `FOLDER/NAME.sock`.
-    pub(crate) fn start(folder: &Path, name: &str, base: &Path) -> Result<Plugin> {
+    /// Listens at `FOLDER/NAME.sock` with so many threads, each of which has one connection at a time: none is started when
+    /// a call comes.
+    pub(crate) fn start(folder: &Path, name: &str, base: &Path, threads: usize) -> Result<Plugin> {
         let socket = folder.join(format!("{name}.sock"));
-        let listener = UnixListener::bind(&socket)?;
+        let listener = Arc::new(UnixListener::bind(&socket)?);
         // Sockets that others may write to are refused.
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
         let shared = Arc::new(Shared {
@@ -44,13 +45,14 @@ impl Plugin {
             state: Mutex::default(),
             changed: Condvar::new(),
         });
-        let serving = Arc::clone(&shared);
-        thread::Builder::new().name(format!("plugin-{name}")).spawn(move || {
-            for stream in listener.incoming().filter_map(Result::ok) {
-                let shared = Arc::clone(&serving);
-                thread::spawn(move || serve(stream, &shared));
-            }
-        })?;
+        for _ in 0..threads {
+            let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
+            thread::Builder::new().name(format!("plugin-{name}")).spawn(move || {
+                for stream in listener.incoming().filter_map(Result::ok) {
+                    serve(stream, &shared);
+                }
+            })?;
+        }
         Ok(Plugin { socket, shared })
     }
 

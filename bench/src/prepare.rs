@@ -25,7 +25,7 @@ const RECORDS: usize = 2;
 
 pub(crate) fn run(effort: Effort) -> Result<Section> {
     let scratch = Scratch::new()?;
-    let _plugin = Plugin::start(&scratch.sockets(), DRIVER, scratch.volumes())?;
+    let _plugin = Plugin::start(&scratch.sockets(), DRIVER, scratch.volumes(), AT_ONCE)?;
     let many = format!(r#"{{"profiles":{{"{DRIVER}":{{"max_in_flight":{AT_ONCE}}}}}}}"#);
     let facade = Facade::start(
         &scratch.path().join("state"),
