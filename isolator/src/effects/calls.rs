@@ -98,7 +98,8 @@ impl Call<'_> {
         if self.directory_backed {
             return Ok(());
         }
-        let table = MountTable::read().map_err(|error| format!("cannot read the mount table: {error}"))?;
+        let table =
+            MountTable::read_for(mountpoint).map_err(|error| format!("cannot read the mount table: {error}"))?;
         match table.covering(mountpoint) {
             Some(mount) => {
                 if table.is_private(mount) {
@@ -152,8 +153,9 @@ impl Call<'_> {
 /// What an operator can do about a device that stays busy after its last container.
 fn private_hint(mountpoint: Option<&Path>) -> &'static str {
     // A driver that unmounts and then cannot detach leaves no mount to look at: the copies that keep it busy are elsewhere.
-    let may_be_copied =
-        |path: &Path| MountTable::read().map_or(true, |table| table.covering(path).is_none() || table.is_private(path));
+    let may_be_copied = |path: &Path| {
+        MountTable::read_for(path).map_or(true, |table| table.covering(path).is_none() || table.is_private(path))
+    };
     match mountpoint.map(may_be_copied) {
         Some(true) => {
             " (if the device is busy: another container may keep a copy of its mount, see the module parameter mount_bases)"

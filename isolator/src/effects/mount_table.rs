@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::types::Restrictions;
@@ -41,11 +41,13 @@ impl Mount {
     /// # Errors
     /// When `/proc/self/mountinfo` cannot be read or understood.
     pub(super) fn all() -> io::Result<Vec<Mount>> {
-        Mount::parse_all(&fs::read("/proc/self/mountinfo")?)
+        Mount::parse_all(&read()?, |_| true)
     }
 
-    fn parse_all(table: &[u8]) -> io::Result<Vec<Mount>> {
+    /// Those lines of the table whose mountpoint, as the kernel writes it, is `wanted`.
+    fn parse_all(table: &[u8], wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Mount>> {
         let lines = table.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let lines = lines.filter(|line| line.split(|byte| *byte == b' ').nth(4).is_none_or(&wanted));
         let parsed = lines.map(|line| {
             Mount::parse(line).ok_or_else(|| {
                 let line = String::from_utf8_lossy(line).into_owned();
@@ -93,6 +95,21 @@ impl MountTable {
     /// When `/proc/self/mountinfo` cannot be read or understood.
     pub(crate) fn read() -> io::Result<Self> {
         Mount::all().map(Self::new)
+    }
+
+    /// Reads of it only what `path` lies on: all that is needed to know what covers one path, and little on a host with
+    /// very many mounts.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_for(path: &Path) -> io::Result<Self> {
+        Self::parse_for(&read()?, path)
+    }
+
+    fn parse_for(table: &[u8], path: &Path) -> io::Result<Self> {
+        let path = path.as_os_str().as_bytes();
+        // What is escaped is decoded later; a mount too many does no harm.
+        Mount::parse_all(table, |place| place.contains(&b'\\') || path.starts_with(place)).map(Self::new)
     }
 
     /// Without mounts that show nothing but what lies there anyway: a folder bound on itself, as the agent's work
@@ -149,6 +166,13 @@ impl MountTable {
     }
 }
 
+fn read() -> io::Result<Vec<u8>> {
+    // Its length is not known before: room for a common one saves reading it in pieces.
+    let mut table = Vec::with_capacity(16 * 1024);
+    fs::File::open("/proc/self/mountinfo")?.read_to_end(&mut table)?;
+    Ok(table)
+}
+
 /// A path as it is: the kernel writes space, tab, newline, backslash and `#` as `\ooo`.
 fn decoded(escaped: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(escaped.len());
@@ -179,7 +203,7 @@ mod tests {
     use super::*;
 
     fn table(text: &str) -> MountTable {
-        MountTable::new(Mount::parse_all(text.as_bytes()).unwrap())
+        MountTable::new(Mount::parse_all(text.as_bytes(), |_| true).unwrap())
     }
 
     fn covering<'a>(table: &'a MountTable, path: &str) -> Option<&'a str> {
@@ -242,8 +266,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_for_one_path_tells_of_it_what_the_whole_table_does() {
+        let text = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:1 /base /base rw - ext4 /dev/a rw\n\
+            3 2 8:2 / /base/v rw - ext4 /dev/b rw\n4 2 8:3 / /base/a\\040b rw - ext4 /dev/c rw\n\
+            5 1 8:4 / /other rw - ext4 /dev/d rw\n";
+        let whole = table(text);
+        for path in [
+            "/base/v/data",
+            "/base/v",
+            "/base/w",
+            "/base/a b/data",
+            "/other/x",
+            "/elsewhere",
+        ] {
+            let part = MountTable::parse_for(text.as_bytes(), Path::new(path)).unwrap();
+            assert_eq!(covering(&part, path), covering(&whole, path), "{path}");
+            assert!(part.mounts.len() < whole.mounts.len(), "{path}");
+        }
+    }
+
+    #[test]
     fn a_line_that_is_none_is_told() {
-        let error = Mount::parse_all(b"1 0 8:1 / / rw - ext4 /dev/a rw\n2 x 8:2 /\n").unwrap_err();
+        let error = Mount::parse_all(b"1 0 8:1 / / rw - ext4 /dev/a rw\n2 x 8:2 /\n", |_| true).unwrap_err();
         assert!(error.to_string().contains("'2 x 8:2 /'"), "{error}");
     }
 
