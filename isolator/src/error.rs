@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::request::spoken;
 use crate::types::VolumeKey;
 
 /// Why `prepare` failed. The text reaches the framework in the task's status, behind Mesos' own
@@ -15,7 +16,7 @@ pub enum PrepareError {
     #[error("the container's paths were not resolved within {0:?} (module parameter prepare_timeout)")]
     Unresolved(Duration),
     /// The volume could not be mounted.
-    #[error("label 'volume.{slot}': volume {volume}: {cause}")]
+    #[error("{}: volume {volume}: {cause}", spoken(.slot))]
     Mount {
         /// The label's slot.
         slot: String,
@@ -26,7 +27,8 @@ pub enum PrepareError {
     },
     /// The time for prepare passed. A Mount that was already sent is waited for in the background and undone.
     #[error(
-        "label 'volume.{slot}': volume {volume}: not ready in time: {waiting_for} (module parameter prepare_timeout)"
+        "{}: volume {volume}: not ready in time: {waiting_for} (module parameter prepare_timeout)",
+        spoken(.slot)
     )]
     Deadline {
         /// The label's slot.

@@ -8,7 +8,6 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use thiserror::Error;
 use volume_driver_client::Drivers;
-use volume_labels::VolumeLabels;
 
 use crate::config::Config;
 use crate::effects::{Answer, Engine, Message, Order, Patient, make_rounds, share_mount_bases, targets, write_records};
@@ -17,7 +16,7 @@ use crate::names::NameMap;
 use crate::policy::{self, PolicyFile};
 use crate::records::{Store, StoreError};
 use crate::reports::{Exposition, Reports};
-use crate::request::{wanted, wishes};
+use crate::request::{Asked, wanted, wishes};
 use crate::status::Keeper;
 use crate::types::{BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
 
@@ -60,7 +59,7 @@ pub struct Isolator {
 struct Resolve {
     id: ContainerId,
     launch: ContainerLaunch,
-    volumes: Vec<VolumeLabels>,
+    volumes: Vec<Asked>,
 }
 
 impl Isolator {

@@ -24,6 +24,7 @@ use crate::ledger::{
 };
 use crate::records::{Change, Found, Store};
 use crate::reports::Reports;
+use crate::request::spoken;
 use crate::status::Noted;
 use crate::types::{BindMount, ContainerId, Limitation, RecoveredContainer, VolumeKey};
 
@@ -408,7 +409,7 @@ impl Engine {
             .map(|held| (held.container.clone(), held.slot.to_owned()))
             .collect();
         for (container, slot) in holders {
-            let message = format!("label 'volume.{slot}': volume {}: {}", finding.volume, finding.problem);
+            let message = format!("{}: volume {}: {}", spoken(&slot), finding.volume, finding.problem);
             if let Some(watcher) = state.watchers.remove(&container) {
                 self.reports
                     .limited(&container, &slot, &finding.volume, &finding.problem);

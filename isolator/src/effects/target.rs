@@ -17,7 +17,7 @@ use volume_labels::ContainerPath;
 
 use crate::config::Config;
 use crate::ledger::VolumeRequest;
-use crate::request::Wish;
+use crate::request::{Wish, spoken};
 use crate::types::ContainerLaunch;
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -25,7 +25,7 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 /// Turns wishes into requests: each driver looked up, each target resolved and made.
 ///
 /// # Errors
-/// One line that names the label.
+/// One line that names what asked.
 pub(crate) fn targets(
     wishes: &[Wish],
     launch: &ContainerLaunch,
@@ -34,26 +34,26 @@ pub(crate) fn targets(
 ) -> Result<Vec<VolumeRequest>, String> {
     let mut requests: Vec<VolumeRequest> = Vec::new();
     for wish in wishes {
-        let slot = wish.labels.slot.to_string();
-        let label = format!("label 'volume.{slot}' = '{}'", wish.labels.name);
+        let said = wish.asked.said();
         drivers
             .driver(&wish.volume.driver)
-            .map_err(|error| format!("{label}: {error}"))?;
-        let target = resolve(&wish.labels.path, launch, config).map_err(|problem| format!("{label}: {problem}"))?;
+            .map_err(|error| format!("{said}: {error}"))?;
+        let target =
+            resolve(&wish.asked.labels.path, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
         // Labels with one path twice are refused by their grammar; two paths may still meet behind a symlink.
         if let Some(other) = requests.iter().find(|other| other.target == target) {
             return Err(format!(
-                "{label}: its path is the same directory as that of 'volume.{}'",
-                other.slot
+                "{said}: its path is the same directory as that of {}",
+                spoken(&other.slot)
             ));
         }
         requests.push(VolumeRequest {
-            slot,
+            slot: wish.asked.slot(),
             volume: wish.volume.clone(),
             mount_id: wish.mount_id.clone(),
             target,
             read_only: wish.read_only(),
-            access: wish.labels.access,
+            access: wish.asked.labels.access,
             spec: wish.spec.clone(),
         });
     }

@@ -41,7 +41,7 @@ pub(crate) fn check(
             by: "an unreadable principal".to_owned(),
             message: format!(
                 "{}: this agent's policy is about principals, and the framework's cannot be read: {problem}",
-                label(wishes)
+                said(wishes)
             ),
         })?,
         _ => None,
@@ -57,8 +57,12 @@ pub(crate) fn check(
         let allowed = policy.judge(&facts)?;
         // With the parameter of this name the claim is looked at before any policy.
         if allowed.require_claim && !config.require_claim {
-            claimed(&wish.labels, launch, config, names).map_err(|problem| Denied {
-                message: format!("{}: {problem} ({} of this agent's policy)", facts.label(), allowed.by),
+            claimed(&wish.asked.labels, launch, config, names).map_err(|problem| Denied {
+                message: format!(
+                    "{}: {problem} ({} of this agent's policy)",
+                    wish.asked.said(),
+                    allowed.by
+                ),
                 by: "require_claim".to_owned(),
             })?;
         }
@@ -66,12 +70,9 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The first label, for a problem of all.
-fn label(wishes: &[Wish]) -> String {
-    let slots = wishes
-        .iter()
-        .map(|wish| format!("label 'volume.{}' = '{}'", wish.labels.slot, wish.labels.name));
-    slots.take(1).collect()
+/// The first volume, for a problem of all.
+fn said(wishes: &[Wish]) -> String {
+    wishes.iter().take(1).map(|wish| wish.asked.said()).collect()
 }
 
 fn facts<'a>(
@@ -81,7 +82,7 @@ fn facts<'a>(
     config: &Config,
     names: &'a NameMap,
 ) -> Facts<'a> {
-    let labels = &wish.labels;
+    let labels = &wish.asked.labels;
     let mut spellings = vec![labels.name.as_str(), wish.volume.name.as_str()];
     spellings.extend(names.ids_of(&wish.volume.name));
     let path = labels.path.as_path();
@@ -90,7 +91,7 @@ fn facts<'a>(
         paths.push(inside.display().to_string());
     }
     Facts {
-        slot: labels.slot.as_str(),
+        asked: &wish.asked,
         driver: &wish.volume.driver,
         names: spellings,
         options: &labels.options,

@@ -7,17 +7,19 @@ use volume_labels::{Mode, cleaned};
 use super::file::{Effect, Limits, Policy, Rule};
 use super::pattern::{Case, Patterns};
 use super::size;
+use crate::request::Asked;
 
 /// What there is to know of a volume that a container asks for.
 #[derive(Clone, Debug)]
 pub(super) struct Facts<'a> {
-    pub(super) slot: &'a str,
+    /// For messages.
+    pub(super) asked: &'a Asked,
     pub(super) driver: &'a str,
-    /// The label's spelling first, then the driver's, then every id that the operator ties to it.
+    /// The spelling asked for first, then the driver's, then every id that the operator ties to it.
     pub(super) names: Vec<&'a str>,
     pub(super) options: &'a BTreeMap<String, String>,
     pub(super) create: bool,
-    /// The label's spelling first; an absolute path into the sandbox has its relative one as well.
+    /// The spelling asked for first; an absolute path into the sandbox has its relative one as well.
     pub(super) paths: Vec<String>,
     pub(super) mode: Mode,
     pub(super) owner: Option<String>,
@@ -98,16 +100,11 @@ impl Policy {
             return Err(beyond("options", own.options.is_some(), limit as u128, problem));
         }
         for (key, value) in facts.options {
-            let label = format!(
-                "label 'volume.{}.options.{}' = '{}'",
-                facts.slot,
-                cleaned(key),
-                cleaned(value)
-            );
+            let said = facts.asked.said_of_option(key, value);
             if let Some(limit) = own.value_bytes.or(all.value_bytes)
                 && value.len() > limit
             {
-                let problem = format!("{label} has {} bytes", value.len());
+                let problem = format!("{said} has {} bytes", value.len());
                 return Err(beyond("value_bytes", own.value_bytes.is_some(), limit as u128, problem));
             }
             let Some(limit) = own.size_gib.or(all.size_gib) else {
@@ -120,8 +117,8 @@ impl Policy {
             if is_size {
                 let problem = match size::bytes(value) {
                     Some(bytes) if !size::exceeds(bytes, limit) => continue,
-                    Some(_) => format!("{label} is more than {limit} GiB"),
-                    None => format!("{label} is no size, as '10' and '10GiB' are"),
+                    Some(_) => format!("{said} is more than {limit} GiB"),
+                    None => format!("{said} is no size, as '10' and '10GiB' are"),
                 };
                 return Err(beyond("size_gib", own.size_gib.is_some(), limit.into(), problem));
             }
@@ -187,14 +184,10 @@ impl Rule {
 }
 
 impl Facts<'_> {
-    pub(super) fn label(&self) -> String {
-        format!("label 'volume.{}' = '{}'", self.slot, cleaned(self.names[0]))
-    }
-
     fn denied(&self, problem: String, by: String) -> Denied {
         Denied {
             by,
-            message: format!("{}: {problem}", self.label()),
+            message: format!("{}: {problem}", self.asked.said()),
         }
     }
 

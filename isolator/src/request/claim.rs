@@ -1,0 +1,50 @@
+//! Whether a container holds a volume's id in the agent's SET resource.
+
+use std::collections::BTreeSet;
+
+use volume_labels::VolumeLabels;
+
+use crate::config::Config;
+use crate::names::NameMap;
+use crate::types::ContainerLaunch;
+
+/// Whether the container holds the volume's id, and the id is that volume's in the operator's word, not the label's.
+///
+/// # Errors
+/// What is missing, in words that can follow the label and a colon.
+pub(crate) fn claimed(
+    labels: &VolumeLabels,
+    launch: &ContainerLaunch,
+    config: &Config,
+    names: &NameMap,
+) -> Result<(), String> {
+    let id = labels.claim_id();
+    if !names.is_id_of(id, &labels.name) {
+        return Err(format!(
+            "this agent does not know '{id}' as the id of that volume: name the volume by its id (or have the operator's \
+             name map say so, module parameter name_map)"
+        ));
+    }
+    if !holds(launch, config, id) {
+        return Err(format!(
+            "the task does not hold '{id}' of the agent's resource '{}', which this agent demands (require_claim): launch it \
+             with that resource",
+            config.claim_resource
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the container holds anything of the resource.
+pub(super) fn holds_any(launch: &ContainerLaunch, config: &Config) -> bool {
+    let held = |(name, items): &(String, BTreeSet<String>)| *name == config.claim_resource && !items.is_empty();
+    launch.set_resources.iter().any(held)
+}
+
+/// Whether the container holds this item of it.
+pub(super) fn holds(launch: &ContainerLaunch, config: &Config, id: &str) -> bool {
+    launch
+        .set_resources
+        .iter()
+        .any(|(name, items)| *name == config.claim_resource && items.contains(id))
+}

@@ -1,0 +1,129 @@
+//! From what Mesos says of a container to the volumes it gets: which source counts, whose volumes they are, and whether
+//! the container may have them.
+
+mod claim;
+mod labels;
+mod source;
+
+use volume_driver_client::MountId;
+use volume_labels::{Create, Lifetime, Mode};
+
+use crate::config::Config;
+use crate::ledger::MountSpec;
+use crate::names::NameMap;
+use crate::types::{ContainerClass, ContainerId, ContainerLaunch, VolumeKey};
+
+pub(crate) use claim::claimed;
+use source::Part;
+pub(crate) use source::{Asked, spoken};
+
+/// A volume a container asks for and may have, before its target is resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// What was asked for.
+    pub(crate) asked: Asked,
+    /// Driver and name.
+    pub(crate) volume: VolumeKey,
+    /// The id for the driver.
+    pub(crate) mount_id: MountId,
+    /// Create policy and owner.
+    pub(crate) spec: MountSpec,
+}
+
+/// The volumes that a container asks for, none when it asks for none. Touches no file and no driver, so it may run on the
+/// agent's own thread.
+///
+/// # Errors
+/// One line for the framework.
+pub(crate) fn wanted(id: &ContainerId, launch: &ContainerLaunch, config: &Config) -> Result<Vec<Asked>, String> {
+    if launch.class == ContainerClass::Debug {
+        return Ok(Vec::new());
+    }
+    let volumes = labels::asked(id, launch, config)?.unwrap_or_default();
+    Ok(volumes.into_iter().map(Asked::by_labels).collect())
+}
+
+/// The volumes asked for, as this agent and its drivers know them.
+///
+/// # Errors
+/// One line for the framework that names what asked.
+pub(crate) fn wishes(
+    volumes: Vec<Asked>,
+    launch: &ContainerLaunch,
+    config: &Config,
+    names: &NameMap,
+    host_id: &str,
+) -> Result<Vec<Wish>, String> {
+    let wishes = volumes
+        .into_iter()
+        .map(|asked| wish(asked, launch, config, names, host_id));
+    let wishes = wishes.collect::<Result<Vec<Wish>, String>>()?;
+    agree(&wishes)?;
+    Ok(wishes)
+}
+
+fn wish(
+    asked: Asked,
+    launch: &ContainerLaunch,
+    config: &Config,
+    names: &NameMap,
+    host_id: &str,
+) -> Result<Wish, String> {
+    let said = asked.said();
+    let labels = &asked.labels;
+    let Some(driver) = labels.driver.clone().or_else(|| config.default_driver.clone()) else {
+        return Err(format!(
+            "{said} names no driver and this agent has no default: name one with {} (or the module parameter default_driver)",
+            asked.part(Part::Driver)
+        ));
+    };
+    if config.require_claim {
+        claimed(labels, launch, config, names).map_err(|problem| format!("{said}: {problem}"))?;
+    }
+    if labels.lifetime == Lifetime::Container {
+        return Err(format!(
+            "label 'volume.{}.lifetime' = 'container': this version of the module keeps every volume; remove the label \
+             and delete the volume after use",
+            labels.slot
+        ));
+    }
+    let create = (labels.create == Create::IfMissing).then(|| labels.options.clone());
+    let spec = MountSpec {
+        create,
+        owner: labels.owner.clone(),
+    };
+    let volume = VolumeKey::new(driver, names.driver_name(&labels.name));
+    let mount_id = MountId::derive(host_id, &volume.driver, &volume.name);
+    Ok(Wish {
+        asked,
+        volume,
+        mount_id,
+        spec,
+    })
+}
+
+/// One volume may be asked for twice (at two paths), but then the same must be said of it.
+fn agree(wishes: &[Wish]) -> Result<(), String> {
+    for (index, wish) in wishes.iter().enumerate() {
+        let others = &mut wishes[..index].iter();
+        if let Some(other) = others.find(|other| other.volume == wish.volume && other.spec != wish.spec) {
+            return Err(format!(
+                "{} and {} name the same volume {} with different create, options or owner: make them agree",
+                other.asked.part(Part::Name),
+                wish.asked.part(Part::Name),
+                wish.volume
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Wish {
+    /// Whether the container may only read the volume.
+    pub(crate) fn read_only(&self) -> bool {
+        self.asked.labels.mode == Mode::ReadOnly
+    }
+}
+
+#[cfg(test)]
+mod tests;
