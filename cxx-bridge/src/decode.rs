@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use isolator::{ContainerClass, ContainerId, ContainerLaunch, Origin, RecoveredContainer};
+use isolator::{ContainerClass, ContainerId, ContainerLaunch, DVDI_PREFIX, DockerVolume, Origin, RecoveredContainer};
 use prost::Message;
 
 use crate::checkpoint;
@@ -13,6 +13,10 @@ use crate::wire;
 
 /// `ContainerClass::DEBUG` of Mesos.
 const DEBUG: i32 = 2;
+/// `Volume.Source.Type::DOCKER_VOLUME` of Mesos.
+const DOCKER_VOLUME: i32 = 1;
+/// `Volume.Mode::RO` of Mesos.
+const READ_ONLY: i32 = 2;
 
 /// Bytes that are not the message they were said to be. Since Mesos made them, this means that its wire format is
 /// not the one this module was written for.
@@ -72,6 +76,8 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
         user: config.user.filter(|user| !user.is_empty()).map(text),
         task_labels: labels(task.labels),
         executor_labels: labels(executor.labels),
+        docker_volumes: docker_volumes(config.container_info),
+        dvdi_variables: dvdi_variables(config.command_info),
         set_resources: sets(resources),
         origin,
     })
@@ -104,7 +110,11 @@ pub(crate) fn set_resources<'a>(
 /// The module's `Parameters`, in the order of the modules file.
 pub(crate) fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
     let parameters: wire::Parameters = read("Parameters", bytes)?;
-    Ok(parameters
+    Ok(pairs(parameters))
+}
+
+fn pairs(parameters: wire::Parameters) -> Vec<(String, String)> {
+    parameters
         .parameter
         .into_iter()
         .map(|parameter| {
@@ -113,7 +123,35 @@ pub(crate) fn parameters(bytes: &[u8]) -> Result<Vec<(String, String)>, DecodeEr
                 text(parameter.value.unwrap_or_default()),
             )
         })
-        .collect())
+        .collect()
+}
+
+/// A volume without its `docker_volume`, which Mesos refuses itself, comes out without a name.
+fn docker_volumes(container: Option<wire::ContainerInfo>) -> Vec<DockerVolume> {
+    let volumes = container.unwrap_or_default().volumes.into_iter().enumerate();
+    let docker_volume = |(index, volume): (usize, wire::Volume)| {
+        let source = volume.source.filter(|source| source.r#type == Some(DOCKER_VOLUME))?;
+        let docker = source.docker_volume.unwrap_or_default();
+        Some(DockerVolume {
+            index,
+            driver: docker.driver.map(text),
+            name: text(docker.name.unwrap_or_default()),
+            options: pairs(docker.driver_options.unwrap_or_default()),
+            path: text(volume.container_path.unwrap_or_default()),
+            read_only: volume.mode == Some(READ_ONLY),
+        })
+    };
+    volumes.filter_map(docker_volume).collect()
+}
+
+/// The rest of an environment may hold secrets and stays behind.
+fn dvdi_variables(command: Option<wire::Command>) -> Vec<(String, String)> {
+    let environment = command.and_then(|command| command.environment).unwrap_or_default();
+    let variables = environment.variables.into_iter().filter_map(|variable| {
+        let name = variable.name.filter(|name| name.starts_with(DVDI_PREFIX.as_bytes()))?;
+        Some((text(name), text(variable.value.unwrap_or_default())))
+    });
+    variables.collect()
 }
 
 fn full_id(message: &'static str, id: wire::ContainerId) -> Result<ContainerId, DecodeError> {

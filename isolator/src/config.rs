@@ -40,6 +40,10 @@ pub struct Config {
     pub name_map: Option<PathBuf>,
     /// Whether a container must hold the id of each of its volumes in that resource.
     pub require_claim: bool,
+    /// Whether a container's `ContainerInfo.volumes` with a Docker volume are a source of volumes.
+    pub docker_volume_source: bool,
+    /// Whether the variables `DVDI_VOLUME_*` are.
+    pub dvdi_source: bool,
     /// The operator's file of which container may have which volume.
     pub policy: Option<PathBuf>,
     /// Reads the principal out of an agent's checkpoint of a framework (`Origin::framework_info`); `None` where there is none. Not a
@@ -121,6 +125,14 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "the name of a SET resource in which a container must hold its volumes' ids; 'true' for the one of claim_resource, 'false' (the default) for no such demand",
     ),
     (
+        "docker_volume_source",
+        "'true' to mount ContainerInfo.volumes with a DOCKER_VOLUME, as docs/migrating-from-docker-volume.md tells; only where docker/volume is not in --isolation (default 'false')",
+    ),
+    (
+        "dvdi_source",
+        "'true' to mount what DVDI_VOLUME_* environment variables name, as docs/migrating-from-dvdi.md tells; only where mesos-module-dvdi is not loaded (default 'false')",
+    ),
+    (
         "policy",
         "an absolute file of JSON, as docs/policy.md describes it: which containers may have which volumes (default: no file, all that the other parameters allow)",
     ),
@@ -181,6 +193,8 @@ impl Default for Config {
             claim_resource: "ebsvolumes".into(),
             name_map: None,
             require_claim: false,
+            docker_volume_source: false,
+            dvdi_source: false,
             policy: None,
             principal_of: |_| Ok(None),
             metrics_file: None,
@@ -253,6 +267,8 @@ impl Config {
             }
             "metrics_socket" => self.metrics_socket = Some(absolute(value)?),
             "audit_log" => self.audit_log = Some(absolute(value)?),
+            "docker_volume_source" => self.docker_volume_source = switch(value)?,
+            "dvdi_source" => self.dvdi_source = switch(value)?,
             "policy" => self.policy = Some(absolute(value)?),
             _ => return Err("there is no such parameter".into()),
         }
@@ -284,6 +300,14 @@ fn word(value: &str) -> Result<String, String> {
         return Err("it is empty or has control characters".into());
     }
     Ok(value.to_owned())
+}
+
+fn switch(value: &str) -> Result<bool, String> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("it is neither 'true' nor 'false'".into()),
+    }
 }
 
 fn absolute(value: &str) -> Result<PathBuf, String> {
@@ -391,6 +415,26 @@ mod tests {
         assert!(strict.require_claim && strict.claim_resource == "ebsvolumes");
         assert!(!parse("require_claim", "false").unwrap().require_claim);
         assert!(parse("require_claim", " ").is_err());
+    }
+
+    #[test]
+    fn other_sources_than_labels_are_off_unless_turned_on() {
+        let usual = Config::default();
+        assert!(!usual.docker_volume_source && !usual.dvdi_source);
+        assert!(parse("docker_volume_source", "true").unwrap().docker_volume_source);
+        assert!(parse("dvdi_source", "true").unwrap().dvdi_source);
+        for value in ["false", "yes", "", "TRUE"] {
+            let off = parse("dvdi_source", value).map(|config| config.dvdi_source);
+            assert_eq!(off.ok(), (value == "false").then_some(false), "{value}");
+        }
+    }
+
+    #[test]
+    fn every_parameter_has_its_row_for_operators() {
+        let page = include_str!("../../docs/operating.md");
+        for (parameter, _) in PARAMETERS {
+            assert!(page.contains(&format!("\n| `{parameter}` | ")), "{parameter}");
+        }
     }
 
     #[test]

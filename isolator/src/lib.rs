@@ -30,7 +30,8 @@ mod types;
 pub use config::{Config, ConfigError, PARAMETERS};
 pub use error::PrepareError;
 pub use isolator::{Isolator, StartError};
+pub use request::DVDI_PREFIX;
 pub use types::{
-    BindMount, ContainerClass, ContainerId, ContainerLaunch, Limitation, Origin, RecoveredContainer, Restrictions,
-    VolumeKey,
+    BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Limitation, Origin, RecoveredContainer,
+    Restrictions, VolumeKey,
 };

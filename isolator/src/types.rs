@@ -106,10 +106,32 @@ pub struct ContainerLaunch {
     pub task_labels: Vec<(String, String)>,
     /// Labels of the executor.
     pub executor_labels: Vec<(String, String)>,
+    /// The Docker volumes of the container's own `ContainerInfo`, in its order.
+    pub docker_volumes: Vec<DockerVolume>,
+    /// The variables of its own command whose names begin with [`DVDI_PREFIX`](crate::DVDI_PREFIX), in the order given; a
+    /// repeated one stays repeated.
+    pub dvdi_variables: Vec<(String, String)>,
     /// Every SET resource item the container holds, by resource name.
     pub set_resources: Vec<(String, BTreeSet<String>)>,
     /// Whose container it is.
     pub origin: Origin,
+}
+
+/// An element of `ContainerInfo.volumes` whose source is a `DOCKER_VOLUME`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DockerVolume {
+    /// Its place among all of the container's volumes, from 0.
+    pub index: usize,
+    /// The driver, when it names one.
+    pub driver: Option<String>,
+    /// The volume's name.
+    pub name: String,
+    /// Options for Create, in the order given; a repeated key stays repeated.
+    pub options: Vec<(String, String)>,
+    /// `container_path`, as it stands.
+    pub path: String,
+    /// Whether its mode is `RO`.
+    pub read_only: bool,
 }
 
 /// Who launched a container, as far as Mesos tells an isolator.

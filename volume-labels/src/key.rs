@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LabelError, cleaned};
+use crate::value::check_option;
 use crate::{MAX_NAME_BYTES, MAX_SLOT_BYTES};
 
 /// Prefixes that frameworks put before the keys their users write. Aurora makes every `Metadata` key of a job
@@ -125,7 +126,7 @@ impl Key {
             },
         };
         if let Attribute::Option(option) = &attribute
-            && (option.trim().is_empty() || option.len() > MAX_NAME_BYTES || has_control(option))
+            && check_option(option, "").is_err()
         {
             return Err(LabelError::UnknownAttribute {
                 key: cleaned(key),

@@ -46,7 +46,7 @@ mod volume;
 pub use error::{LabelError, cleaned};
 pub use key::{ATTRIBUTES, FRAMEWORK_PREFIXES, Slot, nearest};
 pub use path::ContainerPath;
-pub use value::{Access, Create, Lifetime, Mode, Owner};
+pub use value::{Access, Create, Lifetime, Mode, Owner, check_name, check_option};
 pub use volume::{VolumeLabels, parse};
 
 /// Volumes one container may ask for.

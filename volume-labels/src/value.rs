@@ -4,6 +4,51 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::key::has_control;
+use crate::{MAX_NAME_BYTES, MAX_VALUE_BYTES};
+
+/// Whether a text can be the name of a volume or of a driver, or a claim: of 1 to [`MAX_NAME_BYTES`] bytes, not blank, without
+/// control characters.
+///
+/// # Errors
+/// What is wrong, in a few words that can follow the text and a colon.
+pub fn check_name(text: &str) -> Result<(), &'static str> {
+    if text.trim().is_empty() {
+        return Err("the value is empty");
+    }
+    if text.len() > MAX_NAME_BYTES {
+        return Err("the value is longer than 255 bytes");
+    }
+    if has_control(text) {
+        return Err("the value has control characters");
+    }
+    Ok(())
+}
+
+/// Whether a key and a value can be a driver option: the key as [`check_name`] has it, the value of at most
+/// [`MAX_VALUE_BYTES`] bytes without control characters.
+///
+/// # Errors
+/// What is wrong, in a few words that can follow the option and a colon.
+pub fn check_option(key: &str, value: &str) -> Result<(), &'static str> {
+    if key.trim().is_empty() {
+        return Err("the key is empty");
+    }
+    if key.len() > MAX_NAME_BYTES {
+        return Err("the key is longer than 255 bytes");
+    }
+    if has_control(key) {
+        return Err("the key has control characters");
+    }
+    if value.len() > MAX_VALUE_BYTES {
+        return Err("the value is too long");
+    }
+    if has_control(value) {
+        return Err("the value has control characters");
+    }
+    Ok(())
+}
+
 /// An attribute whose values are a few words: the words, once, for parsing, printing and messages.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {

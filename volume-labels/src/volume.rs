@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LabelError, cleaned};
-use crate::key::{Attribute, Key, Slot, has_control};
+use crate::key::{Attribute, Key, Slot};
 use crate::path::{self, ContainerPath};
-use crate::value::{Access, Create, Lifetime, Mode, Owner};
-use crate::{MAX_NAME_BYTES, MAX_OPTIONS, MAX_VALUE_BYTES, MAX_VOLUMES};
+use crate::value::{Access, Create, Lifetime, Mode, Owner, check_name, check_option};
+use crate::{MAX_OPTIONS, MAX_VALUE_BYTES, MAX_VOLUMES};
 
 /// One volume that a container asks for: everything its labels say, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,12 +142,7 @@ impl VolumeLabels {
             }
             Attribute::Option(option) => {
                 let accepted = format!("at most {MAX_VALUE_BYTES} bytes without control characters");
-                if value.len() > MAX_VALUE_BYTES {
-                    return Err(refused("the value is too long", &accepted));
-                }
-                if has_control(value) {
-                    return Err(refused("the value has control characters", &accepted));
-                }
+                check_option(option, value).map_err(|problem| refused(problem, &accepted))?;
                 self.options.insert(option.clone(), value.to_owned());
             }
         }
@@ -235,16 +230,7 @@ fn within_bounds(volumes: &[VolumeLabels]) -> Result<(), LabelError> {
 }
 
 fn name(value: &str) -> Result<String, &'static str> {
-    if value.trim().is_empty() {
-        return Err("the value is empty");
-    }
-    if value.len() > MAX_NAME_BYTES {
-        return Err("the value is longer than 255 bytes");
-    }
-    if has_control(value) {
-        return Err("the value has control characters");
-    }
-    Ok(value.to_owned())
+    check_name(value).map(|()| value.to_owned())
 }
 
 fn default_path(slot: &Slot) -> ContainerPath {

@@ -128,6 +128,98 @@ fn a_command_task_gives_labels_sets_user_and_folders() {
 }
 
 #[test]
+fn docker_volumes_are_told_by_their_place_among_all_volumes() {
+    let host_path = [
+        field(1, b"etc"),
+        field(2, b"/etc"),
+        number(3, 2),
+        field(5, &[number(1, 4), field(4, &field(1, b"/etc"))].concat()),
+    ]
+    .concat();
+    let options = [label(b"size", b"10"), label(b"size", b"a=b"), label(b"path", b"\xff")].concat();
+    let docker = [field(1, b"rexray"), field(2, b"flights"), field(3, &options)].concat();
+    let writable = [
+        field(1, b"data"),
+        number(3, 1),
+        field(5, &[number(1, 1), field(2, &docker)].concat()),
+    ]
+    .concat();
+    let bare = [
+        field(1, b"/ro"),
+        number(3, 2),
+        field(5, &[number(1, 1), field(2, &field(2, b"v"))].concat()),
+    ]
+    .concat();
+    let empty = [field(1, b"x"), number(3, 1), field(5, &number(1, 1))].concat();
+    let container = [host_path, writable, bare, empty]
+        .map(|volume| field(2, &volume))
+        .concat();
+    let config = field(12, &[number(1, 2), container].concat());
+
+    let launch = launch(&config, None).unwrap();
+
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let expected = [
+        DockerVolume {
+            index: 1,
+            driver: Some("rexray".to_owned()),
+            name: "flights".to_owned(),
+            options: vec![pair("size", "10"), pair("size", "a=b"), pair("path", "\u{fffd}")],
+            path: "data".to_owned(),
+            read_only: false,
+        },
+        DockerVolume {
+            index: 2,
+            name: "v".to_owned(),
+            path: "/ro".to_owned(),
+            read_only: true,
+            ..DockerVolume::default()
+        },
+        DockerVolume {
+            index: 3,
+            path: "x".to_owned(),
+            ..DockerVolume::default()
+        },
+    ];
+    assert_eq!(launch.docker_volumes, expected);
+}
+
+#[test]
+fn of_an_environment_only_the_variables_that_may_name_volumes_are_kept() {
+    let variable = |name: &[u8], value: &[u8]| field(1, &[field(1, name), field(2, value)].concat());
+    let secret = field(
+        1,
+        &[field(1, b"DVDI_VOLUME_OPTS"), number(3, 2), field(4, b"")].concat(),
+    );
+    let environment = [
+        variable(b"PASSWORD", b"hunter2"),
+        variable(b"DVDI_VOLUME_NAME", b"flights"),
+        variable(b"DVDI_VOLUME_NAME", b"\xfe"),
+        secret,
+    ]
+    .concat();
+    let command = [field(2, &environment), field(3, b"true"), number(6, 1)].concat();
+    let config = [
+        field(11, &command),
+        field(8, &field(7, &field(2, &variable(b"DVDI_VOLUME_NAME1", b"x")))),
+    ]
+    .concat();
+
+    let launch = launch(&config, None).unwrap();
+
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let expected = [
+        pair("DVDI_VOLUME_NAME", "flights"),
+        pair("DVDI_VOLUME_NAME", "\u{fffd}"),
+        pair("DVDI_VOLUME_OPTS", ""),
+    ];
+    assert_eq!(
+        launch.dvdi_variables, expected,
+        "and the executor's own command is not the container's"
+    );
+}
+
+#[test]
 fn a_pod_member_holds_its_own_set_and_not_its_executor_s() {
     let executor = [
         field(5, &set_resource("ebsvolumes", &["vol-9"])),

@@ -14,7 +14,7 @@ use crate::types::{BindMount, ContainerId, VolumeKey};
 /// One volume at one place in a container, with everything resolved that can be before it is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeRequest {
-    /// The slot of its labels, for messages.
+    /// The slot of its labels, or what else named the volume; for messages.
     pub slot: String,
     /// Driver and name.
     pub volume: VolumeKey,

@@ -53,7 +53,7 @@ pub(super) struct RecordV1 {
     "then" = { "required": ["mountpoint"], "properties": { "mountpoint": { "type": "string" } } }
 )))]
 struct VolumeV1 {
-    /// The slot of its labels.
+    /// The slot of its labels, or what else named the volume: `ContainerInfo.volumes[0]`, `DVDI_VOLUME_NAME1`.
     slot: String,
     /// The driver's name.
     driver: String,

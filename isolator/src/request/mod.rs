@@ -2,8 +2,12 @@
 //! the container may have them.
 
 mod claim;
+mod docker_volume;
+mod dvdi;
+mod foreign;
 mod labels;
 mod source;
+mod unread;
 
 use volume_driver_client::MountId;
 use volume_labels::{Create, Lifetime, Mode};
@@ -14,8 +18,10 @@ use crate::names::NameMap;
 use crate::types::{ContainerClass, ContainerId, ContainerLaunch, VolumeKey};
 
 pub(crate) use claim::claimed;
+pub use dvdi::PREFIX as DVDI_PREFIX;
 use source::Part;
 pub(crate) use source::{Asked, spoken};
+use unread::Read;
 
 /// A volume a container asks for and may have, before its target is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,14 +39,35 @@ pub(crate) struct Wish {
 /// The volumes that a container asks for, none when it asks for none. Touches no file and no driver, so it may run on the
 /// agent's own thread.
 ///
+/// The first source that names a volume wins: labels; then, where the operator has turned them on, the Docker volumes of the
+/// container's own `ContainerInfo`, and the `DVDI_VOLUME_*` variables of its own command. A pod's members do not take over the
+/// latter two from their executor: neither does Mesos.
+///
 /// # Errors
 /// One line for the framework.
 pub(crate) fn wanted(id: &ContainerId, launch: &ContainerLaunch, config: &Config) -> Result<Vec<Asked>, String> {
     if launch.class == ContainerClass::Debug {
         return Ok(Vec::new());
     }
-    let volumes = labels::asked(id, launch, config)?.unwrap_or_default();
-    Ok(volumes.into_iter().map(Asked::by_labels).collect())
+    let (read, volumes) = first_source(id, launch, config)?;
+    unread::tell(id, launch, config, read);
+    Ok(volumes)
+}
+
+fn first_source(id: &ContainerId, launch: &ContainerLaunch, config: &Config) -> Result<(Read, Vec<Asked>), String> {
+    if let Some(volumes) = labels::asked(id, launch, config)? {
+        return Ok((Read::Labels, volumes.into_iter().map(Asked::by_labels).collect()));
+    }
+    if config.docker_volume_source && !launch.docker_volumes.is_empty() {
+        return Ok((Read::DockerVolumes, docker_volume::asked(&launch.docker_volumes)?));
+    }
+    let volumes = if config.dvdi_source {
+        dvdi::asked(&launch.dvdi_variables)?
+    } else {
+        Vec::new()
+    };
+    let read = if volumes.is_empty() { Read::Nothing } else { Read::Dvdi };
+    Ok((read, volumes))
 }
 
 /// The volumes asked for, as this agent and its drivers know them.
@@ -71,7 +98,9 @@ fn wish(
 ) -> Result<Wish, String> {
     let said = asked.said();
     let labels = &asked.labels;
-    let Some(driver) = labels.driver.clone().or_else(|| config.default_driver.clone()) else {
+    let usual = || asked.source.usual_driver().map(str::to_owned);
+    let named = labels.driver.clone().or_else(|| config.default_driver.clone());
+    let Some(driver) = named.or_else(usual) else {
         return Err(format!(
             "{said} names no driver and this agent has no default: name one with {} (or the module parameter default_driver)",
             asked.part(Part::Driver)

@@ -2,11 +2,17 @@
 
 use volume_labels::{Slot, VolumeLabels, cleaned};
 
+use super::dvdi;
+
 /// What asks for one volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// Labels of one slot.
     Labels,
+    /// The element of `ContainerInfo.volumes` with this index.
+    DockerVolume(usize),
+    /// The variables `DVDI_VOLUME_*` with this number; 0 is none.
+    Dvdi(usize),
 }
 
 /// What a source says of its volume.
@@ -14,6 +20,7 @@ pub(crate) enum Source {
 pub(super) enum Part<'a> {
     Name,
     Driver,
+    Path,
     Option(&'a str),
 }
 
@@ -39,6 +46,7 @@ impl Asked {
     pub(crate) fn slot(&self) -> String {
         match self.source {
             Source::Labels => self.labels.slot.to_string(),
+            Source::DockerVolume(_) | Source::Dvdi(_) => self.part(Part::Name),
         }
     }
 
@@ -59,13 +67,38 @@ impl Asked {
 }
 
 impl Source {
+    /// Where an author says this; `slot` is of labels.
     pub(super) fn part(self, slot: &Slot, part: Part<'_>) -> String {
-        match self {
-            Self::Labels => match part {
-                Part::Name => format!("label 'volume.{slot}'"),
-                Part::Driver => format!("label 'volume.{slot}.driver'"),
-                Part::Option(key) => format!("label 'volume.{slot}.options.{}'", cleaned(key)),
+        match (self, part) {
+            (Self::Labels, Part::Name) => format!("label 'volume.{slot}'"),
+            (Self::Labels, Part::Driver) => format!("label 'volume.{slot}.driver'"),
+            (Self::Labels, Part::Path) => format!("label 'volume.{slot}.path'"),
+            (Self::Labels, Part::Option(key)) => format!("label 'volume.{slot}.options.{}'", cleaned(key)),
+            (Self::DockerVolume(index), Part::Name) => format!("ContainerInfo.volumes[{index}]"),
+            (Self::DockerVolume(index), Part::Driver) => {
+                format!("ContainerInfo.volumes[{index}].source.docker_volume.driver")
+            }
+            (Self::DockerVolume(index), Part::Path) => format!("ContainerInfo.volumes[{index}].container_path"),
+            (Self::DockerVolume(index), Part::Option(key)) => {
+                format!(
+                    "ContainerInfo.volumes[{index}].source.docker_volume.driver_options '{}'",
+                    cleaned(key)
+                )
+            }
+            (Self::Dvdi(number), part) => match part {
+                Part::Name => dvdi::variable("NAME", number),
+                Part::Driver => dvdi::variable("DRIVER", number),
+                Part::Path => dvdi::variable("CONTAINERPATH", number),
+                Part::Option(key) => format!("{} '{}'", dvdi::variable("OPTS", number), cleaned(key)),
             },
+        }
+    }
+
+    /// The driver where neither the volume nor the operator names one.
+    pub(super) fn usual_driver(self) -> Option<&'static str> {
+        match self {
+            Self::Labels | Self::DockerVolume(_) => None,
+            Self::Dvdi(_) => Some(dvdi::USUAL_DRIVER),
         }
     }
 }

@@ -1,3 +1,5 @@
+use crate::types::DockerVolume;
+
 use super::*;
 
 fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -119,4 +121,137 @@ fn two_slots_of_one_volume_must_agree() {
     };
     let problem = wish_of(&pairs, &[], &config).unwrap_err();
     assert!(problem.contains("label 'volume.a' and label 'volume.b'"), "{problem}");
+}
+
+fn docker_volume(name: &str) -> DockerVolume {
+    DockerVolume {
+        driver: Some("ebs".to_owned()),
+        name: name.to_owned(),
+        path: "data".to_owned(),
+        ..DockerVolume::default()
+    }
+}
+
+/// With something to say in every source.
+fn everywhere() -> ContainerLaunch {
+    ContainerLaunch {
+        task_labels: labels(&[("volume.a", "by-label")]),
+        docker_volumes: vec![docker_volume("by-docker-volume")],
+        dvdi_variables: labels(&[("DVDI_VOLUME_NAME", "by-dvdi")]),
+        ..ContainerLaunch::default()
+    }
+}
+
+fn with_sources(docker_volume_source: bool, dvdi_source: bool) -> Config {
+    Config {
+        docker_volume_source,
+        dvdi_source,
+        ..Config::default()
+    }
+}
+
+fn asked_by(launch: &ContainerLaunch, config: &Config) -> Vec<String> {
+    let asked = wanted(&ContainerId::root("c"), launch, config).unwrap();
+    asked.into_iter().map(|asked| asked.labels.name).collect()
+}
+
+#[test]
+fn the_first_source_that_names_a_volume_wins() {
+    let all = with_sources(true, true);
+    let mut launch = everywhere();
+    assert_eq!(asked_by(&launch, &all), ["by-label"]);
+    launch.executor_labels = std::mem::take(&mut launch.task_labels);
+    assert_eq!(asked_by(&launch, &all), ["by-label"]);
+    launch.executor_labels = labels(&[("team", "etl")]);
+    assert_eq!(asked_by(&launch, &all), ["by-docker-volume"]);
+    launch.docker_volumes.clear();
+    assert_eq!(asked_by(&launch, &all), ["by-dvdi"]);
+    launch.dvdi_variables = labels(&[("DVDI_VOLUME_DRIVER", "ebs")]);
+    assert!(asked_by(&launch, &all).is_empty());
+}
+
+#[test]
+fn what_the_operator_did_not_turn_on_is_not_read() {
+    let launch = ContainerLaunch {
+        task_labels: Vec::new(),
+        ..everywhere()
+    };
+    assert_eq!(asked_by(&launch, &with_sources(true, false)), ["by-docker-volume"]);
+    assert_eq!(asked_by(&launch, &with_sources(false, true)), ["by-dvdi"]);
+    assert!(asked_by(&launch, &with_sources(false, false)).is_empty());
+    let hostile = ContainerLaunch {
+        docker_volumes: vec![docker_volume("")],
+        dvdi_variables: labels(&[("DVDI_VOLUME_NMAE", "x")]),
+        ..ContainerLaunch::default()
+    };
+    assert!(asked_by(&hostile, &Config::default()).is_empty());
+    assert!(wanted(&ContainerId::root("c"), &hostile, &with_sources(true, true)).is_err());
+}
+
+#[test]
+fn a_member_of_a_pod_has_its_own_docker_volumes_whatever_it_holds() {
+    let launch = ContainerLaunch {
+        docker_volumes: vec![docker_volume("v")],
+        set_resources: holding(&["vol-2"]),
+        ..ContainerLaunch::default()
+    };
+    let asked = wanted(&member(), &launch, &with_sources(true, false)).unwrap();
+    assert_eq!(asked.len(), 1);
+}
+
+fn dvdi_wish(config: &Config, driver: Option<&str>) -> Result<Wish, String> {
+    let mut variables = labels(&[("DVDI_VOLUME_NAME1", "vol-1")]);
+    variables.extend(driver.map(|driver| ("DVDI_VOLUME_DRIVER1".to_owned(), driver.to_owned())));
+    let launch = ContainerLaunch {
+        dvdi_variables: variables,
+        ..ContainerLaunch::default()
+    };
+    let config = Config {
+        dvdi_source: true,
+        ..config.clone()
+    };
+    let asked = wanted(&ContainerId::root("c"), &launch, &config)?;
+    Ok(wishes(asked, &launch, &config, &NameMap::default(), "host")?.remove(0))
+}
+
+#[test]
+fn variables_without_a_driver_take_the_agents_default_and_else_the_one_of_mesos_module_dvdi() {
+    let driver = |config: &Config, named: Option<&str>| dvdi_wish(config, named).unwrap().volume.driver;
+    let with_default = Config {
+        default_driver: Some("ebs".to_owned()),
+        ..Config::default()
+    };
+    assert_eq!(driver(&Config::default(), None), "rexray");
+    assert_eq!(driver(&with_default, None), "ebs");
+    assert_eq!(driver(&with_default, Some("pxd")), "pxd");
+}
+
+#[test]
+fn a_required_claim_is_required_whoever_asks() {
+    let problem = dvdi_wish(&strict(), None).unwrap_err();
+    assert!(
+        problem.starts_with("DVDI_VOLUME_NAME1 = 'vol-1': the task does not hold 'vol-1'"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn what_asked_is_named_as_its_author_wrote_it() {
+    for (slot, words) in [
+        ("data", "label 'volume.data'"),
+        ("ContainerInfo.volumes[0]", "ContainerInfo.volumes[0]"),
+        ("DVDI_VOLUME_NAME1", "DVDI_VOLUME_NAME1"),
+    ] {
+        assert_eq!(spoken(slot), words);
+    }
+    let slots = |launch: &ContainerLaunch| -> Vec<String> {
+        let asked = wanted(&ContainerId::root("c"), launch, &with_sources(true, true)).unwrap();
+        asked.iter().map(Asked::slot).collect()
+    };
+    let mut launch = everywhere();
+    assert_eq!(slots(&launch), ["a"]);
+    launch.task_labels.clear();
+    assert_eq!(slots(&launch), ["ContainerInfo.volumes[0]"]);
+    launch.docker_volumes.clear();
+    assert_eq!(slots(&launch), ["DVDI_VOLUME_NAME"]);
 }
