@@ -84,6 +84,7 @@ fn examine(asking: &Asking<'_>) -> Vec<Finding> {
     let (parameters, config) = settings::parameters(&entry);
     findings.push(parameters);
     let Some(config) = config else { return findings };
+    findings.push(settings::sources(&agent, &config));
     findings.push(settings::files(&config));
     findings.push(settings::deadline(&agent, &config));
     findings.push(settings::sandbox(&agent, &config));

@@ -141,6 +141,31 @@ pub(super) fn parameters(entry: &Entry) -> (Finding, Option<Config>) {
     }
 }
 
+/// Each source of volumes has one reader: two would mount a volume twice, and unmount it under each other's containers.
+pub(super) fn sources(agent: &Agent, config: &Config) -> Finding {
+    let flag = agent.flag("isolation");
+    let sources = [
+        ("docker_volume_source", config.docker_volume_source, "docker/volume"),
+        (
+            "dvdi_source",
+            config.dvdi_source,
+            "com_emccode_mesos_DockerVolumeDriverIsolator",
+        ),
+    ];
+    let mut read = vec!["labels"];
+    for (parameter, _, other) in sources.into_iter().filter(|(_, on, _)| *on) {
+        if flag.split(',').any(|name| name.trim() == other) {
+            return Finding::fail(
+                "sources",
+                format!("{parameter} is on, and --isolation={flag} has {other}: both mount the same volumes"),
+                format!("take {other} out of --isolation, or {parameter} out of the module's parameters"),
+            );
+        }
+        read.push(parameter);
+    }
+    Finding::ok("sources", format!("volumes come from {}", read.join(", ")))
+}
+
 /// The files that parameters name.
 pub(super) fn files(config: &Config) -> Finding {
     let problems = config.file_problems();
