@@ -16,6 +16,7 @@
 //! * [`ledger`]: who may use which volume, cluster-wide.
 //! * [`run`]: the loop that carries the machine's steps out.
 //! * [`service`]: many jobs in one framework, with schedules, an HTTP API and a [`page`].
+//! * [`timeline`]: when what ran, and who had which volume, as SVG for the page, a file, another program.
 //! * [`progress`], [`report`] and [`notification`]: what people and programs are told.
 //!
 //! A task of a job goes through
@@ -43,3 +44,4 @@ pub mod run;
 pub mod service;
 pub mod state;
 pub mod store;
+pub mod timeline;

@@ -213,7 +213,7 @@ fn the_page_shows(service: &Service, first: &str, second: &str) {
             "/volumes/vol-1",
             vec!["INTENT", "LAUNCHED", "IN USE", "RELEASING", "second.1.a.1"],
         ),
-        ("/agents", vec!["vol-1, vol-2", "MB"]),
+        ("/agents", vec!["vol-2", "2.0 GB", "No zone"]),
         ("/style.css", vec!["@media"]),
     ];
     for (path, words) in pages {

@@ -4,58 +4,106 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::service::Service;
 use crate::state::Millis;
+pub(super) use crate::timeline::span;
 
-/// A whole page; one that shows something going on is loaded again every few seconds.
-pub(super) fn frame(service: &Service, title: &str, now: Millis, live: bool, content: Markup) -> Markup {
+/// How often a page that shows something going on is loaded again, in seconds.
+const REFRESH: u32 = 5;
+
+const PARTS: [(&str, &str); 3] = [("/", "Jobs"), ("/volumes", "Volumes"), ("/agents", "Agents")];
+
+/// Who looks, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    pub(super) service: &'a Service,
+    pub(super) now: Millis,
+    /// Whether the reader has asked for a page that stands still.
+    pub(super) still: bool,
+}
+
+/// A whole page; one that shows something going on (`live`) is loaded again every few seconds.
+pub(super) fn frame(view: View<'_>, part: &str, title: &str, live: bool, content: Markup) -> Markup {
+    let service = view.service;
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                @if live { meta http-equiv="refresh" content="5"; }
+                meta name="color-scheme" content="light dark";
+                @if live && !view.still { meta http-equiv="refresh" content=(REFRESH); }
                 title { (title) " · scheduler" }
+                link rel="icon" href="/icon.svg";
                 link rel="stylesheet" href="/style.css";
             }
             body {
+                a.skip href="#content" { "Skip to the content" }
                 header {
-                    strong { "scheduler" }
-                    nav { a href="/" { "Jobs" } a href="/volumes" { "Volumes" } a href="/agents" { "Agents" } }
-                    span.link {
-                        @match (service.is_connected(), &service.record().framework_id) {
-                            (true, Some(id)) => { "subscribed as " (id) },
-                            _ => { "not subscribed to a master" },
+                    div.wide {
+                        a.home href="/" { "scheduler" }
+                        nav aria-label="Parts" {
+                            @for (place, name) in PARTS {
+                                a href=(place) aria-current=[(name == part).then_some("true")] { (name) }
+                            }
                         }
                     }
                 }
-                main { (content) }
-                footer { p.faint { "As of " (time(now)) } }
+                main #content.wide {
+                    @if !service.is_connected() {
+                        div.alarm role="status" {
+                            strong { "Not subscribed to a master." }
+                            " What runs goes on; nothing is launched and no news comes until a master answers."
+                        }
+                    }
+                    (content)
+                }
+                footer.wide {
+                    p { "As of " (time(view.now)) @if live {
+                        @if view.still { ", standing still · " a href="?" { "keep it fresh" } }
+                        @else { ", loaded again every " (REFRESH) " s · " a href="?still" { "let it stand still" } }
+                    } }
+                    p {
+                        @match &service.record().framework_id {
+                            Some(id) => { "Framework " code { (id) } },
+                            None => { "No framework id yet" },
+                        }
+                        " · " a href="/openapi.json" { "API" } " · " a href="/metrics" { "Metrics" }
+                    }
+                }
             }
         }
     }
 }
 
 /// A time in UTC, to the second.
-pub(super) fn time(at: Millis) -> String {
-    let at = i64::try_from(at)
+pub(super) fn time(at: Millis) -> Markup {
+    let found = i64::try_from(at)
         .ok()
         .and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    html! {
+        @match found {
+            Some(at) => { time datetime=(at.strftime("%Y-%m-%dT%H:%M:%SZ")) { (at.strftime("%Y-%m-%d %H:%M:%S UTC")) } },
+            None => { "?" },
+        }
+    }
 }
 
-/// A length of time, in two units at most.
-pub(super) fn span(millis: Millis) -> String {
-    let seconds = millis / 1000;
-    match seconds {
-        0..=9 => format!("{:.1} s", millis as f64 / 1000.0),
-        10..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min {} s", seconds / 60, seconds % 60),
-        7200..=172_799 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
+/// How far away a time is, with the time for those who point at it.
+pub(super) fn distance(at: Millis, now: Millis) -> Markup {
+    let words = match at.cmp(&now) {
+        std::cmp::Ordering::Greater => format!("in {}", span(at - now)),
+        _ => format!("{} ago", span(now - at)),
+    };
+    html! { span.nowrap { (words) } }
 }
 
 /// A state in its colour.
 pub(super) fn badge(state: &str) -> Markup {
-    html! { span class={ "badge " (state) } { (state.replace('_', " ")) } }
+    html! { span class={ "badge c-" (state) } { (state.replace('_', " ")) } }
+}
+
+/// Facts with their names.
+pub(super) fn facts(facts: Vec<(&str, Markup)>) -> Markup {
+    html! {
+        dl.facts { @for (name, fact) in facts { div { dt { (name) } dd { (fact) } } } }
+    }
 }

@@ -2,12 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::frame::{badge, frame, span, time};
+use super::frame::{View, badge, distance, facts, frame, span, time};
 use super::{dag, run};
 use crate::job::Job;
 use crate::plan::Plan;
 use crate::service::{Run, RunId, Service};
-use crate::state::{JobState, Millis};
+
+/// So many runs are shown beside a job.
+const RECENT: usize = 10;
 
 /// The runs of a job, the latest first.
 fn runs<'a>(service: &'a Service, job: &str) -> Vec<(&'a RunId, &'a Run)> {
@@ -16,33 +18,48 @@ fn runs<'a>(service: &'a Service, job: &str) -> Vec<(&'a RunId, &'a Run)> {
     runs
 }
 
-pub(super) fn all(service: &Service, now: Millis) -> Markup {
+pub(super) fn all(view: View<'_>) -> Markup {
+    let (service, now) = (view.service, view.now);
     let jobs = service.jobs();
     let live = service.runs().values().any(|run| run.machine().state().end.is_none());
     let content = html! {
         h1 { "Jobs" }
         @if jobs.is_empty() {
-            p { "There are none yet. Give one: " code { "curl --data-binary @job.yml http://…/v1/jobs" } }
+            div.empty {
+                p { strong { "There is no job yet." } }
+                p { "Give one, and it appears here:" }
+                pre { "curl --data-binary @job.yml http://THIS-ADDRESS/v1/jobs" }
+            }
         } @else {
             table {
-                thead { tr { th { "Job" } th { "Last run" } th { "Tasks" } th { "Took" } th { "Next" } th { "" } } }
+                thead { tr { th { "Job" } th { "Last run" } th { "Tasks done" } th { "Took" } th { "Earlier runs" } th { "Next run" } th { span.unseen { "Begin" } } } }
                 tbody {
                     @for (name, job) in jobs {
-                        @let last = runs(service, name).into_iter().next();
+                        @let runs = runs(service, name);
+                        @let last = runs.first();
                         tr {
-                            td data-label="Job" { a href={ "/jobs/" (name) } { (name) } }
+                            td data-label="Job" { a.main-link href={ "/jobs/" (name) } { (name) } }
                             td data-label="Last run" {
                                 @match last {
-                                    Some((id, one)) => { span { (badge(run::status(one))) " " a href={ "/runs/" (id) } { (id) } } },
+                                    Some((id, one)) => { span {
+                                        (badge(run::status(one))) " " a href={ "/runs/" (id) } { (id) }
+                                        @if let Some(why) = run::failure(one) { div.why { (why) } }
+                                    } },
                                     None => { span.faint { "never" } },
                                 }
                             }
-                            td data-label="Tasks" { @if let Some((_, one)) = last { (progress(one)) } }
-                            td data-label="Took" { @if let Some((_, one)) = last { (span(run::took(one, now))) } }
-                            td data-label="Next" { @if let Some(next) = job.next_ms { (time(next)) } }
-                            td data-label="" {
+                            td data-label="Tasks done" { @if let Some((_, one)) = last { (progress(one)) } }
+                            td data-label="Took" { @if let Some((_, one)) = last { span.nowrap { (span(run::took(one, now))) } } }
+                            td data-label="Earlier runs" { @if runs.len() > 1 { (strip(&runs[1..])) } }
+                            td data-label="Next run" {
+                                @match job.next_ms {
+                                    Some(next) => { span { (time(next)) " " span.faint { "(" (distance(next, now)) ")" } } },
+                                    None => { span.faint { "on request" } },
+                                }
+                            }
+                            td.act data-label="" {
                                 @if service.active_run(name).is_none() {
-                                    form method="post" action={ "/jobs/" (name) "/run" } { button { "Run now" } }
+                                    form method="post" action={ "/jobs/" (name) "/run" } { button aria-label={ "Run " (name) " now" } { "Run now" } }
                                 }
                             }
                         }
@@ -51,7 +68,21 @@ pub(super) fn all(service: &Service, now: Millis) -> Markup {
             }
         }
     };
-    frame(service, "Jobs", now, live, content)
+    frame(view, "Jobs", "Jobs", live, content)
+}
+
+/// Earlier runs as small coloured marks, the oldest first; each is a link.
+fn strip(runs: &[(&RunId, &Run)]) -> Markup {
+    html! {
+        span.strip {
+            @for (id, one) in runs.iter().take(RECENT).rev() {
+                @let status = run::status(one);
+                a class={ "pip c-" (status) } href={ "/runs/" (id) } title={ (id) " " (status) } aria-label={ (id) " " (status) } {
+                    (match status { "finished" => "✓", "failed" => "✕", _ => "●" })
+                }
+            }
+        }
+    }
 }
 
 fn progress(run: &Run) -> String {
@@ -60,48 +91,58 @@ fn progress(run: &Run) -> String {
     format!("{finished} of {}", state.tasks.len())
 }
 
-pub(super) fn one(service: &Service, name: &str, now: Millis) -> Option<Markup> {
+pub(super) fn one(view: View<'_>, name: &str) -> Option<Markup> {
+    let (service, now) = (view.service, view.now);
     let job = service.jobs().get(name)?;
     let runs = runs(service, name);
+    let active = service.active_run(name);
     // The drawing is of the file as it is now, which the last run need not have had.
     let parsed = Job::parse(&job.text).ok()?;
     let schedule = parsed.schedule.clone();
     let plan = Plan::new(parsed, None).ok()?;
-    let state = JobState::new(&plan, now);
     let content = html! {
-        h1 { "Job " (name) }
-        p {
-            @match (&schedule, job.next_ms) {
-                (Some(schedule), Some(next)) => { "Runs at " code { (schedule.text()) } ", next on " (time(next)) ". " },
-                (Some(schedule), None) => { "Runs at " code { (schedule.text()) } ", which never comes. " },
-                _ => { "Runs on request. " },
-            }
-            @match service.active_run(name) {
-                Some(id) => { a href={ "/runs/" (id) } { (id) } " is running." },
-                None => { form method="post" action={ "/jobs/" (name) "/run" } { button { "Run now" } } },
+        p.path { a href="/" { "Jobs" } " / " }
+        div.title {
+            h1 { (name) }
+            @match active {
+                Some(id) => { a.button href={ "/runs/" (id) } { "Look at " (id) ", which is running" } },
+                None => { form method="post" action={ "/jobs/" (name) "/run" } { button.primary { "Run now" } } },
             }
         }
+        (facts(vec![
+            ("Runs", html! { @match &schedule { Some(schedule) => { "at " code { (schedule.text()) } }, None => { "on request" } } }),
+            ("Next", html! {
+                @match (&schedule, job.next_ms) {
+                    (_, Some(next)) => { (time(next)) " " span.faint { "(" (distance(next, now)) ")" } },
+                    (Some(_), None) => { "never: its schedule has no time left" },
+                    (None, None) => { "–" },
+                }
+            }),
+            ("Tasks", html! { (plan.tasks.len()) }),
+            ("Begun so far", html! { (job.runs) @if job.runs == 1 { " run" } @else { " runs" } }),
+        ]))
         h2 { "Tasks" }
-        (dag::drawing(&plan, &state, false))
+        (dag::of_job(&plan))
         h2 { "Runs" }
         @if runs.is_empty() { p.faint { "None yet." } } @else {
             table {
-                thead { tr { th { "Run" } th { "Status" } th { "Tasks" } th { "Begun" } th { "Took" } } }
+                thead { tr { th { "Run" } th { "Status" } th { "Tasks done" } th { "Begun" } th { "Took" } th { "What went wrong" } } }
                 tbody {
                     @for (id, one) in &runs {
                         tr {
-                            td data-label="Run" { a href={ "/runs/" (id) } { (id) } }
+                            td data-label="Run" { a.main-link href={ "/runs/" (id) } { (id) } }
                             td data-label="Status" { (badge(run::status(one))) }
-                            td data-label="Tasks" { (progress(one)) }
+                            td data-label="Tasks done" { (progress(one)) }
                             td data-label="Begun" { (time(one.machine().state().started_ms)) }
-                            td data-label="Took" { (span(run::took(one, now))) }
+                            td data-label="Took" { span.nowrap { (span(run::took(one, now))) } }
+                            td data-label="Wrong" { @if let Some(why) = run::failure(one) { span.why { (why) } } }
                         }
                     }
                 }
             }
         }
         h2 { "Job file" }
-        pre { (job.text) }
+        pre tabindex="0" { (job.text) }
     };
-    Some(frame(service, name, now, service.active_run(name).is_some(), content))
+    Some(frame(view, "Jobs", name, active.is_some(), content))
 }

@@ -1,67 +1,89 @@
 //! The page: server-rendered HTML without a script, readable on a phone.
 
+mod agents;
 mod dag;
 mod frame;
 mod jobs;
 mod run;
-mod timeline;
 mod volumes;
 
+use std::convert::Infallible;
+
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 
 use crate::service::serve::Shared;
-use crate::service::{Cause, RequestError, Service};
-use crate::state::Millis;
+use crate::service::{Cause, RequestError};
+use frame::View;
 
 /// The page's routes.
 pub fn routes() -> Router<Shared> {
     Router::new()
         .route(
             "/",
-            get(async |State(shared): State<Shared>| show(&shared, |service, now| Some(jobs::all(service, now)))),
+            get(async |Looking(shared, still)| show(&shared, still, |view| Some(jobs::all(view)))),
         )
         .route(
             "/jobs/{name}",
-            get(async |State(shared): State<Shared>, Path(name): Path<String>| {
-                show(&shared, |service, now| jobs::one(service, &name, now))
+            get(async |Looking(shared, still), Path(name): Path<String>| {
+                show(&shared, still, |view| jobs::one(view, &name))
             }),
         )
         .route(
             "/runs/{id}",
-            get(async |State(shared): State<Shared>, Path(id): Path<String>| {
-                show(&shared, |service, now| run::one(service, &id, now))
+            get(async |Looking(shared, still), Path(id): Path<String>| {
+                show(&shared, still, |view| run::one(view, &id))
             }),
         )
         .route(
             "/volumes",
-            get(async |State(shared): State<Shared>| show(&shared, |service, now| Some(volumes::all(service, now)))),
+            get(async |Looking(shared, still)| show(&shared, still, |view| Some(volumes::all(view)))),
         )
         .route(
             "/volumes/{*id}",
-            get(async |State(shared): State<Shared>, Path(id): Path<String>| {
-                show(&shared, |service, now| volumes::one(service, &id, now))
+            get(async |Looking(shared, still), Path(id): Path<String>| {
+                show(&shared, still, |view| volumes::one(view, &id))
             }),
         )
         .route(
             "/agents",
-            get(async |State(shared): State<Shared>| show(&shared, |service, now| Some(volumes::agents(service, now)))),
+            get(async |Looking(shared, still)| show(&shared, still, |view| Some(agents::all(view)))),
         )
         .route("/jobs/{name}/run", post(begin))
         .route("/runs/{id}/cancel", post(cancel))
         .route(
             "/style.css",
-            get(async || ([(header::CONTENT_TYPE, "text/css")], include_str!("style.css"))),
+            get(async || ([(header::CONTENT_TYPE, "text/css")], style())),
         )
+        .route(
+            "/icon.svg",
+            get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], include_str!("icon.svg"))),
+        )
+}
+
+fn style() -> String {
+    [include_str!("style.css"), crate::timeline::STYLE].concat()
+}
+
+/// The service, and whether the reader has asked for a page that stands still (`?still`).
+struct Looking(Shared, bool);
+
+impl FromRequestParts<Shared> for Looking {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
+        Ok(Self(shared.clone(), parts.uri.query() == Some("still")))
+    }
 }
 
 /// Nothing but its own style is loaded, and nothing is run.
 const POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 fn page(status: StatusCode, markup: Markup) -> Response {
     let headers = [
@@ -72,22 +94,25 @@ fn page(status: StatusCode, markup: Markup) -> Response {
     (status, headers, markup.into_string()).into_response()
 }
 
-fn show(shared: &Shared, look: impl FnOnce(&Service, Millis) -> Option<Markup>) -> Response {
-    match shared.read(look) {
+fn show(shared: &Shared, still: bool, look: impl FnOnce(View<'_>) -> Option<Markup>) -> Response {
+    match shared.read(|service, now| look(View { service, now, still })) {
         Some(markup) => page(StatusCode::OK, markup),
-        None => problem(shared, StatusCode::NOT_FOUND, "There is no such thing here any more."),
+        None => problem(
+            shared,
+            StatusCode::NOT_FOUND,
+            "There is no such thing here, or not any more: of each job only the latest runs are kept.",
+        ),
     }
 }
 
 fn problem(shared: &Shared, status: StatusCode, message: &str) -> Response {
+    let content = html! {
+        h1 { "Sorry" }
+        div.empty { p { (message) } p { a href="/" { "To the jobs" } } }
+    };
     let markup = shared.read(|service, now| {
-        frame::frame(
-            service,
-            "Sorry",
-            now,
-            false,
-            html! { h1 { "Sorry" } p { (message) } p { a href="/" { "Jobs" } } },
-        )
+        let still = true;
+        frame::frame(View { service, now, still }, "", "Sorry", false, content)
     });
     page(status, markup)
 }

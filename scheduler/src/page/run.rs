@@ -2,10 +2,16 @@
 
 use maud::{Markup, html};
 
-use super::frame::{badge, frame, span, time};
-use super::{dag, timeline};
-use crate::service::{Cause, Run, Service};
-use crate::state::{Millis, Standing};
+use super::dag;
+use super::frame::{View, badge, facts, frame, span, time};
+use crate::machine::Explanation;
+use crate::plan::{Plan, PlannedTask};
+use crate::service::{Cause, Run};
+use crate::state::{End, JobState, Millis, Standing, TaskRecord};
+use crate::timeline::of_run;
+
+/// More rows than these are the API's.
+const MOST_ROWS: usize = 300;
 
 pub(super) fn status(run: &Run) -> &'static str {
     match &run.machine().state().end {
@@ -15,18 +21,37 @@ pub(super) fn status(run: &Run) -> &'static str {
     }
 }
 
-pub(super) fn took(run: &Run, now: Millis) -> Millis {
-    let state = run.machine().state();
-    state
-        .end
-        .as_ref()
-        .map_or(now, |end| end.at_ms)
-        .saturating_sub(state.started_ms)
+/// What went wrong, in a line.
+pub(super) fn failure(run: &Run) -> Option<String> {
+    let end = run.machine().state().end.as_ref()?;
+    let first = end.failures.first()?;
+    let more = match end.failures.len() {
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    let blocked = match end.blocked.is_empty() {
+        true => String::new(),
+        false => format!("; not begun: {}", end.blocked.join(", ")),
+    };
+    Some(format!("{first}{more}{blocked}"))
 }
 
-/// A standing's name, which is also its colour's.
-pub(super) fn word(standing: Standing) -> &'static str {
-    match standing {
+pub(super) fn took(run: &Run, now: Millis) -> Millis {
+    let state = run.machine().state();
+    let end = state.end.as_ref().map_or(now, |end| end.at_ms);
+    end.saturating_sub(state.started_ms)
+}
+
+/// A standing's name, which is also its colour's. What follows a failed task is blocked: it will not be begun.
+pub(super) fn word(state: &JobState, task: &str) -> &'static str {
+    if state
+        .end
+        .as_ref()
+        .is_some_and(|end| end.blocked.iter().any(|name| name == task))
+    {
+        return "blocked";
+    }
+    match state.tasks[task].standing() {
         Standing::Waiting => "waiting",
         Standing::Ready => "ready",
         Standing::Active => "active",
@@ -35,66 +60,124 @@ pub(super) fn word(standing: Standing) -> &'static str {
     }
 }
 
-pub(super) fn one(service: &Service, id: &str, now: Millis) -> Option<Markup> {
+pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
+    let (service, now) = (view.service, view.now);
     let run = service.runs().get(id)?;
     let (plan, state) = (run.machine().plan(), run.machine().state());
     let explanations = service.explain(id, now)?;
+    let finished = state.tasks.keys().filter(|name| state.is_finished(name)).count();
     let content = html! {
-        h1 { "Run " (id) " " (badge(status(run))) }
-        p {
-            "Of " a href={ "/jobs/" (run.job()) } { (run.job()) }
-            @match run.cause() {
-                Cause::Request => { ", on request" },
-                Cause::Schedule { due_ms } => { ", due " (time(due_ms)) },
-            }
-            ", begun " (time(state.started_ms)) ", " (if state.end.is_some() { "took " } else { "for " }) (span(took(run, now))) ". "
+        p.path { a href="/" { "Jobs" } " / " a href={ "/jobs/" (run.job()) } { (run.job()) } " / " }
+        div.title {
+            h1 { (id) " " (badge(status(run))) }
             @if state.end.is_none() {
                 form method="post" action={ "/runs/" (id) "/cancel" } { button { "Cancel" } }
             }
         }
-        @if let Some(end) = &state.end {
-            @if !end.failures.is_empty() { ul { @for failure in &end.failures { li { (failure) } } } }
-            @if !end.blocked.is_empty() { p { "Not begun for that: " (end.blocked.join(", ")) } }
-        }
+        (facts(vec![
+            ("Begun", html! { (time(state.started_ms)) }),
+            (if state.end.is_some() { "Took" } else { "Runs for" }, html! { (span(took(run, now))) }),
+            ("Tasks done", html! { (finished) " of " (state.tasks.len()) }),
+            ("Why", html! {
+                @match run.cause() {
+                    Cause::Request => { "on request" },
+                    Cause::Schedule { due_ms } => { "due " (time(due_ms)) },
+                }
+            }),
+        ]))
+        @if let Some(end) = state.end.as_ref().filter(|end| !end.failures.is_empty()) { (failures(end, state)) }
+        h2 { "What runs after what" }
+        (dag::of_run(plan, state))
         h2 { "Tasks" }
-        (dag::drawing(plan, state, true))
         table {
-            thead { tr { th { "Task" } th { "State" } th { "Agent" } th { "Volumes" } th { "Attempts" } th { "Why" } } }
+            thead { tr { th { "Task" } th { "State" } th { "Agent" } th { "Volumes" } th { "Launches" } th { "Why it is not further" } } }
             tbody {
-                @for (task, explanation) in plan.tasks.iter().zip(&explanations) {
-                    @let record = &state.tasks[task.name()];
-                    tr {
-                        td data-label="Task" { (task.name()) }
-                        td data-label="State" { (badge(word(explanation.standing))) }
-                        td data-label="Agent" {
-                            @if let Some(attempt) = record.attempts.last() {
-                                span { (attempt.agent.to_string()) " "
-                                @if let Some(zone) = &attempt.agent.zone { span.whole { "in " (zone) } } }
-                            }
-                        }
-                        td data-label="Volumes" {
-                            @if !task.volumes.is_empty() {
-                                span {
-                                    @for (index, volume) in task.volumes.iter().enumerate() {
-                                        @if index > 0 { ", " }
-                                        a href={ "/volumes/" (volume.claim) } { (volume.name) }
-                                        @if task.reads().contains(volume.claim.as_str()) { " (read)" }
-                                    }
-                                }
-                            }
-                        }
-                        td data-label="Attempts" { @if !record.attempts.is_empty() { (record.attempts.len()) } }
-                        td data-label="Why" {
-                            @if !explanation.why.is_empty() && explanation.standing != Standing::Active {
-                                ul { @for why in &explanation.why { li { (why) } } }
-                            }
+                @for (task, explanation) in plan.tasks.iter().zip(&explanations) { (row(task, explanation, state)) }
+            }
+        }
+        h2 { "Timeline" }
+        (timeline(id, plan, state, now))
+    };
+    Some(frame(view, "Jobs", id, state.end.is_none(), content))
+}
+
+/// Which tasks failed, why, and what was not begun for that.
+fn failures(end: &End, state: &JobState) -> Markup {
+    let failed = state
+        .tasks
+        .iter()
+        .filter(|(_, record)| record.standing() == Standing::Failed);
+    let failed: Vec<&String> = failed.map(|(name, _)| name).collect();
+    html! {
+        div.alarm role="status" {
+            p {
+                strong { "Failed" @if !failed.is_empty() { ": " (links(failed.iter().map(|name| name.as_str()))) } }
+            }
+            ul { @for failure in &end.failures { li { (failure) } } }
+            @if !end.blocked.is_empty() {
+                p { strong { "Not begun for that: " } (links(end.blocked.iter().map(String::as_str))) }
+            }
+        }
+    }
+}
+
+/// The tasks, as links to their rows.
+fn links<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
+    html! {
+        @for (index, name) in names.enumerate() {
+            @if index > 0 { ", " }
+            a href={ "#task-" (name) } { (name) }
+        }
+    }
+}
+
+fn row(task: &PlannedTask, explanation: &Explanation, state: &JobState) -> Markup {
+    let record: &TaskRecord = &state.tasks[task.name()];
+    let why = !explanation.why.is_empty() && explanation.standing != Standing::Active;
+    html! {
+        tr id={ "task-" (task.name()) } {
+            td data-label="Task" { strong { (task.name()) } }
+            td data-label="State" { (badge(word(state, task.name()))) }
+            td data-label="Agent" {
+                @if let Some(attempt) = record.attempts.last() {
+                    span {
+                        (attempt.agent.hostname)
+                        @if let Some(zone) = &attempt.agent.zone { " " span.nowrap { "in " (zone) } }
+                        @if let Some(address) = &attempt.agent.address { div.faint { (address) } }
+                    }
+                }
+            }
+            td data-label="Volumes" {
+                @if !task.volumes.is_empty() {
+                    span {
+                        @for (index, volume) in task.volumes.iter().enumerate() {
+                            @if index > 0 { ", " }
+                            a href={ "/volumes/" (volume.claim) } { (volume.name) }
+                            @if task.reads().contains(volume.claim.as_str()) { " (reads)" }
                         }
                     }
                 }
             }
+            td data-label="Launches" { @if !record.attempts.is_empty() { (record.attempts.len()) } }
+            td data-label="Why" {
+                @if why {
+                    @match explanation.why.as_slice() {
+                        [only] => { span { (only) } },
+                        several => { ul { @for why in several { li { (why) } } } },
+                    }
+                }
+            }
         }
-        h2 { "Timeline" }
-        (timeline::drawing(plan, state, now))
-    };
-    Some(frame(service, id, now, state.end.is_none(), content))
+    }
+}
+
+fn timeline(id: &str, plan: &Plan, state: &JobState, now: Millis) -> Markup {
+    let timeline = of_run(&format!("Timeline of run {id}"), plan, state, now);
+    html! {
+        @if timeline.rows() > MOST_ROWS {
+            p.faint { (timeline.rows()) " rows are too many to draw; " a href={ "/v1/runs/" (id) } { "the run as JSON" } " has them all." }
+        } @else {
+            div.card { (timeline.markup("timeline")) }
+        }
+    }
 }

@@ -1,31 +1,31 @@
-//! Volumes with holders and history, and agents by zone.
-
-use std::collections::BTreeMap;
+//! Volumes with their holders and their history.
 
 use maud::{Markup, html};
 
-use super::frame::{badge, frame, span, time};
-use crate::ledger::{Claim, Holder, Mode};
+use super::frame::{View, badge, facts, frame, span, time};
+use crate::ledger::{Change, Claim, Holder, Mode};
 use crate::service::Service;
 use crate::state::Millis;
 
-fn attached(instances: Option<&[String]>) -> String {
-    match instances {
-        None => "not asked".to_owned(),
-        Some([]) => "nobody".to_owned(),
-        Some(instances) => instances.join(", "),
+fn attached(instances: Option<&[String]>) -> Markup {
+    html! {
+        @match instances {
+            None => { span.faint { "not asked" } },
+            Some([]) => { span.faint { "nobody" } },
+            Some(instances) => { (instances.join(", ")) },
+        }
     }
 }
 
 /// The task, with a link to its run when that is one of ours.
-fn holder(service: &Service, holder: &Holder) -> Markup {
+pub(super) fn holder(service: &Service, holder: &Holder) -> Markup {
     let own = service.record().framework_id.as_ref() == Some(&holder.framework);
     let run: Vec<&str> = holder.task.splitn(3, '.').take(2).collect();
     let run = run.join(".");
     html! {
         @if own && service.runs().contains_key(&run) {
             a href={ "/runs/" (run) } { (holder.task) }
-        } @else if own { (holder.task) } @else { (holder.task) " of framework " (holder.framework) }
+        } @else if own { (holder.task) } @else { (holder.task) " " span.faint { "of framework " (holder.framework) } }
     }
 }
 
@@ -36,130 +36,151 @@ fn mode(claim: &Claim) -> &'static str {
     }
 }
 
-pub(super) fn all(service: &Service, now: Millis) -> Markup {
+pub(super) fn all(view: View<'_>) -> Markup {
+    let (service, now) = (view.service, view.now);
     let views = service.ledger().view();
-    let live = views.iter().any(|view| !view.claims.is_empty());
+    let live = views.iter().any(|one| !one.claims.is_empty());
     let content = html! {
         h1 { "Volumes" }
-        @if views.is_empty() { p { "No task has claimed one yet, and no storage has listed any." } } @else {
+        @if views.is_empty() {
+            div.empty {
+                p { strong { "No volume is known yet." } }
+                p { "One appears as soon as a task claims it, or the storage lists it (" code { "--catalogue" } ")." }
+            }
+        } @else {
             table {
-                thead { tr { th { "Volume" } th { "Name" } th { "Zone" } th { "State" } th { "Holder" } th { "Agent" } th { "Attached to" } } }
+                thead { tr { th { "Volume" } th { "Zone" } th { "State" } th { "Holder" } th { "On agent" } th { "Attached to" } } }
                 tbody {
-                    @for view in &views {
+                    @for one in &views {
                         tr {
-                            td data-label="Volume" { a href={ "/volumes/" (view.volume) } { (view.volume) } }
-                            td data-label="Name" { @if let Some(name) = view.name { (name) } }
-                            td data-label="Zone" { @if let Some(zone) = view.zone { (zone) } }
+                            td data-label="Volume" {
+                                span {
+                                    a.main-link href={ "/volumes/" (one.volume) } { (one.name.unwrap_or(one.volume)) }
+                                    @if one.name.is_some() { div.faint { (one.volume) } }
+                                }
+                            }
+                            td data-label="Zone" { @if let Some(zone) = one.zone { (zone) } }
                             td data-label="State" {
                                 span {
-                                    (badge(&view.state)) " "
-                                    @if let Some(claim) = view.claims.first() { span.faint { (span(now.saturating_sub(claim.since_ms))) } }
-                                }
-                            }
-                            td data-label="Holder" {
-                                @if !view.claims.is_empty() {
-                                    span { @for claim in view.claims { div { (holder(service, &claim.holder)) " " (mode(claim)) } } }
-                                }
-                            }
-                            td data-label="Agent" {
-                                @if !view.claims.is_empty() {
-                                    span { @for claim in view.claims { div { (service.agents().name(&claim.agent)) } } }
-                                }
-                            }
-                            td data-label="Attached to" { (attached(view.attached)) }
-                        }
-                    }
-                }
-            }
-        }
-    };
-    frame(service, "Volumes", now, live, content)
-}
-
-pub(super) fn one(service: &Service, id: &str, now: Millis) -> Option<Markup> {
-    let entry = service.ledger().volumes.get(id)?;
-    let stored = entry.stored.as_ref();
-    let content = html! {
-        h1 {
-            "Volume " (id) " " (badge(&entry.word()))
-        }
-        p {
-            @if let Some(name) = stored.and_then(|stored| stored.name.as_ref()) { "Named " (name) ". " }
-            @if let Some(zone) = stored.and_then(|stored| stored.zone.as_ref()) { "In zone " (zone) ". " }
-            @if stored.is_some_and(|stored| stored.multi_attach) { "Several hosts may attach it. " }
-            "Attached to " (attached(stored.map(|stored| stored.instances.as_slice()))) "."
-        }
-        @for claim in &entry.claims {
-            p { (holder(service, &claim.holder)) " " (mode(claim)) " on " (service.agents().name(&claim.agent)) ": "
-                (claim.state.to_string()) " since " (time(claim.since_ms)) "." }
-        }
-        h2 { "History" }
-        @if entry.history.is_empty() { p.faint { "Nobody has had it yet." } } @else {
-            table {
-                thead { tr { th { "When" } th { "State" } th { "Task" } th { "Agent" } } }
-                tbody {
-                    @for change in entry.history.iter().rev() {
-                        tr {
-                            td data-label="When" { (time(change.at_ms)) }
-                            td data-label="State" { (badge(&change.state.map_or_else(|| "FREE".to_owned(), |state| state.to_string()))) }
-                            td data-label="Task" { span { (holder(service, &change.holder)) } }
-                            td data-label="Agent" { (service.agents().name(&change.agent)) }
-                        }
-                    }
-                }
-            }
-        }
-    };
-    Some(frame(service, id, now, !entry.claims.is_empty(), content))
-}
-
-pub(super) fn agents(service: &Service, now: Millis) -> Markup {
-    let mut zones: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-    for (id, agent) in service.agents().iter() {
-        zones
-            .entry(agent.zone.as_deref().unwrap_or_default())
-            .or_default()
-            .push((id, agent));
-    }
-    let used = |id: &str| -> Vec<(&str, &Claim)> {
-        service
-            .ledger()
-            .claims()
-            .filter(|(_, claim)| claim.agent == id)
-            .collect()
-    };
-    let content = html! {
-        h1 { "Agents" }
-        @if zones.is_empty() { p { "The master has told of none." } }
-        @for (zone, agents) in &zones {
-            h2 { @if zone.is_empty() { "No zone" } @else { "Zone " (zone) } }
-            table {
-                thead { tr { th { "Agent" } th { "CPUs" } th { "Memory" } th { "May have" } th { "Has" } } }
-                tbody {
-                    @for (id, agent) in agents {
-                        @let used = used(id);
-                        tr {
-                            td data-label="Agent" {
-                                span { (agent.address) " " @if !agent.reachable { (badge("unreachable")) } div.faint { (id) } }
-                            }
-                            td data-label="CPUs" { (agent.cpus) }
-                            td data-label="Memory" { (agent.mem) " MB" }
-                            td data-label="May have" { (agent.volumes.join(", ")) }
-                            td data-label="Has" {
-                                @if !used.is_empty() {
-                                    span {
-                                        @for (volume, claim) in &used {
-                                            div { a href={ "/volumes/" (volume) } { (volume) } " " (badge(&claim.state.to_string())) " "
-                                                (holder(service, &claim.holder)) }
-                                        }
+                                    (badge(&one.state))
+                                    @if let Some(claim) = one.claims.first() {
+                                        " " span.faint.nowrap { "for " (span(now.saturating_sub(claim.since_ms))) }
                                     }
                                 }
                             }
+                            td data-label="Holder" {
+                                @if !one.claims.is_empty() {
+                                    span { @for claim in one.claims { div { (holder(service, &claim.holder)) " " (mode(claim)) } } }
+                                }
+                            }
+                            td data-label="On agent" {
+                                @if !one.claims.is_empty() {
+                                    span { @for claim in one.claims { div { (service.agents().name(&claim.agent)) } } }
+                                }
+                            }
+                            td data-label="Attached to" { (attached(one.attached)) }
                         }
                     }
                 }
             }
         }
     };
-    frame(service, "Agents", now, true, content)
+    frame(view, "Volumes", "Volumes", live, content)
+}
+
+pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
+    let (service, now) = (view.service, view.now);
+    let entry = service.ledger().volumes.get(id)?;
+    let stored = entry.stored.as_ref();
+    let name = stored.and_then(|stored| stored.name.as_deref());
+    let stays = stays(&entry.history);
+    let content = html! {
+        p.path { a href="/volumes" { "Volumes" } " / " }
+        div.title { h1 { (name.unwrap_or(id)) " " (badge(&entry.word())) } }
+        (facts(vec![
+            ("Id", html! { code { (id) } }),
+            ("Zone", html! { @match stored.and_then(|stored| stored.zone.as_ref()) { Some(zone) => { (zone) }, None => { span.faint { "not known" } } } }),
+            ("Attached to", attached(stored.map(|stored| stored.instances.as_slice()))),
+            ("Attachable to", html! { @if stored.is_some_and(|stored| stored.multi_attach) { "several hosts at once" } @else { "one host at a time" } }),
+        ]))
+        h2 { "Holder" }
+        @if entry.claims.is_empty() { p.faint { "Nobody: any task may claim it." } }
+        @for claim in &entry.claims {
+            p { (badge(&claim.state.to_string())) " " (holder(service, &claim.holder)) " " (mode(claim)) " on " (service.agents().name(&claim.agent))
+                ", for " (span(now.saturating_sub(claim.since_ms))) " in this state." }
+            p.faint { (meaning(&claim.state.to_string())) }
+        }
+        h2 { "History" }
+        @if stays.is_empty() { p.faint { "Nobody has had it yet." } } @else {
+            table {
+                thead { tr { th { "Task" } th { "Agent" } th { "Claimed" } th { "Held for" } th { "States, each with how long it lasted" } } }
+                tbody { @for stay in stays.iter().rev() { (row(service, stay, now)) } }
+            }
+        }
+    };
+    Some(frame(
+        view,
+        "Volumes",
+        name.unwrap_or(id),
+        !entry.claims.is_empty(),
+        content,
+    ))
+}
+
+/// What a claim's state means for somebody who waits for the volume.
+fn meaning(state: &str) -> &'static str {
+    match state {
+        "INTENT" => "It was decided to launch the task; the master may not have heard of it.",
+        "LAUNCHED" => "The master was told to launch the task.",
+        "IN_USE" => "The task runs with the volume.",
+        "RELEASING" => "The task has ended; its agent is letting go of the volume.",
+        "SUSPECT" => "Nobody knows whether the task still runs; nobody else gets the volume until that is proven.",
+        "FENCED" => "The task is proven not to run; the volume may still be attached.",
+        _ => "",
+    }
+}
+
+/// The changes one task made, up to letting go of the volume.
+fn stays(history: &[Change]) -> Vec<Vec<&Change>> {
+    let mut stays: Vec<Vec<&Change>> = Vec::new();
+    for change in history {
+        let open = stays.iter_mut().rev().find(|stay| {
+            let last = stay.last();
+            last.is_some_and(|last| last.holder == change.holder && last.agent == change.agent && last.state.is_some())
+        });
+        match open {
+            Some(stay) => stay.push(change),
+            None => stays.push(vec![change]),
+        }
+    }
+    stays
+}
+
+fn row(service: &Service, stay: &[&Change], now: Millis) -> Markup {
+    let (Some(first), Some(last)) = (stay.first(), stay.last()) else {
+        return html! {};
+    };
+    let over = if last.state.is_none() { last.at_ms } else { now };
+    let until = |index: usize| stay.get(index + 1).map_or(over, |next| next.at_ms);
+    html! {
+        tr {
+            td data-label="Task" { span { (holder(service, &first.holder)) } }
+            td data-label="Agent" { span { (service.agents().name(&first.agent)) } }
+            td data-label="Claimed" { (time(first.at_ms)) }
+            td data-label="Held for" { span.nowrap { (span(over.saturating_sub(first.at_ms))) @if last.state.is_some() { " so far" } } }
+            td data-label="States" {
+                span.steps {
+                    @for (index, change) in stay.iter().enumerate() {
+                        span.nowrap {
+                            @match change.state {
+                                Some(state) => { (badge(&state.to_string())) " " (span(until(index).saturating_sub(change.at_ms))) },
+                                None => { (badge("FREE")) },
+                            }
+                        }
+                        " "
+                    }
+                }
+            }
+        }
+    }
 }
