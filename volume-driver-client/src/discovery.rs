@@ -1,7 +1,9 @@
 //! Finding drivers: Docker's folders, and what the operator says.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,7 +67,7 @@ pub struct ExplicitDriver {
 }
 
 /// Looks drivers up by name. Cheap to clone. Every lookup looks at the folders as they are now; what is kept between lookups
-/// is how many calls each driver has in flight.
+/// is how many calls each driver has in flight, and idle connections while it stays where it is.
 #[derive(Debug, Clone)]
 pub struct Drivers(Arc<Settings>);
 
@@ -74,7 +76,15 @@ struct Settings {
     discovery: Discovery,
     profiles: Profiles,
     /// One per driver that was found.
-    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+/// What is kept of a driver.
+#[derive(Debug, Clone)]
+struct Known {
+    gate: Arc<Gate>,
+    /// As it was found last, with the identity of its socket: one that was made anew is another process's.
+    last: Option<(Driver, Option<(u64, u64)>)>,
 }
 
 /// Something that is, or was meant to be, a driver.
@@ -94,7 +104,7 @@ impl Drivers {
         Drivers(Arc::new(Settings {
             discovery,
             profiles,
-            gates: Mutex::default(),
+            known: Mutex::default(),
         }))
     }
 
@@ -150,23 +160,28 @@ impl Drivers {
     }
 
     fn make(&self, name: &str, endpoint: Endpoint, rewrites: Vec<PathRewrite>) -> Driver {
-        let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let gate = gates
-            .entry(name.to_owned())
-            .or_insert_with(|| match &self.0.discovery.lock_dir {
+        let socket = endpoint.socket().and_then(identity);
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(name.to_owned()).or_insert_with(|| Known {
+            gate: match &self.0.discovery.lock_dir {
                 Some(folder) => Arc::new(Gate::shared(LockFiles::new(folder, name))),
                 None => Arc::default(),
-            });
-        let gate = gate.clone();
+            },
+            last: None,
+        });
+        if let Some((driver, found)) = &known.last
+            && *found == socket
+            && *driver.endpoint() == endpoint
+        {
+            return driver.clone();
+        }
         let profile = self.0.profiles.for_driver(name);
-        Driver::new(
-            name.to_owned(),
-            endpoint,
-            profile,
-            rewrites,
-            self.0.discovery.wait,
-            gate,
-        )
+        let wait = self.0.discovery.wait;
+        // Certificates are read when a driver is made, and may be renewed under the same names.
+        let stays = !matches!(endpoint, Endpoint::Tls { .. });
+        let driver = Driver::new(name.to_owned(), endpoint, profile, rewrites, wait, known.gate.clone());
+        known.last = stays.then(|| (driver.clone(), socket));
+        driver
     }
 
     /// What is there: the operator's drivers, then every socket and spec in the folders, in the order of the lookup, with the
@@ -212,4 +227,10 @@ impl ExplicitDriver {
             _ => Ok(endpoint),
         }
     }
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }

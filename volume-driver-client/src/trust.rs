@@ -20,7 +20,8 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     check_file(path)?;
     // A symbolic link moves the question to where it points.
     let resolved = fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    for file in [path, &resolved] {
+    let ways: &[&Path] = if resolved == path { &[path] } else { &[path, &resolved] };
+    for file in ways {
         for (depth, folder) in file.ancestors().skip(1).enumerate() {
             check_folder(folder, depth == 0)?;
         }

@@ -1,9 +1,11 @@
 //! What the client sends, and on which connections.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use volume_driver_client::{CreatePolicy, Ensured, ErrorKind, MountId};
+use volume_driver_client::{CreatePolicy, Discovery, Drivers, Ensured, ErrorKind, MountId, Profiles};
 
 use crate::scripted::{Scripted, Step, answer};
 
@@ -93,6 +95,29 @@ fn reading_calls_share_a_connection_and_changing_calls_have_their_own() {
     assert_eq!(server.connections(), 3);
     driver.path("v").unwrap();
     assert_eq!(server.connections(), 3);
+}
+
+#[test]
+fn a_driver_that_is_looked_up_again_keeps_its_connection_until_its_socket_is_another() {
+    let steps = || vec![Step::Send(answer("200 OK", r#"{"Volume":{}}"#)), Step::Again];
+    let (old, new) = (Scripted::doing(steps()), Scripted::doing(steps()));
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("scripted.sock");
+    let point_to = |server: &Scripted| symlink(server.socket().unwrap(), &socket).unwrap();
+    let discovery = Discovery {
+        socket_dirs: vec![folder.path().to_owned()],
+        ..Discovery::default()
+    };
+    let drivers = Drivers::new(discovery, Profiles::builtin());
+    let get = || drivers.driver("scripted").unwrap().get("v").unwrap();
+    point_to(&old);
+    get();
+    get();
+    assert_eq!((old.connections(), old.requests().len()), (1, 2));
+    fs::remove_file(&socket).unwrap();
+    point_to(&new);
+    get();
+    assert_eq!((old.requests().len(), new.requests().len()), (2, 1));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -131,6 +132,14 @@ impl Scripted {
         let mut profile = Profiles::builtin().for_driver("scripted");
         profile.timeouts = Timeouts::all(limit);
         Driver::at("scripted", self.endpoint.clone(), profile)
+    }
+
+    /// Where it listens, when that is a socket in the file system.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        match &self.endpoint {
+            Endpoint::Unix(path) => Some(path),
+            _ => None,
+        }
     }
 
     /// The requests as they came, in order; one that was cut off is there with what was read of it.
