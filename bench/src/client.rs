@@ -1,8 +1,6 @@
 //! The driver client beside a bare exchange of the same bytes on the same socket, and beside one process per call.
 
-use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -12,6 +10,7 @@ use serde_json::{Value, json};
 use volume_driver_client::{Discovery, Driver, Drivers, Endpoint, MountId, Profiles};
 
 use crate::Effort;
+use crate::bare::{exchange, once};
 use crate::figures::Rounds;
 use crate::plugin::Plugin;
 use crate::report::Section;
@@ -175,35 +174,6 @@ where
     #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     let calls = (CALLERS * per_caller) as f64;
     Ok(calls / begin.elapsed().as_secs_f64())
-}
-
-/// One exchange on a connection of its own.
-fn once(socket: &Path, request: &[u8], answer: usize) -> Result<()> {
-    exchange(&mut UnixStream::connect(socket)?, request, Some(answer)).map(drop)
-}
-
-/// Writes a request and reads the answer, whose length is returned; when it is known, nothing is parsed.
-fn exchange(stream: &mut UnixStream, request: &[u8], known: Option<usize>) -> Result<usize> {
-    stream.write_all(request)?;
-    let mut buffer = [0; 4096];
-    let mut filled = 0;
-    loop {
-        let read = stream.read(&mut buffer[filled..])?;
-        ensure!(read > 0, "the driver closed the connection");
-        filled += read;
-        let length = known.or_else(|| length_of(&buffer[..filled]));
-        if length.is_some_and(|length| filled >= length) {
-            return Ok(filled);
-        }
-    }
-}
-
-/// The length of an answer whose head is complete.
-fn length_of(answer: &[u8]) -> Option<usize> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let head = text.find("\r\n\r\n")? + 4;
-    let body: usize = text.split("Content-Length: ").nth(1)?.lines().next()?.parse().ok()?;
-    Some(head + body)
 }
 
 fn dvdcli(scratch: &Scratch) -> Result<()> {

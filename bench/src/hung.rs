@@ -84,7 +84,12 @@ fn while_hanging<T>(facade: &Facade, hung: &Plugin, work: impl FnOnce() -> Resul
         .iter()
         .map(|container| facade.ask(container, HUNG, &format!("of-{container}")))
         .collect();
-    hung.wait_until_hanging(CALLS, LIMIT)?;
+    if let Err(error) = hung.wait_until_hanging(CALLS, LIMIT) {
+        // Those that were answered have the reason.
+        let refused = asked.iter().find_map(|answer| answer.try_recv().ok()?.err());
+        let reason = refused.map_or_else(|| "none was answered".to_owned(), |error| error.to_string());
+        bail!("{error}: {reason}");
+    }
     let result = work();
     hung.release();
     for answer in &asked {

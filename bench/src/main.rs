@@ -3,6 +3,7 @@
 //! Every comparison takes turns: one of each in every round, so that a busy machine slows all sides alike, and ratios are
 //! taken within a round.
 
+mod bare;
 mod client;
 mod facade;
 mod figures;

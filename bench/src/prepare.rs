@@ -1,16 +1,19 @@
 //! What one prepare costs by itself: the isolator alone, its records on disk, a driver that answers at once. Beside it the
-//! same fsyncs in a bare loop, in the same folder, in turn with it.
+//! same fsyncs in a bare loop, in the same folder, in turn with it; and, as the driver's share, the same requests without a
+//! client.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::Effort;
+use crate::bare::{exchange, once};
 use crate::facade::{Facade, elapsed, ready};
 use crate::figures::{ByRound, Rounds};
 use crate::plugin::Plugin;
@@ -25,7 +28,7 @@ const RECORDS: usize = 2;
 
 pub(crate) fn run(effort: Effort) -> Result<Section> {
     let scratch = Scratch::new()?;
-    let _plugin = Plugin::start(&scratch.sockets(), DRIVER, scratch.volumes(), AT_ONCE)?;
+    let plugin = Plugin::start(&scratch.sockets(), DRIVER, scratch.volumes(), AT_ONCE)?;
     let many = format!(r#"{{"profiles":{{"{DRIVER}":{{"max_in_flight":{AT_ONCE}}}}}}}"#);
     let facade = Facade::start(
         &scratch.path().join("state"),
@@ -37,9 +40,10 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
         "prepare",
         "the isolator crate alone, records on disk, a driver in the same process that answers at once; the floor makes the \
          fsyncs of its records in the same folder in turn with it: file, rename, folder, twice a container (at once: one \
-         fsync of the folder for all of them, twice)",
+         fsync of the folder for all of them, twice); the exchanges are the bytes of Get and Mount on a connection each, \
+         without a client",
     );
-    let sequential = one_after_the_other(&facade, effort)?;
+    let sequential = one_after_the_other(&facade, &plugin, effort)?;
     let at_once = all_at_once(&facade, effort)?;
     section.rows_of("one after the other", &sequential);
     section.rows_of("64 at once, until the last is ready", &at_once);
@@ -55,6 +59,8 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
 struct Beside {
     prepare: Rounds,
     floor: Rounds,
+    /// The floor and the exchanges with the driver, where those were measured.
+    whole_floor: Rounds,
 }
 
 impl Beside {
@@ -62,8 +68,15 @@ impl Beside {
         self.prepare.against(&self.floor, |ours, floor| ours / floor)
     }
 
+    fn whole_ratio(&self) -> Option<ByRound> {
+        self.prepare.against(&self.whole_floor, |ours, floor| ours / floor)
+    }
+
     fn json(&self) -> Value {
-        json!({"ms": self.prepare.summary(), "floor_ms": self.floor.summary(), "fsync_floor_ratio": self.ratio()})
+        json!({
+            "ms": self.prepare.summary(), "floor_ms": self.floor.summary(), "fsync_floor_ratio": self.ratio(),
+            "floor_with_exchanges_ms": self.whole_floor.summary(), "fsync_and_exchange_floor_ratio": self.whole_ratio(),
+        })
     }
 }
 
@@ -72,19 +85,29 @@ impl Section {
         self.samples(what, "ms", &beside.prepare);
         self.samples(&format!("{what}: bare fsyncs"), "ms", &beside.floor);
         self.by_round(&format!("{what}: fsync_floor_ratio"), "x", beside.ratio());
+        if beside.whole_floor.len() > 0 {
+            self.samples(&format!("{what}: bare fsyncs and exchanges"), "ms", &beside.whole_floor);
+            self.by_round(
+                &format!("{what}: ratio to fsyncs and exchanges"),
+                "x",
+                beside.whole_ratio(),
+            );
+        }
     }
 }
 
-fn one_after_the_other(facade: &Facade, effort: Effort) -> Result<Beside> {
+fn one_after_the_other(facade: &Facade, plugin: &Plugin, effort: Effort) -> Result<Beside> {
     let (rounds, per_round) = effort.choose((4, 15), (10, 40));
     let mut beside = Beside {
         prepare: Rounds::default(),
         floor: Rounds::default(),
+        whole_floor: Rounds::default(),
     };
     // The first makes threads and code pages.
     let bytes = record_size(facade)?;
+    let asked = asked(plugin)?;
     for round in 0..rounds {
-        let (mut ours, mut floor) = (Vec::new(), Vec::new());
+        let (mut ours, mut floor, mut whole_floor) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..per_round {
             let container = format!("c-{round}-{number}");
             let begin = Instant::now();
@@ -97,12 +120,28 @@ fn one_after_the_other(facade: &Facade, effort: Effort) -> Result<Beside> {
                 write_durably(facade.records(), &["floor".to_owned()], bytes)?;
             }
             floor.push(elapsed(begin));
+            for (request, answer) in &asked {
+                once(plugin.socket(), request, *answer)?;
+            }
+            whole_floor.push(elapsed(begin));
             remove(facade.records(), &["floor".to_owned()])?;
         }
         beside.prepare.push(ours);
         beside.floor.push(floor);
+        beside.whole_floor.push(whole_floor);
     }
     Ok(beside)
+}
+
+/// The requests of the last prepare, with the lengths of their answers.
+fn asked(plugin: &Plugin) -> Result<Vec<(Vec<u8>, usize)>> {
+    let calls = ["VolumeDriver.Get", "VolumeDriver.Mount"];
+    let asked = calls.map(|call| {
+        let request = plugin.request(call).with_context(|| format!("no {call} came"))?;
+        let answer = exchange(&mut UnixStream::connect(plugin.socket())?, &request, None)?;
+        Ok((request, answer))
+    });
+    asked.into_iter().collect()
 }
 
 fn all_at_once(facade: &Facade, effort: Effort) -> Result<Beside> {
@@ -111,6 +150,7 @@ fn all_at_once(facade: &Facade, effort: Effort) -> Result<Beside> {
     let mut beside = Beside {
         prepare: Rounds::default(),
         floor: Rounds::default(),
+        whole_floor: Rounds::default(),
     };
     let floor_names: Vec<String> = (0..AT_ONCE).map(|number| format!("floor-{number}")).collect();
     for round in 0..rounds {
