@@ -8,6 +8,7 @@
 //! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
 //! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
 //! | `hostile` | labels from somebody who means harm |
+//! | `sources` | volumes named otherwise than by labels: as docker/volume and mesos-module-dvdi take them, only where turned on |
 //! | `policy` | what the operator's policy denies is said with its rule, and a changed file counts at once |
 //! | `reports` | metrics show a mount, the audit log who had it, also of a restarted agent |
 //! | `doctor` | `mesos-volumes doctor` finds nothing on a good agent, and every fault of a bad one |
@@ -15,10 +16,12 @@
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |
 
+mod docker_volume;
 mod rclone;
 mod site;
 mod tasks;
 
+pub use docker_volume::{docker_volume, docker_volume_with, read_only, with_docker_volume_isolator, with_volumes};
 pub use rclone::Rclone;
 pub use site::{DRIVER, MODULE, Site, eventually, module};
 pub use tasks::{Tasks, end, finished, running};

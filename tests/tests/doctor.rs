@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testbed::{Agent, AgentSpec, Cluster, built};
-use tests::{DRIVER, Site, module};
+use tests::{DRIVER, Site, module, with_docker_volume_isolator};
 
 fn doctor(url: &str, more: &[&str]) -> Output {
     let program = built("mesos-volumes", "mesos-volumes").unwrap_or_else(|error| panic!("{error}"));
@@ -129,6 +129,23 @@ fn every_fault_of_a_misconfigured_agent_is_named_at_once() {
     ] {
         assert!(ill[check].1.contains(words), "{check}: {ill:?}");
     }
+}
+
+#[test]
+fn a_source_that_another_isolator_mounts_too_is_a_fault() {
+    let programs = tempfile::tempdir().unwrap();
+    let spec = AgentSpec::default().module(module().parameter("docker_volume_source", "true"));
+    let site = Site::with_agents(1, &with_docker_volume_isolator(spec, programs.path()));
+    let (code, ill) = diagnosed(site.agent(0));
+    assert_eq!((code, names(&ill, "fail")), (Some(1), vec!["sources".to_owned()]));
+    assert!(
+        ill["sources"].1.contains("docker_volume_source is on") && ill["sources"].1.contains("docker/volume"),
+        "{ill:?}"
+    );
+    site.agent(0)
+        .respecify(|spec| spec.isolation.retain(|name| name != "docker/volume"));
+    site.agent(0).restart().unwrap();
+    assert_eq!(names(&diagnosed(site.agent(0)).1, "fail"), Vec::<String>::new());
 }
 
 /// A later parameter of the same key wins.
