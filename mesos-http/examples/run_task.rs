@@ -5,21 +5,26 @@
 //!     --label volume.data=vol-7bca078f --set ebsvolumes=vol-7bca078f --command 'date > data/now'
 //! ```
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use mesos_http::resources::{Demand, Resources};
 use mesos_http::scheduler::{Call, Config, Connection, Event, Notice};
+use mesos_http::tls::{Tls, TlsFiles};
 use mesos_http::types::{CommandInfo, ContainerInfo, FrameworkInfo, Offer, TaskId, TaskInfo, TaskState, TaskStatus};
 
 /// Runs one command as a Mesos task. Exit code: 0 finished, 1 the task ended otherwise, 2 it could
 /// not be run.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The masters, HOST:PORT, separated by commas.
+    /// The masters, HOST:PORT or https://HOST:PORT, separated by commas.
     #[arg(long, default_value = "127.0.0.1:5050")]
     master: String,
+    /// The certificate authorities to believe masters with https:// by, in PEM.
+    #[arg(long)]
+    ca_file: Option<PathBuf>,
     /// The command, for the shell.
     #[arg(long)]
     command: String,
@@ -102,7 +107,14 @@ fn run(options: &Options) -> Result<TaskStatus, Box<dyn std::error::Error>> {
         failover_timeout: 0.0,
         ..FrameworkInfo::new("run_task", &options.user).with_roles([&options.role])
     };
-    let connection = Connection::open(Config::new(&options.master, framework)?);
+    let mut config = Config::new(&options.master, framework)?;
+    if let Some(ca_file) = &options.ca_file {
+        config.tls = Some(Tls::load(&TlsFiles {
+            ca_file: Some(ca_file.clone()),
+            ..TlsFiles::default()
+        })?);
+    }
+    let connection = Connection::open(config);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let task_id: TaskId = options
         .task_id

@@ -3,11 +3,15 @@
 use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ureq::{Agent, BodyReader, Timeout};
 
+use crate::dial::{Dial, HandshakeFailed};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, one_line};
 use crate::recordio::Decoder;
+use crate::tls::refused_certificate;
 
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
@@ -23,6 +27,16 @@ const JSON: &str = "application/json";
 /// Headers beside those every call has.
 pub(crate) type Header<'a> = (&'static str, &'a str);
 
+/// The value of an `Authorization` header for HTTP basic authentication.
+pub(crate) fn basic(principal: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{principal}:{secret}")))
+}
+
+/// The header, when there is a value for it.
+pub(crate) fn authorization(value: Option<&str>) -> impl Iterator<Item = Header<'_>> {
+    value.map(|value| ("Authorization", value)).into_iter()
+}
+
 /// Calls whose answer is one JSON document or nothing. Connections are kept and shared.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -37,13 +51,13 @@ pub(crate) struct Answer {
 
 impl Client {
     /// Every call has to be answered within `deadline`.
-    pub(crate) fn new(deadline: Duration) -> Client {
+    pub(crate) fn new(deadline: Duration, dial: Dial) -> Client {
         let config = base_config()
             .timeout_connect(Some(CONNECT_DEADLINE.min(deadline)))
             .timeout_global(Some(deadline))
             .build();
         Client {
-            agent: Agent::new_with_config(config),
+            agent: dial.agent(config),
         }
     }
 
@@ -79,14 +93,14 @@ pub(crate) struct StreamRequest {
 impl StreamRequest {
     /// `tick` is how often a silent stream gives [`Piece::Tick`]; the answer's head has to come
     /// within the same time.
-    pub(crate) fn new(tick: Duration) -> StreamRequest {
+    pub(crate) fn new(tick: Duration, dial: Dial) -> StreamRequest {
         let config = base_config()
             .timeout_connect(Some(CONNECT_DEADLINE))
             .timeout_per_read(Some(tick))
             .timeout_per_write(Some(CONNECT_DEADLINE))
             .build();
         StreamRequest {
-            agent: Agent::new_with_config(config),
+            agent: dial.agent(config),
             tick,
         }
     }
@@ -182,12 +196,24 @@ fn send(agent: &Agent, url: &str, headers: &[Header<'_>], body: &[u8]) -> Result
     }
     request.send(body).map_err(|error| {
         let (url, reason) = (url.to_string(), error.to_string());
-        if is_before_sending(&error) {
+        if let Some(reason) = tls_failure(&error) {
+            Error::Tls { url, reason }
+        } else if is_before_sending(&error) {
             Error::Unreachable { url, reason }
         } else {
             Error::Uncertain { url, reason }
         }
     })
+}
+
+/// When no TLS connection came about: why. A peer that refuses our certificate may say so only after the request was
+/// written, which it has not read then.
+fn tls_failure(error: &ureq::Error) -> Option<String> {
+    match error {
+        ureq::Error::Other(other) => Some(other.downcast_ref::<HandshakeFailed>()?.to_string()),
+        ureq::Error::Io(error) => refused_certificate(error.get_ref()?.downcast_ref()?),
+        _ => None,
+    }
 }
 
 /// Whether nothing can have been sent yet. A refused or unroutable connect comes as an I/O error
@@ -206,6 +232,8 @@ fn is_before_sending(error: &ureq::Error) -> bool {
                 | ErrorKind::HostUnreachable
                 | ErrorKind::NetworkUnreachable
                 | ErrorKind::AddrNotAvailable
+                // A unix socket that is not there.
+                | ErrorKind::NotFound
         ),
         _ => false,
     }

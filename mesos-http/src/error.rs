@@ -16,6 +16,14 @@ pub enum Error {
         /// The cause, in its own words.
         reason: String,
     },
+    /// No TLS connection came about: one side does not believe the other. Nothing was done.
+    #[error("no TLS with {url}: {reason}")]
+    Tls {
+        /// What was to be reached.
+        url: String,
+        /// What is wrong, and what to look at.
+        reason: String,
+    },
     /// The connection broke, or the deadline passed, after something was sent.
     #[error("no whole answer from {url}: {reason} (whether the call was carried out is not known)")]
     Uncertain {
@@ -160,7 +168,10 @@ impl Error {
     /// What to do.
     pub fn action(&self) -> Action {
         match self {
-            Error::Unreachable { .. } | Error::NotReady { .. } | Error::Busy { .. } => Action::Retry,
+            // A certificate that has expired is renewed, and another master may have a good one.
+            Error::Unreachable { .. } | Error::Tls { .. } | Error::NotReady { .. } | Error::Busy { .. } => {
+                Action::Retry
+            }
             Error::NotLeading { .. }
             | Error::NotSubscribed(_)
             | Error::Framing(_)

@@ -58,6 +58,7 @@
 
 pub mod backoff;
 mod client;
+mod dial;
 pub mod duration;
 pub mod endpoint;
 pub mod error;
@@ -66,6 +67,7 @@ pub mod operator;
 pub mod recordio;
 pub mod resources;
 pub mod scheduler;
+pub mod tls;
 pub mod types;
 
 pub use endpoint::Endpoint;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{Environment, Event, Pending, Subscribed};
 use crate::backoff::chance;
 use crate::client::{Client, Header, Piece, StreamRequest, StreamStop};
+use crate::dial::Dial;
 use crate::error::{Action, Error};
 use crate::types::{Bytes, StatusSource, TaskStatus, UpdateId};
 
@@ -84,6 +85,7 @@ struct Shared {
     environment: Environment,
     authorization: Option<String>,
     client: Client,
+    dial: Dial,
     state: Mutex<State>,
     /// Signalled when there is something to send, and when `closed` becomes true.
     changed: Condvar,
@@ -101,6 +103,10 @@ impl Connection {
     /// Begins to subscribe.
     pub fn open(environment: Environment) -> Connection {
         let authorization = environment.token.as_ref().map(|token| format!("Bearer {token}"));
+        let dial = Dial {
+            tls: None,
+            socket: environment.domain_socket.clone(),
+        };
         let state = State {
             pending: Pending::new(),
             subscribed: false,
@@ -110,7 +116,8 @@ impl Connection {
         let shared = Arc::new(Shared {
             environment,
             authorization,
-            client: Client::new(CALL_DEADLINE),
+            client: Client::new(CALL_DEADLINE, dial.clone()),
+            dial,
             state: Mutex::new(state),
             changed: Condvar::new(),
         });
@@ -230,7 +237,7 @@ impl Worker {
         let environment = &self.shared.environment;
         let mut away_since = Instant::now();
         loop {
-            let request = StreamRequest::new(TICK);
+            let request = StreamRequest::new(TICK, self.shared.dial.clone());
             let body = {
                 let mut state = self.shared.lock();
                 state.stream = Some(request.stopper());

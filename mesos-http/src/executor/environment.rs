@@ -27,6 +27,9 @@ pub struct Environment {
     /// Where the executor API is, from `MESOS_AGENT_ENDPOINT` and `MESOS_SLAVE_PID`. Several
     /// agents in one process differ only in the path.
     pub url: String,
+    /// `MESOS_DOMAIN_SOCKET`: the unix socket on which the agent serves the executor API, set by agents from 1.10 with
+    /// `--http_executor_domain_sockets`. It is used instead of the address in [`url`](Self::url).
+    pub domain_socket: Option<PathBuf>,
     /// `MESOS_DIRECTORY`: the sandbox, as the agent sees it.
     pub sandbox: Option<PathBuf>,
     /// `MESOS_CHECKPOINT`: whether the executor outlives its agent.
@@ -50,6 +53,7 @@ impl fmt::Debug for Environment {
             .field("framework_id", &self.framework_id)
             .field("executor_id", &self.executor_id)
             .field("url", &self.url)
+            .field("domain_socket", &self.domain_socket)
             .field("checkpoint", &self.checkpoint)
             .finish_non_exhaustive()
     }
@@ -107,6 +111,9 @@ impl Environment {
                 &required("MESOS_AGENT_ENDPOINT")?,
                 variable("MESOS_SLAVE_PID").as_deref(),
             )?,
+            domain_socket: variable("MESOS_DOMAIN_SOCKET")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             sandbox: variable("MESOS_DIRECTORY").map(PathBuf::from),
             checkpoint: variable("MESOS_CHECKPOINT").as_deref() == Some("1"),
             recovery_timeout: time("MESOS_RECOVERY_TIMEOUT", RECOVERY_TIMEOUT)?,
@@ -166,6 +173,13 @@ mod tests {
         let environment = read(&[("MESOS_SLAVE_PID", None), ("MESOS_CHECKPOINT", Some("0"))]).unwrap();
         assert_eq!(environment.url, "http://127.0.0.1:5051/api/v1/executor");
         assert!(!environment.checkpoint);
+    }
+
+    #[test]
+    fn a_domain_socket_is_used_when_the_agent_names_one() {
+        assert_eq!(read(&[]).unwrap().domain_socket, None);
+        let environment = read(&[("MESOS_DOMAIN_SOCKET", Some("/run/agent.sock"))]).unwrap();
+        assert_eq!(environment.domain_socket, Some("/run/agent.sock".into()));
     }
 
     #[test]

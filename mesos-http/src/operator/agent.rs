@@ -8,6 +8,7 @@ use super::answer::{Containers, VersionInfo};
 use super::master::Caller;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::tls::Tls;
 
 /// An agent's operator API.
 #[derive(Debug, Clone)]
@@ -20,6 +21,22 @@ impl Agent {
     pub fn new(endpoint: Endpoint, deadline: Duration) -> Agent {
         Agent {
             caller: Caller::new(endpoint, deadline),
+        }
+    }
+
+    /// With these settings for `https://`, instead of the authorities this host trusts.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Agent {
+        Agent {
+            caller: self.caller.with_tls(tls),
+        }
+    }
+
+    /// With principal and secret for HTTP basic authentication.
+    #[must_use]
+    pub fn with_credential(self, principal: &str, secret: &str) -> Agent {
+        Agent {
+            caller: self.caller.with_credential(principal, secret),
         }
     }
 

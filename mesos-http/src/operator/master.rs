@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use super::PATH;
 use super::answer::{AgentState, FrameworkState, Tasks, VersionInfo};
 use super::watch::Watch;
-use crate::client::Client;
+use crate::client::{Client, Header, authorization, basic};
+use crate::dial::Dial;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::tls::Tls;
 use crate::types::{AgentId, FrameworkId};
 
 /// So many redirects are followed to find the leader.
@@ -19,15 +21,40 @@ const MAX_REDIRECTS: usize = 5;
 /// Calls of the operator API.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
+    deadline: Duration,
     client: Client,
+    pub(super) dial: Dial,
+    pub(super) authorization: Option<String>,
 }
 
 impl Caller {
     pub(super) fn new(endpoint: Endpoint, deadline: Duration) -> Caller {
         Caller {
             endpoint,
-            client: Client::new(deadline),
+            deadline,
+            client: Client::new(deadline, Dial::default()),
+            dial: Dial::default(),
+            authorization: None,
+        }
+    }
+
+    pub(super) fn with_tls(self, tls: Tls) -> Caller {
+        let dial = Dial {
+            tls: Some(tls),
+            socket: None,
+        };
+        Caller {
+            client: Client::new(self.deadline, dial.clone()),
+            dial,
+            ..self
+        }
+    }
+
+    pub(super) fn with_credential(self, principal: &str, secret: &str) -> Caller {
+        Caller {
+            authorization: Some(basic(principal, secret)),
+            ..self
         }
     }
 
@@ -61,10 +88,11 @@ impl Caller {
         }
         let body = call.to_string();
         let mut endpoint = self.endpoint.clone();
+        let headers: Vec<Header<'_>> = authorization(self.authorization.as_deref()).collect();
         let mut redirects = 0;
         loop {
             let url = endpoint.url(PATH);
-            match self.client.post(&url, &[], body.as_bytes()) {
+            match self.client.post(&url, &headers, body.as_bytes()) {
                 Ok(answer) => return Ok((url, answer.body)),
                 Err(Error::NotLeading {
                     leader: Some(leader),
@@ -94,6 +122,22 @@ impl Master {
     pub fn new(endpoint: Endpoint, deadline: Duration) -> Master {
         Master {
             caller: Caller::new(endpoint, deadline),
+        }
+    }
+
+    /// With these settings for `https://`, instead of the authorities this host trusts.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Master {
+        Master {
+            caller: self.caller.with_tls(tls),
+        }
+    }
+
+    /// With principal and secret for HTTP basic authentication.
+    #[must_use]
+    pub fn with_credential(self, principal: &str, secret: &str) -> Master {
+        Master {
+            caller: self.caller.with_credential(principal, secret),
         }
     }
 
@@ -172,12 +216,6 @@ impl Master {
 
     /// SUBSCRIBE: the state of the cluster and then every change to it.
     pub fn watch(&self) -> Watch {
-        Watch::open(self.caller.endpoint())
-    }
-}
-
-impl Caller {
-    pub(super) fn endpoint(&self) -> Endpoint {
-        self.endpoint.clone()
+        Watch::open(self.caller.clone())
     }
 }

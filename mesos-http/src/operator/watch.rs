@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::PATH;
 use super::answer::{AgentState, FrameworkState, Tasks};
+use super::master::Caller;
 use crate::backoff::{Backoff, chance};
-use crate::client::{Piece, StreamRequest, StreamStop};
+use crate::client::{Header, Piece, StreamRequest, StreamStop, authorization};
 use crate::endpoint::Endpoint;
 use crate::error::{Action, Error};
 use crate::types::{AgentId, FrameworkId, FrameworkInfo, Task, TaskState, TaskStatus};
@@ -96,16 +97,17 @@ struct State {
 }
 
 impl Watch {
-    pub(super) fn open(master: Endpoint) -> Watch {
+    pub(super) fn open(caller: Caller) -> Watch {
         let shared = Arc::new(Shared::default());
         let (sender, events) = crossbeam_channel::unbounded();
         let reader = Reader {
             shared: Arc::clone(&shared),
             events: sender,
+            caller,
         };
         thread::Builder::new()
             .name("mesos-watch".to_string())
-            .spawn(move || reader.run(master))
+            .spawn(move || reader.run())
             .expect("the system has no thread left for the event stream");
         Watch { shared, events }
     }
@@ -139,14 +141,16 @@ impl Shared {
 struct Reader {
     shared: Arc<Shared>,
     events: Sender<ClusterEvent>,
+    caller: Caller,
 }
 
 impl Reader {
-    fn run(self, first: Endpoint) {
+    fn run(self) {
+        let first = self.caller.endpoint.clone();
         let mut backoff = Backoff::new(Duration::from_millis(500), TICK);
         let mut master = first.clone();
         loop {
-            let request = StreamRequest::new(TICK);
+            let request = StreamRequest::new(TICK, self.caller.dial.clone());
             {
                 let mut state = self.shared.lock();
                 if state.closed {
@@ -188,7 +192,8 @@ impl Reader {
 
     fn follow(&self, request: StreamRequest, master: &Endpoint, backoff: &mut Backoff) -> Result<(), Error> {
         let body = json!({"type": "SUBSCRIBE"}).to_string();
-        let mut stream = request.send(&master.url(PATH), &[], body.as_bytes())?;
+        let headers: Vec<Header<'_>> = authorization(self.caller.authorization.as_deref()).collect();
+        let mut stream = request.send(&master.url(PATH), &headers, body.as_bytes())?;
         loop {
             match stream.next()? {
                 Piece::Tick if stream.silence() > LONGEST_SILENCE => {

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::types::{
-    AgentId, Bytes, ExecutorId, ExecutorInfo, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, Resource,
-    TaskGroupInfo, TaskId, TaskInfo, TaskStatus, UpdateId,
+    AgentId, Bytes, ExecutorId, ExecutorInfo, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, OperationId,
+    OperationStatus, Resource, ResourceProviderId, TaskGroupInfo, TaskId, TaskInfo, TaskStatus, UpdateId,
 };
 
 /// A call to the leading master. SUBSCRIBE is not among them: the connection sends it.
@@ -67,6 +67,23 @@ pub enum Call {
         /// The tasks.
         tasks: Vec<TaskReference>,
     },
+    /// Has taken note, durably, of what became of an operation.
+    AcknowledgeOperation {
+        /// The operation.
+        operation_id: OperationId,
+        /// Where it was carried out.
+        agent_id: Option<AgentId>,
+        /// By which resource provider.
+        resource_provider_id: Option<ResourceProviderId>,
+        /// The update.
+        uuid: UpdateId,
+    },
+    /// Asks for the latest state of these operations, or of all operations the master knows when empty. The answers come as
+    /// events.
+    ReconcileOperations {
+        /// The operations.
+        operations: Vec<OperationReference>,
+    },
     /// Sends bytes to an executor, without any guarantee.
     Message {
         /// Where it runs.
@@ -82,6 +99,8 @@ pub enum Call {
         framework_info: Box<FrameworkInfo>,
         /// Roles for which no offers are wanted.
         suppressed_roles: Vec<String>,
+        /// Which agents' offers are wanted; `None`: all.
+        offer_constraints: Option<Value>,
     },
     /// Ends the framework: every task is killed and the id is never good again.
     Teardown,
@@ -130,6 +149,19 @@ pub struct TaskReference {
     pub agent_id: Option<AgentId>,
 }
 
+/// An operation to reconcile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperationReference {
+    /// The operation.
+    pub operation_id: OperationId,
+    /// Where it is carried out; the master answers sooner when it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
+    /// By which resource provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_provider_id: Option<ResourceProviderId>,
+}
+
 /// One thing to do with accepted offers.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -147,6 +179,21 @@ pub enum Operation {
     Reserve(Vec<Resource>),
     /// Takes reservations back.
     Unreserve(Vec<Resource>),
+    /// The same with an id: what becomes of it is told by [`Event::OperationUpdate`](super::Event::OperationUpdate). Not
+    /// for launches, which have task ids.
+    WithFeedback {
+        /// The id, never used twice.
+        id: OperationId,
+        /// What to do.
+        operation: Box<Operation>,
+    },
+    /// An operation this crate has no type for: its type's name, such as `CREATE_DISK`, and its content.
+    Other {
+        /// The name in capitals.
+        kind: String,
+        /// What stands in the field of that name.
+        content: Value,
+    },
 }
 
 impl Serialize for Operation {
@@ -162,6 +209,16 @@ impl Serialize for Operation {
             }
             Operation::Unreserve(resources) => {
                 json!({"type": "UNRESERVE", "unreserve": {"resources": resources}})
+            }
+            Operation::WithFeedback { id, operation } => {
+                let mut json = json!(operation);
+                json["id"] = json!(id);
+                json
+            }
+            Operation::Other { kind, content } => {
+                let mut json = json!({"type": kind});
+                json[kind.to_ascii_lowercase()] = content.clone();
+                json
             }
         }
         .serialize(serializer)
@@ -206,6 +263,16 @@ impl Call {
         })
     }
 
+    /// The acknowledgement an operation's update asks for. `None` for one that must not be acknowledged.
+    pub fn acknowledge_operation(status: &OperationStatus) -> Option<Call> {
+        Some(Call::AcknowledgeOperation {
+            operation_id: status.operation_id.clone()?,
+            agent_id: status.agent_id.clone(),
+            resource_provider_id: status.resource_provider_id.clone(),
+            uuid: status.uuid.clone()?,
+        })
+    }
+
     /// The name of the call's type.
     pub fn kind(&self) -> &str {
         match self {
@@ -219,6 +286,8 @@ impl Call {
             Call::Shutdown { .. } => "SHUTDOWN",
             Call::Acknowledge { .. } => "ACKNOWLEDGE",
             Call::Reconcile { .. } => "RECONCILE",
+            Call::AcknowledgeOperation { .. } => "ACKNOWLEDGE_OPERATION_STATUS",
+            Call::ReconcileOperations { .. } => "RECONCILE_OPERATIONS",
             Call::Message { .. } => "MESSAGE",
             Call::UpdateFramework { .. } => "UPDATE_FRAMEWORK",
             Call::Teardown => "TEARDOWN",
@@ -246,6 +315,22 @@ impl Call {
                 uuid,
             } => Some(json!({"task_id": task_id, "agent_id": agent_id, "uuid": uuid})),
             Call::Reconcile { tasks } => Some(json!({"tasks": tasks})),
+            Call::AcknowledgeOperation {
+                operation_id,
+                agent_id,
+                resource_provider_id,
+                uuid,
+            } => {
+                let mut content = json!({"operation_id": operation_id, "uuid": uuid});
+                if let Some(agent_id) = agent_id {
+                    content["agent_id"] = json!(agent_id);
+                }
+                if let Some(provider) = resource_provider_id {
+                    content["resource_provider_id"] = json!(provider);
+                }
+                Some(content)
+            }
+            Call::ReconcileOperations { operations } => Some(json!({"operations": operations})),
             Call::Message {
                 agent_id,
                 executor_id,
@@ -254,7 +339,14 @@ impl Call {
             Call::UpdateFramework {
                 framework_info,
                 suppressed_roles,
-            } => Some(json!({"framework_info": framework_info, "suppressed_roles": suppressed_roles})),
+                offer_constraints,
+            } => {
+                let mut content = json!({"framework_info": framework_info, "suppressed_roles": suppressed_roles});
+                if let Some(constraints) = offer_constraints {
+                    content["offer_constraints"] = constraints.clone();
+                }
+                Some(content)
+            }
             Call::Teardown => None,
             Call::Other { content, .. } => content.clone(),
         };
@@ -334,6 +426,30 @@ mod tests {
             wire(&Call::Teardown),
             json!({"type": "TEARDOWN", "framework_id": {"value": "F"}})
         );
+    }
+
+    #[test]
+    fn an_operation_with_feedback_has_its_id_beside_its_type() {
+        let operation = Operation::WithFeedback {
+            id: "op-1".into(),
+            operation: Box::new(Operation::Unreserve(vec![])),
+        };
+        let json = json!({"type": "UNRESERVE", "id": {"value": "op-1"}, "unreserve": {"resources": []}});
+        assert_eq!(json!(operation), json);
+    }
+
+    #[test]
+    fn an_operations_update_is_acknowledged_by_its_bare_id() {
+        let json = json!({"operation_id": {"value": "op-1"}, "state": "OPERATION_FINISHED",
+            "uuid": {"value": "AQEBAQEBAQEBAQEBAQEBAQ=="}, "agent_id": {"value": "S"}});
+        let mut status: OperationStatus = serde_json::from_value(json).unwrap();
+        let call = wire(&Call::acknowledge_operation(&status).unwrap());
+        assert_eq!(
+            call["acknowledge_operation_status"],
+            json!({"operation_id": {"value": "op-1"}, "uuid": "AQEBAQEBAQEBAQEBAQEBAQ==", "agent_id": {"value": "S"}})
+        );
+        status.uuid = None;
+        assert_eq!(Call::acknowledge_operation(&status), None);
     }
 
     #[test]

@@ -4,15 +4,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{Attempt, Call, Event, Next, Subscribed, Subscription};
 use crate::backoff::chance;
-use crate::client::{Client, Header, Piece, StreamRequest, StreamStop};
+use crate::client::{Client, Header, Piece, StreamRequest, StreamStop, basic};
+use crate::dial::Dial;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{Action, Error};
+use crate::tls::Tls;
 use crate::types::{FrameworkId, FrameworkInfo};
 
 /// The deadline of ordinary calls: as long as a silent stream is believed in.
@@ -30,6 +30,9 @@ pub struct Config {
     pub framework: FrameworkInfo,
     /// Roles for which no offers are wanted at first.
     pub suppressed_roles: Vec<String>,
+    /// Which agents' offers are wanted, as the protocol's `OfferConstraints`; `None`: all. Masters before 1.11 do not look
+    /// at it, so whoever uses offers still has to look where they come from.
+    pub offer_constraints: Option<serde_json::Value>,
     /// The deadline of ordinary calls. Default: 75 seconds.
     pub call_deadline: Duration,
     /// How soon the answer to SUBSCRIBE has to begin; also how often it is looked whether a stream
@@ -37,6 +40,8 @@ pub struct Config {
     pub subscribe_deadline: Duration,
     /// Principal and secret for HTTP basic authentication.
     pub credential: Option<(String, String)>,
+    /// For masters whose address begins with `https://`; `None`: the authorities this host trusts.
+    pub tls: Option<Tls>,
 }
 
 impl Config {
@@ -49,9 +54,11 @@ impl Config {
             masters: Endpoint::parse_list(masters)?,
             framework,
             suppressed_roles: Vec::new(),
+            offer_constraints: None,
             call_deadline: CALL_DEADLINE,
             subscribe_deadline: SUBSCRIBE_DEADLINE,
             credential: None,
+            tls: None,
         })
     }
 }
@@ -124,11 +131,14 @@ impl Connection {
     pub fn open(config: Config) -> Connection {
         let mut subscription = Subscription::new(config.masters, config.framework);
         subscription.suppress(config.suppressed_roles);
-        let authorization = config
-            .credential
-            .map(|(principal, secret)| format!("Basic {}", STANDARD.encode(format!("{principal}:{secret}"))));
+        subscription.constrain(config.offer_constraints);
+        let authorization = config.credential.map(|(principal, secret)| basic(&principal, &secret));
+        let dial = Dial {
+            tls: config.tls,
+            socket: None,
+        };
         let shared = Arc::new(Shared {
-            client: Client::new(config.call_deadline),
+            client: Client::new(config.call_deadline, dial.clone()),
             authorization,
             state: Mutex::new(State {
                 subscription,
@@ -142,6 +152,7 @@ impl Connection {
             shared: Arc::clone(&shared),
             notices: sender,
             subscribe_deadline: config.subscribe_deadline,
+            dial,
         };
         thread::Builder::new()
             .name("mesos-scheduler".to_string())
@@ -280,12 +291,13 @@ struct Reader {
     shared: Arc<Shared>,
     notices: Sender<Notice>,
     subscribe_deadline: Duration,
+    dial: Dial,
 }
 
 impl Reader {
     fn run(self) {
         loop {
-            let request = StreamRequest::new(self.subscribe_deadline);
+            let request = StreamRequest::new(self.subscribe_deadline, self.dial.clone());
             let attempt = {
                 let mut state = self.shared.lock();
                 if state.closed {

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::types::{AgentId, Bytes, ExecutorId, FrameworkId, InverseOffer, MasterInfo, Offer, OfferId, TaskStatus};
+use crate::types::{
+    AgentId, Bytes, ExecutorId, FrameworkId, InverseOffer, MasterInfo, Offer, OfferId, OperationStatus, TaskStatus,
+};
 
 /// The heartbeat interval of a master that names none.
 const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
@@ -31,6 +33,8 @@ pub enum Event {
     RescindInverseOffer(OfferId),
     /// What became of a task. It has to be acknowledged if it has an id.
     Update(TaskStatus),
+    /// What became of an operation that asked for feedback. It has to be acknowledged if it has an id.
+    OperationUpdate(OperationStatus),
     /// Bytes from an executor.
     Message(Message),
     /// An agent is gone or an executor has ended. It is not reliable.
@@ -116,6 +120,9 @@ impl Event {
                 content(&event, &["rescind_inverse_offer", "inverse_offer_id"]).map(Event::RescindInverseOffer)
             }
             "UPDATE" => content(&event, &["update", "status"]).map(Event::Update),
+            "UPDATE_OPERATION_STATUS" => {
+                content(&event, &["update_operation_status", "status"]).map(Event::OperationUpdate)
+            }
             "MESSAGE" => content(&event, &["message"]).map(Event::Message),
             "FAILURE" => content(&event, &["failure"]).map(Event::Failure),
             "ERROR" => content(&event, &["error", "message"]).map(Event::Error),
@@ -147,6 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::types::OperationState;
 
     fn event(json: Value) -> Event {
         Event::from_json(json.to_string().as_bytes()).unwrap()
@@ -189,6 +197,19 @@ mod tests {
                 Event::Rescind("O".into()),
             ),
             (
+                json!({"type": "UPDATE_OPERATION_STATUS", "update_operation_status": {"status":
+                    {"operation_id": {"value": "op"}, "state": "OPERATION_DROPPED"}}}),
+                Event::OperationUpdate(OperationStatus {
+                    operation_id: Some("op".into()),
+                    state: OperationState::Dropped,
+                    message: None,
+                    converted_resources: vec![],
+                    uuid: None,
+                    agent_id: None,
+                    resource_provider_id: None,
+                }),
+            ),
+            (
                 json!({"type": "FAILURE", "failure": {"agent_id": {"value": "S"}, "status": -1}}),
                 Event::Failure(Failure {
                     agent_id: Some("S".into()),
@@ -204,7 +225,7 @@ mod tests {
 
     #[test]
     fn unknown_and_unreadable_events_do_not_end_the_stream() {
-        let unknown = event(json!({"type": "UPDATE_OPERATION_STATUS", "x": 1}));
+        let unknown = event(json!({"type": "SOMETHING_NEW", "x": 1}));
         assert!(matches!(unknown, Event::Other { unreadable: None, .. }), "{unknown:?}");
         let unreadable = event(json!({"type": "UPDATE", "update": {"status": {"state": 3}}}));
         let Event::Other {

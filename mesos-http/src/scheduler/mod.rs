@@ -9,7 +9,7 @@ mod connection;
 mod event;
 mod subscription;
 
-pub use call::{Accept, Call, Kill, Operation, TaskReference};
+pub use call::{Accept, Call, Kill, Operation, OperationReference, TaskReference};
 pub use connection::{Caller, Config, Connection, Notice};
 pub use event::{Event, Failure, Message, Subscribed};
 pub use subscription::{Attempt, Next, Subscription};

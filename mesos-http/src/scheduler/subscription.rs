@@ -41,6 +41,7 @@ const FIRST_SILENCE: Duration = Duration::from_secs(75);
 pub struct Subscription {
     framework: FrameworkInfo,
     suppressed_roles: Vec<String>,
+    offer_constraints: Option<Value>,
     masters: Vec<Endpoint>,
     /// Which of the masters is asked next, unless there is a known leader.
     turn: usize,
@@ -96,6 +97,7 @@ impl Subscription {
         Subscription {
             framework,
             suppressed_roles: Vec::new(),
+            offer_constraints: None,
             masters,
             turn: 0,
             leader: None,
@@ -108,6 +110,12 @@ impl Subscription {
     /// Roles for which the subscription wants no offers at first.
     pub fn suppress(&mut self, roles: Vec<String>) {
         self.suppressed_roles = roles;
+    }
+
+    /// Which agents' offers the subscription wants, from Mesos 1.11; `None`: all. The content of the protocol's
+    /// `OfferConstraints`; an older master does not look at it.
+    pub fn constrain(&mut self, offer_constraints: Option<Value>) {
+        self.offer_constraints = offer_constraints;
     }
 
     /// The framework's id, as soon as it has one.
@@ -124,6 +132,9 @@ impl Subscription {
         let mut subscribe = json!({"framework_info": self.framework});
         if !self.suppressed_roles.is_empty() {
             subscribe["suppressed_roles"] = json!(self.suppressed_roles);
+        }
+        if let Some(constraints) = &self.offer_constraints {
+            subscribe["offer_constraints"] = constraints.clone();
         }
         let mut body = json!({"type": "SUBSCRIBE", "subscribe": subscribe});
         if let Some(id) = &self.framework.id {
@@ -192,7 +203,9 @@ impl Subscription {
             Call::UpdateFramework {
                 framework_info,
                 suppressed_roles,
+                offer_constraints,
             } => {
+                self.offer_constraints = offer_constraints.clone();
                 self.framework = FrameworkInfo {
                     id: self.framework.id.clone(),
                     ..(**framework_info).clone()

@@ -14,6 +14,7 @@ fn environment(peer: &Peer) -> Environment {
         framework_id: "F".into(),
         executor_id: "t".into(),
         url: format!("http://{}/slave(1)/api/v1/executor", peer.address),
+        domain_socket: None,
         sandbox: None,
         checkpoint: true,
         recovery_timeout: LIMIT,

@@ -7,8 +7,10 @@
 mod api;
 mod cluster;
 mod executor;
+mod feedback;
 mod fetch;
 mod programs;
 #[path = "../support/mod.rs"]
 mod support;
 mod teardown;
+mod tls;
