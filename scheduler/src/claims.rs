@@ -9,12 +9,13 @@ use clap::{Args, Subcommand};
 use label_mapper::Catalogue;
 use mesos_http::endpoint::Endpoint;
 use mesos_http::operator::Master;
+use mesos_http::tls::Tls;
 use scheduler::ledger::{Ledger, file, table};
 use scheduler::run::Clock;
 use scheduler::state::Millis;
 use scheduler::store::Store;
 
-use crate::{Failure, REFUSED, STATE, print, usage};
+use crate::{Failure, REFUSED, STATE, TlsArgs, print, usage};
 
 /// A master answers within this, or is asked again by hand.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -39,6 +40,8 @@ pub(crate) struct RebuildArgs {
     /// The masters, asked in turn for the leading one
     #[arg(long, value_name = "HOST:PORT,...", env = "SCHEDULER_MASTER")]
     master: String,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// What `aws ec2 describe-volumes` printed, just now: a volume that is detached in it, and that no task uses, is free
     #[arg(long, value_name = "FILE", env = "SCHEDULER_CATALOGUE")]
     catalogue: Option<PathBuf>,
@@ -85,7 +88,7 @@ fn rebuild(arguments: &RebuildArgs) -> Result<(), Failure> {
             Some((catalogue, asked_ms))
         }
     };
-    let tasks = tasks(&arguments.master)?;
+    let tasks = tasks(&arguments.master, arguments.tls.load()?)?;
     let known = match &arguments.state {
         None => None,
         Some(folder) => file::load(folder).map_err(usage)?,
@@ -110,14 +113,18 @@ fn rebuild(arguments: &RebuildArgs) -> Result<(), Failure> {
 }
 
 /// The tasks, from the first of the masters that answers.
-fn tasks(masters: &str) -> Result<mesos_http::operator::Tasks, Failure> {
+fn tasks(masters: &str, tls: Option<Tls>) -> Result<mesos_http::operator::Tasks, Failure> {
     let mut last = None;
     for master in masters.split(',') {
         let endpoint: Endpoint = master
             .trim()
             .parse()
             .map_err(|error| usage(format!("--master: {error}")))?;
-        match Master::new(endpoint, DEADLINE).tasks() {
+        let mut master = Master::new(endpoint, DEADLINE);
+        if let Some(tls) = &tls {
+            master = master.with_tls(tls.clone());
+        }
+        match master.tasks() {
             Ok(tasks) => return Ok(tasks),
             Err(error) => last = Some(error),
         }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use label_mapper::{Catalogue, Spelling};
+use mesos_http::tls::{Tls, TlsFiles};
 use scheduler::job::Job;
 use scheduler::machine::{Machine, Rules};
 use scheduler::plan::{Plan, Volumes};
@@ -77,7 +78,7 @@ struct JobArgs {
 struct RunArgs {
     #[command(flatten)]
     job: JobArgs,
-    /// The masters, asked in turn for the leading one
+    /// The masters, asked in turn for the leading one; `https://HOST:PORT` for TLS
     #[arg(
         long,
         value_name = "HOST:PORT,...",
@@ -100,6 +101,8 @@ struct RunArgs {
     /// A file with the principal's secret
     #[arg(long, value_name = "FILE", requires = "principal")]
     secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// How often in a row a task is launched again whose volume another host still holds
     #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
     volume_retries: u32,
@@ -112,6 +115,34 @@ struct RunArgs {
     /// Print what each task would ask of an agent, and launch nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// For masters with `https://`, whose certificates are always verified.
+#[derive(Args)]
+struct TlsArgs {
+    /// The certificate authorities to believe the masters by, in PEM; without it those this host trusts
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The certificate to show to masters that want one, in PEM, with its chain
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    fn load(&self) -> Result<Option<Tls>, Failure> {
+        if self.ca_file.is_none() && self.cert.is_none() {
+            return Ok(None);
+        }
+        let files = TlsFiles {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert.clone(),
+            key_file: self.key.clone(),
+        };
+        Tls::load(&files).map(Some).map_err(usage)
+    }
 }
 
 /// One line or more for stderr, and the exit code.
@@ -220,6 +251,7 @@ fn framework(arguments: &RunArgs) -> Result<Framework, Failure> {
         masters,
         user: arguments.user.clone(),
         credential,
+        tls: arguments.tls.load()?,
         rules,
     })
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mesos_http::Action;
 use mesos_http::endpoint::EndpointError;
 use mesos_http::scheduler::{Call, Config, Connection, Notice};
+use mesos_http::tls::Tls;
 use mesos_http::types::FrameworkInfo;
 use thiserror::Error;
 
@@ -30,6 +31,8 @@ pub struct Framework {
     pub user: String,
     /// Principal and secret, when the master wants them.
     pub credential: Option<(String, String)>,
+    /// For masters whose address begins with `https://`; `None`: the authorities this host trusts.
+    pub tls: Option<Tls>,
     /// How often and how long to try.
     pub rules: Rules,
 }
@@ -184,6 +187,7 @@ fn connect(machine: &Machine, framework: &Framework) -> Result<Connection, RunEr
     info.principal = framework.credential.as_ref().map(|(principal, _)| principal.clone());
     let mut config = Config::new(&framework.masters, info)?;
     config.credential = framework.credential.clone();
+    config.tls = framework.tls.clone();
     Ok(Connection::open(config))
 }
 

@@ -15,7 +15,7 @@ use scheduler::service::storage::{Folder, framework_id};
 use scheduler::service::{Settings, api};
 use scheduler::store::StoreError;
 
-use crate::{Failure, REFUSED, STATE, credentials, print, tell_run, usage};
+use crate::{Failure, REFUSED, STATE, TlsArgs, credentials, print, tell_run, usage};
 
 /// How long an instance that was taken over is given to step back.
 const STEP_BACK: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ const TRY_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
-    /// The masters, asked in turn for the leading one
+    /// The masters, asked in turn for the leading one; `https://HOST:PORT` for TLS
     #[arg(long, value_name = "HOST:PORT,...", env = "SCHEDULER_MASTER")]
     master: String,
     /// The folder that keeps jobs, runs and claims, made when missing
@@ -68,6 +68,8 @@ pub(crate) struct ServeArgs {
     /// A file with the principal's secret
     #[arg(long, value_name = "FILE", requires = "principal")]
     secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// How often in a row a task is launched again whose volume another host still holds
     #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
     volume_retries: u32,
@@ -89,6 +91,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         masters: arguments.master.clone(),
         user: arguments.user.clone(),
         credential: credentials(arguments.principal.as_ref(), arguments.secret_file.as_ref())?,
+        tls: arguments.tls.load()?,
         rules: rules.clone(),
     };
     let every = Duration::try_from_secs_f64(arguments.catalogue_every)
@@ -152,7 +155,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
             .trim()
             .parse()
             .map_err(|error| usage(format!("--master: {error}")))?;
-        running.watch(master);
+        running.watch(master, &framework);
     }
     let router = api::router(running.shared());
     runtime.spawn(async move { axum::serve(listener, router).await });

@@ -176,6 +176,7 @@ pub fn subscribe(framework: &Framework, id: Option<String>) -> Result<Connection
     info.principal = framework.credential.as_ref().map(|(principal, _)| principal.clone());
     let mut config = Config::new(&framework.masters, info)?;
     config.credential = framework.credential.clone();
+    config.tls = framework.tls.clone();
     Ok(Connection::open(config))
 }
 
@@ -232,11 +233,18 @@ impl Running {
         self.shared.clone()
     }
 
-    /// Follows the operator stream of this master.
-    pub fn watch(&self, master: Endpoint) {
+    /// Follows the operator stream of this master, or of the one it redirects to, as the framework's principal.
+    pub fn watch(&self, master: Endpoint, framework: &Framework) {
         let shared = self.shared.clone();
+        let mut master = Master::new(master, OPERATOR_DEADLINE);
+        if let Some(tls) = &framework.tls {
+            master = master.with_tls(tls.clone());
+        }
+        if let Some((principal, secret)) = &framework.credential {
+            master = master.with_credential(principal, secret);
+        }
         spawn("operator-stream", move || {
-            let watch = Master::new(master, OPERATOR_DEADLINE).watch();
+            let watch = master.watch();
             while let Ok(event) = watch.events().recv() {
                 let mut core = shared.lock();
                 if let ClusterEvent::Failed(error) | ClusterEvent::Disconnected(error) = &event {
