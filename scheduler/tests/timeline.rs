@@ -105,7 +105,8 @@ fn a_file_has_a_lane_for_each_task_agent_and_volume_and_shows_every_move() {
     assert_eq!(count(&svg, "moved from"), 3, "raw moves twice, target once: {svg}");
     for part in [
         "raw</tspan>",
-        "2 moves, 2 agents",
+        "2 moves</tspan>",
+        "between 2 agents</tspan>",
         "etl.load.1 failed on agent2 in zone-b for 2.5 s",
         "etl.load.2 had target on agent1 in zone-a for 7.0 s, moved from agent2",
         "1: agent2 is killed after 11 s",

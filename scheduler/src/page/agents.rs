@@ -34,7 +34,7 @@ pub(super) fn all(view: View<'_>) -> Markup {
                 @if zone.is_empty() { "No zone" } @else { "Zone " (zone) }
                 " " span.faint { "(" (agents.len()) @if agents.len() == 1 { " agent)" } @else { " agents)" } }
             }
-            table {
+            table.even {
                 thead { tr { th { "Agent" } th { "CPUs" } th { "Memory" } th { "Volumes it may have" } th { "Volumes in use" } } }
                 tbody { @for (id, agent) in agents { (row(view, id, agent)) } }
             }
@@ -66,7 +66,7 @@ fn row(view: View<'_>, id: &str, agent: &SeenAgent) -> Markup {
                     span {
                         @for (index, volume) in agent.volumes.iter().enumerate() {
                             @if index > 0 { ", " }
-                            @if service.ledger().volumes.contains_key(volume) { a href={ "/volumes/" (volume) } { (volume) } }
+                            @if service.ledger().volumes.contains_key(volume) { a href={ "/volumes/" (volume) } { (name(view, volume)) } }
                             @else { (volume) }
                         }
                     }
@@ -76,7 +76,7 @@ fn row(view: View<'_>, id: &str, agent: &SeenAgent) -> Markup {
                 @if used.is_empty() { span.faint { "none" } } @else {
                     span {
                         @for (volume, claim) in &used {
-                            div { a href={ "/volumes/" (volume) } { (volume) } " " (badge(&claim.state.to_string())) " by "
+                            div { a href={ "/volumes/" (volume) } { (name(view, volume)) } " " (badge(&claim.state.to_string())) " by "
                                 (holder(service, &claim.holder)) }
                         }
                     }
@@ -84,6 +84,17 @@ fn row(view: View<'_>, id: &str, agent: &SeenAgent) -> Markup {
             }
         }
     }
+}
+
+/// The volume's Name tag, where the storage has told one.
+fn name<'a>(view: View<'a>, volume: &'a str) -> &'a str {
+    let stored = view
+        .service
+        .ledger()
+        .volumes
+        .get(volume)
+        .and_then(|entry| entry.stored.as_ref());
+    stored.and_then(|stored| stored.name.as_deref()).unwrap_or(volume)
 }
 
 /// Mesos' megabytes (of 1024 × 1024 bytes), in gigabytes where there are many.

@@ -10,7 +10,7 @@ use crate::state::JobState;
 
 /// More than these are a table's job.
 const MOST: usize = 150;
-const WIDTH: usize = 156;
+const WIDTH: usize = 152;
 const HEIGHT: usize = 46;
 const GAP_X: usize = 20;
 const GAP_Y: usize = 38;
@@ -82,7 +82,7 @@ fn node(task: &PlannedTask, standing: Option<&str>, x: usize, y: usize) -> Marku
     let volumes: Vec<&str> = task.volumes.iter().map(|volume| volume.name.as_str()).collect();
     let volumes = volumes.join(", ");
     let middle = x + WIDTH / 2;
-    let name = cut(task.name(), 19);
+    let name = cut(task.name(), if standing.is_some() { 16 } else { 18 });
     html! {
         title { (task.name()) @if let Some(standing) = standing { ", " (standing) } @if !volumes.is_empty() { ", with " (volumes) } }
         rect class={ "node c-" (standing.unwrap_or("plain")) } x=(x) y=(y) width=(WIDTH) height=(HEIGHT) rx="8" {}
@@ -91,7 +91,7 @@ fn node(task: &PlannedTask, standing: Option<&str>, x: usize, y: usize) -> Marku
             (name)
         }
         @if !volumes.is_empty() {
-            text.faint x=(middle) y=(y + 36) text-anchor="middle" { (cut(&volumes, 26)) }
+            text.faint x=(middle) y=(y + 36) text-anchor="middle" { (cut(&volumes, 23)) }
         }
     }
 }

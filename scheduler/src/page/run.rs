@@ -6,7 +6,7 @@ use super::dag;
 use super::frame::{View, badge, facts, frame, span, time};
 use crate::machine::Explanation;
 use crate::plan::{Plan, PlannedTask};
-use crate::service::{Cause, Run};
+use crate::service::{Cause, Run, Service};
 use crate::state::{End, JobState, Millis, Standing, TaskRecord};
 use crate::timeline::of_run;
 
@@ -92,7 +92,7 @@ pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
         table {
             thead { tr { th { "Task" } th { "State" } th { "Agent" } th { "Volumes" } th { "Launches" } th { "Why it is not further" } } }
             tbody {
-                @for (task, explanation) in plan.tasks.iter().zip(&explanations) { (row(task, explanation, state)) }
+                @for (task, explanation) in plan.tasks.iter().zip(&explanations) { (row(view, task, explanation, state)) }
             }
         }
         h2 { "Timeline" }
@@ -131,7 +131,19 @@ fn links<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
     }
 }
 
-fn row(task: &PlannedTask, explanation: &Explanation, state: &JobState) -> Markup {
+/// A reason with the names people know: of agents instead of their ids, and without our own framework's.
+fn named(service: &Service, reason: &str) -> String {
+    let own = service
+        .record()
+        .framework_id
+        .as_ref()
+        .map(|id| format!(" of framework {id}"));
+    let agents = service.agents().iter();
+    let without = own.map_or_else(|| reason.to_owned(), |own| reason.replace(&own, ""));
+    agents.fold(without, |text, (id, agent)| text.replace(id.as_str(), &agent.address))
+}
+
+fn row(view: View<'_>, task: &PlannedTask, explanation: &Explanation, state: &JobState) -> Markup {
     let record: &TaskRecord = &state.tasks[task.name()];
     let why = !explanation.why.is_empty() && explanation.standing != Standing::Active;
     html! {
@@ -162,8 +174,8 @@ fn row(task: &PlannedTask, explanation: &Explanation, state: &JobState) -> Marku
             td data-label="Why" {
                 @if why {
                     @match explanation.why.as_slice() {
-                        [only] => { span { (only) } },
-                        several => { ul { @for why in several { li { (why) } } } },
+                        [only] => { span { (named(view.service, only)) } },
+                        several => { ul { @for why in several { li { (named(view.service, why)) } } } },
                     }
                 }
             }

@@ -150,6 +150,8 @@ impl Timeline {
 
     fn lane(&self, lane: &Lane, y: usize) -> Markup {
         let indent = if lane.tone.is_some() { 16 } else { 0 };
+        let characters = [&lane.label, &lane.note, &lane.more].map(|text| text.chars().count());
+        let room = CHARACTER * 1.1 * characters.iter().sum::<usize>() as f64 + 12.0 + indent as f64 <= NARROW;
         html! {
             g.t-lane {
                 @if let Some(tone) = lane.tone {
@@ -158,6 +160,9 @@ impl Timeline {
                 text x=(indent) y=(y + 12) {
                     tspan.t-label { (clean(&lane.label)) }
                     tspan.t-note dx="8" { (clean(&lane.note)) }
+                    @if !lane.more.is_empty() {
+                        tspan class={ "t-note" @if !room { " t-roomy" } } dx="4" { (clean(&lane.more)) }
+                    }
                 }
                 @for (index, row) in lane.rows.iter().enumerate() {
                     @let top = y + LABEL + index * ROW;
@@ -182,7 +187,7 @@ impl Timeline {
             g {
                 title { (clean(&bar.detail)) @if let Some(from) = &bar.moved_from { ", moved from " (clean(from)) } }
                 rect class={ "t-bar " (class(bar.fill)) } x=(percent(from)) y=(top + (BAR - height) / 2)
-                    width=(percent(to - from)) height=(height) rx="3" {}
+                    width=(percent((to - from).max(0.2))) height=(height) rx="3" {}
                 @if bar.moved_from.is_some() {
                     text.t-moved x=(percent(from)) dx="-1" y=(top + 13) text-anchor="middle" { "◆" }
                 }

@@ -78,21 +78,22 @@ fn of_task(task: &TaskTimes, end: Millis) -> Lane {
     if let (Some(from), true) = (free_since, task.waits) {
         bars.push(waits(from, end));
     }
-    let note = match task.attempts.as_slice() {
-        [] if task.waits => "waits".to_owned(),
-        [] => "not begun".to_owned(),
+    let (note, more) = match task.attempts.as_slice() {
+        [] if task.waits => ("waits".to_owned(), String::new()),
+        [] => ("not begun".to_owned(), String::new()),
         [.., last] => {
             let took = span(last.over(end) - last.launched_ms);
             let attempts = match task.attempts.len() {
                 1 => String::new(),
                 count => format!(", attempt {count}"),
             };
-            format!("{took} on {}{attempts}", last.agent)
+            (format!("{took}{attempts}"), format!("on {}", last.agent))
         }
     };
     Lane {
         label: task.task.clone(),
         note,
+        more,
         tone: None,
         rows: vec![bars],
     }
@@ -134,10 +135,10 @@ pub(super) fn of_agents(tasks: &[TaskTimes], end: Millis, tones: &Tones<'_>) -> 
             1 => "1 launch".to_owned(),
             count => format!("{count} launches"),
         };
-        let zone = place.zone.iter().map(|zone| format!("{zone}, ")).collect::<String>();
         let lane = Lane {
             label: place.name.clone(),
-            note: format!("{zone}{launches}"),
+            note: launches,
+            more: place.zone.iter().map(|zone| format!("in {zone}")).collect(),
             tone: Some(*tone),
             rows: side_by_side(bars),
         };
@@ -178,14 +179,15 @@ pub(super) fn of_volumes(tasks: &[TaskTimes], end: Millis, tones: &Tones<'_>) ->
             bars.push(bar);
         }
         let hosts: BTreeSet<&Place> = stays.iter().map(|(_, attempt)| &attempt.agent).collect();
-        let note = match (moves, last) {
-            (0, Some(only)) => format!("on {only}"),
-            (1, _) => format!("1 move, {} agents", hosts.len()),
-            _ => format!("{moves} moves, {} agents", hosts.len()),
+        let (note, more) = match (moves, last) {
+            (0, Some(only)) => ("no move".to_owned(), format!("on {only}")),
+            (1, _) => ("1 move".to_owned(), format!("between {} agents", hosts.len())),
+            _ => (format!("{moves} moves"), format!("between {} agents", hosts.len())),
         };
         Lane {
             label: name.to_owned(),
             note,
+            more,
             tone: None,
             rows: side_by_side(bars),
         }

@@ -128,6 +128,8 @@ struct Group {
 struct Lane {
     label: String,
     note: String,
+    /// What is left out where there is no room for it.
+    more: String,
     /// The colour of the agent it is about.
     tone: Option<usize>,
     rows: Vec<Vec<Bar>>,
