@@ -34,12 +34,13 @@ pub fn read_only(mut volume: Volume) -> Volume {
     volume
 }
 
-/// The job in a container with these volumes.
+/// The job in a container with these volumes, and with its image if it has one.
 pub fn with_volumes(job: Job, volumes: impl IntoIterator<Item = Volume>) -> Job {
-    let container = volumes
-        .into_iter()
-        .fold(ContainerInfo::mesos(), ContainerInfo::with_volume);
-    job.with(|task| task.container = Some(container))
+    job.with(|task| {
+        let container = task.container.take().unwrap_or_else(ContainerInfo::mesos);
+        let container = volumes.into_iter().fold(container, ContainerInfo::with_volume);
+        task.container = Some(container);
+    })
 }
 
 /// An agent with Mesos' isolator docker/volume and, for it, this workspace's drop-in for dvdcli in `programs`.

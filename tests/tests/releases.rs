@@ -13,7 +13,7 @@ use mesos_http::types::TaskState;
 use serde_json::{Value, json};
 use testbed::package::{MesosInstall, inspect};
 use testbed::{Agent, AgentSpec, Cluster, Container, Image, Job, LaunchedTask};
-use tests::{MODULE, Site, Tasks, end, finished, module, running};
+use tests::{DRIVER, MODULE, Site, Tasks, docker_volume, end, finished, module, read_only, running, with_volumes};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -56,7 +56,9 @@ fn works(release: &'static str) {
     let spec = AgentSpec::default().images(registry.path()).volumes(["vol-held"]);
     let told = module()
         .parameter("log_level", "debug")
-        .parameter("health_interval", "200ms");
+        .parameter("health_interval", "200ms")
+        .parameter("docker_volume_source", "true")
+        .parameter("dvdi_source", "true");
     let site = Site::on_mesos(release, &spec.module(told));
     let agent = site.agent(0);
     let version = agent.version().unwrap_or_else(|error| panic!("{error}"));
@@ -74,9 +76,12 @@ fn works(release: &'static str) {
     assert_eq!(site.steps(&id).len() % 4, 0, "{:?}", site.steps(&id));
     checks.passed("a label becomes a volume, its file stays");
 
-    let read_only = |command: &str| labelled(command, &id).label("volume.data.mode", "ro");
-    tasks.finish(agent, read_only("grep one data/file && ! touch data/other"));
+    let reader = labelled("grep one data/file && ! touch data/other", &id);
+    tasks.finish(agent, reader.label("volume.data.mode", "ro"));
     checks.passed("a read-only volume cannot be written");
+
+    named_otherwise(agent, &tasks, &id);
+    checks.passed("volumes of ContainerInfo and of DVDI variables");
 
     if images_run(release) {
         with_image(agent, &tasks, &id);
@@ -128,6 +133,16 @@ fn images_run(release: &str) -> bool {
         );
     }
     run
+}
+
+fn named_otherwise(agent: &Agent, tasks: &Tasks, id: &str) {
+    let reader = Job::shell("grep one data/file && ! touch data/other");
+    tasks.finish(
+        agent,
+        with_volumes(reader, [read_only(docker_volume("data", DRIVER, id))]),
+    );
+    let variables = Job::shell("grep one dvdi1/file").env("DVDI_VOLUME_NAME1", id);
+    tasks.finish(agent, variables.env("DVDI_VOLUME_DRIVER1", DRIVER));
 }
 
 fn with_image(agent: &Agent, tasks: &Tasks, id: &str) {

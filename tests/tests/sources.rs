@@ -10,7 +10,7 @@ use ebs_emulator::EventKind;
 use ebs_emulator::faults::Operation;
 use mesos_http::types::TaskState;
 use serde_json::json;
-use testbed::{AgentSpec, Job, built};
+use testbed::{AgentSpec, Container, Image, Job, built};
 use tests::{
     DRIVER, Site, Tasks, docker_volume, docker_volume_with, end, eventually, finished, module, read_only, running,
     with_docker_volume_isolator, with_volumes,
@@ -181,6 +181,53 @@ fn a_tasks_variables_mount_two_volumes_where_they_say() {
 }
 
 #[test]
+fn in_an_image_absolute_paths_are_in_the_image_and_relative_ones_in_the_sandbox() {
+    let registry = tempfile::tempdir().unwrap();
+    let host = tempfile::tempdir().unwrap();
+    let image = Image::shell().link("/evil", host.path());
+    image.save(registry.path(), "tiny").unwrap();
+    let site = Site::with_agents(1, &both_sources().images(registry.path()));
+    let (first, second) = (site.volume("first"), site.volume("second"));
+    let tasks = Tasks::connect(site.cluster());
+    let agent = site.agent(0);
+    let volumes = [
+        docker_volume("/var/lib/source", DRIVER, &first),
+        docker_volume("deep/data", DRIVER, &second),
+    ];
+    let job = Job::shell("echo one > /var/lib/source/file && echo two > deep/data/file").image("tiny");
+    tasks.finish(agent, with_volumes(job, volumes));
+    let variables = Job::shell("cat /srv/source/file && cat dvdi1/file").image("tiny");
+    let variables = variables
+        .env("DVDI_VOLUME_NAME", &first)
+        .env("DVDI_VOLUME_CONTAINERPATH", "/srv/source")
+        .env("DVDI_VOLUME_NAME1", &second);
+    tasks.finish(agent, variables);
+    assert!(!Path::new("/var/lib/source").exists() && !Path::new("/srv/source").exists());
+
+    let evil = with_volumes(
+        Job::shell("true").image("tiny"),
+        [docker_volume("/evil/data", DRIVER, &first)],
+    );
+    let message = tasks.fail(agent, evil);
+    assert!(
+        message.contains("ContainerInfo.volumes[0]") && message.contains("evil/data"),
+        "{message}"
+    );
+    let evil = Job::shell("true").image("tiny").env("DVDI_VOLUME_NAME", &first);
+    let message = tasks.fail(agent, evil.env("DVDI_VOLUME_CONTAINERPATH", "/evil/data"));
+    assert!(
+        message.contains("DVDI_VOLUME_NAME") && message.contains("evil/data"),
+        "{message}"
+    );
+    assert_eq!(
+        fs::read_dir(host.path()).unwrap().count(),
+        0,
+        "nothing is made on the host"
+    );
+    site.wait_until_nothing_is_left();
+}
+
+#[test]
 fn sources_that_are_not_turned_on_are_left_alone_and_the_log_says_so_once() {
     let site = Site::start(1);
     let volume = site.volume("v");
@@ -269,6 +316,45 @@ fn a_standalone_container_has_the_docker_volumes_of_its_own() {
     site.wait_until_no_container_is_left(agent);
     let tasks = Tasks::connect(site.cluster());
     tasks.finish(agent, Job::shell("ls data/standalone").label("volume.data", &volume));
+    site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_nested_container_has_docker_volumes_of_its_own_and_its_parents_stay_there() {
+    let site = Site::with_agents(1, &both_sources());
+    let (outer, inner) = (site.volume("outer"), site.volume("inner"));
+    let tasks = Tasks::connect(site.cluster());
+    let agent = site.agent(0);
+    let waits = Job::shell("until [ -e stop ]; do sleep 0.05; done; [ -e data/outer ] && [ ! -e data/inner ]");
+    let waits = with_volumes(waits, [docker_volume("data", DRIVER, &outer)]);
+    let task = tasks.launch(agent, waits.env("DVDI_VOLUME_NAME", "not-even-there"));
+    running(&task);
+    tasks.finish(
+        agent,
+        with_volumes(Job::shell("touch data/outer"), [docker_volume("data", DRIVER, &outer)]),
+    );
+    let containers = agent.containers().unwrap();
+    let is_of_task = |container: &&Container| container.executor.as_deref() == Some(task.id().0.as_str());
+    let parent = containers.iter().find(is_of_task).expect("the task's container");
+    let framework = parent.framework.clone().expect("a task's container has one");
+    let sandbox = agent.sandbox(&framework, &task.id().0).unwrap();
+    let source = json!({"type": "DOCKER_VOLUME", "docker_volume": {"driver": DRIVER, "name": inner}});
+    let volumes = json!([{"container_path": "data", "mode": "RW", "source": source}]);
+    let container_id = json!({"value": "nested", "parent": {"value": parent.id}});
+    let launch = json!({
+        "container_id": container_id,
+        "command": {"value": "[ ! -e data/outer ] && [ ! -e dvdi ] && touch data/inner"},
+        "container": {"type": "MESOS", "volumes": volumes},
+    });
+    agent
+        .call(&json!({"type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": launch}))
+        .unwrap();
+    let wait = json!({"type": "WAIT_NESTED_CONTAINER", "wait_nested_container": {"container_id": container_id}});
+    let ended = agent.call(&wait).unwrap();
+    assert_eq!(ended["wait_nested_container"]["exit_status"], 0, "{ended}");
+    fs::write(sandbox.join("stop"), "").unwrap();
+    finished(&task);
+    tasks.finish(agent, Job::shell("ls data/inner").label("volume.data", &inner));
     site.wait_until_nothing_is_left();
 }
 

@@ -89,3 +89,85 @@ impl Foreign<'_> {
         Ok(Asked { source, labels })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Component;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::request::{docker_volume, dvdi};
+    use crate::types::DockerVolume;
+
+    /// Texts as an author may write them, and as one who means harm may.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z0-9./=,;$()` -]{0,40}",
+            any::<String>(),
+            "[a-z]{250,260}",
+            "(\\.\\./|/|a/|\\./){0,8}",
+        ]
+    }
+
+    fn variable() -> impl Strategy<Value = String> {
+        prop_oneof![
+            9 => "DVDI_VOLUME_(NAME|DRIVER|OPTS|CONTAINERPATH|EXPLICITCREATE|DVDCLI)[1-9]?",
+            1 => "DVDI_VOLUME_.{0,20}",
+        ]
+    }
+
+    fn docker() -> impl Strategy<Value = DockerVolume> {
+        let options = prop::collection::vec((text(), text()), 0..4);
+        (
+            0..9_usize,
+            prop::option::of(text()),
+            text(),
+            options,
+            text(),
+            any::<bool>(),
+        )
+            .prop_map(|(index, driver, name, options, path, read_only)| DockerVolume {
+                index,
+                driver,
+                name,
+                options,
+                path,
+                read_only,
+            })
+    }
+
+    fn is_fit_for_a_label_or_one_line(asked: Result<Vec<Asked>, String>) {
+        match asked {
+            Ok(asked) => {
+                for asked in asked {
+                    let labels = asked.labels;
+                    let climbs = |part: Component<'_>| part == Component::ParentDir;
+                    assert!(!labels.path.as_path().components().any(climbs), "{labels:?}");
+                    let said = volume_labels::parse(labels.to_labels());
+                    assert_eq!(said, Ok(vec![labels]), "it can be said by labels");
+                }
+            }
+            Err(problem) => {
+                assert!(!problem.chars().any(char::is_control), "{problem:?}");
+                assert!(problem.len() < 1200, "{} bytes: {problem}", problem.len());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_variables_say_labels_could_say_or_it_is_refused_in_one_line(
+            variables in prop::collection::vec((variable(), text()), 0..8)
+        ) {
+            is_fit_for_a_label_or_one_line(dvdi::asked(&variables));
+        }
+
+        #[test]
+        fn whatever_docker_volumes_say_labels_could_say_or_it_is_refused_in_one_line(
+            volumes in prop::collection::vec(docker(), 0..4)
+        ) {
+            is_fit_for_a_label_or_one_line(docker_volume::asked(&volumes));
+        }
+    }
+}

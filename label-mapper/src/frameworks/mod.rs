@@ -176,9 +176,10 @@ pub(crate) const DOCKER_ENGINE: &str = "the Docker containerizer runs this task,
 
 /// The note of a task whose volumes come as DOCKER_VOLUME.
 pub(crate) const DOCKER_VOLUME: &str = "no label of this task reaches the isolator; its volumes come as DOCKER_VOLUME, \
-    which the module mounts only where the operator turned that source on (it is off by default, the agent's own \
-    docker/volume isolator may have it)";
+    which the module mounts only where the operator turned that source on (module parameter \
+    docker_volume_source, off by default: the agent's own docker/volume isolator may have it)";
 
 /// The note of a task whose volumes come by environment.
 pub(crate) const ENVIRONMENT: &str = "no label of this task reaches the isolator; its volumes come by DVDI_VOLUME_* \
-    variables, which the module mounts only where the operator turned that source on (it is off by default)";
+    variables, which the module mounts only where the operator turned that source on (module parameter \
+    dvdi_source, off by default)";
