@@ -258,7 +258,7 @@ fn resolve(
 ) {
     for Resolve { id, launch, volumes } in jobs {
         let permitted = |names: NameMap| {
-            let wishes = wishes(volumes, &launch, config, &names, host_id)?;
+            let wishes = wishes(&id, volumes, &launch, config, &names, host_id)?;
             if let Some(policy) = policy {
                 policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| {
                     reports.denied(&denied.by);

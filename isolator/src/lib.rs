@@ -18,6 +18,7 @@ mod effects;
 mod error;
 mod isolator;
 pub mod ledger;
+pub mod made_for;
 mod named_files;
 mod names;
 mod policy;

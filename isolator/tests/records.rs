@@ -17,6 +17,7 @@ fn volume(name: &str, state: RecordedState) -> RecordedVolume {
     let spec = MountSpec {
         create: Some([("size".to_owned(), "1=2,3".to_owned())].into()),
         owner: Some(Owner::Ids { uid: 7, gid: 8 }),
+        ..MountSpec::default()
     };
     let request = VolumeRequest {
         slot: "data".into(),
@@ -178,7 +179,7 @@ fn whatever_cannot_be_read_is_quarantined_with_a_line_in_the_log_and_no_other_re
     put("torn.json", &text.as_bytes()[..text.len() / 2]);
     put("empty.json", b"");
     put("zeros.json", &vec![0; text.len()]);
-    put("later.json", br#"{"version": 2, "anything": []}"#);
+    put("later.json", br#"{"version": 3, "anything": []}"#);
     put("no-version.json", b"{}");
     put("list.json", b"[1]");
     put("foreign.txt", b"hello");
@@ -198,7 +199,7 @@ fn whatever_cannot_be_read_is_quarantined_with_a_line_in_the_log_and_no_other_re
         ("torn.json", "EOF while parsing"),
         ("empty.json", "it is empty"),
         ("zeros.json", "it is not a JSON object"),
-        ("later.json", "it has version 2, this module reads version 1"),
+        ("later.json", "it has version 3, this module reads versions 1 and 2"),
         ("no-version.json", "missing field `version`"),
         ("list.json", "it is not a JSON object"),
         ("foreign.txt", "it is not a JSON object"),

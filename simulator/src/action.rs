@@ -5,7 +5,9 @@ use fastrand::Rng;
 /// Containers a history has at most; ids are not reused.
 const CONTAINERS: u8 = 12;
 /// Volumes that containers fight for.
-pub(crate) const VOLUMES: u8 = 3;
+pub(crate) const VOLUMES: u8 = 4;
+/// The one of them that is made for its users and removed after them.
+pub(crate) const MADE: u8 = 3;
 
 /// One event of a history. Numbers that name one of several things are taken modulo how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

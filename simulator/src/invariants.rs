@@ -1,7 +1,7 @@
 //! The promises, each a sentence. All of them are checked after every step, the last one when everything is over.
 //!
-//! Three more are checked where they can break: no Unmount while a container uses the volume, one call a volume, and
-//! every promise answered once (`world.rs`).
+//! Four more are checked where they can break: no Unmount while a container uses the volume, no Remove of what we did not make or
+//! before it is unmounted, one call a volume, and every promise answered once (`world.rs`).
 
 use isolator::ledger::VolumeState;
 
@@ -13,13 +13,14 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     a_volume_in_use_is_mounted_or_in_doubt(world)
 }
 
-/// Whatever is mounted, or may become so, is named by a record that survives whatever happens now: a crash loses nothing,
-/// and a power cut neither.
+/// Whatever is mounted or made for a container, or may become so, is named by a record that survives whatever happens now: a
+/// crash loses nothing, and a power cut neither. The record of what was made says that it is to be removed.
 fn every_mount_has_a_record(world: &World) -> Result<(), String> {
     for (volume, backing) in &world.driver {
-        if (backing.attached || world.may_become_mounted(volume)) && !world.disk.names(volume) {
+        let is_up = backing.attached || backing.exists || world.may_come_up(volume);
+        if is_up && !world.disk.names(volume) {
             return Err(format!(
-                "{volume} is mounted, or may be, and no record certain to survive names it"
+                "{volume} is there or mounted, or may be, and no record certain to survive names it"
             ));
         }
     }
@@ -62,6 +63,9 @@ pub(crate) fn nothing_is_left(world: &World) -> Result<(), String> {
         .find(|(_, backing)| backing.mounted || backing.attached)
     {
         return Err(format!("{volume} is left mounted or attached"));
+    }
+    if let Some((volume, _)) = world.driver.iter().find(|(_, backing)| backing.exists) {
+        return Err(format!("{volume} was made for a container and is left behind"));
     }
     if let Some(record) = world.disk.any() {
         return Err(format!("the record {} is left", record.display()));

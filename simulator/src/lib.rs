@@ -7,6 +7,7 @@
 
 mod action;
 mod disk;
+mod driver;
 mod invariants;
 mod mutant;
 mod records;

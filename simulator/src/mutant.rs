@@ -2,9 +2,11 @@
 //! fault of an engine, a store or a driver client around a right ledger would; most are faults that isolators of this kind
 //! have had.
 
-use isolator::ledger::{Effect, Event, MountOutcome, Presence, RecordedState, Restored, UnmountOutcome};
+use isolator::ledger::{
+    CreateOutcome, Effect, Event, MountOutcome, Presence, RecordedState, RemoveOutcome, Restored, UnmountOutcome,
+};
 use isolator::records::Change;
-use volume_labels::Access;
+use volume_labels::{Access, Lifetime};
 
 use crate::world::{Order, World};
 
@@ -51,11 +53,23 @@ pub enum Mutant {
     FolderNotSynced,
     /// A record that could not be written counts as written.
     RecordErrorIsSuccess,
+    /// A Create without an answer counts as not done.
+    LostCreateIsFailure,
+    /// A driver that refuses a Create is believed to have made nothing.
+    RefusedCreateMadeNothing,
+    /// A refused or lost Remove counts as done.
+    RemoveErrorIsSuccess,
+    /// What the driver does not know now is believed never to come, though a Create was never answered.
+    LateCreateNotLookedFor,
+    /// The record does not say that the volume is to be removed.
+    LifetimeNotRecorded,
+    /// Recovery takes every volume for one that was made for its container.
+    RecoverRemovesEverything,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::MountBeforeRecord,
         Self::RecoverForgetsSecondHolder,
         Self::RecoverUnmountsOrphans,
@@ -76,6 +90,12 @@ impl Mutant {
         Self::FileNotSynced,
         Self::FolderNotSynced,
         Self::RecordErrorIsSuccess,
+        Self::LostCreateIsFailure,
+        Self::RefusedCreateMadeNothing,
+        Self::RemoveErrorIsSuccess,
+        Self::LateCreateNotLookedFor,
+        Self::LifetimeNotRecorded,
+        Self::RecoverRemovesEverything,
     ];
 
     /// What the ledger hears instead.
@@ -94,6 +114,34 @@ impl Mutant {
             ) => Event::MountDone {
                 op,
                 outcome: MountOutcome::Failed(words),
+            },
+            (
+                Self::LostCreateIsFailure,
+                Event::CreateDone {
+                    op,
+                    outcome: CreateOutcome::Uncertain(words),
+                },
+            )
+            | (
+                Self::RefusedCreateMadeNothing,
+                Event::CreateDone {
+                    op,
+                    outcome: CreateOutcome::Refused(words),
+                },
+            ) => Event::CreateDone {
+                op,
+                outcome: CreateOutcome::Failed(words),
+            },
+            (Self::RemoveErrorIsSuccess, Event::RemoveDone { op, .. })
+            | (
+                Self::LateCreateNotLookedFor,
+                Event::RemoveDone {
+                    op,
+                    outcome: RemoveOutcome::Missing,
+                },
+            ) => Event::RemoveDone {
+                op,
+                outcome: RemoveOutcome::Removed,
             },
             (
                 Self::ExclusiveIgnored,
@@ -146,6 +194,10 @@ impl Mutant {
                 entry.rebooted = false;
                 entry.lost.clear();
             }),
+            Self::RecoverRemovesEverything => restored
+                .iter_mut()
+                .flat_map(|entry| &mut entry.record.volumes)
+                .for_each(|volume| volume.request.spec.lifetime = Lifetime::Container),
             Self::MountTableIgnored => restored.iter_mut().for_each(|entry| entry.lost.clear()),
             _ => {}
         }
@@ -167,6 +219,13 @@ impl Mutant {
                         revision,
                         result: Ok(()),
                     });
+                }
+                (Self::LifetimeNotRecorded, Effect::WriteRecord { revision, mut record }) => {
+                    record
+                        .volumes
+                        .iter_mut()
+                        .for_each(|volume| volume.request.spec.lifetime = Lifetime::Persistent);
+                    kept.push(Effect::WriteRecord { revision, record });
                 }
                 (Self::RecordRemovedTooEarly, Effect::WriteRecord { revision, record }) if record.released => {
                     let container = record.container;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use fastrand::Rng;
 use isolator::VolumeKey;
+use isolator::made_for::spelled;
 use isolator::records::{Change, Disk, Found, Host, Store};
 use serde::Deserialize;
 
@@ -43,6 +44,7 @@ struct Volumes<'a> {
 #[derive(Deserialize)]
 struct Volume<'a> {
     name: &'a str,
+    lifetime: Option<&'a str>,
 }
 
 impl Default for Records {
@@ -125,13 +127,18 @@ impl Named {
 
 fn volumes(bytes: &[u8]) -> u8 {
     serde_json::from_slice(bytes).map_or(0, |Volumes { volumes }| {
-        volumes.iter().fold(0, |bits, volume| bits | bit(volume.name))
+        // A record that does not say that a made volume is to be removed is as good as none.
+        let as_it_is = volumes
+            .iter()
+            .filter(|volume| spelled(volume.name).is_some() == (volume.lifetime == Some("container")));
+        as_it_is.fold(0, |bits, volume| bits | bit(volume.name))
     })
 }
 
-/// Volumes are called v0, v1 and so on.
+/// Volumes are called v0, v1 and so on, and what is made for containers after one of them.
 fn bit(volume: &str) -> u8 {
-    let number = volume.strip_prefix('v').and_then(|number| number.parse().ok());
+    let name = spelled(volume).unwrap_or(volume);
+    let number = name.strip_prefix('v').and_then(|number| number.parse().ok());
     number.and_then(|number| 1_u8.checked_shl(number)).unwrap_or(0)
 }
 

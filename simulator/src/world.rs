@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use isolator::ledger::{
-    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, Presence, RecordedState, Restored, UnmountOutcome,
-    VolumeRequest, VolumeState,
+    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, Presence, RecordedState, RemoveOutcome,
+    Restored, UnmountOutcome, VolumeRequest, VolumeState,
 };
 use isolator::records::{Change, Found};
 use isolator::{ContainerId, VolumeKey};
 use volume_driver_client::MountId;
-use volume_labels::Access;
+use volume_labels::{Access, Lifetime};
 
-use crate::action::{Action, VOLUMES, Work};
+use crate::action::{Action, MADE, VOLUMES, Work};
 use crate::disk::Fault;
+use crate::driver::{Backing, Call, Kind, is_made};
 use crate::mutant::Mutant;
 use crate::records::Records;
 
@@ -40,7 +41,7 @@ pub struct World {
     pub(crate) disk: Records,
     pub(crate) orders: VecDeque<Order>,
     pub(crate) driver: BTreeMap<VolumeKey, Backing>,
-    calls: Vec<Call>,
+    pub(crate) calls: Vec<Call>,
     retries: Vec<(VolumeKey, u32)>,
     pub(crate) containers: BTreeMap<ContainerId, Life>,
     outcome: Outcome,
@@ -52,24 +53,6 @@ pub struct World {
 
 /// A change to the records, with the revision of one that is written.
 pub(crate) type Order = (Change, Option<u64>);
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Backing {
-    pub(crate) mounted: bool,
-    pub(crate) attached: bool,
-    /// Work of calls whose answer was lost, still to come.
-    late: Vec<bool>,
-}
-
-#[derive(Clone, Debug)]
-struct Call {
-    op: Op,
-    volume: VolumeKey,
-    /// Mount or Unmount.
-    mount: bool,
-    adopt: bool,
-    begun: bool,
-}
 
 /// A container as Mesos sees it.
 #[derive(Clone, Debug, Default)]
@@ -124,32 +107,21 @@ impl World {
                 Ok(())
             }
             Action::Answer { call } => self.answer(call),
-            Action::Refuse { call } => self.end_call(call, true, |call| {
-                let words = "refused".to_owned();
-                if call.mount {
-                    mount(call, MountOutcome::Failed(words))
-                } else {
-                    unmount(call, UnmountOutcome::Failed(words))
+            Action::Refuse { call } => {
+                // A driver that makes a volume and cannot format it refuses and leaves it behind.
+                let begun = self.pick(call, true).map(|index| self.calls[index].clone());
+                if let Some(begun) = begun.filter(|begun| begun.kind == Kind::Create && call % 2 == 0) {
+                    self.work(&begun.volume, Kind::Create)?;
                 }
-            }),
+                self.end_call(call, true, |call| call.refused("refused"))
+            }
             Action::Lose { call, work } => self.lose(call, work),
-            Action::Elsewhere { call } => self.end_call(call, true, |call| {
-                let words = "attached to another host".to_owned();
-                if call.mount {
-                    mount(call, MountOutcome::Elsewhere(words))
-                } else {
-                    unmount(call, UnmountOutcome::Failed(words))
-                }
+            Action::Elsewhere { call } => self.end_call(call, true, |call| match call.kind {
+                Kind::Mount => call.mounted(MountOutcome::Elsewhere("attached to another host".to_owned())),
+                _ => call.refused("attached to another host"),
             }),
             Action::Again { nth } => self.say_again(nth),
-            Action::NotSent { call } => self.end_call(call, true, |call| {
-                let words = "connection refused".to_owned();
-                if call.mount {
-                    mount(call, MountOutcome::Failed(words))
-                } else {
-                    unmount(call, UnmountOutcome::NotSent(words))
-                }
-            }),
+            Action::NotSent { call } => self.end_call(call, true, Call::not_sent),
             Action::Retry { nth } => self.retry(nth),
             Action::Crash {
                 known,
@@ -246,13 +218,27 @@ impl World {
         let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
             return Ok(());
         };
-        self.work(&call.volume, call.mount)?;
-        let event = if call.mount {
-            mount(&call, MountOutcome::Mounted(mountpoint(&call.volume)))
-        } else {
-            unmount(&call, UnmountOutcome::Unmounted)
-        };
-        self.tell(event)
+        let changed = self.work(&call.volume, call.kind)?;
+        let op = call.op;
+        self.tell(match call.kind {
+            Kind::Create => Event::CreateDone {
+                op,
+                outcome: CreateOutcome::Created,
+            },
+            Kind::Mount => call.mounted(MountOutcome::Mounted(mountpoint(&call.volume))),
+            Kind::Unmount => Event::UnmountDone {
+                op,
+                outcome: UnmountOutcome::Unmounted,
+            },
+            Kind::Remove => Event::RemoveDone {
+                op,
+                outcome: if changed {
+                    RemoveOutcome::Removed
+                } else {
+                    RemoveOutcome::Missing
+                },
+            },
+        })
     }
 
     fn lose(&mut self, nth: u8, work: Work) -> Result<(), String> {
@@ -260,22 +246,11 @@ impl World {
             return Ok(());
         };
         match work {
-            Work::Done => self.work(&call.volume, call.mount)?,
-            Work::Late => self
-                .driver
-                .entry(call.volume.clone())
-                .or_default()
-                .late
-                .push(call.mount),
+            Work::Done => drop(self.work(&call.volume, call.kind)?),
+            Work::Late => self.later(&call, nth.into()),
             Work::Never => {}
         }
-        let words = "no answer".to_owned();
-        let event = if call.mount {
-            mount(&call, MountOutcome::Uncertain(words))
-        } else {
-            unmount(&call, UnmountOutcome::Uncertain(words))
-        };
-        self.tell(event)
+        self.tell(call.lost())
     }
 
     fn end_call(&mut self, nth: u8, begun: bool, event: impl FnOnce(&Call) -> Event) -> Result<(), String> {
@@ -283,28 +258,6 @@ impl World {
             Some(call) => self.tell(event(&call)),
             None => Ok(()),
         }
-    }
-
-    /// The driver works on one volume, after whatever it still had to do there.
-    fn work(&mut self, volume: &VolumeKey, mount: bool) -> Result<(), String> {
-        let mut work = std::mem::take(&mut self.driver.entry(volume.clone()).or_default().late);
-        work.push(mount);
-        for mount in work {
-            let used = self
-                .containers
-                .iter()
-                .find(|(_, life)| life.running && life.volumes.contains(volume));
-            let backing = self.driver.entry(volume.clone()).or_default();
-            if !mount
-                && backing.mounted
-                && let Some((user, _)) = used
-            {
-                return Err(format!("{volume} was unmounted while container {user} used it"));
-            }
-            backing.mounted = mount;
-            backing.attached = mount;
-        }
-        Ok(())
     }
 
     fn retry(&mut self, nth: u8) -> Result<(), String> {
@@ -322,7 +275,7 @@ impl World {
         // The driver goes on with what it was sent; what was only queued is gone with the agent.
         for call in std::mem::take(&mut self.calls) {
             if call.begun && !call.adopt {
-                self.driver.entry(call.volume).or_default().late.push(call.mount);
+                self.later(&call, known);
             }
         }
         for (index, life) in self.containers.values_mut().filter(|life| !life.over).enumerate() {
@@ -411,6 +364,8 @@ impl World {
             }
             if let Event::MountDone { .. }
             | Event::UnmountDone { .. }
+            | Event::CreateDone { .. }
+            | Event::RemoveDone { .. }
             | Event::RecordWritten { .. }
             | Event::Withdrawn { .. } = event
             {
@@ -477,7 +432,7 @@ impl World {
             return false;
         };
         let call = self.calls.remove(index);
-        self.driver.entry(call.volume).or_default().late.push(call.mount);
+        self.later(&call, 0);
         true
     }
 
@@ -488,30 +443,10 @@ impl World {
                 self.orders.push_back((Change::Write(record), Some(revision)));
             }
             Effect::RemoveRecord { container } => self.orders.push_back((Change::Remove(container), None)),
-            Effect::Mount { op, volume, adopt, .. } => {
-                if self.calls.iter().any(|call| call.volume == volume) {
-                    return Err(format!("two calls for {volume} at once"));
-                }
-                self.calls.push(Call {
-                    op,
-                    volume,
-                    mount: true,
-                    adopt: adopt.is_some(),
-                    begun: false,
-                });
-            }
-            Effect::Unmount { op, volume, .. } => {
-                if self.calls.iter().any(|call| call.volume == volume) {
-                    return Err(format!("two calls for {volume} at once"));
-                }
-                self.calls.push(Call {
-                    op,
-                    volume,
-                    mount: false,
-                    adopt: false,
-                    begun: false,
-                });
-            }
+            Effect::Mount { op, volume, adopt, .. } => self.queue(op, volume, Kind::Mount, adopt.is_some())?,
+            Effect::Unmount { op, volume, .. } => self.queue(op, volume, Kind::Unmount, false)?,
+            Effect::Create { op, volume, .. } => self.queue(op, volume, Kind::Create, false)?,
+            Effect::Remove { op, volume } => self.queue(op, volume, Kind::Remove, false)?,
             Effect::Withdraw { op } => {
                 if let Some(index) = self.calls.iter().position(|call| call.op == op && !call.begun) {
                     self.calls.remove(index);
@@ -531,6 +466,20 @@ impl World {
             }
         }
         Ok(None)
+    }
+
+    fn queue(&mut self, op: Op, volume: VolumeKey, kind: Kind, adopt: bool) -> Result<(), String> {
+        if self.calls.iter().any(|call| call.volume == volume) {
+            return Err(format!("two calls for {volume} at once"));
+        }
+        self.calls.push(Call {
+            op,
+            volume,
+            kind,
+            adopt,
+            begun: false,
+        });
+        Ok(())
     }
 
     fn prepared(&mut self, container: &ContainerId, granted: bool) -> Result<(), String> {
@@ -586,17 +535,6 @@ impl World {
         self.outcome
     }
 
-    /// Whether a Mount of this volume may be under way or may have been lost.
-    pub(crate) fn may_become_mounted(&self, volume: &VolumeKey) -> bool {
-        self.calls
-            .iter()
-            .any(|call| call.volume == *volume && call.mount && call.begun)
-            || self
-                .driver
-                .get(volume)
-                .is_some_and(|backing| backing.late.contains(&true))
-    }
-
     pub(crate) fn state(&self, volume: &VolumeKey) -> VolumeState {
         self.ledger.volume_state(volume)
     }
@@ -609,20 +547,13 @@ impl World {
     }
 }
 
-fn mount(call: &Call, outcome: MountOutcome) -> Event {
-    Event::MountDone { op: call.op, outcome }
-}
-
-fn unmount(call: &Call, outcome: UnmountOutcome) -> Event {
-    Event::UnmountDone { op: call.op, outcome }
-}
-
 fn id(container: u8) -> ContainerId {
     ContainerId::root(format!("c{container}"))
 }
 
 fn key(volume: u8) -> VolumeKey {
-    VolumeKey::new("driver", format!("v{volume}"))
+    let mark = if volume == MADE { "-mev-0123456789abcdef" } else { "" };
+    VolumeKey::new("driver", format!("v{volume}{mark}"))
 }
 
 fn mountpoint(volume: &VolumeKey) -> PathBuf {
@@ -637,6 +568,14 @@ fn request(volume: &VolumeKey, exclusive: bool) -> VolumeRequest {
         target: PathBuf::from("/sandbox").join(&volume.name),
         read_only: false,
         access: if exclusive { Access::Exclusive } else { Access::Shared },
-        spec: MountSpec::default(),
+        spec: if is_made(volume) {
+            MountSpec {
+                create: Some(BTreeMap::new()),
+                lifetime: Lifetime::Container,
+                ..MountSpec::default()
+            }
+        } else {
+            MountSpec::default()
+        },
     }
 }

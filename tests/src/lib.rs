@@ -5,6 +5,7 @@
 //! | `volumes` | a label becomes a mounted volume, shared by its users, moved between agents, and let go |
 //! | `refusals` | whatever cannot be had is said in the task's status, and nothing stays mounted |
 //! | `agent_restart` | an agent that is killed loses no mount and leaks none |
+//! | `lifetime` | a volume made for a container is gone after it, whatever fails or dies, and no other volume is |
 //! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
 //! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
 //! | `hostile` | labels from somebody who means harm |

@@ -141,6 +141,19 @@ impl Site {
         volume.volume_id.to_string()
     }
 
+    /// The names of all volumes, in order.
+    ///
+    /// # Panics
+    /// When the emulator does not answer.
+    pub fn volumes(&self) -> Vec<String> {
+        let described = self.emulator.client().describe();
+        let described = described.unwrap_or_else(|error| panic!("{error}"));
+        let tags = described.volumes.into_iter().flat_map(|volume| volume.tags);
+        let mut names: Vec<String> = tags.map(|tag| tag.value).collect();
+        names.sort();
+        names
+    }
+
     /// Steps of the storage (attach, mount, unmount, detach) at one volume, as "host: step".
     ///
     /// # Panics

@@ -1,30 +1,32 @@
-//! One Mount or Unmount, from the ledger's wish to an outcome it can act on. Runs on a driver's own worker.
+//! One call for a volume, from the ledger's wish to an outcome it can act on. Runs on a driver's own worker.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 use volume_driver_client::{CreatePolicy, Driver, Drivers, Error, ErrorKind, MountId, UnmountWhenNotMounted};
+use volume_labels::Lifetime;
 
 use super::crash_point::crash_point;
 use super::dead_mount;
 use super::mount_bases;
 use super::mount_table::MountTable;
 use super::owner;
-use crate::ledger::{MountOutcome, MountSpec, UnmountOutcome};
+use crate::ledger::{CreateOutcome, MountOutcome, MountSpec, RemoveOutcome, UnmountOutcome};
+use crate::made_for;
 use crate::types::VolumeKey;
 
 /// What a call needs to know of the volume.
 pub(super) struct Call<'a> {
     pub(super) drivers: &'a Drivers,
     pub(super) volume: &'a VolumeKey,
-    pub(super) mount_id: &'a MountId,
     /// The operator says that this driver's volumes are plain directories.
     pub(super) directory_backed: bool,
 }
 
 impl Call<'_> {
     /// Mounts, or adopts what is still mounted at `adopt`.
-    pub(super) fn mount(&self, spec: &MountSpec, adopt: Option<&Path>) -> MountOutcome {
+    pub(super) fn mount(&self, mount_id: &MountId, spec: &MountSpec, adopt: Option<&Path>) -> MountOutcome {
         if let Some(mountpoint) = adopt {
             // A dead mount is nothing to take over, and would be in the way of a new one.
             if !self.directory_backed {
@@ -38,15 +40,85 @@ impl Call<'_> {
             Ok(driver) => driver,
             Err(error) => return MountOutcome::Failed(error.to_string()),
         };
-        if let Err(error) = self.ensure(&driver, spec) {
+        // What was made for the container is there, and is not made a second time.
+        if spec.lifetime == Lifetime::Persistent
+            && let Err(error) = self.ensure(&driver, spec)
+        {
             return MountOutcome::Failed(error.to_string());
         }
         crash_point("mount-begin");
-        let answer = driver.mount(&self.volume.name, self.mount_id);
+        let answer = driver.mount(&self.volume.name, mount_id);
         crash_point("mount-end");
         match answer {
             Ok(mountpoint) => self.accept(mountpoint, spec),
             Err(error) => self.refused(&driver, &error, spec),
+        }
+    }
+
+    /// Creates a volume for a container, whose name only we make up ([`made_for`]). What is there already is not touched.
+    pub(super) fn create(&self, options: &BTreeMap<String, String>) -> CreateOutcome {
+        let driver = match self.drivers.driver(&self.volume.driver) {
+            Ok(driver) => driver,
+            Err(error) => return CreateOutcome::Failed(error.to_string()),
+        };
+        let name = self.volume.name.as_str();
+        for name in made_for::spelled(name).into_iter().chain([name]) {
+            match driver.get(name) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return CreateOutcome::Failed(format!("cannot tell whether it exists: {error}")),
+                Ok(_) => {
+                    return CreateOutcome::Failed(format!(
+                        "volume '{name}' exists, and lifetime=container is for volumes that do not: name another one, or remove \
+                         the label 'lifetime' to have the volume that exists"
+                    ));
+                }
+            }
+        }
+        crash_point("create-begin");
+        let answer = driver.create(name, options);
+        crash_point("create-end");
+        match answer {
+            Ok(()) => CreateOutcome::Created,
+            Err(error) => match error.kind() {
+                ErrorKind::Uncertain => CreateOutcome::Uncertain(error.to_string()),
+                ErrorKind::AlreadyExists
+                | ErrorKind::Unreachable
+                | ErrorKind::NotInstalled
+                | ErrorKind::Misconfigured
+                | ErrorKind::Unsupported => CreateOutcome::Failed(error.to_string()),
+                _ => CreateOutcome::Refused(error.to_string()),
+            },
+        }
+    }
+
+    /// Removes a volume that was made for a container, once. The driver's word is not enough either way: REX-Ray with
+    /// `remove.disable` says that it did and did not, and finds nothing to remove while another host holds the volume.
+    pub(super) fn remove(&self) -> RemoveOutcome {
+        let driver = match self.drivers.driver(&self.volume.driver) {
+            Ok(driver) => driver,
+            Err(error) => return RemoveOutcome::NotSent(error.to_string()),
+        };
+        let name = &self.volume.name;
+        crash_point("remove-begin");
+        let answer = driver.remove(name);
+        crash_point("remove-end");
+        match answer {
+            Ok(()) if driver.get(name).is_ok() => {
+                RemoveOutcome::Failed(format!("the driver says that it removed '{name}', and still has it"))
+            }
+            Ok(()) => RemoveOutcome::Removed,
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => match driver.get(name) {
+                    Err(missing) if missing.kind() == ErrorKind::NotFound => RemoveOutcome::Missing,
+                    Err(unknown) => RemoveOutcome::Failed(format!("{error}; then {unknown}")),
+                    Ok(_) => RemoveOutcome::Failed(format!("{error}, and yet the driver knows the volume")),
+                },
+                ErrorKind::Unreachable | ErrorKind::NotInstalled | ErrorKind::Misconfigured => {
+                    RemoveOutcome::NotSent(error.to_string())
+                }
+                ErrorKind::Uncertain => RemoveOutcome::Uncertain(error.to_string()),
+                _ => RemoveOutcome::Failed(error.to_string()),
+            },
         }
     }
 
@@ -74,7 +146,7 @@ impl Call<'_> {
             ErrorKind::AttachedElsewhere => MountOutcome::Elsewhere(error.to_string()),
             // A driver that shows the volume and then does not find it cannot attach it here (REX-Ray filters out
             // volumes that another host holds, or that lie in another zone).
-            ErrorKind::NotFound => MountOutcome::Elsewhere(format!(
+            ErrorKind::NotFound if spec.lifetime == Lifetime::Persistent => MountOutcome::Elsewhere(format!(
                 "{error} (the driver knows the volume, so it is likely attached to another host or in another zone)"
             )),
             _ => MountOutcome::Failed(error.to_string()),
@@ -116,7 +188,7 @@ impl Call<'_> {
     }
 
     /// Unmounts, once.
-    pub(super) fn unmount(&self, mountpoint: Option<&Path>) -> UnmountOutcome {
+    pub(super) fn unmount(&self, mount_id: &MountId, mountpoint: Option<&Path>) -> UnmountOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
             Err(error) => return UnmountOutcome::NotSent(error.to_string()),
@@ -126,7 +198,7 @@ impl Call<'_> {
             return UnmountOutcome::Unmounted;
         }
         crash_point("unmount-begin");
-        let answer = driver.unmount(&self.volume.name, self.mount_id);
+        let answer = driver.unmount(&self.volume.name, mount_id);
         crash_point("unmount-end");
         match answer {
             Ok(()) => UnmountOutcome::Unmounted,

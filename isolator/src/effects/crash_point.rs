@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `record-begin`, `record-end` | around a batch of records: of a lone container the first is the intent, the second the mountpoint, the third the release, the fourth the removal |
 //! | `mount-begin`, `mount-end` | around the driver's Mount |
+//! | `create-begin`, `create-end` | around the driver's Create of a volume that is made for a container |
+//! | `remove-begin`, `remove-end` | around the driver's Remove |
 //! | `unmount-begin`, `unmount-end` | around the driver's Unmount |
 
 /// In debug builds, ends the process with SIGKILL when the environment variable `MESOS_EXTERNAL_VOLUMES_CRASH_AT` names this

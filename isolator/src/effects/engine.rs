@@ -19,8 +19,8 @@ use super::writer::{Order, Written};
 use crate::config::Config;
 use crate::error::PrepareError;
 use crate::ledger::{
-    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, RecordedState, Restored, UnmountOutcome,
-    VolumeRequest,
+    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, RecordedState, RemoveOutcome,
+    Restored, UnmountOutcome, VolumeRequest,
 };
 use crate::records::{Change, Found, Store};
 use crate::reports::Reports;
@@ -276,6 +276,8 @@ impl Engine {
             } => {
                 return self.unmount(state, op, volume, mount_id, mountpoint);
             }
+            Effect::Create { op, volume, options } => return self.create(state, op, volume, options),
+            Effect::Remove { op, volume } => return self.remove(state, op, volume),
             Effect::Withdraw { op } => return state.queues.withdraw(op).then_some(Event::Withdrawn { op }),
             Effect::RetryAfter { volume, attempt, delay } => {
                 self.status.retry(&volume, delay);
@@ -300,20 +302,45 @@ impl Engine {
         spec: MountSpec,
         adopt: Option<PathBuf>,
     ) -> Option<Event> {
-        let key = volume.clone();
-        let begin = move |call: &Call<'_>| call.mount(&spec, adopt.as_deref());
-        let lost = |words: String| MountOutcome::Uncertain(words);
+        let begin = move |call: &Call<'_>| call.mount(&mount_id, &spec, adopt.as_deref());
         let report = move |outcome| Event::MountDone { op, outcome };
-        let submitted = self.submit(state, op, volume, mount_id, begin, lost, report);
-        submitted.err().map(|error| {
-            let cause = format!("cannot start a thread for driver '{}': {error}", key.driver);
-            let event = Event::MountDone {
-                op,
-                outcome: MountOutcome::Failed(cause),
-            };
-            self.reports.called(&key, &event, Duration::ZERO);
-            event
-        })
+        self.submit(
+            state,
+            op,
+            volume,
+            begin,
+            MountOutcome::Uncertain,
+            MountOutcome::Failed,
+            report,
+        )
+    }
+
+    fn create(&self, state: &mut State, op: Op, volume: VolumeKey, options: BTreeMap<String, String>) -> Option<Event> {
+        let begin = move |call: &Call<'_>| call.create(&options);
+        let report = move |outcome| Event::CreateDone { op, outcome };
+        self.submit(
+            state,
+            op,
+            volume,
+            begin,
+            CreateOutcome::Uncertain,
+            CreateOutcome::Failed,
+            report,
+        )
+    }
+
+    fn remove(&self, state: &mut State, op: Op, volume: VolumeKey) -> Option<Event> {
+        let begin = move |call: &Call<'_>| call.remove();
+        let report = move |outcome| Event::RemoveDone { op, outcome };
+        self.submit(
+            state,
+            op,
+            volume,
+            begin,
+            RemoveOutcome::Uncertain,
+            RemoveOutcome::NotSent,
+            report,
+        )
     }
 
     fn unmount(
@@ -324,34 +351,33 @@ impl Engine {
         mount_id: MountId,
         mountpoint: Option<PathBuf>,
     ) -> Option<Event> {
-        let key = volume.clone();
-        let begin = move |call: &Call<'_>| call.unmount(mountpoint.as_deref());
-        let lost = |words: String| UnmountOutcome::Uncertain(words);
+        let begin = move |call: &Call<'_>| call.unmount(&mount_id, mountpoint.as_deref());
         let report = move |outcome| Event::UnmountDone { op, outcome };
-        let submitted = self.submit(state, op, volume, mount_id, begin, lost, report);
-        submitted.err().map(|error| {
-            let cause = format!("cannot start a thread for driver '{}': {error}", key.driver);
-            let event = Event::UnmountDone {
-                op,
-                outcome: UnmountOutcome::NotSent(cause),
-            };
-            self.reports.called(&key, &event, Duration::ZERO);
-            event
-        })
+        self.submit(
+            state,
+            op,
+            volume,
+            begin,
+            UnmountOutcome::Uncertain,
+            UnmountOutcome::NotSent,
+            report,
+        )
     }
 
-    /// Queues one call on its driver's workers. A panic on the way is an uncertain outcome, not a lost one.
-    #[allow(clippy::too_many_arguments, reason = "one call site each for the two kinds of call")]
+    /// Queues one call on its driver's workers. A panic on the way is a `lost` outcome, no missing one; a call that cannot be
+    /// queued is one that was never sent, and known as that at once.
+    #[allow(clippy::too_many_arguments, reason = "one call site each for the four kinds of call")]
     fn submit<O: Send + 'static>(
         &self,
         state: &mut State,
         op: Op,
         volume: VolumeKey,
-        mount_id: MountId,
         begin: impl FnOnce(&Call<'_>) -> O + Send + 'static,
         lost: impl FnOnce(String) -> O + Send + 'static,
-        report: impl FnOnce(O) -> Event + Send + 'static,
-    ) -> std::io::Result<()> {
+        unsent: impl FnOnce(String) -> O,
+        report: impl Fn(O) -> Event + Clone + Send + 'static,
+    ) -> Option<Event> {
+        let (key, report_unsent) = (volume.clone(), report.clone());
         let drivers = self.drivers.clone();
         let directory_backed = self.directory_backed(&volume.driver);
         let outbox = self.outbox.clone();
@@ -363,7 +389,6 @@ impl Engine {
             let call = Call {
                 drivers: &drivers,
                 volume: &volume,
-                mount_id: &mount_id,
                 directory_backed,
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| begin(&call))).unwrap_or_else(|_| {
@@ -376,7 +401,10 @@ impl Engine {
             // Nobody listens any more only when the agent goes away; the record tells the next one.
             let _ = outbox.send(Message::Event(event));
         };
-        state.queues.submit(&driver, limit, op, Box::new(job))
+        let error = state.queues.submit(&driver, limit, op, Box::new(job)).err()?;
+        let event = report_unsent(unsent(format!("cannot start a thread for driver '{driver}': {error}")));
+        self.reports.called(&key, &event, Duration::ZERO);
+        Some(event)
     }
 
     /// Sends the monitor to every volume that a container holds. While one is held, nothing of ours unmounts it.

@@ -313,6 +313,13 @@ impl Ledger {
             State::Absent => Some("its turn has not come".into()),
             State::Elsewhere { cause, .. } => Some(cause.clone()),
             State::Mounting { .. } => Some("the driver has not answered Mount".into()),
+            State::Creating { .. } => Some("the driver has not answered Create".into()),
+            State::Unremoved { error: Some(error), .. } => {
+                Some(format!("an earlier volume of its name could not be removed: {error}"))
+            }
+            State::Unremoved { error: None, .. } | State::Removing { .. } => {
+                Some("an earlier volume of its name is still being removed".into())
+            }
             State::Unmounting { .. } => Some("the driver has not answered an earlier Unmount".into()),
             State::Uncertain { why, .. } => Some(format!("an earlier outcome is not settled: {why}")),
             State::Stuck { error, .. } => Some(format!("an earlier Unmount did not succeed: {error}")),
@@ -396,7 +403,7 @@ impl Ledger {
         let Some(volume) = self.volumes.get(key) else {
             return true;
         };
-        matches!(volume.state, State::Absent | State::Elsewhere { .. })
+        volume.settled()
             || volume
                 .users
                 .iter()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use volume_driver_client::MountId;
-use volume_labels::{Access, Owner};
+use volume_labels::{Access, Lifetime, Owner};
 
 use crate::error::PrepareError;
 use crate::types::{BindMount, ContainerId, VolumeKey};
@@ -35,6 +35,9 @@ pub struct VolumeRequest {
 pub struct MountSpec {
     /// Create the volume with these options when the driver positively does not know it; `None` never creates.
     pub create: Option<BTreeMap<String, String>>,
+    /// [`Lifetime::Container`]: it is made for its first user, under a name that nobody else makes
+    /// ([`crate::made_for`]), and removed after its last. Every user of such a volume says so.
+    pub lifetime: Lifetime,
     /// Who shall own the volume's root once it is mounted.
     pub owner: Option<Owner>,
 }
@@ -55,6 +58,34 @@ pub enum MountOutcome {
     Elsewhere(String),
     /// Nobody knows: the call was sent and no usable answer came, or what it mounted cannot be used.
     Uncertain(String),
+}
+
+/// How the Create of a volume that is made for a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreateOutcome {
+    /// The volume is there, and it is ours.
+    Created,
+    /// The driver certainly made nothing: nothing was sent, or what is there is somebody else's.
+    Failed(String),
+    /// The driver refused. Some make a volume, fail to format it, and leave it behind: a Remove settles that.
+    Refused(String),
+    /// Nobody knows: the call was sent and no usable answer came. It may still be carried out.
+    Uncertain(String),
+}
+
+/// How a Remove ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// The volume is gone.
+    Removed,
+    /// The driver does not know it.
+    Missing,
+    /// The driver refused; the volume is still there.
+    Failed(String),
+    /// Nobody knows.
+    Uncertain(String),
+    /// Never sent: nothing changed.
+    NotSent(String),
 }
 
 /// How an Unmount ended.
@@ -135,6 +166,20 @@ pub enum Event {
         /// How it ended.
         outcome: MountOutcome,
     },
+    /// The driver answered a Create, or time ran out on it.
+    CreateDone {
+        /// Which call.
+        op: Op,
+        /// How it ended.
+        outcome: CreateOutcome,
+    },
+    /// The driver answered a Remove, or time ran out on it.
+    RemoveDone {
+        /// Which call.
+        op: Op,
+        /// How it ended.
+        outcome: RemoveOutcome,
+    },
     /// The driver answered an Unmount, or time ran out on it.
     UnmountDone {
         /// Which call.
@@ -173,6 +218,22 @@ pub enum Effect {
     RemoveRecord {
         /// Whose.
         container: ContainerId,
+    },
+    /// Call the driver's Create, for a volume that is made for a container.
+    Create {
+        /// To be named in the answer.
+        op: Op,
+        /// Which volume.
+        volume: VolumeKey,
+        /// The driver's options.
+        options: BTreeMap<String, String>,
+    },
+    /// Call the driver's Remove, once.
+    Remove {
+        /// To be named in the answer.
+        op: Op,
+        /// Which volume.
+        volume: VolumeKey,
     },
     /// Call the driver's Mount.
     Mount {
@@ -273,6 +334,8 @@ impl RecordedState {
 pub enum VolumeState {
     /// Not mounted by us, nothing under way.
     Absent,
+    /// A Create is under way.
+    Creating,
     /// Wanted, and still held by another host; asked for again after a delay.
     Elsewhere,
     /// A Mount is under way.
@@ -285,18 +348,25 @@ pub enum VolumeState {
     Unmounting,
     /// An Unmount did not succeed; it is retried in the background.
     Stuck,
+    /// Made for a container, not mounted, and to be removed; a Remove that did not succeed is retried in the background.
+    Unremoved,
+    /// A Remove is under way.
+    Removing,
 }
 
 impl fmt::Display for VolumeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Absent => "absent",
+            Self::Creating => "creating",
             Self::Elsewhere => "elsewhere",
             Self::Mounting => "mounting",
             Self::Mounted => "mounted",
             Self::Uncertain => "uncertain",
             Self::Unmounting => "unmounting",
             Self::Stuck => "stuck",
+            Self::Unremoved => "unremoved",
+            Self::Removing => "removing",
         })
     }
 }

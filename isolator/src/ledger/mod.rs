@@ -24,15 +24,22 @@
 //!   Stuck --delay over--> Unmounting        Stuck --new user, refusal was certain--> Mounting (adopts what is still mounted)
 //! ```
 //!
+//! One that is made for a container goes round outside (`made.rs`): every way back to `Absent` leads through its removal.
+//!
+//! ```text
+//!   Absent --first user's intent on disk--> Creating --ok--> Mounting ...  Unmounting --ok--> Unremoved --> Removing --ok--> Absent
+//! ```
+//!
 //! Three rules carry the promises:
 //! * *A record before every call.* A Mount is sent only when the record of some container names the volume; a record is
 //!   removed only when each of its volumes is absent or named by the record of another user.
 //! * *All or nothing.* A container is admitted to all its volumes in one step or to none, so no two containers can each
 //!   hold what the other waits for.
-//! * *One call a volume.* At most one Mount or Unmount of a volume is under way; whoever comes meanwhile waits.
+//! * *One call a volume.* At most one call for a volume is under way; whoever comes meanwhile waits.
 
 mod container;
 mod event;
+mod made;
 mod overview;
 mod restore;
 mod volume;
@@ -41,9 +48,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use event::{
-    Effect, Event, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, RecordedVolume, Restored,
-    UnmountOutcome, VolumeRequest, VolumeState,
+    CreateOutcome, Effect, Event, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, RecordedVolume,
+    RemoveOutcome, Restored, UnmountOutcome, VolumeRequest, VolumeState,
 };
+pub use made::LOOKS_FOR_A_LATE_CREATE;
 
 pub use overview::{Use, VolumeOverview};
 
@@ -86,6 +94,8 @@ impl Ledger {
             } => self.record_written(&container, revision, result),
             Event::MountDone { op, outcome } => self.mount_done(op, outcome),
             Event::UnmountDone { op, outcome } => self.unmount_done(op, outcome),
+            Event::CreateDone { op, outcome } => self.create_done(op, outcome),
+            Event::RemoveDone { op, outcome } => self.remove_done(op, outcome),
             Event::Withdrawn { op } => self.withdrawn(op),
             Event::RetryDue { volume, attempt } => self.retry_due(&volume, attempt),
             Event::Restore(restored) => self.restore(restored),

@@ -66,6 +66,9 @@ impl Ledger {
             State::Unmounting { attempt, .. } => (*attempt, None),
             State::Uncertain { why, .. } => (0, Some(why.as_str())),
             State::Stuck { attempt, error, .. } => (*attempt, Some(error.as_str())),
+            State::Unremoved { attempt, error } => (*attempt, error.as_deref()),
+            State::Removing { attempt, .. } => (*attempt, None),
+            State::Creating { .. } => (1, None),
             State::Absent | State::Mounted { .. } => (0, None),
         };
         let users = volume.users.iter().map(|id| {

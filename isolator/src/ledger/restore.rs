@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Ledger;
 use super::container::{Container, Phase};
 use super::event::{Presence, Record, RecordedState, RecordedVolume, Restored};
+use super::made::Made;
 use super::volume::State;
 use crate::types::{ContainerId, VolumeKey};
 
@@ -42,6 +43,7 @@ impl Ledger {
     fn restore_volume(&mut self, entry: &Restored, recorded: &RecordedVolume, phase: Phase) {
         let volume = self.volumes.entry(recorded.request.volume.clone()).or_default();
         volume.mount_id = Some(recorded.request.mount_id.clone());
+        volume.made = volume.made.max(Made::by_record(recorded));
         if phase == Phase::Held {
             volume.users.insert(entry.record.container.clone());
             if recorded.request.access == volume_labels::Access::Exclusive {

@@ -5,20 +5,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use volume_driver_client::MountId;
+use volume_labels::Lifetime;
 
 use super::Ledger;
 use super::event::{Effect, MountOutcome, MountSpec, Op, RecordedState, UnmountOutcome, VolumeState};
+use super::made::Made;
 use crate::error::PrepareError;
 use crate::types::{ContainerId, VolumeKey};
 
-/// The first retry of a failed Unmount comes after this; every further one after twice the time before.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The first retry of a failed Unmount or Remove comes after this; every further one after twice the time before.
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// The first look whether another host has let go of a volume; every further one after twice the time before.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// No look waits longer than this.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// No retry waits longer than this.
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -61,6 +63,20 @@ pub(super) enum State {
         /// The driver works on nothing of this volume, so a new user may take over what the mount table still shows.
         idle: bool,
     },
+    Creating {
+        op: Op,
+        spec: MountSpec,
+    },
+    /// Not mounted, and to be removed, whoever waits for it: a new user gets a new volume.
+    Unremoved {
+        /// How often that was tried.
+        attempt: u32,
+        error: Option<String>,
+    },
+    Removing {
+        op: Op,
+        attempt: u32,
+    },
 }
 
 impl State {
@@ -73,12 +89,20 @@ impl State {
             Self::Uncertain { .. } => VolumeState::Uncertain,
             Self::Unmounting { .. } => VolumeState::Unmounting,
             Self::Stuck { .. } => VolumeState::Stuck,
+            Self::Creating { .. } => VolumeState::Creating,
+            Self::Unremoved { .. } => VolumeState::Unremoved,
+            Self::Removing { .. } => VolumeState::Removing,
         }
     }
 
     pub(super) fn mountpoint(&self) -> Option<&PathBuf> {
         match self {
-            Self::Absent | Self::Elsewhere { .. } | Self::Mounting { .. } => None,
+            Self::Absent
+            | Self::Elsewhere { .. }
+            | Self::Mounting { .. }
+            | Self::Creating { .. }
+            | Self::Unremoved { .. }
+            | Self::Removing { .. } => None,
             Self::Mounted { mountpoint } => Some(mountpoint),
             Self::Uncertain { mountpoint, .. }
             | Self::Unmounting { mountpoint, .. }
@@ -97,9 +121,27 @@ pub(super) struct Volume {
     /// Containers that left and whose records still stand for this volume.
     pub(super) leavers: BTreeSet<ContainerId>,
     pub(super) mount_id: Option<MountId>,
+    /// What we made at the driver, or may have made.
+    pub(super) made: Made,
 }
 
 impl Volume {
+    /// What a volume is that is certainly not mounted.
+    pub(super) fn unmounted(&self) -> State {
+        match self.made {
+            Made::Nothing => State::Absent,
+            Made::Perhaps { .. } | Made::Certainly => State::Unremoved {
+                attempt: 0,
+                error: None,
+            },
+        }
+    }
+
+    /// Whether nothing of it is left for us to do, once nobody wants it.
+    pub(super) fn settled(&self) -> bool {
+        matches!(self.state, State::Absent | State::Elsewhere { .. }) && self.made == Made::Nothing
+    }
+
     pub(super) fn mounted_at(&self) -> Option<&PathBuf> {
         match &self.state {
             State::Mounted { mountpoint } => Some(mountpoint),
@@ -110,7 +152,8 @@ impl Volume {
     pub(super) fn recorded(&self, released: bool) -> RecordedState {
         match (&self.state, released) {
             (State::Mounted { mountpoint }, false) => RecordedState::Mounted(mountpoint.clone()),
-            (_, false) | (State::Absent | State::Elsewhere { .. } | State::Mounting { .. }, true) => {
+            (_, false)
+            | (State::Absent | State::Elsewhere { .. } | State::Creating { .. } | State::Mounting { .. }, true) => {
                 RecordedState::Mounting
             }
             (state, true) => RecordedState::Unmounting(state.mountpoint().cloned()),
@@ -119,7 +162,7 @@ impl Volume {
 }
 
 /// How long to wait before the attempt after this one.
-fn retry_delay(attempt: u32, first: Duration, longest: Duration) -> Duration {
+pub(super) fn retry_delay(attempt: u32, first: Duration, longest: Duration) -> Duration {
     first
         .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)))
         .min(longest)
@@ -133,15 +176,28 @@ impl Ledger {
         };
         match &volume.state {
             State::Absent => {
-                if self.next_mounter(key).is_some() {
-                    self.start_mount(key, None, false, 0);
+                if let Some(request) = self.next_mounter(key) {
+                    match request.spec.lifetime {
+                        Lifetime::Persistent => self.start_mount(key, None, false, 0),
+                        Lifetime::Container => self.start_create(key),
+                    }
                 } else if volume.users.is_empty() && volume.leavers.is_empty() {
                     self.volumes.remove(key);
+                }
+            }
+            State::Elsewhere { .. } if volume.made != Made::Nothing => {
+                if volume.users.is_empty() {
+                    self.give_up(key);
                 }
             }
             State::Elsewhere { .. } => {
                 if volume.users.is_empty() && volume.leavers.is_empty() {
                     self.volumes.remove(key);
+                }
+            }
+            State::Unremoved { attempt: 0, .. } => {
+                if !self.has_holder(key) && self.departures_recorded(key) {
+                    self.start_remove(key, 1);
                 }
             }
             State::Mounted { .. } => {
@@ -160,22 +216,35 @@ impl Ledger {
                 let adopt = mountpoint.clone();
                 self.start_mount(key, adopt, true, 0);
             }
-            State::Stuck { .. } | State::Mounting { .. } | State::Unmounting { .. } => {}
+            State::Stuck { .. }
+            | State::Mounting { .. }
+            | State::Unmounting { .. }
+            | State::Creating { .. }
+            | State::Unremoved { .. }
+            | State::Removing { .. } => {}
         }
     }
 
     /// As [`Self::advance`], and for a new user also retries at once what waits for its delay.
     pub(super) fn welcome(&mut self, key: &VolumeKey) {
         self.advance(key);
-        if let Some(State::Stuck { attempt, .. }) = self.volumes.get(key).map(|volume| &volume.state)
-            && self.departures_recorded(key)
-        {
-            let attempt = *attempt;
-            self.start_unmount(key, attempt + 1);
+        match self.volumes.get(key).map(|volume| &volume.state) {
+            Some(State::Stuck { attempt, .. }) if self.departures_recorded(key) => {
+                let attempt = *attempt;
+                self.start_unmount(key, attempt + 1);
+            }
+            // What may still come late is looked for at its own pace.
+            Some(State::Unremoved { attempt, .. })
+                if *attempt > 0 && self.volumes[key].made == Made::Certainly && self.departures_recorded(key) =>
+            {
+                let attempt = *attempt;
+                self.start_remove(key, attempt + 1);
+            }
+            _ => {}
         }
     }
 
-    fn start_mount(&mut self, key: &VolumeKey, adopt: Option<PathBuf>, owes: bool, attempt: u32) {
+    pub(super) fn start_mount(&mut self, key: &VolumeKey, adopt: Option<PathBuf>, owes: bool, attempt: u32) {
         let request = self
             .next_mounter(key)
             .expect("only called when somebody wants the mount")
@@ -226,10 +295,10 @@ impl Ledger {
         });
     }
 
-    /// Takes back a Mount that nobody wants any more, if it has not begun.
+    /// Takes back a Mount, or the Create before it, that nobody wants any more, if it has not begun.
     pub(super) fn withdraw_mount(&mut self, key: &VolumeKey) {
         if let Some(volume) = self.volumes.get(key)
-            && let State::Mounting { op, .. } = volume.state
+            && let State::Mounting { op, .. } | State::Creating { op, .. } = volume.state
             && volume.users.is_empty()
         {
             self.effects.push(Effect::Withdraw { op });
@@ -258,10 +327,11 @@ impl Ledger {
             why: why.to_owned(),
             mountpoint: None,
         };
+        let unmounted = self.volumes[&key].unmounted();
         let (state, refused) = match outcome {
             MountOutcome::Mounted(mountpoint) => (State::Mounted { mountpoint }, None),
             MountOutcome::Failed(cause) | MountOutcome::Elsewhere(cause) if owes => (unsettled(&cause), Some(cause)),
-            MountOutcome::Failed(cause) => (State::Absent, Some(cause)),
+            MountOutcome::Failed(cause) => (unmounted, Some(cause)),
             MountOutcome::Elsewhere(cause) => {
                 let attempt = attempt + 1;
                 let delay = retry_delay(attempt, FIRST_LOOK, LONGEST_LOOK);
@@ -275,26 +345,27 @@ impl Ledger {
         volume.state = state;
         self.confirm_mounted(&key);
         if let Some(cause) = refused {
-            // Whoever asked for the same gets the same answer; a container with other options has a try of its own.
-            let refusals = self
-                .mounters(&key)
-                .into_iter()
-                .filter(|(_, request)| request.spec == spec)
-                .map(|(id, request)| {
-                    let volume = request.volume;
-                    (
-                        id,
-                        PrepareError::Mount {
-                            slot: request.slot,
-                            volume,
-                            cause: cause.clone(),
-                        },
-                    )
-                });
-            self.refuse_all(refusals.collect());
+            self.refuse_mounters(&key, &spec, &cause);
         }
         self.settle_covered(&key);
         self.advance(&key);
+    }
+
+    /// Whoever asked for the same gets the same answer; a container with other options has a try of its own.
+    pub(super) fn refuse_mounters(&mut self, key: &VolumeKey, spec: &MountSpec, cause: &str) {
+        let same = self
+            .mounters(key)
+            .into_iter()
+            .filter(|(_, request)| request.spec == *spec);
+        let refusals = same.map(|(id, request)| {
+            let error = PrepareError::Mount {
+                slot: request.slot,
+                volume: request.volume,
+                cause: cause.to_owned(),
+            };
+            (id, error)
+        });
+        self.refuse_all(refusals.collect());
     }
 
     pub(super) fn unmount_done(&mut self, op: Op, outcome: UnmountOutcome) {
@@ -322,12 +393,12 @@ impl Ledger {
             idle,
         };
         volume.state = match outcome {
-            UnmountOutcome::Unmounted => State::Absent,
+            UnmountOutcome::Unmounted => volume.unmounted(),
             UnmountOutcome::Failed(error) => stuck(error, false, mountpoint.is_some()),
             UnmountOutcome::Uncertain(error) => stuck(error, false, false),
             UnmountOutcome::NotSent(error) => stuck(error, mounted, idle),
         };
-        if volume.state == State::Absent {
+        if matches!(volume.state, State::Absent | State::Unremoved { .. }) {
             self.settle_covered(&key);
         } else {
             let delay = retry_delay(attempt, FIRST_RETRY, LONGEST_RETRY);
@@ -350,7 +421,8 @@ impl Ledger {
             return;
         };
         volume.state = match &volume.state {
-            State::Mounting { owes: false, .. } => State::Absent,
+            State::Mounting { owes: false, .. } => volume.unmounted(),
+            State::Creating { .. } => State::Absent,
             State::Unmounting {
                 mountpoint: Some(mountpoint),
                 mounted: true,
@@ -382,16 +454,25 @@ impl Ledger {
         {
             if self.next_mounter(key).is_some() {
                 self.start_mount(key, None, false, attempt);
-            } else if let Some(volume) = self.volumes.get_mut(key) {
+            } else {
                 // Whoever wanted it is gone, or has not said so on disk yet.
-                volume.state = State::Absent;
-                self.advance(key);
+                self.give_up(key);
             }
             return;
         }
         let stuck = self.volumes.get(key).map(|volume| &volume.state);
         if matches!(stuck, Some(State::Stuck { attempt: current, .. }) if *current == attempt) {
             self.start_unmount(key, attempt + 1);
+        } else if matches!(stuck, Some(State::Unremoved { attempt: current, .. }) if *current == attempt) {
+            self.start_remove(key, attempt + 1);
+        }
+    }
+
+    /// No Mount is asked for any more.
+    fn give_up(&mut self, key: &VolumeKey) {
+        if let Some(volume) = self.volumes.get_mut(key) {
+            volume.state = volume.unmounted();
+            self.advance(key);
         }
     }
 }

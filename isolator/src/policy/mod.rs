@@ -16,6 +16,7 @@ mod watched;
 use volume_labels::{Create, Lifetime};
 
 use crate::config::Config;
+use crate::made_for;
 use crate::names::NameMap;
 use crate::request::{Wish, claimed};
 use crate::types::ContainerLaunch;
@@ -83,8 +84,10 @@ fn facts<'a>(
     names: &'a NameMap,
 ) -> Facts<'a> {
     let labels = &wish.asked.labels;
-    let mut spellings = vec![labels.name.as_str(), wish.volume.name.as_str()];
-    spellings.extend(names.ids_of(&wish.volume.name));
+    // Of a volume that is made for the container rules know the name that it is called after.
+    let name = made_for::spelled(&wish.volume.name).unwrap_or(&wish.volume.name);
+    let mut spellings = vec![labels.name.as_str(), name];
+    spellings.extend(names.ids_of(name));
     let path = labels.path.as_path();
     let mut paths = vec![path.display().to_string()];
     if let Ok(inside) = path.strip_prefix(&config.sandbox_directory) {

@@ -72,7 +72,7 @@ impl Asked {
         std::fs::write(&map, r#"{"vol-1": "payroll"}"#).unwrap();
         let names = NameMap::read(Some(&map)).unwrap();
         let volumes = wanted(&ContainerId::root("c"), &launch, &config).unwrap();
-        let wishes = wishes(volumes, &launch, &config, &names, "host").unwrap();
+        let wishes = wishes(&ContainerId::root("c"), volumes, &launch, &config, &names, "host").unwrap();
         check(&policy, &wishes, &launch, &config, &names)
     }
 }
@@ -110,6 +110,16 @@ fn each_condition_decides_by_itself() {
             r#""create": true"#,
             with("volume.data.create", "if-missing"),
             asked(&[data]),
+        ),
+        (
+            r#""create": true"#,
+            with("volume.data.lifetime", "container"),
+            asked(&[data]),
+        ),
+        (
+            r#""volumes": ["v"]"#,
+            with("volume.data.lifetime", "container"),
+            asked(&[("volume.data", "v-mev"), ("volume.data.lifetime", "container")]),
         ),
         (
             r#""paths": ["/srv/*"]"#,

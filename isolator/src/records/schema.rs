@@ -1,18 +1,25 @@
-//! A record as it stands on disk, version 1. Apart from the live types on purpose: those may change, this may only grow
+//! A record as it stands on disk, version 1 or 2. Apart from the live types on purpose: those may change, this may only grow
 //! a new version beside it. `docs/record.schema.json` tells the same to others, and a test keeps the two equal.
+//!
+//! Version 2 is version 1 with the field `lifetime`. It is written only for a container with a volume that was made for it: a
+//! build that knows version 1 only would let such a volume go and leave it behind, so it shall not read the record. It reads all
+//! others.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use volume_driver_client::MountId;
-use volume_labels::{Access, Owner};
+use volume_labels::{Access, Lifetime, Owner};
 
 use crate::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
+use crate::made_for;
 use crate::types::{ContainerId, VolumeKey};
 
-/// The version this build writes.
+/// The version of a record whose volumes all outlive their containers.
 const VERSION: u32 = 1;
+/// The version of one with a volume that was made for its container.
+const VERSION_WITH_LIFETIME: u32 = 2;
 
 /// The one field every version has.
 #[derive(Deserialize)]
@@ -26,8 +33,8 @@ struct AnyVersion {
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Record"))]
 pub(super) struct RecordV1 {
-    /// The version of this layout.
-    #[cfg_attr(test, schemars(extend("const" = 1)))]
+    /// The version of this layout: 2 when a volume has a `lifetime`, which version 1 does not know, and 1 otherwise.
+    #[cfg_attr(test, schemars(extend("enum" = [1, 2])))]
     version: u32,
     /// The kernel's boot id when the record was written: with another one, every mount in it is gone.
     boot_id: String,
@@ -74,6 +81,8 @@ struct VolumeV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     owner: Option<Owner>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifetime: Option<LifetimeV2>,
     state: StateV1,
     /// Where the driver has mounted it; known as soon as it is mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,6 +113,15 @@ enum AccessV1 {
     Exclusive,
 }
 
+/// What becomes of the volume when its last container has left; absent when it stays.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Lifetime"))]
+#[serde(rename_all = "snake_case")]
+enum LifetimeV2 {
+    /// It was made for the container, or is about to be, and is removed after it.
+    Container,
+}
+
 /// How far the volume came.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "State"))]
@@ -129,13 +147,15 @@ pub(super) struct Parsed {
 /// # Errors
 /// Why it cannot be written: a path that is no UTF-8.
 pub(super) fn encode(record: &Record, boot_id: &str, host_id: &str) -> serde_json::Result<Vec<u8>> {
+    let volumes: Vec<VolumeV1> = record.volumes.iter().map(VolumeV1::new).collect();
+    let has_lifetime = volumes.iter().any(|volume| volume.lifetime.is_some());
     let on_disk = RecordV1 {
-        version: VERSION,
+        version: if has_lifetime { VERSION_WITH_LIFETIME } else { VERSION },
         boot_id: boot_id.to_owned(),
         host_id: Some(host_id.to_owned()),
         container: record.container.clone(),
         released: record.released,
-        volumes: record.volumes.iter().map(VolumeV1::new).collect(),
+        volumes,
     };
     serde_json::to_vec(&on_disk)
 }
@@ -153,10 +173,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         return Err("it is not a JSON object".into());
     }
     let AnyVersion { version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if version != VERSION {
-        return Err(format!("it has version {version}, this module reads version {VERSION}"));
+    if version != VERSION && version != VERSION_WITH_LIFETIME {
+        return Err(format!(
+            "it has version {version}, this module reads versions {VERSION} and {VERSION_WITH_LIFETIME}"
+        ));
     }
-    let on_disk: RecordV1 = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let mut on_disk: RecordV1 = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if version == VERSION {
+        // A field that its writer did not know says nothing, and least of all that something may be removed.
+        on_disk.volumes.iter_mut().for_each(|volume| volume.lifetime = None);
+    }
     on_disk.into_parsed()
 }
 
@@ -213,6 +239,10 @@ impl VolumeV1 {
             },
             create: request.spec.create.clone(),
             owner: request.spec.owner.clone(),
+            lifetime: match request.spec.lifetime {
+                Lifetime::Persistent => None,
+                Lifetime::Container => Some(LifetimeV2::Container),
+            },
             state: match volume.state {
                 RecordedState::Mounting => StateV1::Mounting,
                 RecordedState::Mounted(_) => StateV1::Mounted,
@@ -233,6 +263,12 @@ impl VolumeV1 {
             .mount_id
             .parse()
             .map_err(|error| format!("its volume '{}': {error}", self.name))?;
+        if self.lifetime.is_some() && made_for::spelled(&self.name).is_none() {
+            return Err(format!(
+                "its volume '{}' has not the name of one that was made for a container",
+                self.name
+            ));
+        }
         let request = VolumeRequest {
             slot: self.slot,
             volume: VolumeKey::new(self.driver, self.name),
@@ -246,6 +282,10 @@ impl VolumeV1 {
             spec: MountSpec {
                 create: self.create,
                 owner: self.owner,
+                lifetime: match self.lifetime {
+                    None => Lifetime::Persistent,
+                    Some(LifetimeV2::Container) => Lifetime::Container,
+                },
             },
         };
         Ok(RecordedVolume { request, state })
@@ -270,7 +310,7 @@ mod tests {
     /// A record with every field that a record can have.
     fn full() -> Value {
         json!({
-            "version": 1,
+            "version": 2,
             "boot_id": "b",
             "host_id": "f".repeat(64),
             "container": ["pod", "task"],
@@ -278,13 +318,14 @@ mod tests {
             "volumes": [{
                 "slot": "data",
                 "driver": "ebs",
-                "name": "vol-1",
+                "name": "vol-1-mev-0123456789abcdef",
                 "mount_id": "0".repeat(64),
                 "target": "/sandbox/data",
                 "mode": "rw",
                 "access": "shared",
                 "create": { "size": "1" },
                 "owner": "1000:1000",
+                "lifetime": "container",
                 "state": "mounted",
                 "mountpoint": "/volumes/vol-1/data",
             }],
@@ -349,8 +390,8 @@ mod tests {
 
     #[test]
     fn what_the_schema_rules_out_is_no_record() {
-        let wrong: [(&str, Value); 16] = [
-            ("/version", json!(2)),
+        let wrong: [(&str, Value); 18] = [
+            ("/version", json!(3)),
             ("/version", json!("1")),
             ("/host_id", json!("f".repeat(63))),
             ("/host_id", json!("g".repeat(64))),
@@ -363,6 +404,9 @@ mod tests {
             ("/volumes/0/mode", json!("read-only")),
             ("/volumes/0/access", json!("Shared")),
             ("/volumes/0/state", json!("stuck")),
+            ("/volumes/0/lifetime", json!("persistent")),
+            // Nobody is to have it removed by writing a record.
+            ("/volumes/0/name", json!("vol-1")),
             ("/volumes/0/create", json!({ "size": 1 })),
             ("/volumes/0/target", json!(null)),
             ("/volumes/0/mountpoint", json!(null)),
@@ -372,6 +416,26 @@ mod tests {
             *record.pointer_mut(place).unwrap() = value.clone();
             assert!(parsed(&record).is_err(), "{place} = {value}");
         }
+    }
+
+    #[test]
+    fn only_a_record_with_a_volume_to_remove_has_the_version_that_says_so() {
+        let version = |record: &Record| -> Value {
+            let bytes = encode(record, "b", &"f".repeat(64)).unwrap();
+            serde_json::from_slice::<Value>(&bytes).unwrap()["version"].clone()
+        };
+        let mut record = parsed(&full()).unwrap().record;
+        assert_eq!(version(&record), json!(2));
+        record.volumes[0].request.spec.lifetime = Lifetime::Persistent;
+        assert_eq!(version(&record), json!(1));
+    }
+
+    #[test]
+    fn a_record_of_version_1_removes_nothing() {
+        let mut old = full();
+        old["version"] = json!(1);
+        let volume = &parsed(&old).unwrap().record.volumes[0];
+        assert_eq!(volume.request.spec.lifetime, Lifetime::Persistent);
     }
 
     #[test]

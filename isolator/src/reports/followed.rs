@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::ledger::{Event, Record, UnmountOutcome, VolumeRequest};
+use crate::ledger::{Event, Record, RemoveOutcome, UnmountOutcome, VolumeRequest};
+use crate::made_for;
 use crate::types::{ContainerId, ContainerLaunch, Origin, VolumeKey};
 
 #[derive(Default)]
@@ -61,6 +62,17 @@ impl From<&VolumeRequest> for Use {
             target: request.target.clone(),
             read_only: request.read_only,
         }
+    }
+}
+
+impl State {
+    fn last_user(&mut self, volume: &VolumeKey, forget: bool) -> Vec<ContainerId> {
+        let last = if forget {
+            self.last_users.remove(volume)
+        } else {
+            self.last_users.get(volume).cloned()
+        };
+        last.into_iter().collect()
     }
 }
 
@@ -134,17 +146,18 @@ impl Followed {
         Some(container)
     }
 
-    /// Whose sake a call to a driver was for: of a Mount those that want the volume, of an Unmount the one that left it last.
-    /// Those of a Mount are looked for only when they are `wanted`.
+    /// Whose sake a call to a driver was for: of a Create or a Mount those that want the volume, of an Unmount or a Remove the one
+    /// that left it last. Those of a Create or a Mount are looked for only when they are `wanted`.
     pub(super) fn users(&self, volume: &VolumeKey, event: &Event, wanted: bool) -> Vec<ContainerId> {
         let mut state = self.lock();
         match event {
             Event::UnmountDone { outcome, .. } => {
-                let last = match outcome {
-                    UnmountOutcome::Unmounted => state.last_users.remove(volume),
-                    _ => state.last_users.get(volume).cloned(),
-                };
-                last.into_iter().collect()
+                let is_last_call = *outcome == UnmountOutcome::Unmounted && made_for::spelled(&volume.name).is_none();
+                state.last_user(volume, is_last_call)
+            }
+            Event::RemoveDone { outcome, .. } => {
+                let is_last_call = matches!(outcome, RemoveOutcome::Removed | RemoveOutcome::Missing);
+                state.last_user(volume, is_last_call)
             }
             _ if !wanted => Vec::new(),
             _ => {

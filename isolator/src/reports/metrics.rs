@@ -41,7 +41,7 @@ impl Metrics {
                 HistogramVec::new(
                     HistogramOpts::from(named(
                         "driver_call_seconds",
-                        "Time of Mounts (with what they need before: Get, Create) and Unmounts, by driver and outcome.",
+                        "Time of Mounts (with what they need before: Get, Create) and Unmounts, and of the Creates and Removes of volumes made for containers, by driver and outcome.",
                     ))
                     .buckets(BUCKETS.into()),
                     &["driver", "operation", "outcome"],
@@ -52,7 +52,7 @@ impl Metrics {
                 IntCounterVec::new(
                     named(
                         "retries_total",
-                        "Mounts and Unmounts tried again after a delay, by driver.",
+                        "Mounts, Unmounts and Removes tried again after a delay, by driver.",
                     ),
                     &["driver"],
                 ),

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::error::PrepareError;
-use crate::ledger::{Event, MountOutcome, Presence, UnmountOutcome};
+use crate::ledger::{CreateOutcome, Event, MountOutcome, Presence, RemoveOutcome, UnmountOutcome};
 use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeKey};
 
 use audit::{Audit, Entry};
@@ -101,6 +101,20 @@ impl Reports {
                 UnmountOutcome::Uncertain(problem) => ("unmount", "uncertain", Some(problem), None),
                 UnmountOutcome::NotSent(problem) => ("unmount", "not_sent", Some(problem), None),
             },
+            Event::CreateDone { outcome, .. } => match outcome {
+                CreateOutcome::Created => ("create", "ok", None, None),
+                CreateOutcome::Failed(problem) | CreateOutcome::Refused(problem) => {
+                    ("create", "failed", Some(problem), None)
+                }
+                CreateOutcome::Uncertain(problem) => ("create", "uncertain", Some(problem), None),
+            },
+            Event::RemoveDone { outcome, .. } => match outcome {
+                RemoveOutcome::Removed => ("remove", "ok", None, None),
+                RemoveOutcome::Missing => ("remove", "missing", None, None),
+                RemoveOutcome::Failed(problem) => ("remove", "failed", Some(problem), None),
+                RemoveOutcome::Uncertain(problem) => ("remove", "uncertain", Some(problem), None),
+                RemoveOutcome::NotSent(problem) => ("remove", "not_sent", Some(problem), None),
+            },
             _ => return,
         };
         self.changed.store(true, Ordering::Relaxed);
@@ -114,6 +128,10 @@ impl Reports {
             ("unmount", "failed") => "an Unmount failed; it will be retried",
             ("unmount", "uncertain") => "an Unmount's outcome is uncertain; it will be retried",
             ("unmount", "not_sent") => "an Unmount could not be sent; it will be retried",
+            ("create", "uncertain") => "a Create's outcome is uncertain; a Remove will settle it",
+            ("remove", "failed") => "a Remove failed; it will be retried",
+            ("remove", "uncertain") => "a Remove's outcome is uncertain; it will be retried",
+            ("remove", "not_sent") => "a Remove could not be sent; it will be retried",
             _ => "",
         };
         match (line, problem) {

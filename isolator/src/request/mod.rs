@@ -10,10 +10,11 @@ mod source;
 mod unread;
 
 use volume_driver_client::MountId;
-use volume_labels::{Create, Lifetime, Mode};
+use volume_labels::{Access, Create, Lifetime, Mode};
 
 use crate::config::Config;
 use crate::ledger::MountSpec;
+use crate::made_for;
 use crate::names::NameMap;
 use crate::types::{ContainerClass, ContainerId, ContainerLaunch, VolumeKey};
 
@@ -75,6 +76,7 @@ fn first_source(id: &ContainerId, launch: &ContainerLaunch, config: &Config) -> 
 /// # Errors
 /// One line for the framework that names what asked.
 pub(crate) fn wishes(
+    id: &ContainerId,
     volumes: Vec<Asked>,
     launch: &ContainerLaunch,
     config: &Config,
@@ -83,13 +85,14 @@ pub(crate) fn wishes(
 ) -> Result<Vec<Wish>, String> {
     let wishes = volumes
         .into_iter()
-        .map(|asked| wish(asked, launch, config, names, host_id));
+        .map(|asked| wish(id, asked, launch, config, names, host_id));
     let wishes = wishes.collect::<Result<Vec<Wish>, String>>()?;
     agree(&wishes)?;
     Ok(wishes)
 }
 
 fn wish(
+    id: &ContainerId,
     asked: Asked,
     launch: &ContainerLaunch,
     config: &Config,
@@ -109,19 +112,22 @@ fn wish(
     if config.require_claim {
         claimed(labels, launch, config, names).map_err(|problem| format!("{said}: {problem}"))?;
     }
-    if labels.lifetime == Lifetime::Container {
-        return Err(format!(
-            "label 'volume.{}.lifetime' = 'container': this version of the module keeps every volume; remove the label \
-             and delete the volume after use",
-            labels.slot
-        ));
-    }
-    let create = (labels.create == Create::IfMissing).then(|| labels.options.clone());
+    let creates = labels.create == Create::IfMissing || labels.lifetime == Lifetime::Container;
     let spec = MountSpec {
-        create,
+        create: creates.then(|| labels.options.clone()),
+        lifetime: labels.lifetime,
         owner: labels.owner.clone(),
     };
-    let volume = VolumeKey::new(driver, names.driver_name(&labels.name));
+    let mut volume = VolumeKey::new(driver, names.driver_name(&labels.name));
+    if made_for::spelled(&volume.name).is_some() {
+        return Err(format!(
+            "{said}: that is the name of a volume that was made for one container (lifetime=container) and is removed with it: \
+             name another"
+        ));
+    }
+    if labels.lifetime == Lifetime::Container {
+        volume.name = made_for::name(&volume, id, host_id).map_err(|problem| format!("{said}: {problem}"))?;
+    }
     let mount_id = MountId::derive(host_id, &volume.driver, &volume.name);
     Ok(Wish {
         asked,
@@ -151,6 +157,14 @@ impl Wish {
     /// Whether the container may only read the volume.
     pub(crate) fn read_only(&self) -> bool {
         self.asked.labels.mode == Mode::ReadOnly
+    }
+
+    /// Who else may use it. Of a volume that is made for the container only the pod's other members know, and those may.
+    pub(crate) fn access(&self) -> Access {
+        match self.spec.lifetime {
+            Lifetime::Persistent => self.asked.labels.access,
+            Lifetime::Container => Access::Shared,
+        }
     }
 }
 

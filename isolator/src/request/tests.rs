@@ -75,7 +75,7 @@ fn wish_of(pairs: &[(&str, &str)], held: &[&str], config: &Config) -> Result<Wis
     let path = folder.path().join("names.json");
     std::fs::write(&path, r#"{"vol-1": "flights"}"#).unwrap();
     let names = NameMap::read(Some(&path)).unwrap();
-    Ok(wishes(volumes, &launch, config, &names, "host")?.remove(0))
+    Ok(wishes(&ContainerId::root("c"), volumes, &launch, config, &names, "host")?.remove(0))
 }
 
 fn strict() -> Config {
@@ -211,7 +211,15 @@ fn dvdi_wish(config: &Config, driver: Option<&str>) -> Result<Wish, String> {
         ..config.clone()
     };
     let asked = wanted(&ContainerId::root("c"), &launch, &config)?;
-    Ok(wishes(asked, &launch, &config, &NameMap::default(), "host")?.remove(0))
+    Ok(wishes(
+        &ContainerId::root("c"),
+        asked,
+        &launch,
+        &config,
+        &NameMap::default(),
+        "host",
+    )?
+    .remove(0))
 }
 
 #[test]
@@ -254,4 +262,41 @@ fn what_asked_is_named_as_its_author_wrote_it() {
     assert_eq!(slots(&launch), ["ContainerInfo.volumes[0]"]);
     launch.docker_volumes.clear();
     assert_eq!(slots(&launch), ["DVDI_VOLUME_NAME"]);
+}
+
+fn lenient() -> Config {
+    Config {
+        require_claim: false,
+        ..strict()
+    }
+}
+
+#[test]
+fn a_volume_that_is_made_for_a_container_has_a_name_of_its_own_and_is_created() {
+    let pairs = [
+        ("volume.a", "vol-1"),
+        ("volume.a.lifetime", "container"),
+        ("volume.a.access", "exclusive"),
+        ("volume.a.options.size", "1"),
+    ];
+    let wish = wish_of(&pairs, &[], &lenient()).unwrap();
+    assert_eq!(made_for::spelled(&wish.volume.name), Some("flights"));
+    assert_eq!(wish.spec.create, Some([("size".to_owned(), "1".to_owned())].into()));
+    assert_eq!(wish.spec.lifetime, Lifetime::Container);
+    assert_eq!(wish.access(), Access::Shared, "the members of a pod are not kept out");
+}
+
+#[test]
+fn nobody_can_name_a_volume_that_was_made_for_a_container() {
+    for lifetime in ["persistent", "container"] {
+        let pairs = [
+            ("volume.a", "scratch-mev-0123456789abcdef"),
+            ("volume.a.lifetime", lifetime),
+        ];
+        let problem = wish_of(&pairs, &[], &lenient()).unwrap_err();
+        assert!(
+            problem.contains("'volume.a'") && problem.contains("name another"),
+            "{problem}"
+        );
+    }
 }

@@ -185,7 +185,9 @@ impl File {
         for volume in &mut volumes {
             if let Some(before) = before.get(&(volume.driver.as_str(), volume.name.as_str()))
                 && before.mountpoint == volume.mountpoint
-                && (before.state == volume.state || before.retries_unmount() && volume.retries_unmount())
+                && (before.state == volume.state
+                    || before.retries_unmount() && volume.retries_unmount()
+                    || before.retries_remove() && volume.retries_remove())
             {
                 volume.since = before.since;
             }

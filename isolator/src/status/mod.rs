@@ -49,9 +49,9 @@ pub struct VolumeStatus {
     pub driver: String,
     /// The volume's name, as the driver spells it.
     pub name: String,
-    /// `absent`, `elsewhere`, `mounting`, `mounted`, `uncertain`, `unmounting` or `stuck`.
+    /// `absent`, `creating`, `elsewhere`, `mounting`, `mounted`, `uncertain`, `unmounting`, `stuck`, `unremoved` or `removing`.
     pub state: String,
-    /// Since when it is in that state, to the second; of a stuck one since its first failure.
+    /// Since when it is in that state, to the second; of a stuck or unremoved one since its first failure.
     #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     pub since: Timestamp,
     /// Where it is mounted, or was when last heard of.
@@ -148,8 +148,17 @@ impl VolumeStatus {
         self.state == "stuck" || self.state == "unmounting" && self.attempt > 1
     }
 
+    /// The same of a Remove.
+    fn retries_remove(&self) -> bool {
+        self.state == "unremoved" && self.attempt > 0 || self.state == "removing" && self.attempt > 1
+    }
+
     fn new(seen: &VolumeOverview<'_>, now: Timestamp) -> Self {
-        let retried = matches!(seen.state, VolumeState::Elsewhere | VolumeState::Stuck);
+        let retried = match seen.state {
+            VolumeState::Elsewhere | VolumeState::Stuck => true,
+            VolumeState::Unremoved => seen.attempt > 0,
+            _ => false,
+        };
         Self {
             driver: seen.volume.driver.clone(),
             name: seen.volume.name.clone(),

@@ -8,6 +8,7 @@ use isolator::ledger::RecordedState;
 use isolator::records::Surveyed;
 use isolator::status::Does;
 use serde_json::{Value, json};
+use volume_labels::Lifetime;
 
 use super::picture::{Picture, Volume};
 use super::{moment, words};
@@ -89,6 +90,9 @@ fn of_volume(volume: &Volume) -> String {
         words.extend(user.since.map(|since| format!("since {since}")));
         words.extend(user.mode().map(str::to_owned));
         words.extend(user.access().map(str::to_owned));
+        if user.lifetime() == Some(Lifetime::Container) {
+            words.push("removed after it".to_owned());
+        }
         words.extend(
             user.recorded
                 .as_ref()
@@ -159,6 +163,7 @@ fn record_json(it: &Surveyed) -> Value {
             "name": request.volume.name,
             "mount_id": request.mount_id.as_str(),
             "target": request.target,
+            "lifetime": request.spec.lifetime.to_string(),
             "state": state,
             "mountpoint": volume.state.mountpoint(),
         })

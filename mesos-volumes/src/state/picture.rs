@@ -9,7 +9,7 @@ use isolator::status::{Does, Status, VolumeStatus};
 use isolator::{ContainerId, VolumeKey};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use volume_labels::Access;
+use volume_labels::{Access, Lifetime};
 
 use super::moment;
 use crate::failure::Failure;
@@ -223,12 +223,17 @@ impl User {
             "target": request.map(|request| &request.target),
             "mode": self.mode(),
             "access": self.access(),
+            "lifetime": self.lifetime().map(|lifetime| lifetime.to_string()),
         })
     }
 
     pub(super) fn mode(&self) -> Option<&'static str> {
         let recorded = self.recorded.as_ref()?;
         Some(if recorded.request.read_only { "ro" } else { "rw" })
+    }
+
+    pub(super) fn lifetime(&self) -> Option<Lifetime> {
+        Some(self.recorded.as_ref()?.request.spec.lifetime)
     }
 
     pub(super) fn access(&self) -> Option<&'static str> {

@@ -1,0 +1,104 @@
+//! Names of volumes that are made for one container (`volume.<slot>.lifetime=container`).
+//!
+//! A driver tells neither who made a volume nor when, so the name has to: `<label's name>-mev-<16 hexadecimal digits>`. The
+//! digits are a hash over this host's secret id and the container, so that nobody else comes upon them, and no label may spell
+//! such a name. What is found under it after a Create that was never answered is therefore ours to remove.
+
+use sha2::{Digest, Sha256};
+
+use crate::types::{ContainerId, VolumeKey};
+
+/// Between the label's name and the digits.
+const MARK: &str = "-mev-";
+const DIGITS: usize = 16;
+/// As long as a label's name may be, and the name of an EBS volume.
+const LONGEST: usize = 255;
+
+/// The name of the volume that is made for a container when its label spells `volume`.
+///
+/// The members of a pod share what is made for the pod: the outermost container counts.
+///
+/// # Errors
+/// When it would be too long.
+pub(crate) fn name(volume: &VolumeKey, container: &ContainerId, host_id: &str) -> Result<String, String> {
+    let mut hash = Sha256::new();
+    let outermost = container.path().first().map_or("", String::as_str);
+    for part in [
+        "volume made for a container",
+        host_id,
+        outermost,
+        &volume.driver,
+        &volume.name,
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digits = &hex::encode(hash.finalize())[..DIGITS];
+    let name = format!("{}{MARK}{digits}", volume.name);
+    if name.len() > LONGEST {
+        return Err(format!(
+            "a volume that is made for a container may have a name of {} bytes, since {} are added",
+            LONGEST - MARK.len() - DIGITS,
+            MARK.len() + DIGITS
+        ));
+    }
+    Ok(name)
+}
+
+/// What a label spelled for a volume of this name; `None` of a name that was not made up by [`name`].
+pub fn spelled(name: &str) -> Option<&str> {
+    let digits = name.len().checked_sub(DIGITS)?;
+    let (before, digits) = name.split_at_checked(digits)?;
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let spelled = before.strip_suffix(MARK)?;
+    (digits.bytes().all(is_digit) && !spelled.is_empty()).then_some(spelled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> VolumeKey {
+        VolumeKey::new("ebs", "scratch")
+    }
+
+    #[test]
+    fn a_made_up_name_tells_what_was_spelled_and_others_tell_nothing() {
+        let name = name(&scratch(), &ContainerId::root("c"), "host").unwrap();
+        assert_eq!(spelled(&name), Some("scratch"));
+        for other in [
+            "scratch",
+            "-mev-0123456789abcdef",
+            "scratch-mev-0123456789abcdeF",
+            "scratch-mev-0123456789abcde",
+            "scratch_mev-0123456789abcdef",
+            "ü-0123456789abcdef",
+            "",
+        ] {
+            assert_eq!(spelled(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn every_container_driver_and_host_has_a_name_of_its_own_and_the_members_of_a_pod_share_one() {
+        let of = |volume: &VolumeKey, path: &[&str], host| {
+            let path = path.iter().map(|part| (*part).to_owned()).collect();
+            name(volume, &ContainerId::from_path(path).unwrap(), host).unwrap()
+        };
+        let first = of(&scratch(), &["pod"], "host");
+        assert_eq!(of(&scratch(), &["pod", "member"], "host"), first);
+        assert_ne!(of(&scratch(), &["other"], "host"), first);
+        assert_ne!(of(&scratch(), &["pod"], "another"), first);
+        assert_ne!(of(&VolumeKey::new("nfs", "scratch"), &["pod"], "host"), first);
+    }
+
+    #[test]
+    fn a_name_that_would_be_too_long_is_refused() {
+        let named = |length: usize| {
+            let volume = VolumeKey::new("ebs", "v".repeat(length));
+            name(&volume, &ContainerId::root("c"), "host")
+        };
+        assert!(named(234).is_ok_and(|name| name.len() == 255));
+        assert!(named(235).unwrap_err().contains("234 bytes"));
+    }
+}

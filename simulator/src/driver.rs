@@ -1,0 +1,191 @@
+//! The driver: what it has, what it is asked for, and what it still does when nobody waits for it any more.
+
+use isolator::VolumeKey;
+use isolator::ledger::{
+    CreateOutcome, Event, LOOKS_FOR_A_LATE_CREATE, MountOutcome, Op, RemoveOutcome, UnmountOutcome,
+};
+
+use crate::world::World;
+
+/// A volume as the driver has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Backing {
+    pub(crate) mounted: bool,
+    pub(crate) attached: bool,
+    /// Of a volume that is made for containers: it is there. The others always are.
+    pub(crate) exists: bool,
+    /// Work of calls whose answer was lost, still to come.
+    pub(crate) late: Vec<Late>,
+}
+
+/// Work that a driver does after it was given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Late {
+    kind: Kind,
+    /// So many calls for the volume come before it.
+    after: u8,
+}
+
+/// What a driver is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Create,
+    Mount,
+    Unmount,
+    Remove,
+}
+
+/// A call to the driver, queued or under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) op: Op,
+    pub(crate) volume: VolumeKey,
+    pub(crate) kind: Kind,
+    pub(crate) adopt: bool,
+    pub(crate) begun: bool,
+}
+
+/// Whether the volume is made for containers. Outside of here each container, or pod, has one of its own; here they share
+/// one, at once and after each other, which is harder.
+pub(crate) fn is_made(volume: &VolumeKey) -> bool {
+    isolator::made_for::spelled(&volume.name).is_some()
+}
+
+impl World {
+    /// The driver will do it: before its next call for that volume, as drivers that serialise by volume do. That much is not
+    /// asked of a Create.
+    pub(crate) fn later(&mut self, call: &Call, whim: u32) {
+        let after = match call.kind {
+            Kind::Create => u8::try_from(whim % LOOKS_FOR_A_LATE_CREATE).unwrap_or(0),
+            _ => 0,
+        };
+        let late = Late { kind: call.kind, after };
+        self.driver.entry(call.volume.clone()).or_default().late.push(late);
+    }
+
+    /// The driver works on one volume, after whatever it still had to do there. Says whether there was anything to do.
+    pub(crate) fn work(&mut self, volume: &VolumeKey, kind: Kind) -> Result<bool, String> {
+        let late = std::mem::take(&mut self.driver.entry(volume.clone()).or_default().late);
+        for late in late {
+            if late.after == 0 {
+                self.do_now(volume, late.kind)?;
+            } else {
+                let after = late.after - 1;
+                let kept = Late { after, ..late };
+                self.driver.entry(volume.clone()).or_default().late.push(kept);
+            }
+        }
+        self.do_now(volume, kind)
+    }
+
+    fn do_now(&mut self, volume: &VolumeKey, kind: Kind) -> Result<bool, String> {
+        let mut running = self.containers.iter().filter(|(_, life)| life.running);
+        let used = running.find(|(_, life)| life.volumes.contains(volume));
+        let backing = self.driver.entry(volume.clone()).or_default();
+        let is_made = is_made(volume);
+        match kind {
+            Kind::Create | Kind::Remove if !is_made => {
+                return Err(format!("{kind:?} of {volume}, which is not ours to make or remove"));
+            }
+            Kind::Create if backing.exists => return Err(format!("{volume} was created twice")),
+            Kind::Mount if is_made && !backing.exists => {
+                return Err(format!("{volume} was to be mounted, and is not there"));
+            }
+            Kind::Unmount if backing.mounted => {
+                if let Some((user, _)) = used {
+                    return Err(format!("{volume} was unmounted while container {user} used it"));
+                }
+            }
+            Kind::Remove if backing.attached => {
+                return Err(format!("{volume} was removed before it was unmounted"));
+            }
+            _ => {}
+        }
+        let before = backing.clone();
+        match kind {
+            Kind::Create => backing.exists = true,
+            Kind::Remove => backing.exists = false,
+            Kind::Mount | Kind::Unmount => {
+                backing.mounted = kind == Kind::Mount;
+                backing.attached = backing.mounted;
+            }
+        }
+        Ok(before.exists != backing.exists || before.attached != backing.attached)
+    }
+
+    /// Whether a Mount or a Create of this volume may be under way or may have been lost.
+    pub(crate) fn may_come_up(&self, volume: &VolumeKey) -> bool {
+        let comes_up = |kind| matches!(kind, Kind::Mount | Kind::Create);
+        let begun = self.calls.iter().filter(|call| call.begun);
+        let late = self.driver.get(volume).into_iter().flat_map(|backing| &backing.late);
+        begun
+            .filter(|call| call.volume == *volume)
+            .any(|call| comes_up(call.kind))
+            || late.map(|late| late.kind).any(comes_up)
+    }
+}
+
+impl Call {
+    pub(crate) fn mounted(&self, outcome: MountOutcome) -> Event {
+        Event::MountDone { op: self.op, outcome }
+    }
+
+    pub(crate) fn refused(&self, words: &str) -> Event {
+        let words = words.to_owned();
+        self.over(
+            CreateOutcome::Refused,
+            MountOutcome::Failed,
+            UnmountOutcome::Failed,
+            RemoveOutcome::Failed,
+            words,
+        )
+    }
+
+    pub(crate) fn not_sent(&self) -> Event {
+        let words = "connection refused".to_owned();
+        self.over(
+            CreateOutcome::Failed,
+            MountOutcome::Failed,
+            UnmountOutcome::NotSent,
+            RemoveOutcome::NotSent,
+            words,
+        )
+    }
+
+    pub(crate) fn lost(&self) -> Event {
+        let words = "no answer".to_owned();
+        self.over(
+            CreateOutcome::Uncertain,
+            MountOutcome::Uncertain,
+            UnmountOutcome::Uncertain,
+            RemoveOutcome::Uncertain,
+            words,
+        )
+    }
+
+    fn over(
+        &self,
+        create: fn(String) -> CreateOutcome,
+        mount: fn(String) -> MountOutcome,
+        unmount: fn(String) -> UnmountOutcome,
+        remove: fn(String) -> RemoveOutcome,
+        words: String,
+    ) -> Event {
+        let op = self.op;
+        match self.kind {
+            Kind::Create => Event::CreateDone {
+                op,
+                outcome: create(words),
+            },
+            Kind::Mount => self.mounted(mount(words)),
+            Kind::Unmount => Event::UnmountDone {
+                op,
+                outcome: unmount(words),
+            },
+            Kind::Remove => Event::RemoveDone {
+                op,
+                outcome: remove(words),
+            },
+        }
+    }
+}
