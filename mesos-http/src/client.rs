@@ -190,7 +190,10 @@ fn base_config() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
 }
 
 fn send(agent: &Agent, url: &str, headers: &[Header<'_>], body: &[u8]) -> Result<http::Response<ureq::Body>, Error> {
-    let mut request = agent.post(url).header("Content-Type", JSON).header("Accept", JSON);
+    let mut request = agent.post(url).header("Content-Type", JSON);
+    if headers.iter().all(|(name, _)| *name != "Accept") {
+        request = request.header("Accept", JSON);
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

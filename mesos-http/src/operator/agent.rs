@@ -13,7 +13,7 @@ use crate::tls::Tls;
 /// An agent's operator API.
 #[derive(Debug, Clone)]
 pub struct Agent {
-    caller: Caller,
+    pub(super) caller: Caller,
 }
 
 impl Agent {

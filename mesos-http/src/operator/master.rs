@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::PATH;
 use super::answer::{AgentState, FrameworkState, Tasks, VersionInfo};
 use super::watch::Watch;
-use crate::client::{Client, Header, authorization, basic};
+use crate::client::{Client, Header, StreamRequest, authorization, basic};
 use crate::dial::Dial;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
@@ -17,6 +17,9 @@ use crate::types::{AgentId, FrameworkId};
 
 /// So many redirects are followed to find the leader.
 const MAX_REDIRECTS: usize = 5;
+
+/// How often a silent stream is looked after; only to notice that it was closed.
+const STREAM_TICK: Duration = Duration::from_secs(15);
 
 /// Calls of the operator API.
 #[derive(Debug, Clone)]
@@ -105,6 +108,28 @@ impl Caller {
                     };
                     endpoint = leader.parse().map_err(|_| unusable())?;
                 }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Calls for a stream of records, and reads it to its end.
+    pub(super) fn stream(&self, kind: &str, (field, content): (&str, Value)) -> Result<(), Error> {
+        let call = json!({"type": kind, field: content});
+        let accepted = [
+            ("Message-Accept", "application/json"),
+            ("Accept", "application/recordio"),
+        ];
+        let headers: Vec<Header<'_>> = accepted
+            .into_iter()
+            .chain(authorization(self.authorization.as_deref()))
+            .collect();
+        let request = StreamRequest::new(STREAM_TICK, self.dial.clone());
+        let mut stream = request.send(&self.endpoint.url(PATH), &headers, call.to_string().as_bytes())?;
+        loop {
+            match stream.next() {
+                Ok(_) => {}
+                Err(Error::Closed { .. }) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }

@@ -172,8 +172,8 @@ pub struct ExecutorInfo {
 }
 
 impl ExecutorInfo {
-    /// Mesos' own executor for task groups. Two launches share one executor only when their
-    /// descriptions are equal, labels included.
+    /// Mesos' own executor for task groups. Two launches share one executor only when their descriptions are equal; labels are
+    /// not compared, and those of the first launch stay.
     pub fn default_executor(executor_id: impl Into<ExecutorId>, resources: Resources) -> ExecutorInfo {
         ExecutorInfo {
             kind: Some(ExecutorKind::Default),
