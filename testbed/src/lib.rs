@@ -44,7 +44,7 @@ mod teardown;
 pub use artifact::built;
 pub use cluster::{Agent, AgentSpec, Cluster, ClusterBuilder, Container, Master, MasterSpec};
 pub use error::ClusterError;
-pub use framework::{Framework, FrameworkError, Job, LaunchedTask};
+pub use framework::{Framework, FrameworkError, Job, LaunchedTask, Pod, custom_executor};
 pub use image::Image;
 pub use modules::Module;
 pub use process::Process;

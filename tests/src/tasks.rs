@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesos_http::types::{FrameworkInfo, TaskState, TaskStatus};
-use testbed::{Agent, Cluster, Framework, Job, LaunchedTask};
+use testbed::{Agent, Cluster, Framework, Job, LaunchedTask, Pod};
 
 /// How long any task may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -53,6 +53,20 @@ impl Tasks {
     pub fn launch_all(&self, agent: &Agent, jobs: impl IntoIterator<Item = Job>) -> Vec<LaunchedTask> {
         let id = agent.id().unwrap_or_else(|error| panic!("{error}"));
         self.0.launch_all(jobs.into_iter().map(|job| job.on(id.as_str())))
+    }
+
+    /// Launches the members of a pod on an agent.
+    ///
+    /// # Panics
+    /// When the agent does not tell its id.
+    pub fn launch_pod(&self, agent: &Agent, pod: Pod) -> Vec<LaunchedTask> {
+        let id = agent.id().unwrap_or_else(|error| panic!("{error}"));
+        self.0.launch_pod(pod.on(id.as_str()))
+    }
+
+    /// The framework's id.
+    pub fn framework(&self) -> &str {
+        self.0.id().as_str()
     }
 
     /// Runs a task that must finish well.

@@ -137,6 +137,11 @@ impl Agent {
         &self.drivers
     }
 
+    /// The folder with the programs that it runs, `mesos-default-executor` among them (`--launcher_dir`).
+    pub fn launcher_dir(&self) -> &Path {
+        &self.launcher_dir
+    }
+
     /// `--cgroups_root`: the name of its group at the top of every hierarchy.
     pub fn cgroups_root(&self) -> &str {
         &self.cgroups_root

@@ -25,6 +25,9 @@ use crate::process::Process;
 use crate::teardown::{Footprint, Registration, cgroups, sweep};
 use agent::Surroundings;
 
+/// What an agent starts for a task group; also a custom executor that takes several tasks.
+const DEFAULT_EXECUTOR: &str = "mesos-default-executor";
+
 /// How long an agent gets to register for the first time.
 const REGISTRATION: Duration = Duration::from_secs(60);
 
@@ -402,17 +405,20 @@ fn assemble(
     Ok((master, agents))
 }
 
-/// The programs that an agent runs. Missing, because the official library does not have them: mesos-fetcher (a task with
-/// URIs is refused: "Could not fetch URIs: failed to find mesos-fetcher"), mesos-default-executor (task groups) and
-/// mesos-docker-executor.
+/// The programs that an agent runs. The official library has no executors: the testbed brings its own mesos-executor, for
+/// command tasks, and mesos-default-executor, for task groups. Missing are mesos-fetcher (a task with URIs is refused:
+/// "Could not fetch URIs: failed to find mesos-fetcher") and mesos-docker-executor.
 fn make_launcher_dir(folder: &Path, install: &MesosInstall, executor: Option<PathBuf>) -> Result<(), ClusterError> {
     fs::create_dir(folder).map_err(ClusterError::io("create", folder))?;
     for name in ["mesos-containerizer", "mesos-io-switchboard"] {
         let link = folder.join(name);
         symlink(install.program(name), &link).map_err(ClusterError::io("create", &link))?;
     }
-    // A copy: the user of a task may not be allowed to enter the target folder.
-    let source = executor.map_or_else(|| built("mesos-executor", "testbed"), Ok)?;
-    fs::copy(&source, folder.join("mesos-executor")).map_err(ClusterError::io("copy", &source))?;
+    // Copies: the user of a task may not be allowed to enter the target folder.
+    let executor = executor.map_or_else(|| built("mesos-executor", "testbed"), Ok)?;
+    let default_executor = built(DEFAULT_EXECUTOR, "testbed")?;
+    for (source, name) in [(executor, "mesos-executor"), (default_executor, DEFAULT_EXECUTOR)] {
+        fs::copy(&source, folder.join(name)).map_err(ClusterError::io("copy", &source))?;
+    }
     Ok(())
 }

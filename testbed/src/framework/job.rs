@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mesos_http::resources::{Demand, Resources};
-use mesos_http::types::{AgentId, CommandInfo, ContainerInfo, HealthCheck, TaskInfo};
+use mesos_http::resources::{Demand, Resources, Shortage};
+use mesos_http::types::{AgentId, Bytes, CommandInfo, ContainerInfo, ExecutorInfo, HealthCheck, Offer, TaskInfo};
 
 /// Makes ids unique within this program.
 static COUNT: AtomicU64 = AtomicU64::new(1);
 
-/// One command task, and where it may run.
+/// One task, and where it may run: a command task, unless it is given an executor.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub(super) task: TaskInfo,
@@ -97,6 +97,16 @@ impl Job {
         self
     }
 
+    /// In a custom executor, such as the testbed's ([`custom_executor`]), which gets the command as the task's `data`.
+    /// Tasks with equal descriptions of it share one. What it uses itself is not taken from the offer: name none.
+    #[must_use]
+    pub fn executor(mut self, executor: ExecutorInfo) -> Job {
+        let command = self.task.command.take().and_then(|command| command.value);
+        self.task.data = command.map(|command| Bytes(command.into_bytes()));
+        self.task.executor = Some(executor);
+        self
+    }
+
     /// With so long between SIGTERM and SIGKILL.
     #[must_use]
     pub fn kill_grace(mut self, grace: Duration) -> Job {
@@ -118,7 +128,20 @@ impl Job {
         self
     }
 
-    pub(super) fn demand(&self) -> Demand {
+    /// The task with its share of an offer.
+    ///
+    /// # Errors
+    /// What the offer is short of; nothing is taken then.
+    pub(super) fn placed(&self, offer: &mut Offer) -> Result<TaskInfo, Shortage> {
+        let resources = offer.resources.take(&self.demand())?;
+        Ok(TaskInfo {
+            agent_id: offer.agent_id.clone(),
+            resources,
+            ..self.task.clone()
+        })
+    }
+
+    fn demand(&self) -> Demand {
         let demand = Demand::new().scalar("cpus", self.cpus).scalar("mem", self.mem);
         self.items.iter().fold(demand, |demand, (name, items)| {
             demand.items(name, items.iter().map(String::as_str))

@@ -1,6 +1,7 @@
 //! A framework for tests and demos: it runs what it is given, as soon as an offer fits, and remembers every update.
 
 mod job;
+mod pod;
 mod worker;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use mesos_http::Error;
 use mesos_http::endpoint::EndpointError;
 use mesos_http::scheduler::{Call, Caller, Config, Connection, Failure, Kill, TaskReference};
 use mesos_http::types::{AgentId, FrameworkId, FrameworkInfo, KillPolicy, TaskId, TaskState, TaskStatus};
+pub use pod::{Pod, custom_executor};
 
 /// How long the master gets to accept a subscription.
 const SUBSCRIPTION: Duration = Duration::from_secs(30);
@@ -61,7 +63,7 @@ pub enum FrameworkError {
 #[derive(Debug)]
 pub struct Framework {
     caller: Caller,
-    jobs: Sender<Vec<Job>>,
+    launches: Sender<Vec<Launch>>,
     id: FrameworkId,
     shared: Arc<Shared>,
 }
@@ -70,6 +72,23 @@ pub struct Framework {
 struct Shared {
     known: Mutex<Known>,
     changed: Condvar,
+}
+
+/// What waits for an offer.
+#[derive(Debug)]
+enum Launch {
+    Task(Box<Job>),
+    Pod(Box<Pod>),
+}
+
+impl Launch {
+    /// The only agent it may go to.
+    fn agent(&self) -> Option<&AgentId> {
+        match self {
+            Launch::Task(job) => job.agent.as_ref(),
+            Launch::Pod(pod) => pod.agent.as_ref(),
+        }
+    }
 }
 
 /// What the framework has heard.
@@ -130,7 +149,7 @@ impl Framework {
         let connection = Connection::open(config);
         let caller = connection.caller();
         let shared = Arc::new(Shared::default());
-        let jobs = worker::start(connection, Arc::clone(&shared));
+        let launches = worker::start(connection, Arc::clone(&shared));
         let subscribed = shared.wait(SUBSCRIPTION, |known| match &known.failed {
             Some(error) => Some(Err(error.clone())),
             None => (known.subscriptions > 0).then_some(Ok(())),
@@ -139,7 +158,7 @@ impl Framework {
         let id = caller.framework_id().ok_or(Error::NotSubscribed(None))?;
         Ok(Framework {
             caller,
-            jobs,
+            launches,
             id,
             shared,
         })
@@ -158,7 +177,7 @@ impl Framework {
     /// Has a job run as soon as an offer fits.
     pub fn launch(&self, job: Job) -> LaunchedTask {
         let id = job.task.task_id.clone();
-        self.send(vec![job]);
+        self.send(vec![Launch::Task(Box::new(job))]);
         self.task(id)
     }
 
@@ -166,7 +185,18 @@ impl Framework {
     pub fn launch_all(&self, jobs: impl IntoIterator<Item = Job>) -> Vec<LaunchedTask> {
         let jobs: Vec<Job> = jobs.into_iter().collect();
         let tasks = jobs.iter().map(|job| self.task(job.task.task_id.clone())).collect();
-        self.send(jobs);
+        self.send(jobs.into_iter().map(|job| Launch::Task(Box::new(job))).collect());
+        tasks
+    }
+
+    /// Has the members of a pod run together as soon as an offer fits.
+    pub fn launch_pod(&self, pod: Pod) -> Vec<LaunchedTask> {
+        let tasks = pod
+            .members
+            .iter()
+            .map(|job| self.task(job.task.task_id.clone()))
+            .collect();
+        self.send(vec![Launch::Pod(Box::new(pod))]);
         tasks
     }
 
@@ -202,8 +232,8 @@ impl Framework {
     }
 
     /// When the thread is gone the wait for the task tells why.
-    fn send(&self, jobs: Vec<Job>) {
-        let _ = self.jobs.send(jobs);
+    fn send(&self, launches: Vec<Launch>) {
+        let _ = self.launches.send(launches);
     }
 }
 

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, never, select, tick, unbounded};
 use mesos_http::scheduler::{Accept, Call, Connection, Event, Notice, Operation};
 use mesos_http::types::{Filters, Offer, TaskStatus};
 
-use super::{Job, Shared};
+use super::{Launch, Shared};
 
 /// How often offers are asked for again while something waits: REVIVE makes the master offer at once.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -17,7 +17,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 const REFUSE_SECONDS: f64 = 3600.0;
 
 /// Starts the thread. It ends with the connection.
-pub(super) fn start(connection: Connection, shared: Arc<Shared>) -> Sender<Vec<Job>> {
+pub(super) fn start(connection: Connection, shared: Arc<Shared>) -> Sender<Vec<Launch>> {
     let (sender, jobs) = unbounded();
     let worker = Worker {
         connection,
@@ -34,11 +34,11 @@ pub(super) fn start(connection: Connection, shared: Arc<Shared>) -> Sender<Vec<J
 struct Worker {
     connection: Connection,
     shared: Arc<Shared>,
-    waiting: Vec<Job>,
+    waiting: Vec<Launch>,
 }
 
 impl Worker {
-    fn run(mut self, jobs: &Receiver<Vec<Job>>) {
+    fn run(mut self, jobs: &Receiver<Vec<Launch>>) {
         let notices = self.connection.notices().clone();
         let mut ask_again = never();
         loop {
@@ -94,19 +94,18 @@ impl Worker {
     /// Launches every job that fits.
     fn offered(&mut self, mut offer: Offer) {
         let mut tasks = Vec::new();
+        let mut operations = Vec::new();
         let mut shortage = None;
-        self.waiting.retain(|job| {
-            if job.agent.as_ref().is_some_and(|agent| *agent != offer.agent_id) {
+        self.waiting.retain(|launch| {
+            if launch.agent().is_some_and(|agent| *agent != offer.agent_id) {
                 return true;
             }
-            match offer.resources.take(&job.demand()) {
-                Ok(share) => {
-                    let mut task = job.task.clone();
-                    task.agent_id = offer.agent_id.clone();
-                    task.resources = share;
-                    tasks.push(task);
-                    false
-                }
+            let placed = match launch {
+                Launch::Task(job) => job.placed(&mut offer).map(|task| tasks.push(task)),
+                Launch::Pod(pod) => pod.placed(&mut offer).map(|group| operations.push(group)),
+            };
+            match placed {
+                Ok(()) => false,
                 Err(reason) => {
                     shortage = Some(format!("the last offer did not fit: {reason}"));
                     true
@@ -116,12 +115,15 @@ impl Worker {
         if shortage.is_some() {
             self.shared.change(|known| known.shortage = shortage);
         }
-        if tasks.is_empty() {
+        if !tasks.is_empty() {
+            operations.push(Operation::Launch(tasks));
+        }
+        if operations.is_empty() {
             return self.call(&Call::decline([offer.id], REFUSE_SECONDS));
         }
         self.call(&Call::Accept(Accept {
             offer_ids: vec![offer.id],
-            operations: vec![Operation::Launch(tasks)],
+            operations,
             filters: Some(Filters::refuse_for(REFUSE_SECONDS)),
         }));
     }
