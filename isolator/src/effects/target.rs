@@ -64,37 +64,100 @@ pub(crate) fn targets(
 ///
 /// | | image | no image |
 /// |---|---|---|
-/// | absolute | inside the image | the path itself: must exist, below a folder of `allowed_host_paths` |
+/// | absolute | inside the image; in the sandbox when it leads to where the image has that | the path itself: must exist, below a folder of `allowed_host_paths` |
 /// | relative | made in the sandbox, seen where the image has its sandbox | made in the sandbox |
+///
+/// No path leads to the sandbox itself or to a folder around it, nor, in an image, to what Mesos mounts for the kernel.
 ///
 /// # Errors
 /// One line that names the path and what is wrong with it.
 pub(super) fn resolve(path: &ContainerPath, launch: &ContainerLaunch, config: &Config) -> Result<PathBuf, String> {
     match (path, &launch.rootfs) {
-        (ContainerPath::Relative(path), rootfs) => {
-            let made = make_inside(&launch.directory, path)?;
-            match rootfs {
-                None => Ok(made),
-                // Mesos binds the sandbox there before it carries out our mounts.
-                Some(rootfs) => {
-                    let sandbox = launch
-                        .directory
-                        .canonicalize()
-                        .map_err(|error| describe(&launch.directory, error))?;
-                    let inside = made
-                        .strip_prefix(&sandbox)
-                        .map_err(|_| outside(path, &launch.directory))?;
-                    let seen = config
-                        .sandbox_directory
-                        .strip_prefix("/")
-                        .unwrap_or(&config.sandbox_directory);
-                    Ok(rootfs.join(seen).join(inside))
-                }
-            }
-        }
-        (ContainerPath::Absolute(path), Some(rootfs)) => make_inside(rootfs, path.strip_prefix("/").unwrap_or(path)),
-        (ContainerPath::Absolute(path), None) => existing(path, config),
+        (ContainerPath::Relative(path), None) => make_inside(&launch.directory, path),
+        (ContainerPath::Relative(path), Some(rootfs)) => in_sandbox_of_image(path, rootfs, launch, config),
+        (ContainerPath::Absolute(path), Some(rootfs)) => in_image(path, rootfs, launch, config),
+        (ContainerPath::Absolute(path), None) => existing(path, launch, config),
     }
+}
+
+/// The folders where Mesos mounts the kernel's file systems in every image.
+const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
+
+/// An absolute path in an image.
+fn in_image(path: &Path, rootfs: &Path, launch: &ContainerLaunch, config: &Config) -> Result<PathBuf, String> {
+    let inside = path.strip_prefix("/").unwrap_or(path);
+    not_the_kernels(path, inside)?;
+    let target = make_inside(rootfs, inside)?;
+    // Where the image's symlinks led.
+    let root = real_path(rootfs)?;
+    let inside = target.strip_prefix(&root).map_err(|_| outside(path, rootfs))?;
+    not_the_kernels(path, inside)?;
+    let sandbox = sandbox_in_image(config);
+    if sandbox.starts_with(inside) {
+        return Err(hides_sandbox(path, &config.sandbox_directory));
+    }
+    match inside.strip_prefix(sandbox) {
+        // What was made in the image there is out of sight once Mesos has bound the sandbox over it.
+        Ok(rest) => in_sandbox_of_image(rest, rootfs, launch, config),
+        Err(_) => Ok(target),
+    }
+}
+
+fn not_the_kernels(path: &Path, inside: &Path) -> Result<(), String> {
+    match KERNELS.iter().find(|folder| inside.starts_with(folder)) {
+        None => Ok(()),
+        Some(folder) => Err(format!(
+            "path '{}' lies in '/{folder}', which belongs to the kernel: use another path",
+            path.display()
+        )),
+    }
+}
+
+/// A path relative to the sandbox: made there, and seen where the image has its sandbox, since Mesos binds it there before it
+/// carries out our mounts.
+fn in_sandbox_of_image(
+    path: &Path,
+    rootfs: &Path,
+    launch: &ContainerLaunch,
+    config: &Config,
+) -> Result<PathBuf, String> {
+    let made = make_inside(&launch.directory, path)?;
+    let sandbox = real_path(&launch.directory)?;
+    let inside = made
+        .strip_prefix(&sandbox)
+        .map_err(|_| outside(path, &launch.directory))?;
+    let root = real_path(rootfs)?;
+    let seen = sandbox_in_image(config);
+    // Mesos goes there by path, and a symlink of the image would lead it, and our mount, to the host.
+    match has_symlink(&root, seen) {
+        Ok(false) => Ok(root.join(seen).join(inside)),
+        Ok(true) => Err(format!(
+            "the image has a symlink on the way to its sandbox at {}, which would lead the mount to the host: use another \
+             image",
+            config.sandbox_directory.display()
+        )),
+        Err(error) => Err(refuse(&config.sandbox_directory, rootfs, error)),
+    }
+}
+
+fn sandbox_in_image(config: &Config) -> &Path {
+    let sandbox = &config.sandbox_directory;
+    sandbox.strip_prefix("/").unwrap_or(sandbox)
+}
+
+/// Whether any part of `path` below `root`, as far as it is there, is a symlink.
+fn has_symlink(root: &Path, path: &Path) -> Result<bool, Errno> {
+    let base = openat(CWD, root, DIRECTORY, Mode::empty())?;
+    let flags = inside() | ResolveFlags::NO_SYMLINKS;
+    match openat2(&base, path, DIRECTORY, Mode::empty(), flags) {
+        Ok(_) | Err(Errno::NOENT) => Ok(false),
+        Err(Errno::LOOP) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn real_path(directory: &Path) -> Result<PathBuf, String> {
+    directory.canonicalize().map_err(|error| describe(directory, error))
 }
 
 /// Makes `path` inside `root` where it is missing, and returns where it really is.
@@ -138,11 +201,12 @@ fn inside() -> ResolveFlags {
 }
 
 /// A directory of the host itself, which only the operator can allow.
-fn existing(path: &Path, config: &Config) -> Result<PathBuf, String> {
+fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<PathBuf, String> {
     let directory = openat2(CWD, path, DIRECTORY, Mode::empty(), ResolveFlags::NO_MAGICLINKS).map_err(|error| {
         format!(
-            "absolute path '{}' without an image must exist on the agent: {error}",
-            path.display()
+            "absolute path '{}' without an image must exist on the agent: {error}{}",
+            path.display(),
+            remedy(error)
         )
     })?;
     let real = opened_path(&directory).map_err(|error| describe(path, error))?;
@@ -151,7 +215,11 @@ fn existing(path: &Path, config: &Config) -> Result<PathBuf, String> {
         .iter()
         .any(|allowed| real.starts_with(allowed))
     {
-        return Ok(real);
+        return if real_path(&launch.directory)?.starts_with(&real) {
+            Err(hides_sandbox(path, &launch.directory))
+        } else {
+            Ok(real)
+        };
     }
     Err(format!(
         "absolute path '{}' without an image is a path of the agent's host, which this agent does not allow: use a \
@@ -166,15 +234,27 @@ fn opened_path(directory: &OwnedFd) -> io::Result<PathBuf> {
 
 fn refuse(path: &Path, root: &Path, error: impl Into<io::Error>) -> String {
     let error = error.into();
-    let remedy = if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) {
-        ": this kernel lacks openat2 (Linux 5.6), without which a path cannot be kept inside a container"
-    } else {
-        ""
-    };
+    let remedy = Errno::from_io_error(&error).map_or("", remedy);
     format!(
         "cannot make path '{}' inside {}: {error}{remedy}",
         path.display(),
         root.display()
+    )
+}
+
+fn remedy(error: Errno) -> &'static str {
+    if error == Errno::NOSYS {
+        ": this kernel lacks openat2 (Linux 5.6), without which a path cannot be kept inside a container"
+    } else {
+        ""
+    }
+}
+
+fn hides_sandbox(path: &Path, sandbox: &Path) -> String {
+    format!(
+        "path '{}' would hide the sandbox at {}: use a path inside it, or elsewhere",
+        path.display(),
+        sandbox.display()
     )
 }
 
@@ -279,6 +359,73 @@ mod tests {
             0,
             "nothing is made on the host"
         );
+    }
+
+    #[test]
+    fn in_an_image_a_path_that_leads_to_the_sandbox_is_made_in_the_sandbox_and_never_hides_it() {
+        let (sandbox, image) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir_all(image.path().join("mnt/mesos/sandbox")).unwrap();
+        symlink("/mnt/mesos/sandbox", image.path().join("box")).unwrap();
+        let launch = launch(sandbox.path(), Some(image.path()));
+        let seen = image.path().canonicalize().unwrap().join("mnt/mesos/sandbox/data");
+        for path in ["/mnt/mesos/sandbox/data", "/box/data"] {
+            assert_eq!(resolve_text(path, &launch).unwrap(), seen);
+            fs::remove_dir(sandbox.path().join("data")).unwrap();
+        }
+        for path in ["/mnt/mesos/sandbox", "/box", "/mnt/mesos", "/mnt"] {
+            let error = resolve_text(path, &launch).unwrap_err();
+            assert!(error.contains(path) && error.contains("hide the sandbox"), "{error}");
+        }
+    }
+
+    #[test]
+    fn in_an_image_the_kernels_folders_are_refused_also_behind_a_symlink() {
+        let (sandbox, image) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(image.path().join("proc")).unwrap();
+        symlink("/proc", image.path().join("kernel")).unwrap();
+        let launch = launch(sandbox.path(), Some(image.path()));
+        for path in ["/proc", "/proc/self/root", "/sys/fs/cgroup", "/dev/shm/data", "/kernel"] {
+            let error = resolve_text(path, &launch).unwrap_err();
+            assert!(
+                error.contains(path) && error.contains("belongs to the kernel"),
+                "{error}"
+            );
+        }
+        assert!(resolve_text("/process", &launch).is_ok());
+    }
+
+    #[test]
+    fn an_image_that_leads_its_sandbox_elsewhere_is_refused() {
+        let (sandbox, image, host) = (
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+        );
+        fs::create_dir_all(host.path().join("sandbox")).unwrap();
+        fs::create_dir_all(image.path().join("other/sandbox")).unwrap();
+        fs::create_dir(image.path().join("mnt")).unwrap();
+        for aside in [host.path(), Path::new("/other"), Path::new("/nowhere")] {
+            symlink(aside, image.path().join("mnt/mesos")).unwrap();
+            let error = resolve_text("data", &launch(sandbox.path(), Some(image.path()))).unwrap_err();
+            assert!(error.contains("the image has a symlink"), "{error}");
+            fs::remove_file(image.path().join("mnt/mesos")).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_allowed_host_path_around_the_sandbox_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = folder.path().join("sandbox");
+        fs::create_dir(&sandbox).unwrap();
+        let config = Config {
+            allowed_host_paths: vec![folder.path().canonicalize().unwrap()],
+            ..Config::default()
+        };
+        for around in [folder.path(), &sandbox] {
+            let path = ContainerPath::parse(around.to_str().unwrap()).unwrap();
+            let error = resolve(&path, &launch(&sandbox, None), &config).unwrap_err();
+            assert!(error.contains("hide the sandbox"), "{error}");
+        }
     }
 
     #[test]
