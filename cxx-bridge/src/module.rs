@@ -132,13 +132,16 @@ impl Module {
         let call = || -> Result<(), DecodeError> {
             let id = decode::container_id(container_id)?;
             let launch = decode::launch(config, self.roots.executor_of(&id))?;
+            // Others can work in the sandbox before Mesos mounts there: processes of the container around it, and the fetcher.
+            let exposed = id.parent().is_some() || decode::fetches(config)?;
             let answer = promise.share();
             let binds = self.binds;
-            self.isolator
-                .prepare(id, launch, move |prepared| match launch_info(prepared, binds) {
+            self.isolator.prepare(id, launch, move |prepared| {
+                match launch_info(prepared, binds, exposed) {
                     Ok(bytes) => answer.ready(&bytes),
                     Err(reason) => answer.fail(&reason),
-                });
+                }
+            });
             Ok(())
         };
         settle(&promise, "prepare", call);
@@ -185,10 +188,14 @@ impl Module {
 }
 
 /// The bytes of prepare()'s answer: none when there is nothing to mount.
-fn launch_info(prepared: Result<Option<Vec<BindMount>>, PrepareError>, binds: Binds) -> Result<Vec<u8>, String> {
+fn launch_info(
+    prepared: Result<Option<Vec<BindMount>>, PrepareError>,
+    binds: Binds,
+    exposed: bool,
+) -> Result<Vec<u8>, String> {
     match prepared.map_err(|error| guard::one_line(&error))? {
         None => Ok(Vec::new()),
-        Some(mounts) => encode::launch_info(&mounts, binds).map_err(|error| error.to_string()),
+        Some(mounts) => encode::launch_info(&mounts, binds, exposed).map_err(|error| error.to_string()),
     }
 }
 
