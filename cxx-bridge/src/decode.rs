@@ -13,6 +13,9 @@ use crate::wire;
 
 /// `ContainerClass::DEBUG` of Mesos.
 const DEBUG: i32 = 2;
+
+/// `ExecutorInfo::Type::DEFAULT` of Mesos.
+const DEFAULT_EXECUTOR: i32 = 1;
 /// `Volume.Source.Type::DOCKER_VOLUME` of Mesos.
 const DOCKER_VOLUME: i32 = 1;
 /// `Volume.Mode::RO` of Mesos.
@@ -75,6 +78,7 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
         rootfs: config.rootfs.filter(|path| !path.is_empty()).map(path),
         user: config.user.filter(|user| !user.is_empty()).map(text),
         task_labels: labels(task.labels),
+        default_executor: executor.r#type == Some(DEFAULT_EXECUTOR),
         executor_labels: labels(executor.labels),
         docker_volumes: docker_volumes(config.container_info),
         dvdi_variables: dvdi_variables(config.command_info),

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use thiserror::Error;
 use volume_driver_client::Drivers;
 
+use crate::claims::Claims;
 use crate::config::Config;
 use crate::effects::{Answer, Engine, Message, Order, Patient, make_rounds, share_mount_bases, targets, write_records};
 use crate::error::PrepareError;
@@ -16,7 +17,7 @@ use crate::names::NameMap;
 use crate::policy::{self, PolicyFile};
 use crate::records::{Store, StoreError};
 use crate::reports::{Exposition, Reports};
-use crate::request::{Asked, wanted, wishes};
+use crate::request::{Asked, of_this_container, wanted, wishes};
 use crate::status::Keeper;
 use crate::types::{BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
 
@@ -51,6 +52,7 @@ pub struct Isolator {
     answers: Sender<Answer>,
     threads: Vec<JoinHandle<()>>,
     reports: Arc<Reports>,
+    claims: Claims,
     /// Ends with the isolator.
     _exposition: Exposition,
     _status: Option<Keeper>,
@@ -127,6 +129,7 @@ impl Isolator {
         let status = Keeper::start(&config.state_dir, status, changes, engine.clone())
             .inspect_err(|error| tracing::error!(%error, "cannot start the thread that keeps the status file"));
         let exposition = Exposition::start(&config, &reports, &engine);
+        let claims = Claims::new(&config.claim_resource);
         Ok(Self {
             config,
             engine,
@@ -134,6 +137,7 @@ impl Isolator {
             answers,
             threads,
             reports,
+            claims,
             _exposition: exposition,
             _status: status.ok(),
         })
@@ -147,6 +151,9 @@ impl Isolator {
         orphans: Vec<ContainerId>,
         answer: impl FnOnce() + Send + 'static,
     ) {
+        for container in &running {
+            self.claims.recovered(container);
+        }
         self.tell(Message::Recover {
             running,
             orphans,
@@ -164,7 +171,12 @@ impl Isolator {
         launch: ContainerLaunch,
         answer: impl FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send + 'static,
     ) {
-        match wanted(&id, &launch, &self.config) {
+        let volumes = wanted(&id, &launch, &self.config);
+        if let Ok(volumes) = &volumes {
+            let labels = volumes.iter().map(|asked| &asked.labels);
+            self.claims.launched(&id, labels, &launch.set_resources);
+        }
+        match volumes.map(|volumes| of_this_container(volumes, &id, &launch, &self.config)) {
             Ok(volumes) if volumes.is_empty() => self.answer(move || answer(Ok(None))),
             Ok(volumes) => {
                 self.reports.asked(&id, &launch);
@@ -191,6 +203,7 @@ impl Isolator {
         answer: impl FnOnce() + Send + 'static,
     ) {
         tracing::debug!(container = %id, ?set_resources, "resources updated");
+        self.claims.held(&id, &set_resources);
         self.answer(answer);
     }
 
@@ -206,6 +219,7 @@ impl Isolator {
     /// Lets go of a container's volumes. The answer comes when the first attempt to unmount is over, well or not, or
     /// after the parameter `cleanup_wait`; what is left goes on in the background.
     pub fn cleanup(&self, id: ContainerId, answer: impl FnOnce() + Send + 'static) {
+        self.claims.ended(&id);
         self.tell(Message::Cleanup {
             id,
             answer: Box::new(answer),

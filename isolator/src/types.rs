@@ -106,6 +106,8 @@ pub struct ContainerLaunch {
     pub task_labels: Vec<(String, String)>,
     /// Labels of the executor.
     pub executor_labels: Vec<(String, String)>,
+    /// Whether the executor, which may be this container or the one around it, is Mesos' own for pods.
+    pub default_executor: bool,
     /// The Docker volumes of the container's own `ContainerInfo`, in its order.
     pub docker_volumes: Vec<DockerVolume>,
     /// The variables of its own command whose names begin with [`DVDI_PREFIX`](crate::DVDI_PREFIX), in the order given; a

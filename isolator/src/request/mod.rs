@@ -6,6 +6,7 @@ mod docker_volume;
 mod dvdi;
 mod foreign;
 mod labels;
+mod pod;
 mod source;
 mod unread;
 
@@ -20,6 +21,7 @@ use crate::types::{ContainerClass, ContainerId, ContainerLaunch, VolumeKey};
 
 pub(crate) use claim::claimed;
 pub use dvdi::PREFIX as DVDI_PREFIX;
+pub(crate) use pod::of_this_container;
 use source::Part;
 pub(crate) use source::{Asked, spoken};
 use unread::Read;
