@@ -8,6 +8,7 @@
 //! | `lifetime` | a volume made for a container is gone after it, whatever fails or dies, and no other volume is |
 //! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
 //! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
+//! | `launch_paths` | each way in which Mesos launches a container: whose labels count, and what is mounted where in it |
 //! | `hostile` | labels from somebody who means harm |
 //! | `sources` | volumes named otherwise than by labels: as docker/volume and mesos-module-dvdi take them, only where turned on |
 //! | `policy` | what the operator's policy denies is said with its rule, and a changed file counts at once |

@@ -1,0 +1,17 @@
+//! Every way in which Mesos launches a container, and what is mounted where in it, as seen from inside.
+//!
+//! | module | what it proves |
+//! |---|---|
+//! | `matrix` | each launch path, with and without an image, at a relative and an absolute path: the volume is where it belongs |
+//! | `places` | paths that are odd, taken, or lead elsewhere: inside the container or refused, never on the host |
+//! | `pods` | which labels count in a pod, what its members get, and what looks into them |
+//! | `executors` | a custom executor with several tasks: whose labels count, and what becomes of a later task's |
+//!
+//! Task groups run under Mesos' default executor; the official library does not have that program, so what the agent starts
+//! under its name is the testbed's own.
+
+mod executors;
+mod inside;
+mod matrix;
+mod places;
+mod pods;
