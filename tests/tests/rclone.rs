@@ -2,14 +2,17 @@
 //! at once: where Mesos' own docker/volume with dvdcli fails or hangs, no task fails.
 
 use testbed::{AgentSpec, Cluster, Job};
-use tests::{Rclone, Tasks, end, finished, module, running};
+use tests::{Rclone, Tasks, docker_volume_with, end, finished, module, running, with_volumes};
 
 const TASKS: usize = 20;
 
 fn with_rclone(test: impl FnOnce(&Cluster, &mut Rclone, &Tasks)) {
-    let spec = AgentSpec::default()
-        .resources("cpus:16;mem:8192;disk:4096")
-        .module(module().parameter("health_interval", "500ms"));
+    let spec = AgentSpec::default().resources("cpus:16;mem:8192;disk:4096").module(
+        module()
+            .parameter("health_interval", "500ms")
+            .parameter("docker_volume_source", "true")
+            .parameter("dvdi_source", "true"),
+    );
     let cluster = Cluster::builder()
         .agent(spec)
         .create()
@@ -59,6 +62,31 @@ fn twenty_tasks_at_once_on_twenty_volumes_all_finish() {
         let launched = tasks.launch_all(cluster.agent(0), (0..TASKS).map(job));
         launched.iter().for_each(finished);
         assert!((0..TASKS).all(|number| rclone.data(&format!("v{number}")).join("here").exists()));
+    });
+}
+
+#[test]
+fn what_docker_volumes_and_variables_name_is_made_by_their_options_and_mounted_once_for_both() {
+    with_rclone(|cluster, rclone, tasks| {
+        let odd = rclone.data("odd $(id) ;'folder'");
+        let path = odd.display().to_string();
+        let volume = docker_volume_with("data", "rclone", "odd", &[("type", "local"), ("path", &path)]);
+        let command = "touch data/one; until [ -e data/two ]; do sleep 0.05; done";
+        let first = tasks.launch(cluster.agent(0), with_volumes(Job::shell(command), [volume]));
+        running(&first);
+        let second = Job::shell("ls dvdi/one && touch dvdi/two")
+            .env("DVDI_VOLUME_NAME", "odd")
+            .env("DVDI_VOLUME_DRIVER", "rclone")
+            .env("DVDI_VOLUME_OPTS", format!("type=local,path={path}"));
+        tasks.finish(cluster.agent(0), second);
+        finished(&first);
+        assert!(odd.join("one").exists() && odd.join("two").exists());
+        let variable = Job::shell("touch dvdi/three")
+            .env("DVDI_VOLUME_NAME", "by-variable")
+            .env("DVDI_VOLUME_DRIVER", "rclone")
+            .env("DVDI_VOLUME_OPTS", format!("type=local,path={path}"));
+        tasks.finish(cluster.agent(0), variable);
+        assert!(odd.join("three").exists(), "the options of variables reach Create too");
     });
 }
 
