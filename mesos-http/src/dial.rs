@@ -214,6 +214,16 @@ struct TlsTransport<T: Transport> {
     buffers: LazyBuffers,
 }
 
+impl<T: Transport> TlsTransport<T> {
+    /// What the peer said before it closed the connection that cannot be written to any more: with TLS 1.3 a client
+    /// certificate is refused after the handshake, and the refusal may be here, unread.
+    fn last_words(&mut self) -> Option<io::Error> {
+        self.stream.conn.read_tls(&mut self.stream.sock).ok()?;
+        let said = self.stream.conn.process_new_packets().err()?;
+        Some(io::Error::new(io::ErrorKind::InvalidData, said))
+    }
+}
+
 impl<T: Transport> fmt::Debug for TlsTransport<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TlsTransport({:?})", self.stream.sock.inner())
@@ -227,8 +237,11 @@ impl<T: Transport> Transport for TlsTransport<T> {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.stream.sock.set_timeout(timeout);
-        self.stream.write_all(&self.buffers.output()[..amount])?;
-        Ok(self.stream.flush()?)
+        let output = &self.buffers.output()[..amount];
+        match self.stream.write_all(output).and_then(|()| self.stream.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.last_words().unwrap_or(error).into()),
+        }
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {

@@ -112,25 +112,14 @@ fn rebuild(arguments: &RebuildArgs) -> Result<(), Failure> {
     show(&ledger, arguments.json, now)
 }
 
-/// The tasks, from the first of the masters that answers.
+/// The tasks, from the leading master.
 fn tasks(masters: &str, tls: Option<Tls>) -> Result<mesos_http::operator::Tasks, Failure> {
-    let mut last = None;
-    for master in masters.split(',') {
-        let endpoint: Endpoint = master
-            .trim()
-            .parse()
-            .map_err(|error| usage(format!("--master: {error}")))?;
-        let mut master = Master::new(endpoint, DEADLINE);
-        if let Some(tls) = &tls {
-            master = master.with_tls(tls.clone());
-        }
-        match master.tasks() {
-            Ok(tasks) => return Ok(tasks),
-            Err(error) => last = Some(error),
-        }
+    let masters = Endpoint::parse_list(masters).map_err(|error| usage(format!("--master: {error}")))?;
+    let mut master = Master::any_of(masters, DEADLINE);
+    if let Some(tls) = tls {
+        master = master.with_tls(tls);
     }
-    let why = last.map_or_else(|| "no master was given".to_owned(), |error| error.to_string());
-    Err(Failure(why, REFUSED))
+    master.tasks().map_err(|error| Failure(error.to_string(), REFUSED))
 }
 
 fn show(ledger: &Ledger, json: bool, now: Millis) -> Result<(), Failure> {

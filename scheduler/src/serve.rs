@@ -150,13 +150,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         tell,
     )
     .map_err(usage)?;
-    for master in arguments.master.split(',').take(1) {
-        let master = master
-            .trim()
-            .parse()
-            .map_err(|error| usage(format!("--master: {error}")))?;
-        running.watch(master, &framework);
-    }
+    running.watch(&framework).map_err(refused)?;
     let router = api::router(running.shared());
     runtime.spawn(async move { axum::serve(listener, router).await });
     if let Some(file) = &arguments.address_file {

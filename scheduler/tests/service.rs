@@ -17,6 +17,9 @@ struct World {
     launched: Vec<String>,
     told: Vec<Progress>,
     offers: u32,
+    /// How often the master was asked for all tasks.
+    all_asked: u32,
+    killed: Vec<String>,
 }
 
 fn settings() -> Settings {
@@ -41,6 +44,8 @@ impl World {
             launched: Vec::new(),
             told: Vec::new(),
             offers: 0,
+            all_asked: 0,
+            killed: Vec::new(),
         };
         world.connect();
         world
@@ -85,6 +90,11 @@ impl World {
                         self.launched.push(id.clone());
                     }
                 }
+            }
+            match &call {
+                Call::Reconcile { tasks } if tasks.is_empty() => self.all_asked += 1,
+                Call::Kill(kill) => self.killed.push(kill.task_id.0.clone()),
+                _ => {}
             }
             self.service.sent(&call, self.now);
         }
@@ -229,6 +239,26 @@ fn a_cancelled_run_is_killed_and_begins_nothing_more() {
     let end = world.service.runs()[&id].machine().state().end.clone().unwrap();
     assert_eq!(end.blocked, ["b", "c"]);
     assert!(end.failures.iter().any(|what| what == "the run was cancelled"));
+}
+
+#[test]
+fn the_master_is_asked_for_tasks_of_no_run_which_are_killed() {
+    let mut world = World::new();
+    world.pass(59_000);
+    assert_eq!(world.all_asked, 0, "agents need a while to come back to a new master");
+    world.pass(2_000);
+    assert_eq!(world.all_asked, 1);
+    world.update("forgotten.7.a.1", TaskState::Running);
+    assert_eq!(world.killed, ["forgotten.7.a.1"]);
+    world.pass(14 * 60_000);
+    assert_eq!(world.all_asked, 1);
+    world.pass(60_000);
+    assert_eq!(world.all_asked, 2);
+    world.input(Input::Disconnected {
+        reason: "the master is away".to_owned(),
+    });
+    world.pass(3_600_000);
+    assert_eq!(world.all_asked, 2);
 }
 
 #[test]

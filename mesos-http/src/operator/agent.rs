@@ -20,7 +20,7 @@ impl Agent {
     /// The agent at this address; every call has to be answered within `deadline`.
     pub fn new(endpoint: Endpoint, deadline: Duration) -> Agent {
         Agent {
-            caller: Caller::new(endpoint, deadline),
+            caller: Caller::new(vec![endpoint], deadline),
         }
     }
 

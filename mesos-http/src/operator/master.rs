@@ -11,7 +11,7 @@ use super::watch::Watch;
 use crate::client::{Client, Header, StreamRequest, authorization, basic};
 use crate::dial::Dial;
 use crate::endpoint::Endpoint;
-use crate::error::Error;
+use crate::error::{Action, Error};
 use crate::tls::Tls;
 use crate::types::{AgentId, FrameworkId};
 
@@ -24,7 +24,8 @@ const STREAM_TICK: Duration = Duration::from_secs(15);
 /// Calls of the operator API.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    pub(super) endpoint: Endpoint,
+    /// Asked in turn. Not empty.
+    pub(super) endpoints: Vec<Endpoint>,
     deadline: Duration,
     client: Client,
     pub(super) dial: Dial,
@@ -32,9 +33,9 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    pub(super) fn new(endpoint: Endpoint, deadline: Duration) -> Caller {
+    pub(super) fn new(endpoints: Vec<Endpoint>, deadline: Duration) -> Caller {
         Caller {
-            endpoint,
+            endpoints,
             deadline,
             client: Client::new(deadline, Dial::default()),
             dial: Dial::default(),
@@ -83,14 +84,25 @@ impl Caller {
         result.map_err(|e| unreadable(format!("{kind}: {e}")))
     }
 
-    /// Calls, and follows redirects to the leading master.
+    /// Calls the first that can be reached and is ready, and follows redirects to the leading master.
     pub(super) fn post(&self, kind: &str, content: Option<(&str, Value)>) -> Result<(String, Vec<u8>), Error> {
         let mut call = json!({"type": kind});
         if let Some((field, content)) = content {
             call[field] = content;
         }
         let body = call.to_string();
-        let mut endpoint = self.endpoint.clone();
+        let mut last = Error::Ended;
+        for endpoint in &self.endpoints {
+            match self.post_to(endpoint.clone(), &body) {
+                // Nothing was done.
+                Err(error) if error.action() == Action::Retry => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    fn post_to(&self, mut endpoint: Endpoint, body: &str) -> Result<(String, Vec<u8>), Error> {
         let headers: Vec<Header<'_>> = authorization(self.authorization.as_deref()).collect();
         let mut redirects = 0;
         loop {
@@ -146,8 +158,39 @@ impl Master {
     /// The master at this address; every call has to be answered within `deadline`.
     pub fn new(endpoint: Endpoint, deadline: Duration) -> Master {
         Master {
-            caller: Caller::new(endpoint, deadline),
+            caller: Caller::new(vec![endpoint], deadline),
         }
+    }
+
+    /// One of these masters, asked in turn until one leads or names the leader; every call has to be answered by each within
+    /// `deadline`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn any_of(endpoints: Vec<Endpoint>, deadline: Duration) -> Master {
+        assert!(!endpoints.is_empty(), "an operator needs a master to ask");
+        Master {
+            caller: Caller::new(endpoints, deadline),
+        }
+    }
+
+    /// Any call of the operator API, by the name of its type (`GET_FLAGS`, `UPDATE_MAINTENANCE_SCHEDULE`), with what stands
+    /// in the field of that name, if anything. Gives the answer's JSON, or `null` for an empty one.
+    ///
+    /// # Errors
+    /// When there is no answer, none that can be read, or the master does not accept the call.
+    pub fn call(&self, kind: &str, content: Option<Value>) -> Result<Value, Error> {
+        let field = kind.to_ascii_lowercase();
+        let (url, body) = self
+            .caller
+            .post(kind, content.map(|content| (field.as_str(), content)))?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body).map_err(|error| Error::Unreadable {
+            url,
+            reason: format!("{kind}: {error}"),
+        })
     }
 
     /// With these settings for `https://`, instead of the authorities this host trusts.

@@ -146,7 +146,8 @@ struct Reader {
 
 impl Reader {
     fn run(self) {
-        let first = self.caller.endpoint.clone();
+        let mut turn = self.caller.endpoints.iter().cycle();
+        let Some(mut first) = turn.next() else { return };
         let mut backoff = Backoff::new(Duration::from_millis(500), TICK);
         let mut master = first.clone();
         loop {
@@ -173,7 +174,10 @@ impl Reader {
             };
             // Masters that point at each other must not be asked in a busy loop: only the first
             // hop away from the given address is free.
-            let free = master == first && leader.as_ref().is_some_and(|leader| *leader != first);
+            let free = master == *first && leader.as_ref().is_some_and(|leader| leader != first);
+            if leader.is_none() {
+                first = turn.next().unwrap_or(first);
+            }
             master = leader.unwrap_or_else(|| first.clone());
             if error.action() == Action::GiveUp {
                 return self.tell(ClusterEvent::Failed(error));

@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::types::{
-    AgentId, Bytes, ExecutorId, ExecutorInfo, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, OperationId,
-    OperationStatus, Resource, ResourceProviderId, TaskGroupInfo, TaskId, TaskInfo, TaskStatus, UpdateId,
+    AgentId, Bytes, ExecutorId, ExecutorInfo, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferConstraints,
+    OfferId, OperationId, OperationStatus, Resource, ResourceProviderId, TaskGroupInfo, TaskId, TaskInfo, TaskStatus,
+    UpdateId,
 };
 
 /// A call to the leading master. SUBSCRIBE is not among them: the connection sends it.
@@ -100,7 +101,7 @@ pub enum Call {
         /// Roles for which no offers are wanted.
         suppressed_roles: Vec<String>,
         /// Which agents' offers are wanted; `None`: all.
-        offer_constraints: Option<Value>,
+        offer_constraints: Option<OfferConstraints>,
     },
     /// Ends the framework: every task is killed and the id is never good again.
     Teardown,
@@ -343,7 +344,7 @@ impl Call {
             } => {
                 let mut content = json!({"framework_info": framework_info, "suppressed_roles": suppressed_roles});
                 if let Some(constraints) = offer_constraints {
-                    content["offer_constraints"] = constraints.clone();
+                    content["offer_constraints"] = json!(constraints);
                 }
                 Some(content)
             }

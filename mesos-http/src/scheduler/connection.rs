@@ -13,7 +13,7 @@ use crate::dial::Dial;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{Action, Error};
 use crate::tls::Tls;
-use crate::types::{FrameworkId, FrameworkInfo};
+use crate::types::{FrameworkId, FrameworkInfo, OfferConstraints};
 
 /// The deadline of ordinary calls: as long as a silent stream is believed in.
 const CALL_DEADLINE: Duration = Duration::from_secs(75);
@@ -30,9 +30,8 @@ pub struct Config {
     pub framework: FrameworkInfo,
     /// Roles for which no offers are wanted at first.
     pub suppressed_roles: Vec<String>,
-    /// Which agents' offers are wanted, as the protocol's `OfferConstraints`; `None`: all. Masters before 1.11 do not look
-    /// at it, so whoever uses offers still has to look where they come from.
-    pub offer_constraints: Option<serde_json::Value>,
+    /// Which agents' offers are wanted; `None`: all.
+    pub offer_constraints: Option<OfferConstraints>,
     /// The deadline of ordinary calls. Default: 75 seconds.
     pub call_deadline: Duration,
     /// How soon the answer to SUBSCRIBE has to begin; also how often it is looked whether a stream

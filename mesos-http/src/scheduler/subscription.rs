@@ -8,7 +8,7 @@ use super::{Call, Event, PATH, Subscribed};
 use crate::backoff::Backoff;
 use crate::endpoint::Endpoint;
 use crate::error::{Action, Error};
-use crate::types::{FrameworkId, FrameworkInfo};
+use crate::types::{FrameworkId, FrameworkInfo, OfferConstraints};
 
 /// The shortest and the longest pause between attempts to subscribe.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -41,7 +41,7 @@ const FIRST_SILENCE: Duration = Duration::from_secs(75);
 pub struct Subscription {
     framework: FrameworkInfo,
     suppressed_roles: Vec<String>,
-    offer_constraints: Option<Value>,
+    offer_constraints: Option<OfferConstraints>,
     masters: Vec<Endpoint>,
     /// Which of the masters is asked next, unless there is a known leader.
     turn: usize,
@@ -112,9 +112,9 @@ impl Subscription {
         self.suppressed_roles = roles;
     }
 
-    /// Which agents' offers the subscription wants, from Mesos 1.11; `None`: all. The content of the protocol's
-    /// `OfferConstraints`; an older master does not look at it.
-    pub fn constrain(&mut self, offer_constraints: Option<Value>) {
+    /// Which agents' offers the subscription wants, from Mesos 1.11; `None`: all. An older master does
+    /// not look at it.
+    pub fn constrain(&mut self, offer_constraints: Option<OfferConstraints>) {
         self.offer_constraints = offer_constraints;
     }
 
@@ -134,7 +134,7 @@ impl Subscription {
             subscribe["suppressed_roles"] = json!(self.suppressed_roles);
         }
         if let Some(constraints) = &self.offer_constraints {
-            subscribe["offer_constraints"] = constraints.clone();
+            subscribe["offer_constraints"] = json!(constraints);
         }
         let mut body = json!({"type": "SUBSCRIBE", "subscribe": subscribe});
         if let Some(id) = &self.framework.id {

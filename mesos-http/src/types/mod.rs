@@ -7,6 +7,7 @@
 mod agent;
 mod check;
 mod command;
+mod constraint;
 mod container;
 mod framework;
 mod id;
@@ -25,6 +26,7 @@ pub use check::{
     TcpResult,
 };
 pub use command::{CommandInfo, Environment, Uri, Variable, VariableKind};
+pub use constraint::{AgentConstraint, OfferConstraints, Predicate, Selector};
 pub use container::{
     ContainerInfo, ContainerKind, DockerInfo, DockerVolume, HostPath, Image, ImageKind, ImageName, MesosInfo,
     Parameter, Parameters, SandboxPath, Volume, VolumeMode, VolumeSource, VolumeSourceKind,

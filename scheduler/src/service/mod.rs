@@ -14,6 +14,7 @@ pub mod api;
 pub mod metrics;
 pub mod openapi;
 mod place;
+mod reconcile;
 mod record;
 mod requests;
 pub mod serve;
@@ -141,6 +142,8 @@ pub struct Service {
     suppressed: Option<bool>,
     asked_for: BTreeSet<(RunId, String)>,
     ticked: Millis,
+    /// When the master was last asked for all tasks.
+    all_asked: Millis,
     counters: Counters,
     agents: Agents,
 }
@@ -171,6 +174,7 @@ impl Service {
             suppressed: None,
             asked_for: BTreeSet::new(),
             ticked: 0,
+            all_asked: now,
             counters: Counters::default(),
             agents: Agents::default(),
         };
@@ -183,31 +187,6 @@ impl Service {
         }
         service.forget_unlaunched(now);
         Ok(service)
-    }
-
-    fn forget_unlaunched(&mut self, now: Millis) {
-        let Some(framework) = self.record.framework_id.clone() else {
-            return;
-        };
-        let unknown: Vec<Holder> = self
-            .ledger
-            .claims()
-            .filter(|(_, claim)| claim.state == ledger::ClaimState::Intent && claim.holder.framework == framework)
-            .map(|(_, claim)| claim.holder.clone())
-            .filter(|holder| !self.knows(&holder.task))
-            .collect();
-        for holder in unknown {
-            self.ledger.task(&holder, &TaskState::Dropped, now);
-        }
-    }
-
-    fn knows(&self, task_id: &str) -> bool {
-        self.run_of(task_id).is_some_and(|id| {
-            let tasks = self.runs[&id].machine.state().tasks.values();
-            tasks
-                .flat_map(|record| &record.attempts)
-                .any(|attempt| attempt.task_id == task_id)
-        })
     }
 
     /// The jobs by name.
@@ -298,6 +277,7 @@ impl Service {
         match input {
             Input::Connected { framework_id } => {
                 self.connected = true;
+                self.ask_for_all_tasks_soon(now);
                 self.suppressed = None;
                 self.offers.clear();
                 step.tell.push((
@@ -328,6 +308,7 @@ impl Service {
                 self.ticked = now;
                 step.save_claims |= self.ledger.tick(self.ledger_rules(), now);
                 self.begin_due(now, &mut step);
+                self.ask_for_all_tasks(now, &mut step);
                 self.each_run(&Input::Tick, now, &mut step);
             }
             Input::Tick => {}

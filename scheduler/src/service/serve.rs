@@ -233,10 +233,13 @@ impl Running {
         self.shared.clone()
     }
 
-    /// Follows the operator stream of this master, or of the one it redirects to, as the framework's principal.
-    pub fn watch(&self, master: Endpoint, framework: &Framework) {
+    /// Follows the operator stream of the leading master, as the framework's principal.
+    ///
+    /// # Errors
+    /// The masters' addresses are none.
+    pub fn watch(&self, framework: &Framework) -> Result<(), RunError> {
         let shared = self.shared.clone();
-        let mut master = Master::new(master, OPERATOR_DEADLINE);
+        let mut master = Master::any_of(Endpoint::parse_list(&framework.masters)?, OPERATOR_DEADLINE);
         if let Some(tls) = &framework.tls {
             master = master.with_tls(tls.clone());
         }
@@ -256,6 +259,7 @@ impl Running {
                 core.carry_out(step);
             }
         });
+        Ok(())
     }
 
     /// Runs until it cannot go on: the master refuses the framework, another instance has taken it over, or the state cannot
