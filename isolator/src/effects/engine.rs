@@ -8,21 +8,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use tracing::{error, info, warn};
+use tracing::warn;
 use volume_driver_client::{Drivers, MountId};
 
 use super::calls::Call;
 use super::monitor::{Finding, Patient};
-use super::mount_table::MountTable;
 use super::queues::Queues;
+use super::read_only;
+use super::restored::restored;
 use super::writer::{Order, Written};
 use crate::config::Config;
 use crate::error::PrepareError;
 use crate::ledger::{
-    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, RecordedState, RemoveOutcome,
-    Restored, UnmountOutcome, VolumeRequest,
+    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, RemoveOutcome, UnmountOutcome, VolumeRequest,
 };
-use crate::records::{Change, Found, Store};
+use crate::records::{Change, Store};
 use crate::reports::Reports;
 use crate::request::spoken;
 use crate::status::Noted;
@@ -147,7 +147,8 @@ impl Engine {
                 orphans,
                 answer,
             } => {
-                let restored = self.restored(&running, &orphans);
+                let is_folder = |driver: &str| self.directory_backed(driver);
+                let restored = restored(&self.store, &running, &orphans, is_folder);
                 self.handle(state, Event::Restore(restored));
                 self.answer(answer);
             }
@@ -451,58 +452,8 @@ impl Engine {
             || self.config.profiles.for_driver(driver).directory_backed
     }
 
-    /// What the records say of before, beside what Mesos and the kernel say of now. A folder that cannot be read is
-    /// told in the log: the agent starts all the same.
-    fn restored(&self, running: &[RecoveredContainer], orphans: &[ContainerId]) -> Vec<Restored> {
-        let records = self.store.load().unwrap_or_else(|problem| {
-            error!(%problem, "cannot read the records; what they name stays as it is until the next start");
-            Vec::new()
-        });
-        let running: BTreeSet<&ContainerId> = running.iter().map(|container| &container.id).collect();
-        let orphans: BTreeSet<&ContainerId> = orphans.iter().collect();
-        let table = MountTable::read()
-            .inspect_err(
-                |problem| error!(%problem, "cannot read the mount table; recorded mounts are taken as they are"),
-            )
-            .ok();
-        let restored: Vec<Restored> = records
-            .into_iter()
-            .map(|Found { record, rebooted }| {
-                let presence = match &record.container {
-                    id if running.contains(id) => Presence::Running,
-                    id if orphans.contains(id) => Presence::Orphan,
-                    _ => Presence::Gone,
-                };
-                let lost = record
-                    .volumes
-                    .iter()
-                    .filter(|volume| !self.directory_backed(&volume.request.volume.driver));
-                let lost = lost.filter_map(|volume| match (&volume.state, &table) {
-                    (RecordedState::Mounted(mountpoint), Some(table)) if table.covering(mountpoint).is_none() => {
-                        Some(mountpoint.clone())
-                    }
-                    _ => None,
-                });
-                let lost = lost.collect();
-                Restored {
-                    record,
-                    presence,
-                    rebooted,
-                    lost,
-                }
-            })
-            .collect();
-        info!(
-            records = restored.len(),
-            running = running.len(),
-            orphans = orphans.len(),
-            "recovered"
-        );
-        restored
-    }
-
     fn finish_prepare(&self, state: &mut State, id: &ContainerId, result: Result<Vec<BindMount>, PrepareError>) {
-        let result = result.and_then(read_only_for_good);
+        let result = result.and_then(read_only::for_good);
         self.reports.prepared(id, &result);
         if let Some(answer) = state.prepares.remove(id) {
             self.answer(Box::new(move || answer(result.map(Some))));
@@ -532,25 +483,4 @@ impl State {
             }));
         }
     }
-}
-
-/// Sees to it that what is asked for read-only will be: with the restrictions of the volume's own mount, and without mounts
-/// inside that would stay writable.
-fn read_only_for_good(mut mounts: Vec<BindMount>) -> Result<Vec<BindMount>, PrepareError> {
-    if mounts.iter().all(|mount| !mount.read_only) {
-        return Ok(mounts);
-    }
-    let table =
-        MountTable::read().map_err(|error| PrepareError::Request(format!("cannot read the mount table: {error}")))?;
-    for mount in mounts.iter_mut().filter(|mount| mount.read_only) {
-        if let Some(inside) = table.inside(&mount.source) {
-            return Err(PrepareError::Request(format!(
-                "the volume at {} has a mount inside, {}, which would stay writable in a read-only container",
-                mount.source.display(),
-                inside.display()
-            )));
-        }
-        mount.restrictions = table.restrictions(&mount.source);
-    }
-    Ok(mounts)
 }

@@ -9,6 +9,8 @@ mod mount_bases;
 mod mount_table;
 mod owner;
 mod queues;
+mod read_only;
+mod restored;
 mod target;
 mod writer;
 
