@@ -6,7 +6,7 @@
 //! | `DescribeVolumes` | `{}` | [`DescribeVolumes`] |
 //! | `DeleteVolume` | [`VolumeName`] | `{}` |
 //! | `AttachVolume` | [`AttachVolume`]: an instance outside the emulator takes the volume | [`VolumeDescription`] |
-//! | `DetachVolume` | [`VolumeName`] | `{}` |
+//! | `DetachVolume` | [`DetachVolume`] | `{}` |
 //! | `Hosts` | `{}` | list of [`Host`](crate::host::Host) |
 //! | `Events` | [`EventsAfter`] | list of [`Event`](crate::history::Event) |
 //! | `SetFault` | [`FaultRule`](crate::faults::FaultRule) | [`FaultId`] |
@@ -38,6 +38,16 @@ pub struct CreateVolume {
 pub struct VolumeName {
     /// Its id or `Name` tag.
     pub volume: String,
+}
+
+/// Request to detach a volume.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DetachVolume {
+    /// Its id or `Name` tag.
+    pub volume: String,
+    /// Also when it is mounted: whoever works in it gets EIO, and what was not yet written is lost.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Request of an instance outside the emulator to take a volume.

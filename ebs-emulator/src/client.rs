@@ -9,7 +9,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::api::{
-    ApiError, AttachVolume, ClearFaults, Cleared, CreateVolume, DescribeVolumes, EventsAfter, FaultId,
+    ApiError, AttachVolume, ClearFaults, Cleared, CreateVolume, DescribeVolumes, DetachVolume, EventsAfter, FaultId,
     VolumeDescription, VolumeName,
 };
 use crate::faults::{Fault, FaultRule};
@@ -122,13 +122,21 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn detach(&self, volume: &str) -> Result<(), ClientError> {
-        self.call(
-            "DetachVolume",
-            &VolumeName {
-                volume: volume.to_owned(),
-            },
-        )
-        .map(ignore)
+        self.detach_volume(volume, false)
+    }
+
+    /// Detaches a volume whoever has it, also where it is mounted: whoever works in it gets EIO, and what was not yet written
+    /// is lost.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn force_detach(&self, volume: &str) -> Result<(), ClientError> {
+        self.detach_volume(volume, true)
+    }
+
+    fn detach_volume(&self, volume: &str, force: bool) -> Result<(), ClientError> {
+        let volume = volume.to_owned();
+        self.call("DetachVolume", &DetachVolume { volume, force }).map(ignore)
     }
 
     /// The hosts, with their sockets.

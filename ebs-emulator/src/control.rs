@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::api::{
-    ApiError, AttachVolume, ClearFaults, Cleared, CreateVolume, DescribeVolumes, EventsAfter, FaultId,
+    ApiError, AttachVolume, ClearFaults, Cleared, CreateVolume, DescribeVolumes, DetachVolume, EventsAfter, FaultId,
     VolumeDescription, VolumeName,
 };
 use crate::error::StorageError;
@@ -84,8 +84,11 @@ async fn attach(State(storage): Shared, body: Bytes) -> Response {
 
 async fn detach(State(storage): Shared, body: Bytes) -> Response {
     let detached = finish(async move {
-        let request: VolumeName = parse(&body)?;
-        storage.detach_by_operator(&request.volume).await
+        let request: DetachVolume = parse(&body)?;
+        match request.force {
+            true => storage.force_detach(&request.volume).await,
+            false => storage.detach_by_operator(&request.volume).await,
+        }
     });
     answer(detached.await.map(|()| json!({})))
 }

@@ -36,6 +36,8 @@ pub enum EventKind {
     Unmount,
     /// Its loop device is gone, seen in the kernel.
     Detach,
+    /// It was taken from its host while it was mounted there.
+    ForceDetach,
     /// After a restart: what the kernel says differs from what was recorded, or confirms it.
     Recover,
     /// A driver call arrived.
@@ -57,6 +59,7 @@ impl EventKind {
             EventKind::Mount => "mount",
             EventKind::Unmount => "unmount",
             EventKind::Detach => "detach",
+            EventKind::ForceDetach => "force-detach",
             EventKind::Recover => "recover",
             EventKind::Request => "request",
             EventKind::Answer => "answer",

@@ -11,14 +11,15 @@
 //!   operator, test   ──► control.sock  ─┘   per volume), faults  └─► volumes/vol-….json, events.jsonl
 //! ```
 //!
-//! * [`storage`] is the storage itself: attach, mount, unmount, detach, each step recorded before it is taken.
+//! * [`storage`] is the storage itself: attach, mount, unmount, detach, each step recorded before it is taken; and detach
+//!   by force, which leaves the host that had the volume with a mount that answers EIO.
 //! * [`faults`] is what can be made to go wrong, as data; [`history`] is what happened.
 //! * [`plugin`] and [`control`] are the two HTTP faces of it, [`serve`] the process that has them.
 //! * [`Emulator`] starts such a process from a test and leaves nothing behind; [`Client`] talks to any.
 //!
 //! What the emulator believes about attachments and mounts after a restart it reads from the kernel (`/sys/block`,
 //! `/proc/self/mountinfo`), not from its files, so it may be killed at any moment.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod api;
 pub mod client;
@@ -31,6 +32,7 @@ mod filesystem;
 pub mod history;
 pub mod host;
 pub mod plugin;
+mod pull;
 pub mod release;
 pub mod serve;
 mod socket;

@@ -79,12 +79,15 @@ enum Command {
         #[arg(long, default_value = "i-0f0f0f0f0f0f0f0f0")]
         instance: String,
     },
-    /// Detach a volume that is not mounted.
+    /// Detach a volume that is not mounted, or any by force.
     Detach {
         #[command(flatten)]
         state: State,
         /// Its id or Name tag.
         volume: String,
+        /// Also when it is mounted: whoever works in it gets EIO, and what was not yet written is lost.
+        #[arg(long)]
+        force: bool,
     },
     /// List the hosts with their driver sockets.
     Hosts {
@@ -256,7 +259,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         } => {
             state.client().attach_foreign(&volume, &instance)?;
         }
-        Command::Detach { state, volume } => state.client().detach(&volume)?,
+        Command::Detach { state, volume, force } => match force {
+            true => state.client().force_detach(&volume)?,
+            false => state.client().detach(&volume)?,
+        },
         Command::Hosts { state, json } => {
             let hosts = state.client().hosts()?;
             if json {

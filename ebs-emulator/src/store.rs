@@ -67,6 +67,24 @@ impl Store {
         self.root.join("volumes").join(format!("{id}.img"))
     }
 
+    /// A new name for the file that a device keeps when its volume is detached by force.
+    pub(crate) fn pulled(&self, id: &VolumeId) -> PathBuf {
+        PathBuf::from(format!(
+            "{}{}.img",
+            self.pulled_prefix(id),
+            uuid::Uuid::new_v4().simple()
+        ))
+    }
+
+    /// How those names of a volume begin.
+    pub(crate) fn pulled_prefix(&self, id: &VolumeId) -> String {
+        self.root
+            .join("volumes")
+            .join(format!("{id}.pulled-"))
+            .display()
+            .to_string()
+    }
+
     fn record(&self, id: &VolumeId) -> PathBuf {
         self.root.join("volumes").join(format!("{id}.json"))
     }

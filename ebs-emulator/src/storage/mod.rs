@@ -5,6 +5,7 @@
 //! at least what may have happened, and [`Storage::open`] asks the kernel what did.
 
 mod attach;
+mod force;
 mod mount;
 mod recover;
 

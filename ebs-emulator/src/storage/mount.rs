@@ -22,6 +22,7 @@ impl Storage {
     pub async fn mount(&self, host: &Host, name: &str, id: &str) -> Result<PathBuf, StorageError> {
         let turn = self.turn(name).await?;
         let volume = turn.cell.volume();
+        self.drop_dead_mounts(host, &volume).await?;
         let fresh = match &volume.attachment {
             None => {
                 self.attach(&turn, host).await?;
@@ -128,10 +129,15 @@ impl Storage {
     pub async fn unmount(&self, host: &Host, name: &str, id: &str) -> Result<(), StorageError> {
         let turn = self.turn(name).await?;
         let volume = turn.cell.volume();
-        let (attachment, device) = attached(&volume, host).map_err(|_| StorageError::NotMounted {
-            volume: name.to_owned(),
-            host: host.name.clone(),
-        })?;
+        let Ok((attachment, device)) = attached(&volume, host) else {
+            return match self.drop_dead_mounts(host, &volume).await? {
+                true => Ok(()),
+                false => Err(StorageError::NotMounted {
+                    volume: name.to_owned(),
+                    host: host.name.clone(),
+                }),
+            };
+        };
         if let Some(mount) = &attachment.mount {
             if !mount.ids.is_empty() && !mount.ids.contains(id) {
                 let (volume, host) = (name.to_owned(), host.name.clone());

@@ -2,11 +2,13 @@
 //!
 //! * [`command_line`]: what a person types.
 //! * [`life_of_a_volume`]: attach, format, mount, unmount, detach, zones, hosts, sharing.
+//! * [`detach_by_force`]: a volume taken from a host that has it mounted.
 //! * [`driver_protocol`]: the answers on the wire, and the JSON of `describe`.
 //! * [`restart_and_faults`]: SIGKILL and restart, fault rules, an orderly end.
 
 #[cfg(test)]
 mod command_line;
+mod detach_by_force;
 mod driver_protocol;
 mod life_of_a_volume;
 mod restart_and_faults;
