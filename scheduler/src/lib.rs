@@ -32,6 +32,7 @@
 //! task on an agent that cannot be reached may still write, so it keeps its volumes.
 #![forbid(unsafe_code)]
 
+mod crash_point;
 pub mod job;
 pub mod ledger;
 pub mod machine;

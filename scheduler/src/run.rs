@@ -11,6 +11,7 @@ use mesos_http::tls::Tls;
 use mesos_http::types::FrameworkInfo;
 use thiserror::Error;
 
+use crate::crash_point;
 use crate::machine::{Input, Machine, Rules, Step};
 use crate::notification;
 use crate::progress::Progress;
@@ -137,7 +138,7 @@ pub fn run(
             notify(machine, store, clock, tell)?;
         }
         for call in calls {
-            match send(&connection, &call) {
+            match crash_point::around(&call, || send(&connection, &call)) {
                 Ok(()) if call == Call::Teardown => return finish(machine, store),
                 Ok(()) => {}
                 Err(error) => {

@@ -16,6 +16,7 @@ use mesos_http::types::FrameworkInfo;
 
 use super::storage::Storage;
 use super::{RequestError, RunId, Service, Settings, Step};
+use crate::crash_point;
 use crate::machine::Input;
 use crate::notification;
 use crate::progress::Progress;
@@ -107,7 +108,7 @@ impl Core {
         }
         for call in step.calls {
             let Some(caller) = self.caller.clone() else { continue };
-            match send(&caller, &call) {
+            match crash_point::around(&call, || send(&caller, &call)) {
                 Ok(()) => self.service.sent(&call, self.clock.now()),
                 Err(error) => {
                     let reason = error.to_string();
