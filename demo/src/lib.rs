@@ -9,11 +9,18 @@
 //!         └───────────────verify (recomputed) ◄── dst: PostgreSQL ◄──────────load────────────────┘
 //! ```
 //!
-//! [`demonstration`] runs that job on a real Mesos (`etl-demo`): a master, two agents on two emulated EC2 hosts of one
-//! zone, three EBS volumes, the scheduler with the job file `flights.yaml`. It shows what happens, and says in the end
+//! The flights come in batches, months of the year; each is extracted, transformed, loaded and verified, so the volumes go
+//! to and fro between the hosts.
+//!
+//! [`demonstration`] runs that job on a real Mesos (`etl-demo`): a master, three agents on emulated EC2 hosts in two
+//! zones, three EBS volumes, the scheduler with the job file `flights.yaml`. It shows what happens, and says in the end
 //! whether every figure is right and nothing is left.
+//!
+//! [`acts`] is what goes wrong in such a cluster, done to it on purpose (`etl-demo --acts`): agents, schedulers and tasks
+//! that die, volumes that somebody else has, a storage that is slow or fails.
 #![forbid(unsafe_code)]
 
+pub mod acts;
 pub mod dataset;
 pub mod demonstration;
 pub mod etl;

@@ -1,12 +1,13 @@
 //! `flights-etl`: the steps of the ETL job, each a command. They work on folders and know nothing of Mesos.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use demo::dataset::Dataset;
-use demo::etl::{EtlError, Outcome, extract, interrupt, load, seed, server, transform, verify};
+use demo::etl::writers::{self, Writer};
+use demo::etl::{EtlError, Hold, Outcome, Slice, extract, interrupt, load, seed, server, transform, verify};
 
 /// The steps of the flights ETL job. Each prints its progress, and as its last line a JSON object with its figures.
 #[derive(Debug, Parser)]
@@ -45,6 +46,8 @@ enum Step {
         #[command(flatten)]
         batch: Batch,
         #[command(flatten)]
+        hold: HoldUntil,
+        #[command(flatten)]
         database: Database,
     },
     /// Clean, reject and aggregate the files of an extract.
@@ -66,9 +69,11 @@ enum Step {
         #[command(flatten)]
         batch: Batch,
         #[command(flatten)]
+        hold: HoldUntil,
+        #[command(flatten)]
         database: Database,
     },
-    /// Compute every figure again from the original files and compare with the target database.
+    /// Compute every figure of the batches so far again from the original files and compare with the target database.
     Verify {
         #[command(flatten)]
         data: Data,
@@ -79,6 +84,20 @@ enum Step {
         batch: Batch,
         #[command(flatten)]
         database: Database,
+    },
+    /// Sign volumes as every step that writes does, and do nothing else.
+    Sign {
+        /// The volumes.
+        #[arg(default_value = "data")]
+        volumes: Vec<PathBuf>,
+        #[command(flatten)]
+        hold: HoldUntil,
+    },
+    /// Say who signed volumes, and fail if two wrote at the same time.
+    Audit {
+        /// The volumes.
+        #[arg(default_value = "data")]
+        volumes: Vec<PathBuf>,
     },
 }
 
@@ -91,9 +110,31 @@ struct Data {
 
 #[derive(Debug, Args)]
 struct Batch {
-    /// The batch.
+    /// The batch, from 1.
     #[arg(long, default_value_t = 1)]
     batch: u32,
+    /// How many batches the year is cut into, each of as many months: 1, 2, 3, 4, 6 or 12.
+    #[arg(long, default_value_t = 1)]
+    of: u32,
+}
+
+impl Batch {
+    fn slice(&self) -> Result<Slice, EtlError> {
+        Slice::new(self.batch, self.of)
+    }
+}
+
+#[derive(Debug, Args)]
+struct HoldUntil {
+    /// Stop half way until this file is there, to try out what a kill does then.
+    #[arg(long, value_name = "FILE")]
+    hold_until: Option<PathBuf>,
+}
+
+impl From<HoldUntil> for Hold {
+    fn from(hold: HoldUntil) -> Hold {
+        Hold(hold.hold_until)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -151,34 +192,61 @@ fn run(step: Step) -> Result<Option<Outcome>, EtlError> {
             println!("{}", Dataset::fetch(&cache)?.folder().display());
             return Ok(None);
         }
-        Step::Seed { data, src, database } => {
-            seed::seed(&database.postgres()?, &data.open()?, &src, &database.postgres_log)?
-        }
+        Step::Seed { data, src, database } => signed("seed", &[&src], || {
+            seed::seed(&database.postgres()?, &data.open()?, &src, &database.postgres_log)
+        })?,
         Step::Extract {
             src,
             stage,
             batch,
+            hold,
             database,
-        } => extract::extract(&database.postgres()?, &src, &stage, batch.batch, &database.postgres_log)?,
-        Step::Transform { stage, batch } => transform::transform(&stage, batch.batch)?,
+        } => signed("extract", &[&src, &stage], || {
+            let (postgres, slice) = (database.postgres()?, batch.slice()?);
+            extract::extract(&postgres, &src, &stage, slice, &database.postgres_log, &hold.into())
+        })?,
+        Step::Transform { stage, batch } => {
+            signed("transform", &[&stage], || transform::transform(&stage, batch.slice()?))?
+        }
         Step::Load {
             stage,
             dst,
             batch,
+            hold,
             database,
-        } => load::load(&database.postgres()?, &stage, &dst, batch.batch, &database.postgres_log)?,
+        } => signed("load", &[&dst], || {
+            let (postgres, slice) = (database.postgres()?, batch.slice()?);
+            load::load(&postgres, &stage, &dst, slice, &database.postgres_log, &hold.into())
+        })?,
         Step::Verify {
             data,
             dst,
             batch,
             database,
-        } => verify::verify(
-            &database.postgres()?,
-            &data.open()?,
-            &dst,
-            batch.batch,
-            &database.postgres_log,
-        )?,
+        } => signed("verify", &[&dst], || {
+            let (postgres, slice) = (database.postgres()?, batch.slice()?);
+            verify::verify(&postgres, &data.open()?, &dst, slice, &database.postgres_log)
+        })?,
+        Step::Sign { volumes, hold } => {
+            let paths: Vec<&Path> = volumes.iter().map(PathBuf::as_path).collect();
+            signed("sign", &paths, || writers::sign(&hold.into()))?
+        }
+        Step::Audit { volumes } => writers::audit(&volumes)?,
     };
     Ok(Some(outcome))
+}
+
+/// A step that may write to `volumes`. It has written its last when it ends, well or not.
+fn signed(
+    name: &'static str,
+    volumes: &[&Path],
+    step: impl FnOnce() -> Result<Outcome, EtlError>,
+) -> Result<Outcome, EtlError> {
+    let writer = Writer::begin(name, volumes)?;
+    let outcome = step();
+    // Of two errors the step's own is the one that says what happened.
+    match (outcome, writer.end()) {
+        (Ok(outcome), ended) => ended.map(|()| outcome),
+        (Err(error), _) => Err(error),
+    }
 }

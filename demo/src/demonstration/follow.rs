@@ -2,18 +2,20 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::say;
-use super::scheduler::Event;
+use super::service::Event;
 use super::site::Site;
 use crate::etl::Outcome;
 
+/// The words with which a step begins its lines.
+const STEPS: [&str; 7] = ["seed", "extract", "transform", "load", "verify", "sign", "audit"];
+
 /// The tasks launched so far.
 #[derive(Debug)]
-pub struct Follower<'a> {
-    site: &'a Site,
+pub struct Follower {
     began: Instant,
     framework: String,
     tasks: Vec<Followed>,
@@ -23,18 +25,19 @@ pub struct Follower<'a> {
 #[derive(Debug)]
 struct Followed {
     task: String,
+    task_id: String,
     sandbox: PathBuf,
     read: u64,
+    said: Vec<String>,
     /// A line that has no end yet.
     rest: String,
     outcome: Option<Outcome>,
 }
 
-impl<'a> Follower<'a> {
+impl Follower {
     /// A follower of nothing yet.
-    pub fn new(site: &'a Site, began: Instant) -> Follower<'a> {
+    pub fn new(began: Instant) -> Follower {
         Follower {
-            site,
             began,
             framework: String::new(),
             tasks: Vec::new(),
@@ -42,21 +45,22 @@ impl<'a> Follower<'a> {
     }
 
     /// Notes what the scheduler tells about tasks.
-    pub fn heed(&mut self, event: &Event) {
+    pub fn heed(&mut self, site: &Site, event: &Event) {
         match event {
             Event::Connected { framework_id } => self.framework.clone_from(framework_id),
             Event::Launched {
                 task, task_id, agent, ..
             } => {
-                let agent = self.site.agent(&agent.hostname);
+                let agent = site.agent(&agent.hostname);
                 let Some(Ok(sandbox)) = agent.map(|agent| agent.sandbox(&self.framework, task_id)) else {
                     return;
                 };
-                let task = task.clone();
                 self.tasks.push(Followed {
-                    task,
+                    task: task.clone(),
+                    task_id: task_id.clone(),
                     sandbox,
                     read: 0,
+                    said: Vec::new(),
                     rest: String::new(),
                     outcome: None,
                 });
@@ -73,8 +77,10 @@ impl<'a> Follower<'a> {
                     Ok(outcome) => task.outcome = Some(outcome),
                     // The executor says things of its own there.
                     Err(_) => {
-                        if let Some(text) = line.strip_prefix(&format!("{}: ", task.task)) {
-                            say(self.began, format_args!("{:<10} | {text}", task.task));
+                        let of_step = |step: &&str| line.strip_prefix(*step)?.strip_prefix(": ");
+                        if let Some(text) = STEPS.iter().find_map(of_step) {
+                            say(self.began, format_args!("{:<11} | {text}", task.task));
+                            task.said.push(text.to_owned());
                         }
                     }
                 }
@@ -89,6 +95,30 @@ impl<'a> Follower<'a> {
             .rev()
             .filter(|followed| followed.task == task)
             .find_map(|followed| followed.outcome.as_ref())
+    }
+
+    /// The figures of every task whose last attempt was this step, in the order in which they were launched.
+    pub fn outcomes(&self, step: &str) -> Vec<&Outcome> {
+        let mut names: Vec<&str> = Vec::new();
+        for followed in &self.tasks {
+            if !names.contains(&followed.task.as_str()) {
+                names.push(&followed.task);
+            }
+        }
+        let outcomes = names.into_iter().filter_map(|task| self.outcome(task));
+        outcomes.filter(|outcome| outcome.step == step).collect()
+    }
+
+    /// Whether an attempt has said a line with these words.
+    pub fn has_said(&self, task_id: &str, words: &str) -> bool {
+        let mut attempts = self.tasks.iter().filter(|followed| followed.task_id == task_id);
+        attempts.any(|followed| followed.said.iter().any(|line| line.contains(words)))
+    }
+
+    /// The sandbox of an attempt; none before it is launched.
+    pub fn sandbox(&self, task_id: &str) -> Option<&Path> {
+        let followed = self.tasks.iter().find(|followed| followed.task_id == task_id)?;
+        Some(&followed.sandbox)
     }
 
     /// The end of what a task's last attempt said on standard error.

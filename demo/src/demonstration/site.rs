@@ -1,22 +1,29 @@
-//! Where the job runs: a Mesos of two agents, each on an emulated EC2 host with the storage's driver on it.
+//! Where the job runs: a Mesos of three agents in two zones, each on an emulated EC2 host with the storage's driver on it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ebs_emulator::{Emulator, EmulatorOptions, Event, HostSpec};
+use ebs_emulator::{Client, Emulator, EmulatorOptions, Event, HostSpec};
+use mesos_http::endpoint::EndpointError;
+use mesos_http::operator::Master;
 use serde_json::json;
-use testbed::{Agent, AgentSpec, Cluster, Module, built, loops_below, mounts_below};
+use testbed::{Agent, AgentSpec, Cluster, MasterSpec, Module, built, loops_below, mounts_below};
 
 use super::DemoError;
 use crate::dataset::Dataset;
 
-/// The availability zone of everything.
+/// The availability zone of the volumes.
 pub const ZONE: &str = "us-east-1a";
 
-/// The hosts, by the names they have for Mesos and for the storage.
-pub const HOSTS: [&str; 2] = ["host-a", "host-b"];
+/// The zone where they cannot be attached.
+pub const OTHER_ZONE: &str = "us-east-1b";
+
+/// The hosts with their zones, by the names they have for Mesos and for the storage.
+pub const HOSTS: [(&str, &str); 3] = [("host-a", ZONE), ("host-b", ZONE), ("host-c", OTHER_ZONE)];
+
+/// What the agent of the other zone has: more than the others, so that only its zone keeps tasks away from it.
+const LARGE: &str = "cpus:8;mem:8192;disk:8192";
 
 /// The volumes by name, with their sizes in GiB.
 pub const VOLUMES: [(&str, u64); 3] = [("flights-src", 2), ("flights-stage", 1), ("flights-dst", 2)];
@@ -26,6 +33,12 @@ const DRIVER: &str = "ebs";
 
 /// Where Debian's programs are.
 const STANDARD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How long an agent may take to register.
+const REGISTRATION: Duration = Duration::from_secs(60);
+
+/// How long the master may take to answer an operator.
+const OPERATOR_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long mounts and attachments may stay after the job: an unmount that failed is tried again.
 const LET_GO_LIMIT: Duration = Duration::from_secs(30);
@@ -48,6 +61,17 @@ pub struct Left {
     pub attachments: Vec<String>,
 }
 
+/// What is special about a site.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Keep the folder with logs and sandboxes.
+    pub keep: bool,
+    /// Hosts whose agents are not started with the others.
+    pub idle: Vec<&'static str>,
+    /// How often the master pings its agents and how many pings it lets go by, when not as Mesos has it.
+    pub pings: Option<(Duration, u32)>,
+}
+
 /// The cluster and the storage, running.
 #[derive(Debug)]
 pub struct Site {
@@ -62,7 +86,7 @@ impl Site {
     ///
     /// # Errors
     /// [`DemoError`]; then nothing is left running.
-    pub fn start(data: &Dataset, keep: bool) -> Result<Site, DemoError> {
+    pub fn start(data: &Dataset, plan: &Plan) -> Result<Site, DemoError> {
         let module = Module::new(
             built("libmesos_external_volumes.so", "mesos-module")?,
             "mesos_external_volumes",
@@ -73,20 +97,28 @@ impl Site {
         .parameter("driver_locks", "{agent}/locks")
         .parameter("default_driver", DRIVER)
         .parameter("require_claim", "true");
-        let spec = AgentSpec::default().zone(ZONE).module(module).flag(
-            "executor_environment_variables",
-            environment(&built("flights-etl", "demo")?, data),
-        );
-        let mut builder = Cluster::builder();
-        for host in HOSTS {
-            builder = builder.agent(spec.clone().flag("hostname", host));
+        let environment = environment(&built("flights-etl", "demo")?, data);
+        let mut builder = Cluster::builder().master(MasterSpec {
+            pings: plan.pings,
+            ..MasterSpec::default()
+        });
+        for (host, zone) in HOSTS {
+            let spec = AgentSpec::default()
+                .zone(zone)
+                .module(module.clone())
+                .flag("hostname", host)
+                .flag("executor_environment_variables", &environment);
+            builder = builder.agent(match zone {
+                OTHER_ZONE => spec.resources(LARGE),
+                _ => spec,
+            });
         }
-        if keep {
+        if plan.keep {
             builder = builder.keep_folder();
         }
         let cluster = builder.create()?;
-        let hosts = cluster.agents().iter().zip(HOSTS).map(|(agent, host)| {
-            HostSpec::new(host, ZONE)
+        let hosts = cluster.agents().iter().zip(HOSTS).map(|(agent, (host, zone))| {
+            HostSpec::new(host, zone)
                 .socket(agent.drivers().join(format!("{DRIVER}.sock")))
                 .shared()
         });
@@ -103,11 +135,24 @@ impl Site {
                 id,
             });
         }
-        // What an operator writes into --resources: the volumes of the agent's zone.
-        for agent in cluster.agents() {
-            agent.respecify(|spec| spec.volumes = volumes.iter().map(|volume| volume.id.clone()).collect());
+        // What an operator writes down for each agent: the volumes, and under which name the storage knows its host. The
+        // other zone has them too, as where one list is given to every agent: the zone is what must keep them apart.
+        let known = emulator.client().hosts()?;
+        for (agent, host) in cluster.agents().iter().zip(known) {
+            agent.respecify(|spec| {
+                spec.volumes = volumes.iter().map(|volume| volume.id.clone()).collect();
+                spec.attributes.insert("instance".to_owned(), host.instance);
+            });
         }
-        cluster.start()?;
+        cluster.master().start()?;
+        let started = cluster.agents().iter().zip(HOSTS);
+        let started = started.filter(|(_, (host, _))| !plan.idle.contains(host));
+        for (agent, _) in started.clone() {
+            agent.start()?;
+        }
+        for (agent, _) in started {
+            agent.wait_registered(REGISTRATION)?;
+        }
         Ok(Site {
             cluster,
             emulator,
@@ -125,9 +170,29 @@ impl Site {
         &self.volumes
     }
 
+    /// The storage's control API.
+    pub fn storage(&self) -> &Client {
+        self.emulator.client()
+    }
+
+    /// The master's operator API.
+    ///
+    /// # Errors
+    /// [`DemoError::Refused`] when the master's address is none.
+    pub fn operator(&self) -> Result<Master, DemoError> {
+        let endpoint = self.cluster.master().address().parse();
+        let endpoint = endpoint.map_err(|error: EndpointError| DemoError::Refused(error.to_string()))?;
+        Ok(Master::new(endpoint, OPERATOR_LIMIT))
+    }
+
+    /// The volume of this name.
+    pub fn volume(&self, name: &str) -> Option<&Volume> {
+        self.volumes.iter().find(|volume| volume.name == name)
+    }
+
     /// The agent with this host name.
     pub fn agent(&self, hostname: &str) -> Option<&Agent> {
-        let index = HOSTS.iter().position(|host| *host == hostname)?;
+        let index = HOSTS.iter().position(|(host, _)| *host == hostname)?;
         self.cluster.agents().get(index)
     }
 
@@ -137,8 +202,8 @@ impl Site {
     /// [`DemoError::Volume`].
     pub fn describe(&self) -> Result<Vec<String>, DemoError> {
         let mut lines = vec![format!("master at {}", self.cluster.master().url())];
-        for (agent, host) in self.cluster.agents().iter().zip(HOSTS) {
-            lines.push(format!("agent on {host} in {ZONE} at {}", agent.url()));
+        for (agent, (host, zone)) in self.cluster.agents().iter().zip(HOSTS) {
+            lines.push(format!("agent on {host} in {zone} at {}", agent.url()));
         }
         for volume in self.emulator.client().describe()?.volumes {
             let name = volume.name().unwrap_or("-");
@@ -150,16 +215,17 @@ impl Site {
         Ok(lines)
     }
 
-    /// Writes what `aws ec2 describe-volumes` would print, for the scheduler.
+    /// The command that prints what `aws ec2 describe-volumes` would, for the scheduler.
     ///
     /// # Errors
-    /// [`DemoError`].
-    pub fn write_catalogue(&self) -> Result<PathBuf, DemoError> {
-        let path = self.cluster.folder().join("describe-volumes.json");
-        let described = serde_json::to_vec_pretty(&self.emulator.client().describe()?);
-        let text = described.expect("a description is plain data");
-        fs::write(&path, text).map_err(DemoError::io("write", &path))?;
-        Ok(path)
+    /// [`DemoError::Cluster`] when the emulator's program is not built.
+    pub fn catalogue_command(&self) -> Result<String, DemoError> {
+        let program = built("ebs-emulator", "ebs-emulator")?;
+        Ok(format!(
+            "'{}' describe --state '{}'",
+            program.display(),
+            self.emulator.state().display()
+        ))
     }
 
     /// What the storage did, oldest first.

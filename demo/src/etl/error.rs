@@ -86,6 +86,16 @@ pub enum EtlError {
         /// What is wrong, and which step mends it.
         problem: String,
     },
+    /// There is no such batch.
+    #[error(
+        "there is no batch {batch} of {of}: --of is 1, 2, 3, 4, 6 or 12 (a year has 12 months), --batch from 1 to that"
+    )]
+    Slice {
+        /// The batch.
+        batch: u32,
+        /// Of so many.
+        of: u32,
+    },
     /// A figure is not what it should be.
     #[error("{0}")]
     Mismatch(String),

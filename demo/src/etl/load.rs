@@ -11,7 +11,7 @@ use super::manifest::Manifest;
 use super::outcome::progress;
 use super::server::Postgres;
 use super::transform::{DAILY, FLIGHTS};
-use super::{EtlError, Outcome, transform};
+use super::{EtlError, Hold, Outcome, Slice, transform};
 
 const STEP: &str = "load";
 
@@ -64,15 +64,23 @@ const TARGETS: [Target; 2] = [
     },
 ];
 
-/// Loads the result of `batch` on `stage` into the database on `dst`, which is made if there is none. Loading the same
+/// Loads the result of a batch on `stage` into the database on `dst`, which is made if there is none. Loading the same
 /// result again changes nothing; loading another result of the batch replaces what the batch had brought.
 ///
 /// # Errors
 /// [`EtlError`]; then the database is as it was, and the step can be run again.
-pub fn load(postgres: &Postgres, stage: &Path, dst: &Path, batch: u32, log: &Path) -> Result<Outcome, EtlError> {
+pub fn load(
+    postgres: &Postgres,
+    stage: &Path,
+    dst: &Path,
+    slice: Slice,
+    log: &Path,
+    hold: &Hold,
+) -> Result<Outcome, EtlError> {
     let began = Instant::now();
+    let batch = slice.batch();
     let input = transform::folder(stage, batch);
-    let manifest = Manifest::read(&input)?;
+    let manifest = Manifest::of_slice(&input, slice)?;
     progress(
         STEP,
         format_args!("{} flights, digests as the manifest says", manifest.rows("flights")),
@@ -90,7 +98,11 @@ pub fn load(postgres: &Postgres, stage: &Path, dst: &Path, batch: u32, log: &Pat
     } else {
         let mut transaction = client.transaction().map_err(EtlError::database("begin"))?;
         record_batch(&mut transaction, batch, &manifest)?;
-        for target in &TARGETS {
+        for (index, target) in TARGETS.iter().enumerate() {
+            if index > 0 {
+                // The flights are in, their sums are not, and nothing is committed.
+                hold.wait(STEP)?;
+            }
             upsert(&mut transaction, target, &input, batch)?;
         }
         transaction.commit().map_err(EtlError::database("commit"))?;
@@ -198,6 +210,6 @@ fn count(client: &mut Client, table: &str, batch: u32) -> Result<u64, EtlError> 
 }
 
 /// PostgreSQL has no unsigned integers.
-pub(super) fn number(batch: u32) -> i32 {
+fn number(batch: u32) -> i32 {
     i32::try_from(batch).unwrap_or(i32::MAX)
 }

@@ -8,9 +8,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{EtlError, durable};
+use super::{EtlError, Slice, durable};
 
 const NAME: &str = "manifest.json";
+
+/// Manifests of before there were several batches do not say of how many.
+fn one() -> u32 {
+    1
+}
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +35,9 @@ pub struct Manifest {
     pub step: String,
     /// The batch.
     pub batch: u32,
+    /// Of how many.
+    #[serde(default = "one")]
+    pub of: u32,
     /// What it was made of: the snapshot of the database, or the digest of the manifest before.
     pub source: String,
     /// File name without `.csv` to its entry.
@@ -72,6 +80,22 @@ impl Manifest {
             }
         }
         Ok(manifest)
+    }
+
+    /// Reads it as [`Manifest::read`] does; it must be of this slice of the data.
+    ///
+    /// # Errors
+    /// [`EtlError::Input`], also when it is of another slice.
+    pub fn of_slice(folder: &Path, slice: Slice) -> Result<Manifest, EtlError> {
+        let manifest = Manifest::read(folder)?;
+        if (manifest.batch, manifest.of) == (slice.batch(), slice.of()) {
+            return Ok(manifest);
+        }
+        let (batch, of) = (manifest.batch, manifest.of);
+        Err(EtlError::Input {
+            path: folder.join(NAME),
+            problem: format!("it is of batch {batch} of {of}, not of {slice}: run the step before again"),
+        })
     }
 
     /// The SHA-256 of the manifest itself, in hexadecimal: it stands for all the files.
@@ -192,6 +216,7 @@ mod tests {
         let manifest = Manifest {
             step: "test".into(),
             batch: 1,
+            of: 1,
             source: "none".into(),
             files,
         };

@@ -17,13 +17,13 @@ pub struct Outcome {
     /// Flights in the source database (seed).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_seeded: Option<u64>,
-    /// Flights copied out of the source (extract); what the batch row says of it (verify).
+    /// Flights copied out of the source (extract); what the batch rows say of it, all batches so far together (verify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_extracted: Option<u64>,
-    /// Flights rejected because they never departed.
+    /// Flights rejected because they never departed: of the batch (transform), of all so far (verify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<u64>,
-    /// Flights in the target database.
+    /// Flights in the target database: of the batch (load), of all so far (verify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_loaded: Option<u64>,
     /// Rows of the aggregate per carrier, day and airport.
@@ -35,6 +35,9 @@ pub struct Outcome {
     /// How many of them differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mismatches: Option<u64>,
+    /// Who signed the volumes (audit).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writers: Option<u64>,
     /// How long the step took.
     pub seconds: f64,
 }

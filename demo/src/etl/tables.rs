@@ -9,6 +9,8 @@ pub struct Table {
     pub columns: &'static [(&'static str, &'static str)],
     /// Its primary key.
     pub key: &'static str,
+    /// The column with the month, of a table that grows; the others are extracted whole with every batch.
+    pub sliced_by: Option<&'static str>,
     /// Foreign keys and other rules.
     pub rules: &'static [&'static str],
 }
@@ -19,6 +21,7 @@ pub const TABLES: [Table; 5] = [
         name: "airlines",
         columns: &[("carrier", "text"), ("name", "text not null")],
         key: "carrier",
+        sliced_by: None,
         rules: &[],
     },
     Table {
@@ -34,6 +37,7 @@ pub const TABLES: [Table; 5] = [
             ("tzone", "text"),
         ],
         key: "faa",
+        sliced_by: None,
         rules: &[],
     },
     Table {
@@ -50,6 +54,7 @@ pub const TABLES: [Table; 5] = [
             ("engine", "text not null"),
         ],
         key: "tailnum",
+        sliced_by: None,
         rules: &[],
     },
     Table {
@@ -72,6 +77,7 @@ pub const TABLES: [Table; 5] = [
             ("time_hour", "timestamptz"),
         ],
         key: "origin, time_hour",
+        sliced_by: None,
         rules: &["foreign key (origin) references airports"],
     },
     Table {
@@ -98,6 +104,7 @@ pub const TABLES: [Table; 5] = [
             ("time_hour", "timestamptz"),
         ],
         key: "carrier, flight, time_hour",
+        sliced_by: Some("month"),
         rules: &[
             "foreign key (carrier) references airlines",
             "foreign key (origin) references airports",

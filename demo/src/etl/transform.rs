@@ -19,7 +19,7 @@ use super::manifest::{CountedFile, Manifest};
 use super::outcome::progress;
 use super::record::{Record, Records};
 use super::reference::Reference;
-use super::{EtlError, Outcome, extract};
+use super::{EtlError, Outcome, Slice, extract};
 
 const STEP: &str = "transform";
 
@@ -77,15 +77,16 @@ struct Figures {
     in_strong_wind: u64,
 }
 
-/// Transforms the extract of `batch` on `stage`. The folder with the result has its name only when all of it is on
+/// Transforms the extract of a batch on `stage`. The folder with the result has its name only when all of it is on
 /// disk; an earlier result of the batch is replaced.
 ///
 /// # Errors
 /// [`EtlError`]; it can be run again.
-pub fn transform(stage: &Path, batch: u32) -> Result<Outcome, EtlError> {
+pub fn transform(stage: &Path, slice: Slice) -> Result<Outcome, EtlError> {
     let began = Instant::now();
+    let batch = slice.batch();
     let input = extract::folder(stage, batch);
-    let manifest = Manifest::read(&input)?;
+    let manifest = Manifest::of_slice(&input, slice)?;
     progress(
         STEP,
         format_args!("{} flights, digests as the manifest says", manifest.rows("flights")),
@@ -98,6 +99,7 @@ pub fn transform(stage: &Path, batch: u32) -> Result<Outcome, EtlError> {
     let result = Manifest {
         step: STEP.into(),
         batch,
+        of: slice.of(),
         source: manifest.digest(),
         files,
     };

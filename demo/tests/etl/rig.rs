@@ -24,19 +24,16 @@ impl Job {
 
     /// A job on the first 20,000 flights.
     pub(crate) fn small() -> Job {
+        Job::of(20_000)
+    }
+
+    /// A job on so many flights, the first ones of the file: those of January, then of October.
+    pub(crate) fn of(flights: usize) -> Job {
         let data = Dataset::fetch(&Dataset::default_cache().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let small = folder.path().join("data");
         fs::create_dir(&small).unwrap();
-        for table in ["airlines", "airports", "planes", "weather"] {
-            let file = format!("{table}.csv");
-            fs::copy(data.folder().join(&file), small.join(&file)).unwrap();
-        }
-        let flights: Result<String, demo::etl::EtlError> = data.read("flights", |csv| {
-            let lines = BufReader::new(csv).lines().take(20_001).map(Result::unwrap);
-            Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
-        });
-        fs::write(small.join("flights.csv"), flights.unwrap()).unwrap();
+        data.excerpt(flights, &small).unwrap();
         Job::on(small, folder)
     }
 
@@ -69,7 +66,12 @@ impl Job {
 
     /// Runs a step that must succeed.
     pub(crate) fn run(&self, step: &str) -> Outcome {
-        let output = self.step(step).output().unwrap();
+        self.run_with(step, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn run_with(&self, step: &str, arguments: &[&str]) -> Outcome {
+        let output = self.step(step).args(arguments).output().unwrap();
         let words = words(&output);
         assert!(output.status.success(), "{step}: {words}");
         serde_json::from_str(words.lines().next_back().unwrap()).unwrap()
@@ -77,7 +79,12 @@ impl Job {
 
     /// Runs a step that must fail, and returns its words.
     pub(crate) fn fail(&self, step: &str) -> String {
-        let output = self.step(step).output().unwrap();
+        self.fail_with(step, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn fail_with(&self, step: &str, arguments: &[&str]) -> String {
+        let output = self.step(step).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{step}");
         String::from_utf8(output.stderr).unwrap()
     }
