@@ -125,7 +125,7 @@ impl Caller {
         }
     }
 
-    /// Calls for a stream of records, and reads it to its end.
+    /// Calls the first of the addresses, an agent's only one, for a stream of records, and reads it to its end.
     pub(super) fn stream(&self, kind: &str, (field, content): (&str, Value)) -> Result<(), Error> {
         let call = json!({"type": kind, field: content});
         let accepted = [
@@ -137,7 +137,12 @@ impl Caller {
             .chain(authorization(self.authorization.as_deref()))
             .collect();
         let request = StreamRequest::new(STREAM_TICK, self.dial.clone());
-        let mut stream = request.send(&self.endpoint.url(PATH), &headers, call.to_string().as_bytes())?;
+        let url = self
+            .endpoints
+            .first()
+            .map(|endpoint| endpoint.url(PATH))
+            .unwrap_or_default();
+        let mut stream = request.send(&url, &headers, call.to_string().as_bytes())?;
         loop {
             match stream.next() {
                 Ok(_) => {}
