@@ -11,7 +11,9 @@ use volume_driver_client::Drivers;
 
 use crate::claims::Claims;
 use crate::config::Config;
-use crate::effects::{Answer, Engine, Message, Order, Patient, make_rounds, share_mount_bases, targets, write_records};
+use crate::effects::{
+    Answer, Baselines, Engine, Message, Order, Patient, make_rounds, share_mount_bases, targets, write_records,
+};
 use crate::error::PrepareError;
 use crate::names::NameMap;
 use crate::policy::{self, PolicyFile};
@@ -73,6 +75,12 @@ impl Isolator {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let policy = config.policy.as_deref().map(PolicyFile::open).transpose();
         let policy = Arc::new(policy.map_err(StartError::Policy)?);
+        if policy.is_none() {
+            tracing::warn!(
+                "there is no policy (module parameter policy): any task may have any volume of any driver, and have \
+                one made with any driver option; on a shared cluster write one"
+            );
+        }
         let store = Arc::new(Store::open(&config.state_dir)?);
         share_mount_bases(&config.mount_bases);
         let reports = Reports::new(&config).map_err(|source| StartError::Thread {
@@ -110,8 +118,10 @@ impl Isolator {
         }
         let (monitor, rounds) = unbounded::<Vec<Patient>>();
         let found = engine.clone();
-        // Not joined at the end: it may hang on a dead mountpoint.
-        drop(spawn("mev-monitor", move || make_rounds(&rounds, &found))?);
+        let baselines = Baselines::default();
+        let (known, told) = (baselines.clone(), Arc::clone(&reports));
+        // Not joined at the end: it ends by itself.
+        drop(spawn("mev-monitor", move || make_rounds(&rounds, &found, known, told))?);
         let (status, changes) = Keeper::channel();
         let ledger = Engine {
             config: Arc::clone(&config),
@@ -122,6 +132,7 @@ impl Isolator {
             writer,
             answers: answers.clone(),
             monitor,
+            baselines,
             reports: Arc::clone(&reports),
             status: status.clone(),
         };

@@ -7,6 +7,7 @@
 //! | `agent_restart` | an agent that is killed loses no mount and leaks none |
 //! | `lifetime` | a volume made for a container is gone after it, whatever fails or dies, and no other volume is |
 //! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
+//! | `health` | a volume that is gone, read-only, dead or failing ends its tasks with the cause; a full or slow one does not |
 //! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
 //! | `launch_paths` | each way in which Mesos launches a container: whose labels count, and what is mounted where in it |
 //! | `hostile` | labels from somebody who means harm |

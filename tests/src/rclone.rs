@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use testbed::{Mount, mounts_below};
+use testbed::{Mount, Signal, mounts_below};
 
 use crate::site::eventually;
 
@@ -45,6 +45,27 @@ impl Rclone {
             .kill()
             .and_then(|()| self.child.wait())
             .expect("rclone can be killed");
+    }
+
+    /// Stops it (SIGSTOP): whoever asks it or one of its mounts waits until [`Self::resume`].
+    ///
+    /// # Panics
+    /// When it cannot be stopped.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::pause`].
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("rclone can be told");
     }
 
     /// Starts it again after [`Self::kill`]. It does not remember volumes made with `type` and `path`.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use mesos_http::types::TaskState;
-use testbed::{Agent, AgentSpec, Job, Signal};
+use testbed::{Agent, Job, Signal};
 use tests::{Site, Tasks, end, eventually, finished, module, running};
 
 fn restart(agent: &Agent) {
@@ -162,27 +162,6 @@ fn a_mount_somebody_undid_by_hand_is_detached_after_the_task() {
     }
     restart(site.agent(0));
     end(&task);
-    site.wait_until_nothing_is_left();
-}
-
-#[test]
-fn a_volume_unmounted_under_a_running_task_ends_the_task_and_says_why() {
-    let spec = AgentSpec::default().module(module().parameter("health_interval", "200ms"));
-    let site = Site::with_agents(1, &spec);
-    let id = site.volume("v");
-    let tasks = Tasks::connect(site.cluster());
-    let task = tasks.launch(site.agent(0), Job::shell("sleep 1000").label("volume.data", &id));
-    running(&task);
-    for mount in site.mounts() {
-        rustix::mount::unmount(&mount.target, rustix::mount::UnmountFlags::DETACH).unwrap();
-    }
-    let status = end(&task);
-    assert_eq!(status.state, TaskState::Failed);
-    let message = status.message.unwrap_or_default();
-    assert!(
-        message.contains("'volume.data'") && message.contains(&id) && message.contains("disappeared"),
-        "{message}"
-    );
     site.wait_until_nothing_is_left();
 }
 

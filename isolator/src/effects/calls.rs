@@ -7,6 +7,7 @@ use tracing::warn;
 use volume_driver_client::{CreatePolicy, Driver, Drivers, Error, ErrorKind, MountId, UnmountWhenNotMounted};
 use volume_labels::Lifetime;
 
+use super::baseline::{Baseline, Baselines};
 use super::crash_point::crash_point;
 use super::dead_mount;
 use super::mount_bases;
@@ -22,6 +23,7 @@ pub(super) struct Call<'a> {
     pub(super) volume: &'a VolumeKey,
     /// The operator says that this driver's volumes are plain directories.
     pub(super) directory_backed: bool,
+    pub(super) baselines: &'a Baselines,
 }
 
 impl Call<'_> {
@@ -32,8 +34,8 @@ impl Call<'_> {
             if !self.directory_backed {
                 dead_mount::take_away(mountpoint);
             }
-            if self.check(mountpoint).is_ok() {
-                return MountOutcome::Mounted(mountpoint.to_owned());
+            if let Ok(baseline) = self.check(mountpoint) {
+                return self.mounted(mountpoint.to_owned(), baseline);
             }
         }
         let driver = match self.drivers.driver(&self.volume.driver) {
@@ -156,19 +158,28 @@ impl Call<'_> {
     /// A Mount that answered well still has to be seen in the agent's own mount table: a driver in a mount namespace of
     /// its own reports success while the agent sees an empty folder.
     fn accept(&self, mountpoint: PathBuf, spec: &MountSpec) -> MountOutcome {
-        let checked = self.check(&mountpoint).and_then(|()| match &spec.owner {
-            Some(owner) => owner::give(&mountpoint, owner),
-            None => Ok(()),
+        let checked = self.check(&mountpoint).and_then(|baseline| match &spec.owner {
+            Some(owner) => owner::give(&mountpoint, owner).map(|()| baseline),
+            None => Ok(baseline),
         });
         match checked {
-            Ok(()) => MountOutcome::Mounted(mountpoint),
+            Ok(baseline) => self.mounted(mountpoint, baseline),
             Err(problem) => MountOutcome::Uncertain(problem),
         }
     }
 
-    fn check(&self, mountpoint: &Path) -> Result<(), String> {
+    fn mounted(&self, mountpoint: PathBuf, baseline: Option<Baseline>) -> MountOutcome {
+        match baseline {
+            Some(baseline) => self.baselines.set(self.volume, baseline),
+            None => self.baselines.forget(self.volume),
+        }
+        MountOutcome::Mounted(mountpoint)
+    }
+
+    /// What the mount is like; nothing of a plain directory.
+    fn check(&self, mountpoint: &Path) -> Result<Option<Baseline>, String> {
         if self.directory_backed {
-            return Ok(());
+            return Ok(None);
         }
         let table =
             MountTable::read_for(mountpoint).map_err(|error| format!("cannot read the mount table: {error}"))?;
@@ -177,7 +188,7 @@ impl Call<'_> {
                 if table.is_private(mount) {
                     mount_bases::warn_of_private(mount);
                 }
-                Ok(())
+                Ok(Baseline::of(&table, mountpoint, false))
             }
             None => Err(format!(
                 "the driver says that it is mounted at {}, where this agent sees no mount: let the driver mount in the \
@@ -189,6 +200,14 @@ impl Call<'_> {
 
     /// Unmounts, once.
     pub(super) fn unmount(&self, mount_id: &MountId, mountpoint: Option<&Path>) -> UnmountOutcome {
+        let outcome = self.ask_to_unmount(mount_id, mountpoint);
+        if matches!(outcome, UnmountOutcome::Unmounted) {
+            self.baselines.forget(self.volume);
+        }
+        outcome
+    }
+
+    fn ask_to_unmount(&self, mount_id: &MountId, mountpoint: Option<&Path>) -> UnmountOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
             Err(error) => return UnmountOutcome::NotSent(error.to_string()),

@@ -1,5 +1,7 @@
 //! The thread that owns the ledger: takes in what happens, carries out what the ledger asks for, keeps the time.
 
+mod health;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::warn;
 use volume_driver_client::{Drivers, MountId};
 
+use super::baseline::Baselines;
 use super::calls::Call;
 use super::monitor::{Finding, Patient};
 use super::queues::Queues;
@@ -24,7 +27,6 @@ use crate::ledger::{
 };
 use crate::records::{Change, Store};
 use crate::reports::Reports;
-use crate::request::spoken;
 use crate::status::Noted;
 use crate::types::{BindMount, ContainerId, Limitation, RecoveredContainer, VolumeKey};
 
@@ -80,6 +82,7 @@ pub(crate) struct Engine {
     pub(crate) writer: Sender<Order>,
     pub(crate) answers: Sender<Answer>,
     pub(crate) monitor: Sender<Vec<Patient>>,
+    pub(crate) baselines: Baselines,
     pub(crate) reports: Arc<Reports>,
     pub(crate) status: Noted,
 }
@@ -225,7 +228,7 @@ impl Engine {
                 self.handle(state, Event::PrepareDeadline { container });
             }
             Alarm::Cleanup(container) => self.handle(state, Event::CleanupDeadline { container }),
-            Alarm::Health => self.make_rounds(state),
+            Alarm::Health => self.make_round(state),
             Alarm::Remove(container) => self.order(Order {
                 change: Change::Remove(container),
                 revision: None,
@@ -385,12 +388,14 @@ impl Engine {
         let driver = volume.driver.clone();
         let limit = self.config.profiles.for_driver(&driver).max_in_flight;
         let reports = Arc::clone(&self.reports);
+        let baselines = self.baselines.clone();
         let job = move || {
             let begun = Instant::now();
             let call = Call {
                 drivers: &drivers,
                 volume: &volume,
                 directory_backed,
+                baselines: &baselines,
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| begin(&call))).unwrap_or_else(|_| {
                 lost(format!(
@@ -406,45 +411,6 @@ impl Engine {
         let event = report_unsent(unsent(format!("cannot start a thread for driver '{driver}': {error}")));
         self.reports.called(&key, &event, Duration::ZERO);
         Some(event)
-    }
-
-    /// Sends the monitor to every volume that a container holds. While one is held, nothing of ours unmounts it.
-    fn make_rounds(&self, state: &mut State) {
-        let patients: BTreeMap<&VolumeKey, &PathBuf> =
-            state.ledger.held().map(|held| (held.volume, held.mountpoint)).collect();
-        let patients: Vec<Patient> = patients
-            .into_iter()
-            .map(|(volume, mountpoint)| Patient {
-                volume: volume.clone(),
-                mountpoint: mountpoint.clone(),
-                directory_backed: self.directory_backed(&volume.driver),
-            })
-            .collect();
-        // A monitor that still hangs in its last round is not given another: news of the past helps nobody.
-        if !patients.is_empty() && self.monitor.is_empty() {
-            let _ = self.monitor.send(patients);
-        }
-        if let Some(interval) = self.config.health_interval {
-            state.set(interval, Alarm::Health);
-        }
-    }
-
-    /// Has every container ended that still holds the volume where it was found ill.
-    fn limit(&self, state: &mut State, finding: &Finding) {
-        let holders: Vec<(ContainerId, String)> = state
-            .ledger
-            .held()
-            .filter(|held| *held.volume == finding.volume && *held.mountpoint == finding.mountpoint)
-            .map(|held| (held.container.clone(), held.slot.to_owned()))
-            .collect();
-        for (container, slot) in holders {
-            let message = format!("{}: volume {}: {}", spoken(&slot), finding.volume, finding.problem);
-            if let Some(watcher) = state.watchers.remove(&container) {
-                self.reports
-                    .limited(&container, &slot, &finding.volume, &finding.problem);
-                self.answer(Box::new(move || watcher(Limitation { message })));
-            }
-        }
     }
 
     fn directory_backed(&self, driver: &str) -> bool {

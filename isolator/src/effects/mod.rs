@@ -1,5 +1,6 @@
 //! What the ledger asks for, carried out: driver calls, records, time.
 
+mod baseline;
 mod calls;
 mod crash_point;
 mod dead_mount;
@@ -8,14 +9,17 @@ mod monitor;
 mod mount_bases;
 mod mount_table;
 mod owner;
+mod probe;
+mod prober;
 mod queues;
 mod read_only;
 mod restored;
 mod target;
 mod writer;
 
+pub(crate) use baseline::Baselines;
 pub(crate) use engine::{Answer, Engine, Message};
-pub(crate) use monitor::{Patient, run as make_rounds};
+pub(crate) use monitor::{Cause, Patient, run as make_rounds};
 pub(crate) use mount_bases::share as share_mount_bases;
 pub(crate) use target::targets;
 pub(crate) use writer::{Order, run as write_records};

@@ -33,6 +33,43 @@ pub(super) struct Mount {
     options: String,
     /// An unmount reaches the copies in other mount namespaces.
     pub(super) is_shared: bool,
+    standing: Standing,
+}
+
+/// What the kernel still does with a file system, whatever one of its mounts allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Writable,
+    ReadOnly,
+    /// Read-only for good after an error. ext4 from Linux 6.15 on tells it apart, and does not set the flag that `statvfs`
+    /// shows.
+    ReadOnlyAfterError,
+    /// Nothing but errors any more, reading included (ext4 from Linux 6.15 on).
+    ShutDown,
+}
+
+impl Standing {
+    /// From the options of the file system, the last field of its line.
+    fn parse(options: &[u8]) -> Self {
+        let has = |wanted: &[u8]| options.split(|byte| *byte == b',').any(|option| option == wanted);
+        if has(b"shutdown") {
+            Standing::ShutDown
+        } else if has(b"emergency_ro") {
+            Standing::ReadOnlyAfterError
+        } else if has(b"ro") {
+            Standing::ReadOnly
+        } else {
+            Standing::Writable
+        }
+    }
+}
+
+/// Which mount it is among those that there are. Both numbers may come back after an unmount, so that two that differ are two
+/// mounts, and two that do not may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MountIdentity {
+    id: u64,
+    device: String,
 }
 
 impl Mount {
@@ -63,6 +100,7 @@ impl Mount {
     /// `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG..] - TYPE SOURCE SUPER-OPTIONS`, see `proc_pid_mountinfo(5)`.
     fn parse(line: &[u8]) -> Option<Mount> {
         let mut fields = line.split(|byte| *byte == b' ');
+        let fields = &mut fields;
         let mut next = || fields.next();
         let number = |field: &[u8]| str::from_utf8(field).ok()?.parse().ok();
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
@@ -73,9 +111,13 @@ impl Mount {
             root: decoded(next()?),
             mountpoint: decoded(next()?),
             options: text(next()?),
+            // Each to the end, so that the type and the source come next.
             is_shared: fields
                 .take_while(|tag| *tag != b"-")
-                .any(|tag| tag.starts_with(b"shared:")),
+                .filter(|tag| tag.starts_with(b"shared:"))
+                .count()
+                > 0,
+            standing: Standing::parse(fields.nth(2).unwrap_or_default()),
         })
     }
 
@@ -139,6 +181,19 @@ impl MountTable {
         parents
             .find_map(|parent| self.places.get(parent))
             .map(|index| &self.mounts[*index])
+    }
+
+    /// Which mount it is that `path` lies on, and what its file system is good for.
+    pub(super) fn seen(&self, path: &Path) -> Option<(MountIdentity, Standing)> {
+        let mount = self.nearest(path)?;
+        let (id, device) = (mount.id, mount.device.clone());
+        Some((MountIdentity { id, device }, mount.standing))
+    }
+
+    /// As [`Self::seen`], of the file system alone, be it the host's own.
+    pub(super) fn standing(&self, path: &Path) -> Option<Standing> {
+        let place = path.ancestors().find_map(|parent| self.places.get(parent))?;
+        Some(self.mounts[*place].standing)
     }
 
     /// Whether containers that start now will keep the mount that `path` lies on busy after its unmount.
@@ -283,6 +338,22 @@ mod tests {
             assert_eq!(covering(&part, path), covering(&whole, path), "{path}");
             assert!(part.mounts.len() < whole.mounts.len(), "{path}");
         }
+    }
+
+    #[test]
+    fn what_a_file_system_is_good_for_is_told_by_its_own_options_and_not_by_those_of_the_mount() {
+        let table = table(
+            "1 0 8:1 / / rw - ext4 /dev/root rw\n2 1 8:2 / /a ro,nosuid shared:1 - ext4 /dev/b rw,errors=remount-ro\n\
+             3 1 8:3 / /b rw - ext4 /dev/c ro,relatime\n4 1 8:4 / /c rw - ext4 /dev/d rw,emergency_ro\n\
+             5 1 8:5 / /d rw - ext4 /dev/e ro,emergency_ro,shutdown\n",
+        );
+        let standing = |path: &str| table.seen(Path::new(path)).map(|(_, standing)| standing);
+        assert_eq!(standing("/a/data"), Some(Standing::Writable));
+        assert_eq!(standing("/b"), Some(Standing::ReadOnly));
+        assert_eq!(standing("/c"), Some(Standing::ReadOnlyAfterError));
+        assert_eq!(standing("/d"), Some(Standing::ShutDown));
+        assert_eq!(standing("/elsewhere"), None);
+        assert_eq!(table.standing(Path::new("/elsewhere")), Some(Standing::Writable));
     }
 
     #[test]

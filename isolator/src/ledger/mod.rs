@@ -58,7 +58,7 @@ pub use overview::{Use, VolumeOverview};
 use crate::types::{ContainerId, VolumeKey};
 use container::Container;
 pub use container::Phase;
-use volume::Volume;
+use volume::{State, Volume};
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -125,16 +125,37 @@ impl Ledger {
 
     /// Every volume that a container whose prepare succeeded holds, where it is known to be mounted.
     pub fn held(&self) -> impl Iterator<Item = Held<'_>> {
+        self.in_hands(|volume| Some((volume.mounted_at()?, ())))
+            .map(|(held, ())| held)
+    }
+
+    /// Every volume that a container holds although its mount is gone, as a restarted agent finds, and how it was lost.
+    pub fn lost(&self) -> impl Iterator<Item = (Held<'_>, &str)> {
+        self.in_hands(|volume| match &volume.state {
+            State::Uncertain {
+                why,
+                mountpoint: Some(mountpoint),
+            } => Some((mountpoint, why.as_str())),
+            _ => None,
+        })
+    }
+
+    fn in_hands<'a, T>(
+        &'a self,
+        mountpoint_of: impl Fn(&'a Volume) -> Option<(&'a PathBuf, T)> + Copy + 'a,
+    ) -> impl Iterator<Item = (Held<'a>, T)> {
         let holders = self.containers.iter().filter(|(_, container)| container.holds());
         holders.flat_map(move |(id, container)| {
             container.requests.iter().filter_map(move |request| {
-                let mountpoint = self.volumes.get(&request.volume)?.mounted_at()?;
-                Some(Held {
+                let (mountpoint, what) = mountpoint_of(self.volumes.get(&request.volume)?)?;
+                let held = Held {
                     container: id,
                     slot: &request.slot,
                     volume: &request.volume,
                     mountpoint,
-                })
+                    read_only: request.read_only,
+                };
+                Some((held, what))
             })
         })
     }
@@ -158,4 +179,6 @@ pub struct Held<'a> {
     pub volume: &'a VolumeKey,
     /// Where it is mounted.
     pub mountpoint: &'a PathBuf,
+    /// Whether it may only read it.
+    pub read_only: bool,
 }

@@ -23,8 +23,10 @@ pub(super) struct Metrics {
     /// By result.
     pub(super) prepares: IntCounterVec,
     pub(super) prepare_seconds: Histogram,
-    /// By driver.
+    /// By driver and cause.
     pub(super) limitations: IntCounterVec,
+    /// By driver and cause.
+    pub(super) warnings: IntGaugeVec,
     pub(super) audit_lost: IntCounter,
     /// By driver and state.
     pub(super) volumes: IntGaugeVec,
@@ -92,9 +94,19 @@ impl Metrics {
                 IntCounterVec::new(
                     named(
                         "limitations_total",
-                        "Containers ended because a volume was not well, by driver.",
+                        "Containers ended because a volume was not well, by driver and cause.",
                     ),
-                    &["driver"],
+                    &["driver", "cause"],
+                ),
+            ),
+            warnings: known(
+                &registry,
+                IntGaugeVec::new(
+                    named(
+                        "volume_warnings",
+                        "Volumes in use that are full, do not answer, or cannot be looked at, by driver and cause.",
+                    ),
+                    &["driver", "cause"],
                 ),
             ),
             audit_lost: known(

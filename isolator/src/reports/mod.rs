@@ -9,6 +9,7 @@ mod exposition;
 mod followed;
 mod metrics;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::effects::Cause;
 use crate::error::PrepareError;
 use crate::ledger::{CreateOutcome, Event, MountOutcome, Presence, RemoveOutcome, UnmountOutcome};
 use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeKey};
@@ -25,6 +27,31 @@ use followed::Followed;
 use metrics::Metrics;
 
 pub(crate) use exposition::Exposition;
+
+/// What may be said of a volume in use without ending anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Warning {
+    /// Out of space or inodes.
+    Full,
+    /// A look at it hangs.
+    Silent,
+    /// A look at it fails in a way that says nothing of its health.
+    Unknown,
+}
+
+impl Warning {
+    fn word(self) -> &'static str {
+        match self {
+            Warning::Full => "full",
+            Warning::Silent => "not_answering",
+            Warning::Unknown => "unknown",
+        }
+    }
+
+    fn labels(self, volume: &VolumeKey) -> [&str; 2] {
+        [volume.driver.as_str(), self.word()]
+    }
+}
 
 /// Takes note of what happens.
 pub(crate) struct Reports {
@@ -187,11 +214,46 @@ impl Reports {
     }
 
     /// A container is to end because of a volume.
-    pub(crate) fn limited(&self, id: &ContainerId, slot: &str, volume: &VolumeKey, problem: &str) {
+    pub(crate) fn limited(&self, id: &ContainerId, slot: &str, volume: &VolumeKey, cause: Cause, problem: &str) {
         self.changed.store(true, Ordering::Relaxed);
-        self.metrics.limitations.with_label_values(&[&volume.driver]).inc();
+        let labels = [volume.driver.as_str(), cause.word()];
+        self.metrics.limitations.with_label_values(&labels).inc();
         warn!(container = %id, slot, volume = volume.name, driver = volume.driver, problem, "ending a container whose volume is not well");
         self.record(|| Entry::of_limitation(id, &self.followed.who(id), slot, volume, problem));
+    }
+
+    /// Something about a volume in use needs an operator; its containers go on.
+    pub(crate) fn warned(&self, volume: &VolumeKey, users: &BTreeSet<ContainerId>, warning: Warning, problem: &str) {
+        self.changed.store(true, Ordering::Relaxed);
+        self.metrics.warnings.with_label_values(&warning.labels(volume)).inc();
+        let containers: Vec<String> = users.iter().map(ToString::to_string).collect();
+        warn!(
+            volume = volume.name,
+            driver = volume.driver,
+            containers = containers.join(","),
+            problem,
+            "a volume in use needs a look"
+        );
+    }
+
+    /// It is over, or nobody uses the volume any more.
+    pub(crate) fn unwarned(&self, volume: &VolumeKey, warning: Warning, in_use: bool) {
+        self.changed.store(true, Ordering::Relaxed);
+        self.metrics.warnings.with_label_values(&warning.labels(volume)).dec();
+        if in_use {
+            info!(
+                volume = volume.name,
+                driver = volume.driver,
+                was = warning.word(),
+                "a volume in use is well again"
+            );
+        }
+    }
+
+    /// The metrics, without those that only the ledger knows.
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> String {
+        self.metrics.text()
     }
 
     fn record(&self, entry: impl FnOnce() -> Entry) {
