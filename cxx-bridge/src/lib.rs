@@ -8,6 +8,9 @@ mod answer;
 mod checkpoint;
 mod decode;
 mod encode;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod log;
 mod module;

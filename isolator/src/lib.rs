@@ -28,6 +28,9 @@ mod reports;
 mod request;
 pub mod status;
 mod types;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod untrusted;
 
 pub use config::{Config, ConfigError, PARAMETERS};
 pub use error::PrepareError;

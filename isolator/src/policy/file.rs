@@ -179,7 +179,7 @@ impl Policy {
     ///
     /// # Errors
     /// One line with the field, what is wrong with it, the line and the column.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut json = serde_json::Deserializer::from_str(text);
         let policy: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let field = error.path().to_string();
