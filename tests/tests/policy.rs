@@ -59,6 +59,100 @@ fn a_denied_volume_fails_the_task_with_the_rule_until_the_policy_changes() {
 }
 
 #[test]
+fn every_kind_of_rule_and_limit_refuses_and_names_itself() {
+    const POLICY: &str = r#"{"version": 1, "default": "allow",
+        "limits": {"volumes": 2, "options": 2, "value_bytes": 20, "size_gib": 100},
+        "rules": [
+            {"name": "driver", "effect": "deny", "drivers": ["other*"]},
+            {"name": "name", "effect": "deny", "volumes": ["payroll-*"]},
+            {"name": "option", "effect": "deny", "options": ["type=local"]},
+            {"name": "create", "effect": "deny", "create": true, "volumes": ["made-*"]},
+            {"name": "path", "effect": "deny", "paths": ["secret", "secret/*"]},
+            {"name": "user", "effect": "deny", "users": ["nobody"]},
+            {"name": "owner", "effect": "deny", "owners": ["0:*", "root"]},
+            {"name": "mode", "effect": "deny", "mode": "rw", "volumes": ["archive-*"]},
+            {"name": "claim", "effect": "allow", "volumes": ["claimed-*"], "require_claim": true}]}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.json");
+    fs::write(&file, POLICY).unwrap();
+    let site = site_under(&file);
+    let tasks = Tasks::connect(site.cluster());
+    let job = |labels: &[(&str, &str)]| {
+        let job = Job::shell("true").size(0.1, 32.0);
+        labels
+            .iter()
+            .fold(job, |job, (key, value)| job.label(format!("volume.{key}"), *value))
+    };
+    let refused = [
+        (
+            job(&[("a", "v"), ("a.driver", "OTHER/x")]),
+            vec!["rule 1 'driver'", "driver 'OTHER/x'"],
+        ),
+        (job(&[("a", "PayRoll-1")]), vec!["rule 2 'name'", "volume 'PayRoll-1'"]),
+        (
+            job(&[("a", "v"), ("a.create", "if-missing"), ("a.options.type", "local")]),
+            vec!["rule 3 'option'", "option 'type' = 'local'"],
+        ),
+        (
+            job(&[("a", "made-1"), ("a.create", "if-missing")]),
+            vec!["rule 4 'create'", "create"],
+        ),
+        (
+            job(&[("a", "v"), ("a.path", "secret/x")]),
+            vec!["rule 5 'path'", "path 'secret/x'"],
+        ),
+        (
+            job(&[("a", "v")]).user("nobody"),
+            vec!["rule 6 'user'", "user 'nobody'"],
+        ),
+        (
+            job(&[("a", "v"), ("a.owner", "0:100")]),
+            vec!["rule 7 'owner'", "owner '0:100'"],
+        ),
+        (job(&[("a", "archive-1")]), vec!["rule 8 'mode'", "mode 'rw'"]),
+        (
+            job(&[("a", "claimed-1")]),
+            vec!["rule 9 'claim'", "does not hold 'claimed-1'"],
+        ),
+        (
+            job(&[("a", "u"), ("b", "v"), ("c", "w")]),
+            vec!["the limits", "'volumes' is 2", "asks for 3 volumes"],
+        ),
+        (
+            job(&[
+                ("a", "v"),
+                ("a.create", "if-missing"),
+                ("a.options.x", "1"),
+                ("a.options.y", "2"),
+                ("a.options.z", "3"),
+            ]),
+            vec!["the limits", "'options' is 2"],
+        ),
+        (
+            job(&[
+                ("a", "v"),
+                ("a.create", "if-missing"),
+                ("a.options.x", "123456789012345678901"),
+            ]),
+            vec!["'value_bytes' is 20", "'volume.a.options.x'"],
+        ),
+        (
+            job(&[("a", "v"), ("a.create", "if-missing"), ("a.options.size", "1T")]),
+            vec!["'size_gib' is 100", "'volume.a.options.size' = '1T'"],
+        ),
+    ];
+    for (job, words) in refused {
+        let message = tasks.fail(site.agent(0), job);
+        for word in words.iter().chain(&["label 'volume.a", "of this agent's policy"]) {
+            assert!(message.contains(word), "'{word}' is not in: {message}");
+        }
+        assert!(!message.contains('\n'), "{message}");
+    }
+    let done = site.events().into_iter().filter(|event| event.volume.is_some());
+    assert_eq!(done.count(), 0, "the driver has made and mounted nothing");
+}
+
+#[test]
 fn what_no_rule_allows_is_refused_with_role_and_user() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("policy.json");

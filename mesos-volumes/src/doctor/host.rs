@@ -59,12 +59,29 @@ pub(super) fn state_folder(config: &Config) -> Vec<Finding> {
         }
     };
     let kind = statfs(folder).map(|found| i128::from(found.f_type) & 0xffff_ffff);
-    let read_only = statvfs(folder).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let room = statvfs(folder).ok();
+    let read_only = room
+        .as_ref()
+        .is_some_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
+    // Where nothing is counted nothing runs out.
+    let out_of = room.as_ref().and_then(|found| match found {
+        found if found.f_blocks > 0 && found.f_bavail == 0 => Some("space"),
+        found if found.f_files > 0 && found.f_favail == 0 => Some("inodes"),
+        _ => None,
+    });
     let mut findings = vec![match kind {
         _ if read_only => Finding::fail(
             CHECK,
             format!("{shown} is on a read-only file system"),
             "make it writable",
+        ),
+        _ if out_of.is_some() => Finding::fail(
+            CHECK,
+            format!(
+                "{shown} is on a file system without {}: containers that ask for volumes are refused",
+                out_of.unwrap_or_default()
+            ),
+            "make room there; no restart is needed",
         ),
         Ok(TMPFS | RAMFS) => Finding::fail(
             CHECK,
@@ -96,8 +113,8 @@ pub(super) fn state_folder(config: &Config) -> Vec<Finding> {
                 "{quarantined} records that could not be read are in {}",
                 quarantine.display()
             ),
-            "see whether the volumes they name are still mounted, unmount them with 'mesos-volumes driver unmount', \
-             then delete them",
+            "see what they name with 'mesos-volumes quarantine ls' and 'show', unmount what is still mounted with \
+             'mesos-volumes driver unmount', then 'mesos-volumes quarantine rm'",
         ));
     }
     findings

@@ -86,6 +86,7 @@ fn examine(asking: &Asking<'_>) -> Vec<Finding> {
     let Some(config) = config else { return findings };
     findings.push(settings::sources(&agent, &config));
     findings.push(settings::files(&config));
+    findings.push(settings::policy(&config));
     findings.push(settings::deadline(&agent, &config));
     findings.push(settings::sandbox(&agent, &config));
     findings.extend(settings::claims(&agent, &config));

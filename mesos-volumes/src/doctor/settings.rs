@@ -179,6 +179,18 @@ pub(super) fn files(config: &Config) -> Finding {
     )
 }
 
+/// What keeps one framework from another's volumes.
+pub(super) fn policy(config: &Config) -> Finding {
+    match &config.policy {
+        Some(file) => Finding::ok("policy", format!("{} says who may have which volume", file.display())),
+        None => Finding::warn(
+            "policy",
+            "there is none: any task may have any volume of any driver, and have one made with any driver option",
+            "on a shared cluster write one, beginning with docs/policy.example.json, and name it in the parameter policy",
+        ),
+    }
+}
+
 /// Our own deadline comes before Mesos' own, after which a framework hears nothing of the cause.
 pub(super) fn deadline(agent: &Agent, config: &Config) -> Finding {
     let flag = agent.flag("executor_registration_timeout");
