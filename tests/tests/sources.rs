@@ -10,7 +10,7 @@ use ebs_emulator::EventKind;
 use ebs_emulator::faults::Operation;
 use mesos_http::types::TaskState;
 use serde_json::json;
-use testbed::{AgentSpec, Container, Image, Job, built};
+use testbed::{AgentSpec, Container, Image, Job, Pod, built};
 use tests::{
     DRIVER, Site, Tasks, docker_volume, docker_volume_with, end, eventually, finished, module, read_only, running,
     with_docker_volume_isolator, with_volumes,
@@ -355,6 +355,35 @@ fn a_nested_container_has_docker_volumes_of_its_own_and_its_parents_stay_there()
     fs::write(sandbox.join("stop"), "").unwrap();
     finished(&task);
     tasks.finish(agent, Job::shell("ls data/inner").label("volume.data", &inner));
+    site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn each_member_of_a_pod_has_the_volumes_and_variables_of_its_own_unless_the_pod_has_labels() {
+    let site = Site::with_agents(1, &both_sources());
+    let (own, named, shared) = (site.volume("own"), site.volume("named"), site.volume("shared"));
+    let tasks = Tasks::connect(site.cluster());
+    let agent = site.agent(0);
+    let with_volume = |command: &str| with_volumes(Job::shell(command), [docker_volume("data", DRIVER, &own)]);
+    let with_variable = |command: &str| Job::shell(command).env("DVDI_VOLUME_NAME", &named);
+    let members = [
+        with_volume("touch data/volume && [ ! -e dvdi ]"),
+        with_variable("touch dvdi/variable && [ ! -e data ]"),
+        Job::shell("[ ! -e data ] && [ ! -e dvdi ]"),
+    ];
+    tasks.launch_pod(agent, Pod::of(members)).iter().for_each(finished);
+    site.wait_until_nothing_is_left();
+
+    let members = [
+        with_volume("touch labelled/a && ! ls data/volume"),
+        with_variable("touch labelled/b && [ ! -e dvdi ]"),
+    ];
+    let pod = Pod::of(members).label("volume.labelled", &shared);
+    tasks.launch_pod(agent, pod).iter().for_each(finished);
+    for (volume, files) in [(&own, "volume"), (&named, "variable"), (&shared, "a b")] {
+        let reads = Job::shell(format!("cd data && ls {files}")).label("volume.data", volume);
+        tasks.finish(agent, reads);
+    }
     site.wait_until_nothing_is_left();
 }
 
