@@ -149,6 +149,11 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print a definition as a job file of the scheduler (marathon, dcos-commons)
+    JobFile {
+        #[command(flatten)]
+        definition: Definition,
+    },
     /// Print a definition with its external volumes made labels
     Migrate {
         #[command(flatten)]

@@ -255,6 +255,11 @@ impl Catalogue {
             .map(|(alias, _)| alias.as_str())
     }
 
+    /// All aliases, each with the volume it stands for.
+    pub fn all_aliases(&self) -> impl Iterator<Item = (&str, &VolumeId)> {
+        self.aliases.iter().map(|(alias, id)| (alias.as_str(), id))
+    }
+
     /// All of them, in the order of ids.
     pub fn volumes(&self) -> impl Iterator<Item = &Volume> {
         self.volumes.values()

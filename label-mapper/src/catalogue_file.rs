@@ -79,6 +79,20 @@ impl Catalogue {
     }
 }
 
+/// Whether this text says of volumes where they are attached: a listing, or a catalogue file with volumes. One that has only
+/// aliases does not grow old.
+///
+/// # Errors
+/// It is a text of another shape.
+pub fn lists_volumes(text: &str) -> Result<bool, CatalogueError> {
+    if is_listing(text) {
+        return Ok(true);
+    }
+    let file: File =
+        serde_saphyr::from_str(text).map_err(|error| CatalogueError::File(one_line(&error.to_string())))?;
+    Ok(!file.volumes.is_empty())
+}
+
 /// Whatever is JSON and not plainly ours is taken for a listing, so that a broken one is told as such.
 fn is_listing(text: &str) -> bool {
     match serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(text) {

@@ -86,6 +86,16 @@ pub struct ConvertError {
     problem: String,
 }
 
+impl ConvertError {
+    pub(crate) fn of(framework: Framework, task: Option<String>, problem: String) -> Self {
+        Self {
+            framework,
+            task,
+            problem,
+        }
+    }
+}
+
 impl fmt::Display for ConvertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.framework)?;

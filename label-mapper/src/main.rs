@@ -80,6 +80,13 @@ fn run(command: Command) -> Result<ExitCode> {
             let act = |text: &str, options: &Options<'_>| label_mapper::convert(definition.from, text, options);
             written(&definition.file, &volumes, json, &mut code, act)?
         }
+        Command::JobFile { definition } => {
+            let made = label_mapper::job_file(definition.from, &file(&definition.file, "the definition")?)?;
+            for note in &made.notes {
+                eprintln!("label-mapper: {note}");
+            }
+            made.text
+        }
         Command::Migrate {
             definition,
             back,
