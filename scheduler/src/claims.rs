@@ -1,17 +1,15 @@
 //! `scheduler claims`: the ledger of a folder, and a new one from what master and storage say.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use label_mapper::Catalogue;
 use mesos_http::endpoint::Endpoint;
 use mesos_http::operator::Master;
 use mesos_http::tls::Tls;
 use scheduler::ledger::{Ledger, file, table};
 use scheduler::run::Clock;
+use scheduler::service::listing::Listing;
 use scheduler::state::Millis;
 use scheduler::store::Store;
 
@@ -42,9 +40,10 @@ pub(crate) struct RebuildArgs {
     master: String,
     #[command(flatten)]
     tls: TlsArgs,
-    /// What `aws ec2 describe-volumes` printed, just now: a volume that is detached in it, and that no task uses, is free
+    /// What `aws ec2 describe-volumes` printed, just now, or a catalogue file: a volume that is detached in it, and that no task
+    /// uses, is free. May be repeated
     #[arg(long, value_name = "FILE", env = "SCHEDULER_CATALOGUE")]
-    catalogue: Option<PathBuf>,
+    catalogue: Vec<PathBuf>,
     /// The state folder to write the ledger to; no scheduler may be using it. What is known there of tasks that the master
     /// has forgotten is kept. Without it the ledger is only shown
     #[arg(long, value_name = "DIR")]
@@ -72,21 +71,14 @@ pub(crate) fn claims(command: ClaimsCommand) -> Result<(), Failure> {
 fn rebuild(arguments: &RebuildArgs) -> Result<(), Failure> {
     let clock = Clock::start();
     let store = arguments.state.as_deref().map(Store::open).transpose().map_err(usage)?;
-    let listing = match &arguments.catalogue {
-        None => None,
-        Some(path) => {
-            let failed = |error: String| usage(format!("catalogue {}: {error}", path.display()));
-            let read = || -> io::Result<(String, Millis)> {
-                // The file may be old: it says what was true when it was written.
-                let written = fs::metadata(path)?.modified()?;
-                let since_epoch = written.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                let text = fs::read_to_string(path)?;
-                Ok((text, Millis::try_from(since_epoch.as_millis()).unwrap_or_default()))
-            };
-            let (text, asked_ms) = read().map_err(|error| failed(error.to_string()))?;
-            let catalogue = Catalogue::from_describe_volumes(&text).map_err(|error| failed(error.to_string()))?;
-            Some((catalogue, asked_ms))
-        }
+    let listing = Listing {
+        files: arguments.catalogue.clone(),
+        command: None,
+    };
+    let listing = match listing.is_empty() {
+        true => None,
+        // Files may be old: each says what was true when it was written.
+        false => Some(listing.ask(clock).map_err(usage)?),
     };
     let tasks = tasks(&arguments.master, arguments.tls.load()?)?;
     let known = match &arguments.state {

@@ -65,10 +65,10 @@ enum Command {
 struct JobArgs {
     /// The job file; `-` reads it from standard input
     file: PathBuf,
-    /// What `aws ec2 describe-volumes` printed, to look volumes up by id or Name tag. Without it a volume's name in the
-    /// job file is its id
+    /// What `aws ec2 describe-volumes` printed, or a catalogue file with volumes and aliases, to look volumes up by id, alias
+    /// or Name tag. May be repeated. Without it a volume's name in the job file is its id
     #[arg(long, value_name = "FILE", env = "SCHEDULER_CATALOGUE")]
-    catalogue: Option<PathBuf>,
+    catalogue: Vec<PathBuf>,
     /// How labels spell the volumes of the catalogue: `id`, or `name` for agents without a `name_map` file
     #[arg(long, value_enum, default_value_t)]
     spelling: Spelling,
@@ -106,6 +106,9 @@ struct RunArgs {
     /// How often in a row a task is launched again whose volume another host still holds
     #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
     volume_retries: u32,
+    /// How many volumes may be attached to an agent's host, for agents without an attribute `attach_limit`
+    #[arg(long, value_name = "N")]
+    attach_limit: Option<u32>,
     /// Write what became of the job to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -244,6 +247,7 @@ fn framework(arguments: &RunArgs) -> Result<Framework, Failure> {
     let rules = Rules {
         role: arguments.role.clone(),
         volume_retries: arguments.volume_retries,
+        attach_limit: arguments.attach_limit,
         ..Rules::default()
     };
     let masters = arguments.master.clone().ok_or_else(|| usage("--master is missing"))?;
@@ -276,18 +280,25 @@ fn plan(arguments: &JobArgs) -> Result<Plan, Failure> {
         usage(each.collect::<Vec<_>>().join("\n"))
     };
     let job = Job::parse(&text).map_err(|error| in_file(error.to_string()))?;
-    let volumes = match &arguments.catalogue {
-        None => None,
-        Some(path) => {
-            let catalogue = Catalogue::from_describe_volumes(&read(path, "catalogue")?)
-                .map_err(|error| usage(format!("catalogue {}: {error}", path.display())))?;
-            Some(Volumes {
-                catalogue,
-                spelling: arguments.spelling,
-            })
-        }
+    let volumes = match arguments.catalogue.as_slice() {
+        [] => None,
+        files => Some(Volumes {
+            catalogue: catalogue(files)?,
+            spelling: arguments.spelling,
+        }),
     };
     Plan::new(job, volumes.as_ref()).map_err(|error| in_file(error.to_string()))
+}
+
+fn catalogue(files: &[PathBuf]) -> Result<Catalogue, Failure> {
+    let texts: Vec<String> = files
+        .iter()
+        .map(|path| read(path, "catalogue"))
+        .collect::<Result<_, _>>()?;
+    Catalogue::from_texts(texts.iter().map(String::as_str)).map_err(|error| {
+        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        usage(format!("catalogue {}: {error}", names.join(", ")))
+    })
 }
 
 fn read(path: &Path, what: &str) -> Result<String, Failure> {

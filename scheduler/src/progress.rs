@@ -101,6 +101,19 @@ pub enum Progress {
         /// Why.
         reason: String,
     },
+    /// A claim has stood still for long, in a state that only the storage or an operator ends.
+    Overdue {
+        /// The volume.
+        volume: String,
+        /// The claim's state.
+        state: String,
+        /// Whose it is.
+        holder: String,
+        /// On which agent.
+        agent: String,
+        /// For how long.
+        for_ms: Millis,
+    },
     /// A run by schedule was not begun.
     Skipped {
         /// The job.
@@ -159,6 +172,7 @@ impl Progress {
                 | Self::NotNotified { .. }
                 | Self::Skipped { .. }
                 | Self::NotListed { .. }
+                | Self::Overdue { .. }
         )
     }
 }
@@ -240,6 +254,23 @@ impl fmt::Display for Progress {
                 write!(f, "the notification by '{}' failed: {}", line(target), line(reason))
             }
             Self::NotListed { reason } => write!(f, "the storage was not asked: {}", line(reason)),
+            Self::Overdue {
+                volume,
+                state,
+                holder,
+                agent,
+                for_ms,
+            } => {
+                let seconds = for_ms / 1000;
+                write!(
+                    f,
+                    "volume {volume} has been {state} for {seconds} s by {holder} on agent {agent}: "
+                )?;
+                f.write_str(match state.as_str() {
+                    "SUSPECT" => "bring the agent back, or mark it gone once it is certain that the task does not run",
+                    _ => "the storage has not said that it is detached; look at its host, and detach it there",
+                })
+            }
             Self::Skipped { job, reason } => write!(f, "{job}: it was due and is not begun: {}", line(reason)),
             Self::Ended { failures, blocked } => match (failures.is_empty(), blocked.is_empty()) {
                 (true, true) => f.write_str("the job is done"),

@@ -10,7 +10,8 @@ use clap::Args;
 use label_mapper::Spelling;
 use scheduler::machine::Rules;
 use scheduler::run::RunError;
-use scheduler::service::serve::{Listing, Running, subscribe};
+use scheduler::service::listing::Listing;
+use scheduler::service::serve::{Running, subscribe};
 use scheduler::service::storage::{Folder, framework_id};
 use scheduler::service::{Settings, api};
 use scheduler::store::StoreError;
@@ -39,15 +40,11 @@ pub(crate) struct ServeArgs {
     /// When another instance has the folder: take its framework over, wait until it has stepped back, and go on
     #[arg(long)]
     take_over: bool,
-    /// What `aws ec2 describe-volumes` printed; read again and again
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "SCHEDULER_CATALOGUE",
-        conflicts_with = "catalogue_command"
-    )]
-    catalogue: Option<PathBuf>,
-    /// A command that prints it, such as `aws ec2 describe-volumes`
+    /// What `aws ec2 describe-volumes` printed, or a catalogue file with volumes and aliases; read again and again. May be
+    /// repeated
+    #[arg(long, value_name = "FILE", env = "SCHEDULER_CATALOGUE")]
+    catalogue: Vec<PathBuf>,
+    /// A command that prints one, such as `aws ec2 describe-volumes`
     #[arg(long, value_name = "COMMAND")]
     catalogue_command: Option<String>,
     /// How often the catalogue is read or the command run, in seconds
@@ -73,6 +70,12 @@ pub(crate) struct ServeArgs {
     /// How often in a row a task is launched again whose volume another host still holds
     #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
     volume_retries: u32,
+    /// How many volumes may be attached to an agent's host, for agents without an attribute `attach_limit`
+    #[arg(long, value_name = "N")]
+    attach_limit: Option<u32>,
+    /// After how many seconds a claim that nobody ends (RELEASING, SUSPECT, FENCED) is told of, and how often from then on
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    release_alarm: u64,
     /// How many ended runs of each job are kept
     #[arg(long, value_name = "N", default_value_t = 20)]
     keep: usize,
@@ -85,6 +88,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
     let rules = Rules {
         role: arguments.role.clone(),
         volume_retries: arguments.volume_retries,
+        attach_limit: arguments.attach_limit,
         ..Rules::default()
     };
     let framework = scheduler::run::Framework {
@@ -98,16 +102,17 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         .ok()
         .filter(|every| *every >= Duration::from_millis(100))
         .ok_or_else(|| usage("--catalogue-every is at least 0.1"))?;
-    let listing = match (&arguments.catalogue, &arguments.catalogue_command) {
-        (Some(path), _) => Some(Listing::File(path.clone())),
-        (None, Some(command)) => Some(Listing::Command(command.clone())),
-        (None, None) => None,
+    let listing = Listing {
+        files: arguments.catalogue.clone(),
+        command: arguments.catalogue_command.clone(),
     };
+    let listing = (!listing.is_empty()).then_some(listing);
     let settings = Settings {
         rules,
         storage: listing.is_some(),
         spelling: arguments.spelling,
         keep: arguments.keep,
+        release_alarm: arguments.release_alarm.saturating_mul(1000),
     };
     let refused = |error: RunError| match error {
         RunError::Address(_) => usage(error),

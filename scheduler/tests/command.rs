@@ -150,7 +150,7 @@ fn nothing_is_begun_when_something_is_missing() {
                 "--catalogue",
                 "job.yml",
             ],
-            "catalogue job.yml: not the JSON",
+            "catalogue job.yml: no catalogue file",
         ),
         (
             &["run", "job.yml", "--master", "m:1", "--state", "s", "--principal", "p"],

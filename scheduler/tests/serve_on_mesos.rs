@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testbed::{AgentSpec, Cluster};
+use testbed::{AgentSpec, Cluster, MasterSpec};
 
 /// Nothing here takes half as long.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -287,4 +287,121 @@ fn another_instance_takes_over_and_the_first_steps_back() {
     fs::write(&go, "").unwrap();
     third.wait_for(&run, "finished");
     assert_eq!(fs::read_to_string(&trace).unwrap(), "x\n", "the task has run once");
+}
+
+/// The master loses an agent that is stopped: its task may still write, so nobody gets its volume, on whatever agent, until an
+/// operator has said that the agent is gone.
+#[test]
+fn the_volume_of_an_unreachable_task_is_not_given_away_until_the_agent_is_marked_gone() {
+    let agent = AgentSpec::default().volumes(["vol-1"]);
+    let cluster = Cluster::builder()
+        .master(MasterSpec::default().pings(Duration::from_secs(1), 2))
+        .agents(2, &agent)
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let service = Service::start(&cluster, folder.path(), "one", &["--release-alarm", "1"]);
+    let first = service.begin("first", &held("first", "vol-1", &go));
+    wait("its task runs", || service.why(&first).contains("TASK_RUNNING"));
+    let (_, shown) = service.get(&format!("/v1/runs/{first}"));
+    let id = shown["tasks"][0]["agent"]["id"].as_str().unwrap().to_owned();
+    let stopped = cluster
+        .agents()
+        .iter()
+        .find(|agent| agent.id().unwrap().as_str() == id)
+        .unwrap();
+    stopped.signal(testbed::Signal::STOP).unwrap();
+
+    let volume = |service: &Service| service.get("/v1/claims").1["volumes"][0].to_string();
+    wait("the claim is in doubt", || volume(&service).contains("SUSPECT"));
+    let second = service.begin("second", &held("second", "vol-1", &go));
+    fs::write(&go, "").unwrap();
+    wait("it is said who has the volume", || {
+        service
+            .why(&second)
+            .contains("volume vol-1 is SUSPECT by task first.1.a.1")
+    });
+    let said = || fs::read_to_string(folder.path().join("one.err")).unwrap();
+    wait("the operator is told", || {
+        said().contains("volume vol-1 has been SUSPECT for")
+    });
+    let (_, metrics) = service.get("/metrics");
+    assert!(metrics.as_str().unwrap().contains("\nscheduler_claims_overdue 1\n"));
+    assert_eq!(service.status(&second), "running");
+    assert!(volume(&service).contains("first.1.a.1"));
+
+    // A scheduler that comes back knows it too.
+    drop(service);
+    let service = Service::start(&cluster, folder.path(), "two", &[]);
+    wait("the claim is still in doubt", || volume(&service).contains("SUSPECT"));
+    assert!(!service.why(&second).contains("TASK_"), "{}", service.why(&second));
+
+    let master: mesos_http::endpoint::Endpoint = cluster.master().address().parse().unwrap();
+    mesos_http::operator::Master::new(master, Duration::from_secs(30))
+        .mark_agent_gone(&id.as_str().into())
+        .unwrap();
+    service.wait_for(&second, "finished");
+    let (_, shown) = service.get(&format!("/v1/runs/{second}"));
+    assert_ne!(shown["tasks"][0]["agent"]["id"], id.as_str());
+    assert_eq!(service.status(&first), "failed");
+}
+
+/// A master that lets only known frameworks in, and agents that keep their volumes for one role.
+#[test]
+fn a_principal_with_its_secret_is_let_in_and_a_role_gets_the_volumes_that_are_kept_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials.json");
+    fs::write(
+        &credentials,
+        r#"{"credentials": [{"principal": "etl", "secret": "open sesame"}]}"#,
+    )
+    .unwrap();
+    let master = MasterSpec::default()
+        .flag("authenticate_http_frameworks", "true")
+        .flag("http_framework_authenticators", "basic")
+        .flag("credentials", credentials.display().to_string());
+    let agent = AgentSpec::default().resources("cpus:4;mem:2048;ebsvolumes(etl):{vol-1}");
+    let cluster = Cluster::builder()
+        .master(master)
+        .agent(agent)
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    fs::write(folder.path().join("secret"), "open sesame\n").unwrap();
+    fs::write(folder.path().join("wrong"), "open barley\n").unwrap();
+    let identity = ["--principal", "etl", "--secret-file", "secret"];
+
+    for wrong in [&["--principal", "etl", "--secret-file", "wrong"][..], &[]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scheduler"));
+        command
+            .args(["serve", "--state", "refused", "--listen", "127.0.0.1:0"])
+            .args(["--master", &cluster.master().address()])
+            .args(wrong)
+            .current_dir(folder.path());
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("401"), "{said}");
+    }
+    let service = Service::start(
+        &cluster,
+        folder.path(),
+        "one",
+        &[&identity[..], &["--role", "etl"]].concat(),
+    );
+    let go = folder.path().join("go");
+    fs::write(&go, "").unwrap();
+    let run = service.begin("kept", &held("kept", "vol-1", &go));
+    service.wait_for(&run, "finished");
+    drop(service);
+
+    // Another role is not offered them.
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::copy(folder.path().join("secret"), other.join("secret")).unwrap();
+    let service = Service::start(&cluster, &other, "two", &[&identity[..], &["--role", "web"]].concat());
+    let run = service.begin("other", &held("other", "vol-1", &go));
+    wait("it is said why", || {
+        service.why(&run).contains("it does not offer volume 'vol-1'")
+    });
 }

@@ -20,6 +20,8 @@ struct World {
     /// How often the master was asked for all tasks.
     all_asked: u32,
     killed: Vec<String>,
+    /// Of the next offer's agent.
+    attributes: serde_json::Value,
 }
 
 fn settings() -> Settings {
@@ -28,14 +30,19 @@ fn settings() -> Settings {
         storage: false,
         spelling: Spelling::Id,
         keep: 2,
+        release_alarm: 300_000,
     }
 }
 
 impl World {
     /// On 2026-01-01, at midnight.
     fn new() -> Self {
+        Self::with(settings())
+    }
+
+    fn with(settings: Settings) -> Self {
         let now = 1_767_225_600_000;
-        let service = Service::new(settings(), ServiceRecord::default(), Ledger::default(), Vec::new(), now)
+        let service = Service::new(settings, ServiceRecord::default(), Ledger::default(), Vec::new(), now)
             .expect("nothing was kept");
         let mut world = Self {
             service,
@@ -46,6 +53,7 @@ impl World {
             offers: 0,
             all_asked: 0,
             killed: Vec::new(),
+            attributes: serde_json::json!([]),
         };
         world.connect();
         world
@@ -58,10 +66,10 @@ impl World {
     }
 
     fn take(&mut self, step: Step) {
-        if step.save_service {
+        if step.save_service || !step.save_jobs.is_empty() {
             self.disk.0 = self.service.record().clone();
         }
-        if step.save_claims {
+        if !step.save_claims.is_empty() {
             self.disk.1 = self.service.ledger().clone();
         }
         for id in step.save_runs.iter().chain(&step.forget) {
@@ -133,11 +141,11 @@ impl World {
         id
     }
 
-    fn offer(&mut self, agent: &str, cpus: f64, volumes: &[&str]) -> Vec<String> {
+    fn made_offer(&mut self, agent: &str, cpus: f64, volumes: &[&str]) -> Offer {
         self.offers += 1;
         let mut offer: Offer = serde_json::from_value(serde_json::json!({
             "id": {"value": format!("O{}", self.offers)}, "framework_id": {"value": "F"},
-            "agent_id": {"value": agent}, "hostname": agent, "attributes": [],
+            "agent_id": {"value": agent}, "hostname": agent, "attributes": self.attributes,
         }))
         .expect("the offer is one of Mesos");
         offer.resources = Resources::from_iter([
@@ -145,6 +153,11 @@ impl World {
             Resource::scalar("mem", 8192.0),
             Resource::set("ebsvolumes", volumes.iter().copied()),
         ]);
+        offer
+    }
+
+    fn offer(&mut self, agent: &str, cpus: f64, volumes: &[&str]) -> Vec<String> {
+        let offer = self.made_offer(agent, cpus, volumes);
         self.launched.clear();
         self.input(Input::Event(Box::new(Event::Offers(vec![offer]))));
         std::mem::take(&mut self.launched)
@@ -274,4 +287,164 @@ fn only_the_latest_ended_runs_are_kept() {
     let kept: Vec<&String> = world.service.runs().keys().collect();
     assert_eq!(kept, ["j.3", "j.4", "j.5"]);
     assert_eq!(world.disk.2.len(), 3);
+}
+
+/// An offer with attributes.
+fn with_attributes(world: &mut World, agent: &str, volumes: &[&str], attributes: &serde_json::Value) -> Vec<String> {
+    world.attributes = attributes.clone();
+    let launched = world.offer(agent, 8.0, volumes);
+    world.attributes = serde_json::json!([]);
+    launched
+}
+
+fn text_attribute(name: &str, value: &str) -> serde_json::Value {
+    serde_json::json!({"name": name, "type": "TEXT", "text": {"value": value}})
+}
+
+#[test]
+fn an_agent_whose_host_has_no_attachment_left_gets_no_further_volume() {
+    let mut world = World::new();
+    for (name, volume) in [("j1", "v1"), ("j2", "v2"), ("j3", "v3"), ("j4", "v1")] {
+        world.begin(&job(name, &format!(", volumes: {{v: {volume}}}")));
+    }
+    let limit = serde_json::json!([{"name": "attach_limit", "type": "SCALAR", "scalar": {"value": 2}}]);
+    let all = ["v1", "v2", "v3"];
+    // Several jobs in one offer, up to the limit.
+    assert_eq!(
+        with_attributes(&mut world, "a1", &all, &limit),
+        ["j1.1.a.1", "j2.1.a.1"]
+    );
+    let why = world.service.explain("j3.1", world.now).unwrap()[0].why.join("; ");
+    assert!(
+        why.contains("2 volumes are attached to its host or claimed there, 1 more are wanted, and its limit is 2"),
+        "{why}"
+    );
+    // A volume that it has takes no further attachment, and one that was let go makes room.
+    world.update("j1.1.a.1", TaskState::Running);
+    world.update("j1.1.a.1", TaskState::Finished);
+    assert_eq!(with_attributes(&mut world, "a1", &all, &limit), ["j4.1.a.1"]);
+    world.update("j2.1.a.1", TaskState::Finished);
+    world.pass(1_000);
+    assert_eq!(with_attributes(&mut world, "a1", &all, &limit), ["j3.1.a.1"]);
+}
+
+#[test]
+fn the_storages_own_attachments_count_and_draw_tasks_to_their_host() {
+    let listing = r#"{"Volumes": [
+        {"VolumeId": "v1", "AvailabilityZone": "za", "State": "in-use", "Attachments": [{"InstanceId": "i-2", "State": "attached"}]},
+        {"VolumeId": "v2", "AvailabilityZone": "za", "State": "available"}]}"#;
+    let mut world = World::with(Settings {
+        storage: true,
+        ..settings()
+    });
+    let catalogue = label_mapper::Catalogue::from_describe_volumes(listing).unwrap();
+    let step = world.service.listed(catalogue, world.now, world.now);
+    world.take(step);
+    world.begin(&job("one", ", volumes: {v: v2}"));
+    let of_host = |limit: &str| {
+        serde_json::json!([
+            text_attribute("attach_limit", limit),
+            text_attribute("instance_id", "i-2")
+        ])
+    };
+    let launched = with_attributes(&mut world, "a2", &["v1", "v2"], &of_host("1"));
+    assert!(launched.is_empty(), "v1 is attached there");
+    // Its own volume is there already.
+    world.begin(&job("two", ", volumes: {v: v1}"));
+    let launched = with_attributes(&mut world, "a2", &["v1", "v2"], &of_host("1"));
+    assert_eq!(launched, ["two.1.a.1"]);
+}
+
+#[test]
+fn a_run_goes_to_the_agent_that_had_its_volume_in_the_run_before() {
+    let mut world = World::new();
+    world.begin(&job("j", ", volumes: {v: v1}"));
+    assert_eq!(world.offer("a1", 2.0, &["v1"]), ["j.1.a.1"]);
+    world.update("j.1.a.1", TaskState::Running);
+    world.update("j.1.a.1", TaskState::Finished);
+    world.pass(2_000);
+    let (_, step) = world.service.begin("j", Cause::Request, world.now).unwrap();
+    world.take(step);
+    // The other agent has more to give.
+    let offers = [("a2", 8.0), ("a1", 2.0)].map(|(agent, cpus)| world.made_offer(agent, cpus, &["v1"]));
+    world.input(Input::Event(Box::new(Event::Offers(offers.to_vec()))));
+    let task = &world.service.runs()["j.2"].machine().state().tasks["a"];
+    assert_eq!(task.attempts[0].agent.id, "a1");
+}
+
+#[test]
+fn readers_of_several_jobs_share_an_agent_unless_it_wants_a_claim_of_each() {
+    let reader = ", volumes: {v: {volume: v1, mode: ro}}";
+    let mut world = World::new();
+    world.begin(&job("one", reader));
+    world.begin(&job("two", reader));
+    assert_eq!(world.offer("a1", 8.0, &["v1"]), ["one.1.a.1", "two.1.a.1"]);
+
+    let mut world = World::new();
+    world.begin(&job("one", reader));
+    world.begin(&job("two", reader));
+    let strict = serde_json::json!([text_attribute("require_claim", "true")]);
+    assert_eq!(with_attributes(&mut world, "a1", &["v1"], &strict), ["one.1.a.1"]);
+    let why = world.service.explain("two.1", world.now).unwrap()[0].why.join("; ");
+    assert!(why.contains("it does not offer volume 'v1'"), "{why}");
+    world.update("one.1.a.1", TaskState::Running);
+    assert!(with_attributes(&mut world, "a1", &[], &strict).is_empty());
+    world.update("one.1.a.1", TaskState::Finished);
+    assert_eq!(with_attributes(&mut world, "a1", &["v1"], &strict), ["two.1.a.1"]);
+}
+
+#[test]
+fn a_claim_that_nobody_ends_is_told_again_and_again_and_counted() {
+    let mut world = World::with(Settings {
+        storage: true,
+        release_alarm: 60_000,
+        ..settings()
+    });
+    world.begin(&job("j", ", volumes: {v: v1}"));
+    world.offer("a1", 8.0, &["v1"]);
+    world.update("j.1.a.1", TaskState::Running);
+    world.pass(100_000);
+    let overdue = |world: &World| {
+        let told = world
+            .told
+            .iter()
+            .filter(|told| matches!(told, Progress::Overdue { .. }));
+        told.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(overdue(&world).is_empty(), "a task may run as long as it likes");
+    world.update("j.1.a.1", TaskState::Finished);
+    world.pass(59_000);
+    assert!(overdue(&world).is_empty());
+    world.pass(62_000);
+    let told = overdue(&world);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].starts_with("volume v1 has been RELEASING for 60 s by task j.1.a.1 of framework F on agent a1: "),
+        "{told:?}"
+    );
+    let metrics = scheduler::service::metrics::text(&world.service, world.now);
+    for line in [
+        "scheduler_claims_overdue 1",
+        "scheduler_claim_age_seconds{state=\"RELEASING\"} 121",
+    ] {
+        assert!(metrics.lines().any(|own| own == line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[test]
+fn aliases_are_found_in_job_files_and_survive_a_crash() {
+    let texts = [
+        r#"{"Volumes": [{"VolumeId": "vol-1", "AvailabilityZone": "za", "State": "available"}]}"#,
+        "aliases: {plan: vol-1}",
+    ];
+    let mut world = World::new();
+    let listed = |world: &mut World| {
+        let catalogue = label_mapper::Catalogue::from_texts(texts).unwrap();
+        let step = world.service.listed(catalogue, world.now, world.now);
+        world.take(step);
+    };
+    listed(&mut world);
+    world.begin(&job("j", ", volumes: {v: plan}"));
+    world.restart();
+    assert_eq!(world.offer("a1", 8.0, &["vol-1"]), ["j.1.a.1"]);
 }

@@ -26,7 +26,7 @@ pub mod file;
 mod observe;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use mesos_http::types::TaskState;
@@ -37,7 +37,7 @@ use crate::state::Millis;
 pub use view::{VolumeView, table};
 
 /// The version of the format on disk.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// So many changes of a volume are remembered.
 const HISTORY: usize = 50;
 
@@ -207,6 +207,9 @@ pub struct Ledger {
     pub version: u32,
     /// By id.
     pub volumes: BTreeMap<String, Entry>,
+    /// The volumes of which something has changed since somebody asked for them.
+    #[serde(skip)]
+    changed: BTreeSet<String>,
 }
 
 impl Default for Ledger {
@@ -214,6 +217,7 @@ impl Default for Ledger {
         Self {
             version: VERSION,
             volumes: BTreeMap::new(),
+            changed: BTreeSet::new(),
         }
     }
 }
@@ -245,8 +249,14 @@ impl Ledger {
                 used: false,
             };
             self.volumes.entry((*volume).to_owned()).or_default().add(claim);
+            self.changed.insert((*volume).to_owned());
         }
         Ok(())
+    }
+
+    /// The volumes of which something has changed since this was asked last: what has to be made durable.
+    pub fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
     }
 
     /// The master was told to launch the holder's task. Returns whether anything changed.
@@ -275,11 +285,29 @@ impl Ledger {
 
     /// What is due by time alone. Returns whether anything changed.
     pub fn tick(&mut self, rules: Rules, now: Millis) -> bool {
-        let mut changed = false;
-        for entry in self.volumes.values_mut() {
-            changed |= entry.free(|claim, _| !rules.storage && now >= claim.since_ms + rules.let_go, now);
-        }
-        changed
+        self.turn_all(|entry| entry.free(|claim, _| !rules.storage && now >= claim.since_ms + rules.let_go, now))
+    }
+
+    /// The volumes that take an attachment of the agent's host: those claimed there, whatever the state, and those that the
+    /// storage has attached to one of these names.
+    pub fn on_host(&self, agent: &str, instances: &[&str]) -> BTreeSet<&str> {
+        let here = |entry: &Entry| {
+            let claimed = entry.claims.iter().any(|claim| claim.agent == agent);
+            claimed || entry.is_attached_to(instances)
+        };
+        let volumes = self.volumes.iter().filter(|(_, entry)| here(entry));
+        volumes.map(|(volume, _)| volume.as_str()).collect()
+    }
+
+    /// Claims that have stood still for longer than `limit`, in a state that only the storage or an operator ends.
+    pub fn overdue(&self, limit: Millis, now: Millis) -> impl Iterator<Item = (&str, &Claim)> {
+        self.claims().filter(move |(_, claim)| {
+            let waits = matches!(
+                claim.state,
+                ClaimState::Releasing | ClaimState::Suspect | ClaimState::Fenced
+            );
+            waits && now >= claim.since_ms + limit
+        })
     }
 
     /// The claims of one holder, with their volumes.
@@ -295,26 +323,34 @@ impl Ledger {
     }
 
     fn on_agent(&mut self, agent: &str, state: ClaimState, now: Millis) -> bool {
-        let mut changed = false;
-        for entry in self.volumes.values_mut() {
-            changed |= entry.turn(
+        self.turn_all(|entry| {
+            entry.turn(
                 |claim| {
                     let may_run = !matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
                     (claim.agent == agent && may_run && claim.state != state).then_some(Some(state))
                 },
                 now,
-            );
-        }
-        changed
+            )
+        })
     }
 
     fn each(&mut self, holder: &Holder, next: impl Fn(&Claim) -> Option<Option<ClaimState>>, now: Millis) -> bool {
-        let mut changed = false;
-        for entry in self.volumes.values_mut() {
-            changed |= entry.turn(|claim| (claim.holder == *holder).then(|| next(claim)).flatten(), now);
-            changed |= entry.supersede(now);
+        self.turn_all(|entry| {
+            let turned = entry.turn(|claim| (claim.holder == *holder).then(|| next(claim)).flatten(), now);
+            turned | entry.supersede(now)
+        })
+    }
+
+    /// Lets `turn` change every entry that has claims, and notes those that it did change.
+    fn turn_all(&mut self, mut turn: impl FnMut(&mut Entry) -> bool) -> bool {
+        let mut any = false;
+        for (volume, entry) in self.volumes.iter_mut().filter(|(_, entry)| !entry.claims.is_empty()) {
+            if turn(entry) {
+                any = true;
+                self.changed.insert(volume.clone());
+            }
         }
-        changed
+        any
     }
 }
 
@@ -346,6 +382,24 @@ fn next(claim: &Claim, state: &TaskState) -> Option<Option<ClaimState>> {
 }
 
 impl Entry {
+    /// Whether the storage has attached the volume to a host of one of these names.
+    pub fn is_attached_to(&self, instances: &[&str]) -> bool {
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|stored| stored.instances.iter().any(|on| instances.contains(&on.as_str())))
+    }
+
+    /// The agent that had the volume last, as far as is remembered.
+    pub fn last_agent(&self) -> Option<&str> {
+        self.history.last().map(|change| change.agent.as_str())
+    }
+
+    /// Whether somebody reads it on this agent, and nobody else may do more.
+    pub(crate) fn is_read_on(&self, agent: &str) -> bool {
+        let live = |claim: &&Claim| !matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
+        let mut claims = self.claims.iter().filter(live).peekable();
+        claims.peek().is_some() && claims.all(|claim| claim.mode == Mode::Read && claim.agent == agent)
+    }
+
     fn refusal(&self, volume: &str, mode: Mode, wish: &Wish<'_>, rules: Rules, now: Millis) -> Option<Refusal> {
         let multi_attach = self.stored.as_ref().is_some_and(|stored| stored.multi_attach);
         let in_the_way = |claim: &&Claim| {
@@ -434,6 +488,9 @@ impl Entry {
     /// A task that runs with the volume proves that those before it have let go: on its own agent, which goes on with the
     /// mount, and anywhere when the volume is attached to one host at a time.
     fn supersede(&mut self, now: Millis) -> bool {
+        if self.claims.len() < 2 {
+            return false;
+        }
         let multi_attach = self.stored.as_ref().is_some_and(|stored| stored.multi_attach);
         let users: Vec<(String, Holder)> = self
             .claims

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use label_mapper::{Catalogue, EBS_VOLUMES};
+use label_mapper::{Catalogue, EBS_VOLUMES, Volume};
 use mesos_http::operator::Tasks;
 use mesos_http::types::Task;
 use volume_labels::{Access, Mode as LabelMode};
 
-use super::{Claim, ClaimState, Holder, Ledger, Mode, Stored, next};
+use super::{Claim, ClaimState, Entry, Holder, Ledger, Mode, Stored, next};
 use crate::state::Millis;
 
 impl Ledger {
@@ -36,16 +36,16 @@ impl Ledger {
             known.insert(holder(task));
             changed |= self.task(&holder(task), &task.state, now);
         }
-        for entry in self.volumes.values_mut() {
-            changed |= entry.turn(
-                |claim| {
-                    let may_run = matches!(claim.state, ClaimState::Launched | ClaimState::InUse);
-                    (may_run && !known.contains(&claim.holder)).then_some(Some(ClaimState::Suspect))
-                },
-                now,
-            );
-        }
         changed
+            | self.turn_all(|entry| {
+                entry.turn(
+                    |claim| {
+                        let may_run = matches!(claim.state, ClaimState::Launched | ClaimState::InUse);
+                        (may_run && !known.contains(&claim.holder)).then_some(Some(ClaimState::Suspect))
+                    },
+                    now,
+                )
+            })
     }
 
     /// A task of any framework, as the master describes it. A task that uses a volume has a claim, whoever let it.
@@ -53,7 +53,7 @@ impl Ledger {
         let holder = holder(task);
         let mut changed = false;
         for (volume, mode) in volumes(task, names) {
-            let entry = self.volumes.entry(volume).or_default();
+            let entry = self.volumes.entry(volume.clone()).or_default();
             if entry.claims.iter().any(|claim| claim.holder == holder) {
                 continue;
             }
@@ -74,6 +74,7 @@ impl Ledger {
             }
             claim.used |= claim.state == ClaimState::InUse;
             entry.add(claim);
+            self.changed.insert(volume);
             changed = true;
         }
         changed | self.task(&holder, &task.state, now)
@@ -87,37 +88,12 @@ impl Ledger {
             if entry.stored.as_ref().is_some_and(|stored| stored.asked_ms > asked_ms) {
                 continue;
             }
-            let stored = Stored {
-                asked_ms,
-                instances: volume
-                    .attachments
-                    .iter()
-                    .filter(|attachment| attachment.state != "detached")
-                    .map(|attachment| attachment.instance.clone())
-                    .collect(),
-                multi_attach: volume.multi_attach,
-                name: volume.name.clone(),
-                zone: Some(volume.zone.clone()),
-            };
-            let detached = stored.instances.is_empty();
-            let one_host = !stored.multi_attach;
-            entry.stored = Some(stored);
-            if !detached {
-                continue;
+            let news = entry.store(volume, asked_ms);
+            let turned = entry.let_go(asked_ms, now);
+            if news || turned {
+                self.changed.insert(volume.id.to_string());
             }
-            changed |= entry.turn(
-                |claim| {
-                    let proven = claim.state == ClaimState::Suspect && claim.used && one_host;
-                    (proven && asked_ms > claim.since_ms).then_some(Some(ClaimState::Fenced))
-                },
-                // The proof is as old as the question.
-                asked_ms,
-            );
-            let past = |claim: &Claim| match claim.state {
-                ClaimState::Fenced => asked_ms >= claim.since_ms,
-                _ => asked_ms > claim.since_ms,
-            };
-            changed |= entry.free(|claim, _| past(claim), now);
+            changed |= turned;
         }
         changed
     }
@@ -146,9 +122,53 @@ impl Ledger {
                         used: true,
                         ..unused(&holder(task), task)
                     });
+                    self.changed.insert(volume);
                 }
             }
         }
+    }
+}
+
+impl Entry {
+    /// What the storage says of the volume. Returns whether that is news.
+    fn store(&mut self, volume: &Volume, asked_ms: Millis) -> bool {
+        let stored = Stored {
+            asked_ms,
+            instances: volume
+                .attachments
+                .iter()
+                .filter(|attachment| attachment.state != "detached")
+                .map(|attachment| attachment.instance.clone())
+                .collect(),
+            multi_attach: volume.multi_attach,
+            name: volume.name.clone(),
+            zone: Some(volume.zone.clone()),
+        };
+        let known = self.stored.take().map(|known| Stored { asked_ms, ..known });
+        let news = known.as_ref() != Some(&stored);
+        self.stored = Some(stored);
+        news
+    }
+
+    /// What follows for the claims when the storage says that the volume is attached to nobody.
+    fn let_go(&mut self, asked_ms: Millis, now: Millis) -> bool {
+        let Some(stored) = self.stored.as_ref().filter(|stored| stored.instances.is_empty()) else {
+            return false;
+        };
+        let one_host = !stored.multi_attach;
+        let fenced = self.turn(
+            |claim| {
+                let proven = claim.state == ClaimState::Suspect && claim.used && one_host;
+                (proven && asked_ms > claim.since_ms).then_some(Some(ClaimState::Fenced))
+            },
+            // The proof is as old as the question.
+            asked_ms,
+        );
+        let past = |claim: &Claim| match claim.state {
+            ClaimState::Fenced => asked_ms >= claim.since_ms,
+            _ => asked_ms > claim.since_ms,
+        };
+        fenced | self.free(|claim, _| past(claim), now)
     }
 }
 

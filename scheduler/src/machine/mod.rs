@@ -3,6 +3,7 @@
 
 mod launch;
 pub(crate) mod placement;
+pub(crate) mod pool;
 mod reconcile;
 mod updates;
 mod waiting;
@@ -52,6 +53,9 @@ pub struct Rules {
     pub reconcile_every: Millis,
     /// How long a task waits before it is told why, and how often that is told again.
     pub explain_every: Millis,
+    /// How many volumes may be attached to an agent's host, where its attribute `attach_limit` says nothing. `None`: nobody
+    /// counts.
+    pub attach_limit: Option<u32>,
 }
 
 impl Default for Rules {
@@ -70,6 +74,7 @@ impl Default for Rules {
             confirm_within: 60_000,
             reconcile_every: 600_000,
             explain_every: 15_000,
+            attach_limit: None,
         }
     }
 }
@@ -212,6 +217,14 @@ impl Machine {
         for (_, attempt) in self.state.live().filter(|_| self.state.cancelled) {
             let agent = Some(attempt.agent.id.clone().into());
             step.calls.push(Call::kill(attempt.task_id.clone().into(), agent));
+        }
+    }
+
+    /// How many tasks are to be launched as far as the job goes, at once or after a pause.
+    pub(crate) fn ready_count(&self) -> usize {
+        match self.state.end {
+            None => self.ready().count(),
+            Some(_) => 0,
         }
     }
 

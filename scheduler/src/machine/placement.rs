@@ -1,37 +1,17 @@
 //! Which offer goes to which task.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use mesos_http::resources::{Resources, Shortage};
-use mesos_http::scheduler::{Accept, Call, Operation};
-use mesos_http::types::{Filters, Offer, OfferId, TaskInfo};
+use mesos_http::resources::Shortage;
 use thiserror::Error;
 
 use super::launch::{demand, task_info};
+use super::pool::{Pool, REFUSE_WHILE_IDLE, answers, pools};
 use super::{Held, Machine, Step};
 use crate::ledger::{self, Holder, Ledger, Mode, Refusal, Wish};
 use crate::plan::PlannedTask;
 use crate::progress::Progress;
 use crate::state::{Agent, Attempt, JobState, Millis};
-
-/// For how many seconds not to be offered what nothing can use as long as no task is to be launched. REVIVE ends it.
-pub(crate) const REFUSE_WHILE_IDLE: f64 = 3600.0;
-
-/// Attributes that name the zone of an agent without a fault domain.
-pub(crate) const ZONE_ATTRIBUTES: &[&str] = &["zone", "az", "availability_zone"];
-
-/// Attributes that say under which name the storage knows an agent's host, apart from its host name.
-const INSTANCE_ATTRIBUTES: &[&str] = &["instance", "instance_id"];
-
-/// What one agent offers, all its offers taken together: an item that has just become free often comes in an offer of its
-/// own.
-pub(crate) struct Pool {
-    agent: Agent,
-    attributes: BTreeMap<String, String>,
-    offers: Vec<OfferId>,
-    left: Resources,
-    launches: Vec<TaskInfo>,
-}
 
 /// Why a task does not go to an agent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
@@ -61,6 +41,10 @@ pub(super) enum Unfit {
     ReadElsewhere { volume: String, holder: String },
     #[error("{0}")]
     Claim(Refusal),
+    #[error(
+        "{held} volumes are attached to its host or claimed there, {wanted} more are wanted, and its limit is {limit}"
+    )]
+    Slots { held: usize, wanted: usize, limit: u32 },
     #[error("{0}")]
     Shortage(String),
 }
@@ -80,19 +64,25 @@ impl Claims<'_> {
             false => Mode::Write,
         };
         let volumes: Vec<(&str, Mode)> = task.claims().into_iter().map(|claim| (claim, mode(claim))).collect();
-        let attribute = |name: &&str| pool.attributes.get(*name).map(String::as_str);
-        let instances: Vec<&str> = std::iter::once(pool.agent.hostname.as_str())
-            .chain(INSTANCE_ATTRIBUTES.iter().filter_map(attribute))
-            .collect();
         act(&Wish {
             holder: Holder {
                 framework: self.framework.to_owned(),
                 task: task_id.to_owned(),
             },
             agent: &pool.agent.id,
-            instances: &instances,
+            instances: &pool.instances(),
             volumes: &volumes,
         })
+    }
+
+    /// How many of the task's volumes the storage has attached to the agent's host, and how many were used there last.
+    fn nearness(&self, task: &PlannedTask, pool: &Pool) -> (usize, usize) {
+        let instances = pool.instances();
+        let claims = task.claims();
+        let entries = || claims.iter().filter_map(|claim| self.ledger.volumes.get(*claim));
+        let attached = entries().filter(|entry| entry.is_attached_to(&instances)).count();
+        let last = entries().filter(|entry| entry.last_agent() == Some(pool.agent.id.as_str()));
+        (attached, last.count())
     }
 
     fn refusal(&self, task: &PlannedTask, task_id: &str, pool: &Pool, now: Millis) -> Option<Refusal> {
@@ -105,25 +95,6 @@ impl Claims<'_> {
         *self.ledger = ledger;
         done
     }
-}
-
-/// The calls that use what was placed and decline the rest.
-pub(crate) fn answers(pools: Vec<Pool>, refuse_seconds: f64) -> Vec<Call> {
-    let mut calls = Vec::new();
-    let filters = Some(Filters::refuse_for(refuse_seconds));
-    let (used, unused): (Vec<Pool>, Vec<Pool>) = pools.into_iter().partition(|pool| !pool.launches.is_empty());
-    for pool in used {
-        calls.push(Call::Accept(Accept {
-            offer_ids: pool.offers,
-            operations: vec![Operation::Launch(pool.launches)],
-            filters,
-        }));
-    }
-    let offer_ids: Vec<OfferId> = unused.into_iter().flat_map(|pool| pool.offers).collect();
-    if !offer_ids.is_empty() {
-        calls.push(Call::Decline { offer_ids, filters });
-    }
-    calls
 }
 
 impl Machine {
@@ -170,7 +141,7 @@ impl Machine {
                         .note(name, vec![(pools[index].agent.clone(), Unfit::Claim(refusal))]);
                     return;
                 }
-                self.place(&task, &mut pools[index], now, step);
+                self.place(&task, &mut pools[index], claims.as_deref(), now, step);
             }
             Err(reasons) => {
                 let let_go = reasons.iter().filter_map(|(_, reason)| match reason {
@@ -191,8 +162,8 @@ impl Machine {
         format!("{}.{name}.{number}", self.prefix)
     }
 
-    /// The best agent for the task: the one where its volumes were last, so that nothing has to move; else the one with the
-    /// most CPUs left. Or why each is unfit.
+    /// The best agent for the task: the one to whose host the storage has most of its volumes attached, else one where they were
+    /// last, so that nothing has to move; else the one with the most CPUs left. Or why each is unfit.
     fn choose(
         &self,
         task: &PlannedTask,
@@ -205,9 +176,10 @@ impl Machine {
         let mut unfit = Vec::new();
         for (index, pool) in pools.iter().enumerate() {
             let claimed = || claims.and_then(|claims| claims.refusal(task, task_id, pool, now));
-            let unfit_here = unfitness(task, pool, &self.state)
+            let unfit_here = unfitness(task, pool, &self.state, claims)
                 .or_else(|| self.letting_go(task, pool, now))
-                .or_else(|| claimed().map(Unfit::Claim));
+                .or_else(|| claimed().map(Unfit::Claim))
+                .or_else(|| self.no_slot(task, pool, claims, now));
             match unfit_here {
                 None => fit.push(index),
                 Some(reason) => unfit.push((pool.agent.clone(), reason)),
@@ -216,7 +188,9 @@ impl Machine {
         let last = last_agent(task, &self.state);
         let score = |index: &usize| {
             let pool = &pools[*index];
-            (last == Some(pool.agent.id.as_str()), pool.left.scalar("cpus"))
+            let (attached, was_last) = claims.map_or((0, 0), |claims| claims.nearness(task, pool));
+            let was_last = was_last + usize::from(last == Some(pool.agent.id.as_str()));
+            (attached, was_last, pool.left.scalar("cpus"))
         };
         fit.into_iter().max_by_key(score).ok_or(unfit)
     }
@@ -233,9 +207,41 @@ impl Machine {
         })
     }
 
+    /// Whether the agent's host has no attachment left for the task's volumes.
+    fn no_slot(&self, task: &PlannedTask, pool: &Pool, claims: Option<&Claims<'_>>, now: Millis) -> Option<Unfit> {
+        let limit = pool.attach_limit.or(self.rules.attach_limit)?;
+        let held = match claims {
+            Some(claims) => claims.ledger.on_host(&pool.agent.id, &pool.instances()),
+            None => {
+                let live = self.state.live().map(|(_, attempt)| attempt);
+                let live = live.filter(|attempt| attempt.agent.id == pool.agent.id);
+                let freed = self
+                    .freed
+                    .iter()
+                    .filter(|(_, (agent, ended))| *agent == pool.agent.id && now < ended + self.rules.let_go);
+                let live = live.flat_map(|attempt| attempt.claims.iter().map(String::as_str));
+                live.chain(freed.map(|(claim, _)| claim.as_str())).collect()
+            }
+        };
+        let wanted = (&task.claims() - &held).len();
+        let fits = wanted == 0 || held.len() + wanted <= usize::try_from(limit).unwrap_or(usize::MAX);
+        (!fits).then_some(Unfit::Slots {
+            held: held.len(),
+            wanted,
+            limit,
+        })
+    }
+
     /// Notes the launch and takes the task's share from the pool.
-    fn place(&mut self, task: &PlannedTask, pool: &mut Pool, now: Millis, step: &mut Step) {
-        let beside = read_beside(task, &self.state, &pool.agent.id);
+    fn place(
+        &mut self,
+        task: &PlannedTask,
+        pool: &mut Pool,
+        claims: Option<&Claims<'_>>,
+        now: Millis,
+        step: &mut Step,
+    ) {
+        let beside = read_beside(task, &self.state, pool, claims);
         let Ok(share) = pool.left.take(&demand(task, &beside)) else {
             return;
         };
@@ -262,42 +268,6 @@ impl Machine {
     }
 }
 
-/// By agent; offers of one agent for different roles are told apart by their resources' allocation, and a role is all
-/// that this scheduler subscribes with.
-pub(crate) fn pools(offers: BTreeMap<OfferId, Offer>) -> Vec<Pool> {
-    let mut pools: BTreeMap<String, Pool> = BTreeMap::new();
-    for (id, offer) in offers {
-        let pool = pools.entry(offer.agent_id.0.clone()).or_insert_with(|| Pool {
-            agent: agent(&offer),
-            attributes: attributes(&offer),
-            offers: Vec::new(),
-            left: Resources::new(),
-            launches: Vec::new(),
-        });
-        pool.offers.push(id);
-        pool.left.extend(offer.resources);
-    }
-    pools.into_values().collect()
-}
-
-fn agent(offer: &Offer) -> Agent {
-    let attribute = || ZONE_ATTRIBUTES.iter().find_map(|name| offer.attribute(name));
-    Agent {
-        id: offer.agent_id.0.clone(),
-        hostname: offer.hostname.clone(),
-        address: offer.address(),
-        zone: offer.zone().or_else(attribute).map(str::to_owned),
-    }
-}
-
-fn attributes(offer: &Offer) -> BTreeMap<String, String> {
-    let texts = offer
-        .attributes
-        .iter()
-        .filter_map(|a| Some((a.name.clone(), a.value.as_text()?.to_owned())));
-    texts.collect()
-}
-
 /// Where one of the task's volumes was used last in this job.
 fn last_agent<'a>(task: &PlannedTask, state: &'a JobState) -> Option<&'a str> {
     let claims = task.claims();
@@ -308,14 +278,29 @@ fn last_agent<'a>(task: &PlannedTask, state: &'a JobState) -> Option<&'a str> {
         .map(|attempt| attempt.agent.id.as_str())
 }
 
-/// The volumes of the task that others read on this agent. One of them holds the item of the SET resource, which no second
-/// task is offered as long as it does; a reader needs it only when it is the first.
-fn read_beside<'a>(task: &'a PlannedTask, state: &JobState, agent: &str) -> BTreeSet<&'a str> {
-    let here = |claim: &&str| {
-        state
-            .live()
-            .any(|(_, attempt)| attempt.agent.id == agent && attempt.reads.iter().any(|read| read == claim))
+/// The volumes of the task that others read on this agent, and whose item of the SET resource one of them holds: no second
+/// task is offered it as long as he does. A reader needs it only when nobody holds it, except on an agent that
+/// refuses whoever has no claim: there one reads after the other.
+fn read_beside<'a>(
+    task: &'a PlannedTask,
+    state: &JobState,
+    pool: &Pool,
+    claims: Option<&Claims<'_>>,
+) -> BTreeSet<&'a str> {
+    if pool.requires_claim {
+        return BTreeSet::new();
+    }
+    let agent = pool.agent.id.as_str();
+    let offered = pool.left.items(label_mapper::EBS_VOLUMES);
+    let own = |claim: &str| {
+        let mut live = state.live();
+        live.any(|(_, attempt)| attempt.agent.id == agent && attempt.reads.iter().any(|read| read == claim))
     };
+    let anybodys = |claim: &str| {
+        let entry = claims.and_then(|claims| claims.ledger.volumes.get(claim));
+        entry.is_some_and(|entry| entry.is_read_on(agent))
+    };
+    let here = |claim: &&str| !offered.contains(claim) && (own(claim) || anybodys(claim));
     task.reads().into_iter().filter(here).collect()
 }
 
@@ -332,7 +317,7 @@ fn read_elsewhere(task: &PlannedTask, state: &JobState, agent: &str) -> Option<(
         })
 }
 
-fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState) -> Option<Unfit> {
+fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState, claims: Option<&Claims<'_>>) -> Option<Unfit> {
     let Pool { agent, attributes, .. } = pool;
     // An agent that tells no zone is taken at the word of its operator, who listed the volume there.
     if let (Some(volumes), Some(zone)) = (&task.zone, &agent.zone)
@@ -379,7 +364,7 @@ fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState) -> Option<Unfit>
     if let Some((volume, holder)) = read_elsewhere(task, state, &agent.id) {
         return Some(Unfit::ReadElsewhere { volume, holder });
     }
-    let beside = read_beside(task, state, &agent.id);
+    let beside = read_beside(task, state, pool, claims);
     match pool.left.clone().take(&demand(task, &beside)) {
         Ok(_) => None,
         Err(Shortage::Item { item, .. }) => {

@@ -200,7 +200,7 @@ async fn openapi() -> axum::Json<Value> {
 }
 
 async fn metrics_text(State(shared): State<Shared>) -> Response {
-    let text = shared.read(|service, _| metrics::text(service));
+    let text = shared.read(metrics::text);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -112,7 +112,7 @@ fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
 }
 
 /// The metrics in Prometheus' text format.
-pub fn text(service: &Service) -> String {
+pub fn text(service: &Service, now: Millis) -> String {
     let counters = service.counters();
     let mut text = String::new();
     let mut one = |name: &str, kind: &str, help: &str, value: u64| {
@@ -179,6 +179,33 @@ pub fn text(service: &Service) -> String {
     for (state, count) in states {
         line(&mut text, &format!("scheduler_claims{{state=\"{state}\"}}"), count);
     }
+    head(
+        &mut text,
+        "scheduler_claim_age_seconds",
+        "For how long the oldest claim in each state has been in it.",
+        "gauge",
+    );
+    let mut oldest: BTreeMap<String, Millis> = BTreeMap::new();
+    for (_, claim) in service.ledger().claims() {
+        let age = oldest.entry(claim.state.to_string()).or_default();
+        *age = (*age).max(now.saturating_sub(claim.since_ms));
+    }
+    for (state, age) in oldest {
+        let seconds = age as f64 / 1000.0;
+        line(
+            &mut text,
+            &format!("scheduler_claim_age_seconds{{state=\"{state}\"}}"),
+            seconds,
+        );
+    }
+    let overdue = service.ledger().overdue(service.settings().release_alarm, now).count();
+    head(
+        &mut text,
+        "scheduler_claims_overdue",
+        "Claims that are RELEASING, SUSPECT or FENCED for longer than --release-alarm.",
+        "gauge",
+    );
+    line(&mut text, "scheduler_claims_overdue", overdue);
     let histograms = [
         (
             &counters.skew,

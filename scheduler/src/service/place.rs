@@ -6,25 +6,34 @@ use mesos_http::scheduler::Call;
 
 use super::{RunId, Service, Step};
 use crate::ledger::{Claim, ClaimState, Mode};
-use crate::machine::placement::{Claims, REFUSE_WHILE_IDLE, answers, pools};
+use crate::machine::placement::Claims;
+use crate::machine::pool::{REFUSE_WHILE_IDLE, answers, pools};
 use crate::plan::PlannedTask;
 use crate::state::Millis;
 
 impl Service {
     /// What follows from how things now stand: launches, and what the master is asked for.
     pub(super) fn advance(&mut self, now: Millis, step: &mut Step) {
-        if !self.connected {
+        let changed = self.ledger.take_changed();
+        self.stale |= !changed.is_empty();
+        step.save_claims.extend(changed);
+        // With many runs most of what comes says nothing new of what can be launched.
+        let something_new = self.stale || !self.offers.is_empty();
+        if !self.connected || !something_new {
             return;
         }
+        self.stale = false;
         let wanted = self.wanted(now);
-        self.answer_offers(&wanted, now, step);
-        self.ask_for_offers(now, step);
+        let wanted = self.answer_offers(wanted, now, step);
+        self.ask_for_offers(wanted, step);
+        step.save_claims.extend(self.ledger.take_changed());
     }
 
     /// The tasks that could be launched: higher priorities first, then older runs, then the order of the job file.
     fn wanted(&self, now: Millis) -> Vec<(RunId, String)> {
         let mut wanted = Vec::new();
-        for (id, run) in self.runs.iter().filter(|(_, run)| !run.is_over()) {
+        for id in self.ready.keys() {
+            let run = &self.runs[id];
             let begun = run.machine.state().started_ms;
             for (priority, task) in run.machine.candidates(now) {
                 if !self.is_taken(id, &task) {
@@ -74,19 +83,15 @@ impl Service {
         })
     }
 
-    fn answer_offers(&mut self, wanted: &[(RunId, String)], now: Millis, step: &mut Step) {
+    /// Launches what can be launched and gives every other offer back. Returns what is still wanted.
+    fn answer_offers(&mut self, wanted: Vec<(RunId, String)>, now: Millis, step: &mut Step) -> Vec<(RunId, String)> {
         let mut pools = pools(std::mem::take(&mut self.offers));
         if pools.is_empty() {
-            return;
+            return wanted;
         }
         let rules = self.ledger_rules();
         let framework = self.record.framework_id.clone().unwrap_or_default();
-        let before: BTreeSet<String> = self
-            .ledger
-            .claims()
-            .map(|(_, claim)| claim.holder.task.clone())
-            .collect();
-        for (id, task) in wanted {
+        for (id, task) in &wanted {
             let mut claims = Claims {
                 ledger: &mut self.ledger,
                 rules,
@@ -99,33 +104,28 @@ impl Service {
             }
             self.take(id, done, step);
         }
-        let new: Vec<_> = self
-            .ledger
-            .claims()
-            .filter(|(_, claim)| !before.contains(&claim.holder.task))
-            .map(|(_, claim)| claim.holder.clone())
-            .collect();
-        step.save_claims |= !new.is_empty();
-        let refuse_seconds = match self.wanted(now).is_empty() {
+        let still = self.wanted(now);
+        let refuse_seconds = match still.is_empty() {
             true => REFUSE_WHILE_IDLE,
             false => self.settings.rules.refuse_seconds,
         };
         let calls = answers(pools, refuse_seconds);
         self.counters.launched(&calls);
-        step.calls.extend(calls);
+        calls.into_iter().for_each(|call| step.call(call));
+        still
     }
 
-    fn ask_for_offers(&mut self, now: Millis, step: &mut Step) {
-        let wanted: BTreeSet<(RunId, String)> = self.wanted(now).into_iter().collect();
+    fn ask_for_offers(&mut self, wanted: Vec<(RunId, String)>, step: &mut Step) {
+        let wanted: BTreeSet<(RunId, String)> = wanted.into_iter().collect();
         let roles = vec![self.settings.rules.role.clone()];
         if wanted.is_empty() {
             if self.suppressed != Some(true) {
                 self.suppressed = Some(true);
-                step.calls.push(Call::Suppress { roles });
+                step.call(Call::Suppress { roles });
             }
         } else if self.suppressed != Some(false) || !wanted.is_subset(&self.asked_for) {
             self.suppressed = Some(false);
-            step.calls.push(Call::Revive { roles });
+            step.call(Call::Revive { roles });
         }
         self.asked_for = wanted;
     }

@@ -17,7 +17,7 @@ impl Service {
     pub(super) fn ask_for_all_tasks(&mut self, now: Millis, step: &mut Step) {
         if self.connected && now >= self.all_asked + ALL_TASKS_EVERY {
             self.all_asked = now;
-            step.calls.push(Call::Reconcile { tasks: Vec::new() });
+            step.call(Call::Reconcile { tasks: Vec::new() });
         }
     }
 

@@ -47,6 +47,9 @@ pub struct RunRecord {
     pub text: String,
     /// Its volumes, as the storage listed them then; `None` without a catalogue.
     pub volumes: Option<Vec<Volume>>,
+    /// The aliases they had then, with their ids.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, String>,
     /// Why it was begun.
     pub cause: Cause,
     /// How far it is.
@@ -60,9 +63,10 @@ pub struct ServiceRecord {
     pub version: u32,
     /// The framework's id, given by the master at the first subscription.
     pub framework_id: Option<String>,
-    /// The jobs by name.
+    /// The jobs by name. Version 1 kept them here; now each is kept by itself, since one that changes would rewrite all.
+    #[serde(default, skip_serializing)]
     pub jobs: BTreeMap<String, JobRecord>,
 }
 
 /// The version of [`ServiceRecord`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use label_mapper::{Catalogue, Spelling, Volume};
+use label_mapper::{Catalogue, Spelling};
 
 use super::{Cause, JobRecord, RequestError, Run, RunId, RunRecord, Service, Step};
 use crate::job::Job;
@@ -34,7 +34,7 @@ impl Service {
         };
         self.record.jobs.insert(job.name.clone(), record);
         let step = Step {
-            save_service: true,
+            save_jobs: BTreeSet::from([job.name.clone()]),
             ..Step::default()
         };
         Ok((job.name, step))
@@ -52,25 +52,20 @@ impl Service {
             return Err(RequestError::Conflict(format!("run {id} is not over; cancel it first")));
         }
         self.record.jobs.remove(name);
-        let forget: Vec<RunId> = self
-            .runs
-            .iter()
-            .filter(|(_, run)| run.record.job == name)
-            .map(|(id, _)| id.clone())
-            .collect();
-        self.runs.retain(|id, _| !forget.contains(id));
+        let forget: Vec<RunId> = self.runs_of(name).map(|(id, _)| id.clone()).collect();
+        for id in &forget {
+            self.runs.remove(id);
+        }
         Ok(Step {
-            save_service: true,
+            save_jobs: BTreeSet::from([name.to_owned()]),
             forget,
             ..Step::default()
         })
     }
 
     /// The run of a job that is not over.
-    pub fn active_run(&self, job: &str) -> Option<&RunId> {
-        let mut runs = self.runs.iter();
-        runs.find(|(_, run)| run.record.job == job && !run.is_over())
-            .map(|(id, _)| id)
+    pub fn active_run<'a>(&'a self, job: &'a str) -> Option<&'a RunId> {
+        self.runs_of(job).find(|(_, run)| !run.is_over()).map(|(id, _)| id)
     }
 
     /// Begins a run.
@@ -85,7 +80,7 @@ impl Service {
             return Err(RequestError::Conflict(format!("run {id} is not over")));
         }
         let text = job.text.clone();
-        let (plan, volumes) = self.plan(&text)?;
+        let (plan, catalogue) = self.plan(&text)?;
         let job = self.record.jobs.get_mut(name).expect("it was there just now");
         job.runs += 1;
         let id = format!("{name}.{}", job.runs);
@@ -93,7 +88,14 @@ impl Service {
             job: name.to_owned(),
             number: job.runs,
             text,
-            volumes,
+            volumes: catalogue
+                .as_ref()
+                .map(|catalogue| catalogue.volumes().cloned().collect()),
+            aliases: catalogue
+                .iter()
+                .flat_map(Catalogue::all_aliases)
+                .map(|(alias, id)| (alias.to_owned(), id.to_string()))
+                .collect(),
             cause,
             state: JobState::new(&plan, now),
         };
@@ -101,7 +103,7 @@ impl Service {
         self.runs.insert(id.clone(), Run { record, machine });
         self.counters.begun(cause, now);
         let mut step = Step {
-            save_service: true,
+            save_jobs: BTreeSet::from([name.to_owned()]),
             ..Step::default()
         };
         step.save_runs.insert(id.clone());
@@ -146,7 +148,7 @@ impl Service {
                 // A job file that was good when it was given is good.
                 let schedule = Job::parse(&job.text).ok().and_then(|job| job.schedule);
                 job.next_ms = schedule.and_then(|schedule| schedule.next(now));
-                step.save_service = true;
+                step.save_jobs.insert(name.clone());
             }
             match self.begin(&name, Cause::Schedule { due_ms }, now) {
                 Ok((_, begun)) => step.join(begun),
@@ -164,27 +166,37 @@ impl Service {
         }
     }
 
-    fn plan(&self, text: &str) -> Result<(Plan, Option<Vec<Volume>>), RequestError> {
-        let all: Option<Vec<Volume>> = self
-            .catalogue
-            .as_ref()
-            .map(|catalogue| catalogue.volumes().cloned().collect());
-        let plan = planned(text, all.clone(), self.settings.spelling).map_err(RequestError::Bad)?;
+    fn plan(&self, text: &str) -> Result<(Plan, Option<Catalogue>), RequestError> {
+        let plan = planned(text, self.catalogue.as_ref(), self.settings.spelling).map_err(RequestError::Bad)?;
         let used: BTreeSet<&str> = plan.tasks.iter().flat_map(|task| task.claims()).collect();
-        let volumes = all.map(|all| {
-            all.into_iter()
-                .filter(|volume| used.contains(volume.id.as_str()))
-                .collect()
+        let catalogue = self.catalogue.as_ref().map(|all| {
+            let volumes = all.volumes().filter(|volume| used.contains(volume.id.as_str()));
+            let mut catalogue = Catalogue::new(volumes.cloned());
+            for (alias, id) in all.all_aliases().filter(|(_, id)| used.contains(id.as_str())) {
+                // It was good among all of them.
+                let _ = catalogue.add_alias(alias, id.as_str());
+            }
+            catalogue
         });
-        Ok((plan, volumes))
+        Ok((plan, catalogue))
     }
 }
 
+/// What the storage had listed when a run was begun.
+pub(super) fn catalogue_of(run: &RunRecord) -> Result<Option<Catalogue>, String> {
+    let Some(volumes) = &run.volumes else { return Ok(None) };
+    let mut catalogue = Catalogue::new(volumes.iter().cloned());
+    for (alias, id) in &run.aliases {
+        catalogue.add_alias(alias, id).map_err(|error| error.to_string())?;
+    }
+    Ok(Some(catalogue))
+}
+
 /// The plan of a job file, with these volumes as the storage's.
-pub(super) fn planned(text: &str, volumes: Option<Vec<Volume>>, spelling: Spelling) -> Result<Plan, String> {
+pub(super) fn planned(text: &str, catalogue: Option<&Catalogue>, spelling: Spelling) -> Result<Plan, String> {
     let job = Job::parse(text).map_err(|error| error.to_string())?;
-    let volumes = volumes.map(|volumes| Volumes {
-        catalogue: Catalogue::new(volumes),
+    let volumes = catalogue.map(|catalogue| Volumes {
+        catalogue: catalogue.clone(),
         spelling,
     });
     Plan::new(job, volumes.as_ref()).map_err(|error| error.to_string())

@@ -1,21 +1,18 @@
 //! The service with its I/O: the master, the operator stream, the storage's listings, a folder, a clock.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use label_mapper::Catalogue;
 use mesos_http::Action;
 use mesos_http::endpoint::Endpoint;
 use mesos_http::operator::{ClusterEvent, Master};
 use mesos_http::scheduler::{Call, Caller, Config, Connection, Notice};
 use mesos_http::types::FrameworkInfo;
 
+use super::listing::Listing;
 use super::storage::Storage;
-use super::{RequestError, RunId, Service, Settings, Step};
+use super::{RequestError, Run, RunId, Service, Settings, Step};
 use crate::crash_point;
 use crate::machine::Input;
 use crate::notification;
@@ -26,6 +23,8 @@ use crate::store::StoreError;
 
 /// How often the service is given the time.
 const TICK: Duration = Duration::from_millis(250);
+/// So many events that came together are taken at once at most: API and schedules have their turn after them.
+const TOGETHER: usize = 500;
 /// A call that found no master is tried again so often.
 const CALL_TRIES: u32 = 5;
 /// The first pause between such tries; it doubles.
@@ -35,15 +34,6 @@ const OPERATOR_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What is told, with the run it is about.
 pub type Tell = Box<dyn Fn(Millis, Option<&RunId>, &Progress) + Send>;
-
-/// Where the storage's listing comes from.
-#[derive(Clone, Debug)]
-pub enum Listing {
-    /// A file that somebody else keeps fresh.
-    File(PathBuf),
-    /// A command that prints it, run by `sh -c`.
-    Command(String),
-}
 
 /// The service, its storage and the way to the master, one at a time.
 pub struct Core {
@@ -111,11 +101,8 @@ impl Core {
             match crash_point::around(&call, || send(&caller, &call)) {
                 Ok(()) => self.service.sent(&call, self.clock.now()),
                 Err(error) => {
-                    let reason = error.to_string();
-                    let input = Input::CallFailed { call, reason };
-                    for (run, progress) in self.service.handle(input, self.clock.now()).tell {
-                        (self.tell)(self.clock.now(), run.as_ref(), &progress);
-                    }
+                    let (call, reason) = (call.kind().to_owned(), error.to_string());
+                    (self.tell)(self.clock.now(), None, &Progress::CallFailed { call, reason });
                 }
             }
         }
@@ -125,23 +112,27 @@ impl Core {
         }
     }
 
-    fn save(&self, step: &Step) -> Result<(), StoreError> {
+    fn save(&mut self, step: &Step) -> Result<(), StoreError> {
+        let Self { service, storage, .. } = self;
+        if !step.save_claims.is_empty() {
+            storage.save_claims(service.ledger(), &step.save_claims)?;
+        }
+        let runs = step.save_runs.iter().filter_map(|id| service.runs().get(id));
+        let runs: Vec<_> = runs.map(Run::record).collect();
+        if !runs.is_empty() {
+            storage.save_runs(runs)?;
+        }
+        for name in &step.save_jobs {
+            storage.save_job(name, service.jobs().get(name))?;
+        }
         if step.save_service {
-            self.storage.save_service(self.service.record())?;
+            storage.save_service(service.record())?;
         }
-        if step.save_claims {
-            self.storage.save_claims(self.service.ledger())?;
-        }
-        for id in &step.save_runs {
-            if let Some(run) = self.service.runs().get(id) {
-                self.storage.save_run(&run.record())?;
-            }
-        }
-        step.forget.iter().try_for_each(|id| self.storage.remove_run(id))
+        step.forget.iter().try_for_each(|id| storage.remove_run(id))
     }
 
-    fn input(&mut self, input: Input) {
-        let step = self.service.handle(input, self.clock.now());
+    fn inputs(&mut self, inputs: Vec<Input>) {
+        let step = self.service.handle_all(inputs, self.clock.now());
         self.carry_out(step);
     }
 }
@@ -188,7 +179,7 @@ impl Running {
     /// The state cannot be read, or the storage's first listing cannot be had.
     pub fn start(
         settings: Settings,
-        storage: Box<dyn Storage>,
+        mut storage: Box<dyn Storage>,
         connection: Connection,
         listing: Option<(Listing, Duration)>,
         tell: Tell,
@@ -214,8 +205,7 @@ impl Running {
             ended,
         })));
         if let Some((listing, every)) = listing {
-            let asked = clock.now();
-            let first = list(&listing)?;
+            let (first, asked) = listing.ask(clock)?;
             {
                 let mut core = shared.lock();
                 let step = core.service.listed(first, asked, clock.now());
@@ -250,13 +240,17 @@ impl Running {
         spawn("operator-stream", move || {
             let watch = master.watch();
             while let Ok(event) = watch.events().recv() {
+                let mut events = vec![event];
+                events.extend(watch.events().try_iter().take(TOGETHER));
                 let mut core = shared.lock();
-                if let ClusterEvent::Failed(error) | ClusterEvent::Disconnected(error) = &event {
-                    let reason = format!("the operator stream: {error}");
-                    (core.tell)(core.clock.now(), None, &Progress::Disconnected { reason });
+                for event in &events {
+                    if let ClusterEvent::Failed(error) | ClusterEvent::Disconnected(error) = event {
+                        let reason = format!("the operator stream: {error}");
+                        (core.tell)(core.clock.now(), None, &Progress::Disconnected { reason });
+                    }
                 }
                 let now = core.clock.now();
-                let step = core.service.cluster(event, now);
+                let step = core.service.cluster_all(events, now);
                 core.carry_out(step);
             }
         });
@@ -267,31 +261,52 @@ impl Running {
     /// be written.
     pub fn run(self) -> RunError {
         loop {
-            let input = match self.connection.notices().recv_timeout(TICK) {
-                Ok(Notice::Connected(subscribed)) => Input::Connected {
-                    framework_id: subscribed.framework_id.0,
-                },
-                Ok(Notice::Event(event)) => Input::Event(Box::new(event)),
-                Ok(Notice::Disconnected { error, .. }) => Input::Disconnected {
-                    reason: error.to_string(),
-                },
-                Ok(Notice::Failed(cause)) => return RunError::Master { cause },
-                Ok(_) => Input::Tick,
-                Err(error) if error.is_timeout() => Input::Tick,
-                Err(_) => {
-                    return RunError::Master {
-                        cause: mesos_http::Error::Ended,
-                    };
+            let mut inputs = Vec::new();
+            let mut end = None;
+            match self.connection.notices().recv_timeout(TICK) {
+                Ok(first) => {
+                    // What came meanwhile is taken with it: all of it is saved at once.
+                    let more = self.connection.notices().try_iter().take(TOGETHER);
+                    for notice in std::iter::once(first).chain(more) {
+                        match input(notice) {
+                            Ok(input) => inputs.extend(input),
+                            Err(error) => {
+                                end = Some(error);
+                                break;
+                            }
+                        }
+                    }
                 }
-            };
+                Err(error) if error.is_timeout() => {}
+                Err(_) => {
+                    end = Some(RunError::Master {
+                        cause: mesos_http::Error::Ended,
+                    });
+                }
+            }
+            inputs.push(Input::Tick);
             let mut core = self.shared.lock();
-            core.input(input);
-            core.input(Input::Tick);
-            if let Some(error) = core.broken.take() {
+            core.inputs(inputs);
+            if let Some(error) = core.broken.take().or(end) {
                 return error;
             }
         }
     }
+}
+
+/// What a notice is to the service; none when it is nothing.
+fn input(notice: Notice) -> Result<Option<Input>, RunError> {
+    Ok(Some(match notice {
+        Notice::Connected(subscribed) => Input::Connected {
+            framework_id: subscribed.framework_id.0,
+        },
+        Notice::Event(event) => Input::Event(Box::new(event)),
+        Notice::Disconnected { error, .. } => Input::Disconnected {
+            reason: error.to_string(),
+        },
+        Notice::Failed(cause) => return Err(RunError::Master { cause }),
+        _ => return Ok(None),
+    }))
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
@@ -301,46 +316,14 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
         .expect("the system has no thread left for the scheduler");
 }
 
-fn list(listing: &Listing) -> Result<Catalogue, String> {
-    let text = match listing {
-        Listing::File(path) => fs::read_to_string(path)
-            .map_err(|error| format!("cannot read the catalogue {}: {error}", path.display()))?,
-        Listing::Command(line) => {
-            let output = process::Command::new("sh")
-                .args(["-c", line])
-                .stdin(process::Stdio::null())
-                .output()
-                .map_err(|error| format!("cannot run '{line}': {error}"))?;
-            if !output.status.success() {
-                let said = String::from_utf8_lossy(&output.stderr);
-                let last = said.trim().lines().last().unwrap_or("it said nothing").to_owned();
-                return Err(format!("'{line}' failed ({}): {last}", output.status));
-            }
-            String::from_utf8_lossy(&output.stdout).into_owned()
-        }
-    };
-    Catalogue::from_describe_volumes(&text).map_err(|error| format!("the storage's listing: {error}"))
-}
-
-/// When what the listing says was true, at the latest known moment: for a file when it was written.
-fn asked(listing: &Listing, clock: Clock) -> Millis {
-    let Listing::File(path) = listing else {
-        return clock.now();
-    };
-    let written = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let since_epoch = written.and_then(|written| written.duration_since(std::time::UNIX_EPOCH).ok());
-    since_epoch.map_or(0, |since| Millis::try_from(since.as_millis()).unwrap_or(0))
-}
-
 fn keep_listing(shared: &Shared, listing: &Listing, every: Duration) {
     let clock = shared.lock().clock;
     loop {
         thread::sleep(every);
-        let asked_ms = asked(listing, clock);
-        let catalogue = list(listing);
+        let answer = listing.ask(clock);
         let mut core = shared.lock();
-        match catalogue {
-            Ok(catalogue) => {
+        match answer {
+            Ok((catalogue, asked_ms)) => {
                 let step = core.service.listed(catalogue, asked_ms, clock.now());
                 core.carry_out(step);
             }

@@ -1,14 +1,16 @@
 //! What keeps the service's state.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{RunId, RunRecord, ServiceRecord, VERSION};
+use super::{JobRecord, RunId, RunRecord, ServiceRecord, VERSION};
+use crate::ledger::file::Journal;
 use crate::ledger::{self, Ledger};
-use crate::store::{Store, StoreError, replace};
+use crate::store::{Store, StoreError, replace_all};
 
 /// Everything that was kept.
 #[derive(Debug, Default)]
@@ -28,33 +30,39 @@ pub trait Storage: Send {
     ///
     /// # Errors
     /// It is there and cannot be read.
-    fn load(&self) -> Result<Saved, StoreError>;
-    /// Keeps the jobs and the framework's id.
+    fn load(&mut self) -> Result<Saved, StoreError>;
+    /// Keeps the framework's id.
     ///
     /// # Errors
     /// It is not certainly kept; what was kept before is whole.
-    fn save_service(&self, record: &ServiceRecord) -> Result<(), StoreError>;
-    /// Keeps the claims.
+    fn save_service(&mut self, record: &ServiceRecord) -> Result<(), StoreError>;
+    /// Keeps a job; forgets it when there is none of this name any more.
     ///
     /// # Errors
-    /// They are not certainly kept; those kept before are whole.
-    fn save_claims(&self, ledger: &Ledger) -> Result<(), StoreError>;
-    /// Keeps a run.
+    /// It is not certainly kept; what was kept before is whole.
+    fn save_job(&mut self, name: &str, job: Option<&JobRecord>) -> Result<(), StoreError>;
+    /// Keeps what has `changed` of the claims.
     ///
     /// # Errors
-    /// It is not certainly kept; what was kept of it before is whole.
-    fn save_run(&self, run: &RunRecord) -> Result<(), StoreError>;
+    /// It is not certainly kept; what was kept before is whole.
+    fn save_claims(&mut self, ledger: &Ledger, changed: &BTreeSet<String>) -> Result<(), StoreError>;
+    /// Keeps these runs.
+    ///
+    /// # Errors
+    /// They are not certainly kept, or not all; what was kept of each before is whole.
+    fn save_runs(&mut self, runs: Vec<RunRecord>) -> Result<(), StoreError>;
     /// Forgets a run. One that is not there is no error.
     ///
     /// # Errors
     /// It may still be there.
-    fn remove_run(&self, id: &RunId) -> Result<(), StoreError>;
+    fn remove_run(&mut self, id: &RunId) -> Result<(), StoreError>;
 }
 
-/// A folder: `service.json`, `claims.json`, `runs/<job>.<number>.json`.
+/// A folder: `service.json`, `jobs/<name>.json`, `runs/<job>.<number>.json`, `claims.json` with its log.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    claims: Option<Journal>,
     _store: Store,
 }
 
@@ -65,16 +73,52 @@ impl Folder {
     /// The folder cannot be made or opened, or another scheduler has it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let store = Store::open(path)?;
-        let runs = path.join("runs");
-        fs::create_dir_all(&runs).map_err(|source| StoreError::Folder { path: runs, source })?;
+        for name in ["jobs", "runs"] {
+            let path = path.join(name);
+            fs::create_dir_all(&path).map_err(|source| StoreError::Folder { path, source })?;
+        }
         Ok(Self {
             path: path.to_owned(),
+            claims: None,
             _store: store,
         })
     }
 
+    fn job(&self, name: &str) -> PathBuf {
+        self.path.join("jobs").join(format!("{name}.json"))
+    }
+
     fn run(&self, id: &str) -> PathBuf {
         self.path.join("runs").join(format!("{id}.json"))
+    }
+
+    fn claims(&mut self) -> Result<(&mut Journal, Option<Ledger>), StoreError> {
+        match &mut self.claims {
+            Some(journal) => Ok((journal, None)),
+            none => {
+                let (journal, ledger) = Journal::open(&self.path)?;
+                Ok((none.insert(journal), Some(ledger)))
+            }
+        }
+    }
+
+    /// The values of all files `*.json` of a folder, by the first part of their names. What a crash left of a file that was
+    /// being written has another ending.
+    fn all<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<(String, T)>, StoreError> {
+        let folder = self.path.join(name);
+        let unreadable = |error: io::Error| StoreError::Unreadable {
+            path: folder.clone(),
+            reason: error.to_string(),
+        };
+        let mut values = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+            if let Some(stem) = stem.filter(|_| path.extension().is_some_and(|extension| extension == "json")) {
+                values.extend(read(&path)?.map(|value| (stem, value)));
+            }
+        }
+        Ok(values)
     }
 }
 
@@ -101,60 +145,61 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
     }
 }
 
-fn write<T: serde::Serialize>(path: PathBuf, value: &T) -> Result<(), StoreError> {
-    replace(&path, |file| {
-        serde_json::to_writer(file, value).map_err(io::Error::from)
-    })
-    .map_err(|source| StoreError::Write { path, source })
+fn remove(path: PathBuf) -> Result<(), StoreError> {
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Write { path, source: error }),
+        _ => Ok(()),
+    }
 }
 
 impl Storage for Folder {
-    fn load(&self) -> Result<Saved, StoreError> {
+    fn load(&mut self) -> Result<Saved, StoreError> {
         let path = self.path.join("service.json");
-        let service: ServiceRecord = read(&path)?.unwrap_or_default();
+        let mut service: ServiceRecord = read(&path)?.unwrap_or_default();
         if service.version > VERSION {
             return Err(StoreError::Unreadable {
                 path,
                 reason: format!("its version is {}, and this program knows {VERSION}", service.version),
             });
         }
-        let folder = self.path.join("runs");
-        let unreadable = |error: io::Error| StoreError::Unreadable {
-            path: folder.clone(),
-            reason: error.to_string(),
+        if !service.jobs.is_empty() {
+            // Version 1. Until the last line a crash leaves it as it was.
+            let jobs = service.jobs.iter().map(|(name, job)| (self.job(name), job));
+            replace_all(&jobs.collect::<Vec<_>>())?;
+            service.version = VERSION;
+            self.save_service(&service)?;
+        }
+        service.jobs.extend(self.all("jobs")?);
+        let (_, ledger) = self.claims()?;
+        let ledger = match ledger {
+            Some(ledger) => ledger,
+            None => ledger::file::load(&self.path)?.unwrap_or_default(),
         };
-        let mut runs = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            // What a crash left of a file that was being written has another ending.
-            if path.extension().is_some_and(|extension| extension == "json") {
-                runs.extend(read(&path)?);
-            }
+        let runs = self.all("runs")?.into_iter().map(|(_, run)| run).collect();
+        Ok(Saved { service, ledger, runs })
+    }
+
+    fn save_service(&mut self, record: &ServiceRecord) -> Result<(), StoreError> {
+        replace_all(&[(self.path.join("service.json"), record)])
+    }
+
+    fn save_job(&mut self, name: &str, job: Option<&JobRecord>) -> Result<(), StoreError> {
+        match job {
+            Some(job) => replace_all(&[(self.job(name), job)]),
+            None => remove(self.job(name)),
         }
-        Ok(Saved {
-            service,
-            ledger: ledger::file::load(&self.path)?.unwrap_or_default(),
-            runs,
-        })
     }
 
-    fn save_service(&self, record: &ServiceRecord) -> Result<(), StoreError> {
-        write(self.path.join("service.json"), record)
+    fn save_claims(&mut self, ledger: &Ledger, changed: &BTreeSet<String>) -> Result<(), StoreError> {
+        self.claims()?.0.save(ledger, changed)
     }
 
-    fn save_claims(&self, ledger: &Ledger) -> Result<(), StoreError> {
-        ledger::file::save(&self.path, ledger)
+    fn save_runs(&mut self, runs: Vec<RunRecord>) -> Result<(), StoreError> {
+        let file = |run: RunRecord| (self.run(&format!("{}.{}", run.job, run.number)), run);
+        replace_all(&runs.into_iter().map(file).collect::<Vec<_>>())
     }
 
-    fn save_run(&self, run: &RunRecord) -> Result<(), StoreError> {
-        write(self.run(&format!("{}.{}", run.job, run.number)), run)
-    }
-
-    fn remove_run(&self, id: &RunId) -> Result<(), StoreError> {
-        let path = self.run(id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Write { path, source: error }),
-            _ => Ok(()),
-        }
+    fn remove_run(&mut self, id: &RunId) -> Result<(), StoreError> {
+        remove(self.run(id))
     }
 }

@@ -2,6 +2,7 @@
 //! force, lost launches, late listings, crashes. After every step what is granted is compared with what is true.
 
 mod action;
+mod real;
 mod world;
 
 use action::Action;

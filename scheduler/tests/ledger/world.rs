@@ -4,42 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use label_mapper::{Attachment, Catalogue, Volume, VolumeState};
 use mesos_http::operator::Tasks;
-use mesos_http::types::{Resource, Task, TaskState};
+use mesos_http::types::TaskState;
 use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Rules, Wish};
 
 use crate::action::{AGENTS, Action, VOLUMES};
-
-const OURS: &str = "F";
-const OTHERS: &str = "G";
-/// The last volume can be attached to several hosts.
-const MULTI: u8 = VOLUMES - 1;
-
-#[derive(Clone, Debug)]
-struct Real {
-    framework: &'static str,
-    agent: u8,
-    volumes: BTreeMap<u8, Mode>,
-    /// What the agent knows; `None` until the ACCEPT has arrived.
-    state: Option<TaskState>,
-    /// What the master knows.
-    told: TaskState,
-    /// Volumes it can still write to, or read from.
-    mounted: BTreeSet<u8>,
-    began: bool,
-    /// When its state changed last, in seconds.
-    changed: f64,
-}
-
-impl Real {
-    /// Whether it uses its volumes, or may come to.
-    fn is_alive(&self) -> bool {
-        self.state.as_ref().is_none_or(|state| !state.is_terminal())
-    }
-
-    fn may_touch(&self, volume: u8) -> bool {
-        self.is_alive() && self.volumes.contains_key(&volume) && (!self.began || self.mounted.contains(&volume))
-    }
-}
+use crate::real::{MULTI, OTHERS, OURS, Real, agent_id, described, holder, volume_id};
 
 /// What a run has seen.
 #[derive(Default)]
@@ -62,21 +31,6 @@ pub(crate) struct World {
     lost: BTreeSet<u8>,
     listings: VecDeque<(u64, Catalogue)>,
     pub(crate) figures: Figures,
-}
-
-fn holder(framework: &str, task: &str) -> Holder {
-    Holder {
-        framework: framework.to_owned(),
-        task: task.to_owned(),
-    }
-}
-
-fn volume_id(volume: u8) -> String {
-    format!("vol-{volume}")
-}
-
-fn agent_id(agent: u8) -> String {
-    format!("agent-{agent}")
 }
 
 impl World {
@@ -477,32 +431,4 @@ impl World {
             Some((volume, claim)) => Err(format!("{volume} is never free again: {claim:?}")),
         }
     }
-}
-
-fn described(id: &str, task: &Real) -> Task {
-    let items = task.volumes.keys().map(|volume| volume_id(*volume));
-    let reads = task.volumes.values().all(|mode| *mode == Mode::Read);
-    let labels: Vec<(String, String)> = task
-        .volumes
-        .keys()
-        .filter(|_| reads)
-        .flat_map(|v| {
-            [
-                (format!("volume.v{v}"), volume_id(*v)),
-                (format!("volume.v{v}.mode"), "ro".to_owned()),
-            ]
-        })
-        .collect();
-    let mut json = serde_json::json!({
-        "name": id, "task_id": {"value": id}, "framework_id": {"value": task.framework},
-        "agent_id": {"value": agent_id(task.agent)}, "state": task.told,
-    });
-    if task.began {
-        json["statuses"] =
-            serde_json::json!([{"task_id": {"value": id}, "state": "TASK_RUNNING", "timestamp": task.changed}]);
-    }
-    let mut described: Task = serde_json::from_value(json).expect("the task is one of Mesos");
-    described.resources = vec![Resource::set("ebsvolumes", items)];
-    described.labels = labels.into_iter().collect();
-    described
 }

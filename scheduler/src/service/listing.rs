@@ -1,0 +1,72 @@
+//! What the storage says of its volumes, read again and again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::UNIX_EPOCH;
+
+use label_mapper::{Catalogue, lists_volumes};
+
+use crate::run::Clock;
+use crate::state::Millis;
+
+/// Where the storage's listing comes from: files, a command, or both.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Listings that somebody else keeps fresh, and catalogue files.
+    pub files: Vec<PathBuf>,
+    /// A command that prints one, run by `sh -c`.
+    pub command: Option<String>,
+}
+
+impl Listing {
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.command.is_none()
+    }
+
+    /// The volumes with their aliases, and when what is said of them was true at the latest known moment: when the command was
+    /// run, and when the oldest file that says something of volumes was written.
+    ///
+    /// # Errors
+    /// One line: what cannot be read, and why.
+    pub fn ask(&self, clock: Clock) -> Result<(Catalogue, Millis), String> {
+        let mut asked_ms = clock.now();
+        let mut texts = Vec::new();
+        for path in &self.files {
+            let failed = |error: String| format!("catalogue {}: {error}", path.display());
+            let written = written(path);
+            let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+            if lists_volumes(&text).map_err(|error| failed(error.to_string()))? {
+                asked_ms = asked_ms.min(written);
+            }
+            texts.push(text);
+        }
+        if let Some(line) = &self.command {
+            texts.push(output_of(line)?);
+        }
+        let catalogue = Catalogue::from_texts(texts.iter().map(String::as_str));
+        Ok((catalogue.map_err(|error| format!("catalogue: {error}"))?, asked_ms))
+    }
+}
+
+/// When a file was written; 0, long ago, when nobody can tell.
+fn written(path: &Path) -> Millis {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let since_epoch = modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
+    since_epoch.map_or(0, |since| Millis::try_from(since.as_millis()).unwrap_or(0))
+}
+
+fn output_of(line: &str) -> Result<String, String> {
+    let output = process::Command::new("sh")
+        .args(["-c", line])
+        .stdin(process::Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run '{line}': {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.trim().lines().last().unwrap_or("it said nothing").to_owned();
+        return Err(format!("'{line}' failed ({}): {last}", output.status));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,141 @@
+//! The runs of a service: each a job on its way, by itself.
+
+use super::{Cause, RunId, RunRecord, Service, Step};
+use crate::machine::{Explanation, Input, Machine};
+use crate::progress::Progress;
+use crate::state::{Millis, Standing};
+
+/// One run.
+#[derive(Debug)]
+pub struct Run {
+    pub(super) record: RunRecord,
+    pub(super) machine: Machine,
+}
+
+impl Run {
+    /// The run with its latest state, as it is to lie on disk.
+    pub fn record(&self) -> RunRecord {
+        RunRecord {
+            state: self.machine.state().clone(),
+            ..self.record.clone()
+        }
+    }
+
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.record.job
+    }
+
+    /// Which run of the job it is, from 1.
+    pub fn number(&self) -> u64 {
+        self.record.number
+    }
+
+    /// Why it was begun.
+    pub fn cause(&self) -> Cause {
+        self.record.cause
+    }
+
+    /// The job on its way.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.machine.state().end.is_some()
+    }
+}
+
+impl Service {
+    pub(super) fn each_run(&mut self, input: &Input, now: Millis, step: &mut Step) {
+        for id in self.active.clone() {
+            self.input(&id, input.clone(), now, step);
+        }
+    }
+
+    pub(super) fn input(&mut self, id: &str, input: Input, now: Millis, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(id) else { return };
+        let done = run.machine.handle(input, now);
+        self.take(id, done, step);
+    }
+
+    /// Enters the run in the lists of those that go on and of those that have something to launch.
+    pub(super) fn enlist(&mut self, id: &str) {
+        let Some(run) = self.runs.get(id) else { return };
+        let ready = run.machine.ready_count();
+        if run.is_over() {
+            self.active.remove(id);
+        } else if !self.active.contains(id) {
+            self.active.insert(id.to_owned());
+        }
+        let before = match ready {
+            0 => self.ready.remove(id),
+            _ => self.ready.insert(id.to_owned(), ready),
+        };
+        self.stale |= before.unwrap_or(0) != ready;
+    }
+
+    /// Takes a run's step into the service's.
+    pub(super) fn take(&mut self, id: &str, done: crate::machine::Step, step: &mut Step) {
+        if done.save {
+            step.save_runs.insert(id.to_owned());
+        }
+        let own = |progress: &Progress| !matches!(progress, Progress::Connected { .. } | Progress::Disconnected { .. });
+        let told = done.tell.into_iter().filter(own);
+        step.tell.extend(told.map(|progress| (Some(id.to_owned()), progress)));
+        done.calls.into_iter().for_each(|call| step.call(call));
+        self.enlist(id);
+        if done.end {
+            let run = &self.runs[id];
+            self.counters.ended(&run.record(), run.machine.state());
+            step.ended.push(id.to_owned());
+            self.forget_old(&run.record.job.clone(), step);
+        }
+    }
+
+    /// The runs of a job that are known.
+    pub(super) fn runs_of<'a>(&'a self, job: &'a str) -> impl Iterator<Item = (&'a RunId, &'a Run)> {
+        // A job's name has no dot, so its runs stand together.
+        self.runs
+            .range(format!("{job}.")..)
+            .take_while(move |(_, run)| run.record.job == job)
+    }
+
+    fn forget_old(&mut self, job: &str, step: &mut Step) {
+        let mut over: Vec<(u64, RunId)> = self
+            .runs_of(job)
+            .filter(|(_, run)| run.is_over())
+            .map(|(id, run)| (run.record.number, id.clone()))
+            .collect();
+        over.sort_unstable();
+        let too_many = over.len().saturating_sub(self.settings.keep);
+        for (_, id) in over.into_iter().take(too_many) {
+            self.runs.remove(&id);
+            step.save_runs.remove(&id);
+            step.forget.push(id);
+        }
+    }
+
+    /// Why each task of a run is not further than it is.
+    pub fn explain(&self, id: &str, now: Millis) -> Option<Vec<Explanation>> {
+        let run = self.runs.get(id)?;
+        let mut explanations = run.machine.explanations(now);
+        for explanation in explanations.iter_mut().filter(|one| one.standing == Standing::Ready) {
+            let holders = self.holders_for(id, &explanation.task);
+            if !holders.is_empty() {
+                explanation.why = holders;
+            }
+        }
+        Some(explanations)
+    }
+
+    /// Those to be told how a run ended were told.
+    pub fn notified(&mut self, id: &str) -> Step {
+        let mut step = Step::default();
+        if let Some(run) = self.runs.get_mut(id) {
+            run.machine.notified();
+            step.save_runs.insert(id.to_owned());
+        }
+        step
+    }
+}
