@@ -12,6 +12,7 @@
 //! | `launch_paths` | each way in which Mesos launches a container: whose labels count, and what is mounted where in it |
 //! | `hostile` | labels from somebody who means harm |
 //! | `sources` | volumes named otherwise than by labels: as docker/volume and mesos-module-dvdi take them, only where turned on |
+//! | `definitions` | one job, described for Marathon, for dcos-commons and by a schedule, mounts the same volume |
 //! | `policy` | what the operator's policy denies is said with its rule, and a changed file counts at once |
 //! | `reports` | metrics show a mount, the audit log who had it, also of a restarted agent |
 //! | `doctor` | `mesos-volumes doctor` finds nothing on a good agent, and every fault of a bad one |
