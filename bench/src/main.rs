@@ -9,6 +9,7 @@ mod facade;
 mod figures;
 mod footprint;
 mod hung;
+mod jobs;
 mod launch;
 mod machine;
 mod peer;
@@ -37,7 +38,7 @@ struct Cli {
     /// Write the figures as JSON to this file as well.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What to measure; everything unless given.
+    /// What to measure; everything but jobs unless given.
     #[arg(value_enum)]
     only: Vec<Measurement>,
     #[command(subcommand)]
@@ -71,6 +72,15 @@ enum Measurement {
     Footprint,
     /// The driver client beside a bare exchange of the same bytes.
     Client,
+    /// A thousand jobs of three tasks through the scheduler. Only when asked for.
+    Jobs,
+}
+
+impl Measurement {
+    /// Whether it is about the module, and so part of the whole.
+    fn by_default(self) -> bool {
+        self != Measurement::Jobs
+    }
 }
 
 /// How much is measured.
@@ -110,7 +120,11 @@ fn measure(cli: &Cli) -> Result<()> {
     let before = machine::state()?;
     println!("{}", machine::line(&before));
     for measurement in Measurement::value_variants() {
-        if !cli.only.is_empty() && !cli.only.contains(measurement) {
+        let chosen = match cli.only.as_slice() {
+            [] => measurement.by_default(),
+            only => only.contains(measurement),
+        };
+        if !chosen {
             continue;
         }
         eprintln!("measuring {measurement:?} ..");
@@ -121,6 +135,7 @@ fn measure(cli: &Cli) -> Result<()> {
             Measurement::HungDriver => hung::run(effort),
             Measurement::Footprint => footprint::run(),
             Measurement::Client => client::run(effort),
+            Measurement::Jobs => jobs::run(effort),
         }
         .with_context(|| format!("measuring {measurement:?}"))?;
         println!("{}", section.table());
