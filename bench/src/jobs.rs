@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use testbed::{AgentSpec, Cluster, built};
 
@@ -40,8 +40,13 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
 
     let given = service.each(jobs, |number| ("/v1/jobs".to_owned(), job(number)))?;
     let begin = Instant::now();
-    let begun = service.each(jobs, |number| (format!("/v1/jobs/job-{number}/run"), String::new()))?;
-    let ends = service.ends(jobs)?;
+    // The first runs end while the last ones are begun.
+    let (begun, ends) = thread::scope(|scope| {
+        let ends = scope.spawn(|| service.ends(jobs));
+        let begun = service.each(jobs, |number| (format!("/v1/jobs/job-{number}/run"), String::new()));
+        (begun, ends.join())
+    });
+    let (begun, ends) = (begun?, ends.map_err(|_| anyhow!("the watch of the runs has ended"))??);
     let seconds = ends.last().context("there are no jobs")?.duration_since(begin);
     let spent = Spent::of(&service, &cluster)?;
     let (_, explained) = service.timed_get("/v1/runs/job-0.1")?;

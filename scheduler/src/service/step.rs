@@ -45,7 +45,9 @@ impl Step {
     /// Adds a call. Questions about tasks of several runs are one; the one about all tasks, which names none, stays apart.
     pub(super) fn call(&mut self, call: Call) {
         match (call, self.calls.last_mut()) {
-            (Call::Reconcile { tasks }, Some(Call::Reconcile { tasks: asked })) if !tasks.is_empty() && !asked.is_empty() => {
+            (Call::Reconcile { tasks }, Some(Call::Reconcile { tasks: asked }))
+                if !tasks.is_empty() && !asked.is_empty() =>
+            {
                 asked.extend(tasks);
             }
             (call, _) => self.calls.push(call),
