@@ -109,7 +109,7 @@ fn a_file_has_a_lane_for_each_task_agent_and_volume_and_shows_every_move() {
         "between 2 agents</tspan>",
         "etl.load.1 failed on agent2 in zone-b for 2.5 s",
         "etl.load.2 had target on agent1 in zone-a for 7.0 s, moved from agent2",
-        "1: agent2 is killed after 11 s",
+        "1 · 11 s · agent2 is killed",
         "4 tasks, 3 agents, 2 volumes over 20 s",
         "waits for 5.0 s",
         ">20 s</text>",

@@ -57,7 +57,7 @@ impl Timeline {
                 desc id=(description) { (self.description()) }
                 (self.drawing())
                 @for (index, mark) in self.marks.iter().enumerate() {
-                    text.t-note x="0" y=(self.height() + index * MARK + 13) { (index + 1) ": " (clean(&mark.text)) " after " (self.after(mark.at_ms)) }
+                    text.t-note x="0" y=(self.height() + index * MARK + 13) { (index + 1) " · " (self.after(mark.at_ms)) " · " (clean(&mark.text)) }
                 }
             }
         }
@@ -82,7 +82,7 @@ impl Timeline {
                 svg x=(MARGIN) y=(top) width=(inner) height=(height) overflow="visible" { (self.drawing()) }
                 @for (index, mark) in self.marks.iter().enumerate() {
                     text.t-note x=(MARGIN) y=(top + height + index * MARK + 13) {
-                        (index + 1) ": " (clean(&mark.text)) " after " (self.after(mark.at_ms))
+                        (index + 1) " · " (self.after(mark.at_ms)) " · " (clean(&mark.text))
                     }
                 }
                 (file_legend(top + height + self.marks.len() * MARK + 22))

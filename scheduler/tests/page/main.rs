@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use browser::{Browser, DESKTOP, PHONE, Screen};
+use scheduler::timeline::{AttemptTimes, Mark, Outcome, Place, TaskTimes, Timeline};
 use site::{Site, wait};
 
 const LOOK: &str = include_str!("look.js");
@@ -141,7 +142,132 @@ fn the_page_is_readable_on_a_phone_by_day_and_by_night() {
     browser.javascript(true);
     fs::write(site.go(), "").expect("the folder is ours");
     site.wait_for(&queued, "finished");
+
+    // A master that is away is told on every page.
+    site.lose_the_master();
+    wait("it is said that the master is away", || {
+        site.get("/").1.to_string().contains("Not subscribed")
+    });
+    look_at_all(&browser, &site, &[("/", "away")]);
+    a_timeline_stands_on_its_own(&browser);
     site.tear_down();
+}
+
+/// The file that a program writes: with everything that a timeline can show.
+fn a_timeline_stands_on_its_own(browser: &Browser) {
+    let place = |name: &str, zone: &str| Place {
+        name: name.to_owned(),
+        zone: Some(zone.to_owned()),
+    };
+    let attempt =
+        |task: &str, number: u32, agent: Place, from: u64, to: Option<u64>, outcome, volumes: &[&str]| AttemptTimes {
+            name: format!("etl.{task}.{number}"),
+            agent,
+            launched_ms: from,
+            running_ms: Some(from + 1_500),
+            ended_ms: to,
+            outcome,
+            volumes: volumes.iter().map(|volume| (*volume).to_owned()).collect(),
+        };
+    let task = |name: &str, ready, attempts| TaskTimes {
+        task: name.to_owned(),
+        ready_ms: Some(ready),
+        waits: false,
+        attempts,
+    };
+    let (one, two, three) = (
+        place("agent1", "us-east-1a"),
+        place("agent2", "us-east-1a"),
+        place("agent3", "us-east-1b"),
+    );
+    let (done, failed) = (Outcome::Finished, Outcome::Failed);
+    let tasks = [
+        task(
+            "extract",
+            0,
+            vec![
+                attempt(
+                    "extract",
+                    1,
+                    one.clone(),
+                    600,
+                    Some(8_000),
+                    failed,
+                    &["source", "stage"],
+                ),
+                attempt(
+                    "extract",
+                    2,
+                    two.clone(),
+                    11_000,
+                    Some(19_500),
+                    done,
+                    &["source", "stage"],
+                ),
+            ],
+        ),
+        task(
+            "transform",
+            19_500,
+            vec![attempt(
+                "transform",
+                1,
+                one.clone(),
+                20_000,
+                Some(29_000),
+                done,
+                &["stage", "clean"],
+            )],
+        ),
+        task(
+            "weather",
+            0,
+            vec![attempt("weather", 1, three, 500, Some(6_000), done, &["forecast"])],
+        ),
+        task(
+            "load",
+            29_000,
+            vec![attempt(
+                "load",
+                1,
+                two,
+                29_600,
+                None,
+                Outcome::Active,
+                &["clean", "target"],
+            )],
+        ),
+        TaskTimes {
+            waits: true,
+            ..task("verify", 33_000, Vec::new())
+        },
+    ];
+    let marks = vec![
+        Mark {
+            at_ms: 7_400,
+            text: "the agent on agent1 is killed".to_owned(),
+        },
+        Mark {
+            at_ms: 16_000,
+            text: "the scheduler is killed and started again".to_owned(),
+        },
+    ];
+    let svg = Timeline::new("Flights, batch 1", 0, 38_000, &tasks, marks).to_svg();
+    let file = pictures().join("timeline.svg");
+    fs::write(&file, svg).expect("the target folder is ours");
+    browser.screen(DESKTOP);
+    for dark in [false, true] {
+        browser.dark(dark);
+        browser.open(&format!("file://{}", file.display()));
+        // What is not XML is shown as an error in HTML.
+        assert_eq!(browser.run("return document.documentElement.localName"), "svg");
+        assert_eq!(
+            browser.run("return document.querySelectorAll('.t-lane').length"),
+            5 + 3 + 5
+        );
+        let light = if dark { "dark" } else { "light" };
+        browser.picture(&pictures().join(format!("timeline-{light}.png")));
+    }
 }
 
 fn drawings_are_whole(browser: &Browser, site: &Site, flights: &str) {

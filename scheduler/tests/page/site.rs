@@ -154,6 +154,11 @@ impl Site {
             .to_owned()
     }
 
+    pub(crate) fn lose_the_master(&self) {
+        let cluster = self.cluster.as_ref().expect("it is not torn down");
+        cluster.master().kill().unwrap_or_else(|error| panic!("{error}"));
+    }
+
     pub(crate) fn tear_down(mut self) {
         let _ = self.scheduler.kill();
         let _ = self.scheduler.wait();
