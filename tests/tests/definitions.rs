@@ -127,9 +127,13 @@ fn a_job_mounts_the_same_volume_whether_marathon_dcos_commons_or_cron_describe_i
     let site = Site::with_agents(1, &spec);
     let id = site.volume(VOLUME);
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    run_converted(site.cluster(), folder.path(), "marathon", MARATHON);
-    run_converted(site.cluster(), folder.path(), "dcos-commons", DCOS_COMMONS);
+    // Each finds the volume unmounted, or it would share the mount of the one before.
+    for (framework, definition) in [("marathon", MARATHON), ("dcos-commons", DCOS_COMMONS)] {
+        run_converted(site.cluster(), folder.path(), framework, definition);
+        site.wait_until_nothing_is_left();
+    }
     run_by_schedule(site.cluster(), folder.path());
+    site.wait_until_nothing_is_left();
 
     let tasks = Tasks::connect(site.cluster());
     let expected = "[ \"$(head -n 3 data/log | tr '\\n' ' ')\" = 'marathon dcos-commons cron ' ]";
