@@ -1,9 +1,10 @@
 //! Paths that are odd, taken, or lead elsewhere: inside the container or refused with the reason, never on the host.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use mesos_http::types::TaskState;
+use mesos_http::types::{TaskState, Uri};
 use testbed::{Image, Job};
 use tests::{end, finished, module};
 
@@ -197,5 +198,46 @@ fn a_symlink_in_one_volume_does_not_lead_another_volume_out_of_it() {
     place
         .tasks
         .finish(agent, Job::shell("grep one data/file").label("volume.data", &inner));
+    place.site.wait_until_nothing_is_left();
+}
+
+/// Mesos fetches into the sandbox, as the task's user, after the module has made the folder there and before it mounts. An
+/// archive can have a symlink of the folder's name. The testbed has no fetcher; this one does just that.
+#[test]
+fn what_is_fetched_into_the_sandbox_does_not_lead_a_volume_out_of_it() {
+    let host = tempfile::tempdir().unwrap();
+    let place = Place::start();
+    let agent = place.site.agent(0);
+    let fetcher = agent.launcher_dir().join("mesos-fetcher");
+    let sandbox = r#"$(printf %s "$MESOS_FETCHER_INFO" | sed 's/\\//g; s/.*"sandbox_directory":"\([^"]*\)".*/\1/')"#;
+    let fetch = format!(
+        "#!/bin/sh\ncd {sandbox} && rmdir data && ln -s {} data\n",
+        host.path().display()
+    );
+    fs::write(&fetcher, fetch).unwrap();
+    fs::set_permissions(&fetcher, fs::Permissions::from_mode(0o755)).unwrap();
+    let job = Job::shell(format!("{LOOK}; sleep 1000")).label("volume.data", place.site.volume("v"));
+    let task = place.tasks.launch(
+        agent,
+        job.with(|task| {
+            let command = task.command.as_mut().expect("it has a command");
+            command.uris.push(Uri {
+                value: "file:///etc/hostname".to_owned(),
+                executable: false,
+                extract: true,
+                cache: false,
+                output_file: None,
+            });
+        }),
+    );
+    let status = end(&task);
+    let sandbox = place.sandbox(task.id().as_str());
+    let said = fs::read_to_string(sandbox.join("stderr")).unwrap();
+    assert_eq!(status.state, TaskState::Failed, "{said}");
+    assert!(
+        said.contains("\nexternal volumes: cannot mount") && said.contains("it leads to"),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(host.path()).unwrap().count(), 0, "made on the host");
     place.site.wait_until_nothing_is_left();
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use ebs_emulator::EventKind;
 use mesos_http::types::{CommandInfo, HealthCheck, TaskState};
 use testbed::{Image, Job, LaunchedTask, Pod};
-use tests::{end, finished, running};
+use tests::{end, eventually, finished, running};
 
 use crate::inside::{LOOK, Place, Seen, member_container};
 
@@ -190,4 +191,25 @@ fn a_member_has_an_exclusive_volume_of_the_pod_for_itself_and_the_other_one_wait
         .iter()
         .for_each(finished);
     place.site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_volume_made_for_the_pod_is_all_its_members_and_goes_with_it() {
+    let place = Place::start();
+    let writer = Job::shell("echo one > data/file");
+    let reader = Job::shell("until grep -q one data/file; do sleep 0.05; done");
+    let pod = pod("scratch", [writer, reader])
+        .label("volume.data.lifetime", "container")
+        .label("volume.data.access", "exclusive")
+        .label("volume.data.options.size", "1");
+    let members = place.tasks.launch_pod(place.site.agent(0), pod);
+    members.iter().for_each(finished);
+    place.site.wait_until_nothing_is_left();
+    let count = |kind| place.site.events().iter().filter(|event| event.kind == kind).count();
+    eventually("it is gone", || {
+        match (count(EventKind::Create), count(EventKind::Delete)) {
+            (1, 1) => Ok(()),
+            other => Err(format!("created and deleted: {other:?}")),
+        }
+    });
 }
