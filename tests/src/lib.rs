@@ -10,6 +10,7 @@
 //! | `health` | a volume that is gone, read-only, dead or failing ends its tasks with the cause; a full or slow one does not |
 //! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
 //! | `launch_paths` | each way in which Mesos launches a container: whose labels count, and what is mounted where in it |
+//! | `old_kernel` | without `openat2` volumes are refused, with the reason |
 //! | `hostile` | labels from somebody who means harm |
 //! | `sources` | volumes named otherwise than by labels: as docker/volume and mesos-module-dvdi take them, only where turned on |
 //! | `definitions` | one job, described for Marathon, for dcos-commons and by a schedule, mounts the same volume |
