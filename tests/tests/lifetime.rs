@@ -129,6 +129,25 @@ fn a_container_nested_in_a_task_has_the_task_s_volume_which_outlives_it() {
 }
 
 #[test]
+fn a_task_keeps_its_own_volume_while_its_agent_is_killed_and_started_again() {
+    let site = site(&AgentSpec::default().module(module()));
+    let tasks = Tasks::connect(site.cluster());
+    let command = "touch data/file; until [ -e data/stop ]; do sleep 0.05; done; [ -e data/file ]";
+    let task = tasks.launch(site.agent(0), scratch(command));
+    running(&task);
+    for _ in 0..2 {
+        site.agent(0).kill().unwrap();
+        site.agent(0).restart().unwrap_or_else(|error| panic!("{error}"));
+    }
+    assert_eq!(asked(&site, Operation::Remove), 0);
+    let mount = site.mounts().pop().expect("it is mounted");
+    std::fs::write(mount.target.join("data/stop"), "").expect("the volume can be written");
+    finished(&task);
+    only_the_bystander_is_left(&site);
+    assert_eq!(asked(&site, Operation::Remove), 1);
+}
+
+#[test]
 fn a_volume_that_exists_is_refused_and_stays_as_it_is() {
     let site = site(&AgentSpec::default().module(module()));
     let id = site.volume("scratch");
@@ -191,8 +210,10 @@ killed! {
     killed_after_the_drivers_create_no_volume_is_left: "create-end", NEVER_RAN;
     killed_between_create_and_mount_no_volume_is_left: "mount-begin", NEVER_RAN;
     killed_after_the_drivers_mount_no_volume_is_left: "mount-end", NEVER_RAN;
+    killed_before_the_mountpoint_is_on_disk_no_volume_is_left: "record-begin:2", NEVER_RAN;
     killed_when_the_mountpoint_is_on_disk_no_volume_is_left: "record-end:2", NEVER_RAN;
     killed_before_the_release_is_on_disk_no_volume_is_left: "record-begin:3", RAN;
+    killed_when_the_release_is_on_disk_no_volume_is_left: "record-end:3", RAN;
     killed_before_the_drivers_unmount_no_volume_is_left: "unmount-begin", RAN;
     killed_after_the_drivers_unmount_no_volume_is_left: "unmount-end", RAN;
     killed_before_the_drivers_remove_no_volume_is_left: "remove-begin", RAN;

@@ -9,6 +9,7 @@ use isolator::ledger::RecordedState;
 use isolator::{ContainerId, VolumeKey};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
+use volume_labels::Lifetime;
 
 use crate::site::{Site, mounted, record, write};
 
@@ -83,6 +84,27 @@ fn ls_tells_of_each_volume_who_has_it_from_the_records() {
     let words: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
     assert_eq!(words[..5], ["vol-1", "ebs", "mounted", "c-1", "holds"]);
     assert_eq!(lines.count(), 2, "{table}");
+}
+
+#[test]
+fn inspect_and_release_know_a_volume_that_was_made_for_a_container() {
+    let name = "scratch-mev-0123456789abcdef";
+    let site = Site::new();
+    let mut made = record("c-1", [(name, mounted("/volumes/scratch"))]);
+    made.volumes[0].request.spec.lifetime = Lifetime::Container;
+    write(&site.store(), made);
+    assert!(site.run(&["inspect", name]).ok().contains("removed after it"));
+    let seen = site.run(&["inspect", "c-1", "--json"]).json();
+    assert_eq!(seen["record"]["volumes"][0]["lifetime"], "container", "{seen:#}");
+
+    site.run(&["release", "c-1"]).ok();
+    let records = site.store().load().unwrap();
+    assert!(records[0].record.released);
+    assert_eq!(
+        records[0].record.volumes[0].request.spec.lifetime,
+        Lifetime::Container,
+        "the next start of the agent removes it"
+    );
 }
 
 #[test]
