@@ -5,6 +5,7 @@
 //! such a name. What is found under it after a Create that was never answered is therefore ours to remove.
 
 use sha2::{Digest, Sha256};
+use volume_labels::Access;
 
 use crate::types::{ContainerId, VolumeKey};
 
@@ -16,20 +17,24 @@ const LONGEST: usize = 255;
 
 /// The name of the volume that is made for a container when its label spells `volume`.
 ///
-/// The members of a pod share what is made for the pod: the outermost container counts.
+/// The members of a pod share one that is made for the pod, so the outermost container counts; unless each is to have it
+/// alone.
 ///
 /// # Errors
 /// When it would be too long.
-pub(crate) fn name(volume: &VolumeKey, container: &ContainerId, host_id: &str) -> Result<String, String> {
+pub(crate) fn name(
+    volume: &VolumeKey,
+    container: &ContainerId,
+    access: Access,
+    host_id: &str,
+) -> Result<String, String> {
+    let container = match access {
+        Access::Shared => container.path().get(..1).unwrap_or_default(),
+        Access::Exclusive => container.path(),
+    };
     let mut hash = Sha256::new();
-    let outermost = container.path().first().map_or("", String::as_str);
-    for part in [
-        "volume made for a container",
-        host_id,
-        outermost,
-        &volume.driver,
-        &volume.name,
-    ] {
+    let fixed = ["volume made for a container", host_id, &volume.driver, &volume.name];
+    for part in fixed.into_iter().chain(container.iter().map(String::as_str)) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -64,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_made_up_name_tells_what_was_spelled_and_others_tell_nothing() {
-        let name = name(&scratch(), &ContainerId::root("c"), "host").unwrap();
+        let name = name(&scratch(), &ContainerId::root("c"), Access::Shared, "host").unwrap();
         assert_eq!(spelled(&name), Some("scratch"));
         for other in [
             "scratch",
@@ -83,7 +88,7 @@ mod tests {
     fn every_container_driver_and_host_has_a_name_of_its_own_and_the_members_of_a_pod_share_one() {
         let of = |volume: &VolumeKey, path: &[&str], host| {
             let path = path.iter().map(|part| (*part).to_owned()).collect();
-            name(volume, &ContainerId::from_path(path).unwrap(), host).unwrap()
+            name(volume, &ContainerId::from_path(path).unwrap(), Access::Shared, host).unwrap()
         };
         let first = of(&scratch(), &["pod"], "host");
         assert_eq!(of(&scratch(), &["pod", "member"], "host"), first);
@@ -93,10 +98,20 @@ mod tests {
     }
 
     #[test]
+    fn members_that_are_to_have_it_alone_have_one_each() {
+        let of = |path: [&str; 2]| {
+            let member = ContainerId::from_path(path.map(str::to_owned).to_vec()).unwrap();
+            name(&scratch(), &member, Access::Exclusive, "host").unwrap()
+        };
+        assert_ne!(of(["pod", "a"]), of(["pod", "b"]));
+        assert_ne!(of(["pod", "a"]), of(["other", "a"]));
+    }
+
+    #[test]
     fn a_name_that_would_be_too_long_is_refused() {
         let named = |length: usize| {
             let volume = VolumeKey::new("ebs", "v".repeat(length));
-            name(&volume, &ContainerId::root("c"), "host")
+            name(&volume, &ContainerId::root("c"), Access::Shared, "host")
         };
         assert!(named(234).is_ok_and(|name| name.len() == 255));
         assert!(named(235).unwrap_err().contains("234 bytes"));

@@ -53,7 +53,7 @@ pub(crate) fn targets(
             mount_id: wish.mount_id.clone(),
             target,
             read_only: wish.read_only(),
-            access: wish.access(),
+            access: wish.asked.labels.access,
             spec: wish.spec.clone(),
         });
     }

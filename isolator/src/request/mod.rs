@@ -11,7 +11,7 @@ mod source;
 mod unread;
 
 use volume_driver_client::MountId;
-use volume_labels::{Access, Create, Lifetime, Mode};
+use volume_labels::{Create, Lifetime, Mode};
 
 use crate::config::Config;
 use crate::ledger::MountSpec;
@@ -128,7 +128,8 @@ fn wish(
         ));
     }
     if labels.lifetime == Lifetime::Container {
-        volume.name = made_for::name(&volume, id, host_id).map_err(|problem| format!("{said}: {problem}"))?;
+        volume.name =
+            made_for::name(&volume, id, labels.access, host_id).map_err(|problem| format!("{said}: {problem}"))?;
     }
     let mount_id = MountId::derive(host_id, &volume.driver, &volume.name);
     Ok(Wish {
@@ -159,14 +160,6 @@ impl Wish {
     /// Whether the container may only read the volume.
     pub(crate) fn read_only(&self) -> bool {
         self.asked.labels.mode == Mode::ReadOnly
-    }
-
-    /// Who else may use it. Of a volume that is made for the container only the pod's other members know, and those may.
-    pub(crate) fn access(&self) -> Access {
-        match self.spec.lifetime {
-            Lifetime::Persistent => self.asked.labels.access,
-            Lifetime::Container => Access::Shared,
-        }
     }
 }
 
