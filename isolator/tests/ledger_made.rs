@@ -278,6 +278,15 @@ fn a_new_user_gets_a_new_volume_never_what_another_left() {
     assert!(agent.granted("b"));
 }
 
+#[test]
+fn what_the_driver_refused_to_unmount_is_not_taken_over_by_a_new_user() {
+    let mut agent = Agent::holding();
+    agent.release("a").answer_unmount(UnmountOutcome::Failed("busy".into()));
+    agent.acquire("b").answer_unmount(UnmountOutcome::Unmounted);
+    agent.answer_remove(RemoveOutcome::Removed);
+    agent.answer_create(CreateOutcome::Created);
+}
+
 fn found(state: RecordedState, rebooted: bool) -> Event {
     let volumes = vec![RecordedVolume {
         request: scratch(),

@@ -127,6 +127,77 @@ fn an_attachment_left_by_a_reboot_is_not_forgotten_at_the_first_refusal() {
     simulator::run(&history).unwrap();
 }
 
+/// A volume made for a container was removed and the agent killed before its record was. The Unmount that the next agent sent
+/// was refused, and a new user once took over the mount that there was no more, of a volume that there was no more.
+#[test]
+fn what_was_made_for_another_container_is_never_taken_over() {
+    let history = [
+        Prepare {
+            container: 10,
+            volumes: 3,
+            exclusive: false,
+        },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+        Begin { call: 34 },
+        Prepare {
+            container: 5,
+            volumes: 12,
+            exclusive: false,
+        },
+        Begin { call: 107 },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Begin { call: 37 },
+        Begin { call: 151 },
+        Refuse { call: 92 },
+        Answer { call: 212 },
+        Answer { call: 253 },
+        Answer { call: 23 },
+        Prepare {
+            container: 4,
+            volumes: 6,
+            exclusive: false,
+        },
+        Begin { call: 141 },
+        Answer { call: 42 },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+        Crash {
+            known: 1669587952,
+            orders: 2,
+            operations: 3,
+        },
+        Begin { call: 131 },
+        Answer { call: 111 },
+        Begin { call: 245 },
+        Crash {
+            known: 3982612931,
+            orders: 2,
+            operations: 11,
+        },
+        Begin { call: 73 },
+        Refuse { call: 144 },
+        Prepare {
+            container: 1,
+            volumes: 11,
+            exclusive: false,
+        },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+        Begin { call: 233 },
+    ];
+    simulator::run(&history).unwrap();
+}
+
 #[test]
 fn one_seed_is_always_the_same_history() {
     assert_eq!(Action::history(7), Action::history(7));

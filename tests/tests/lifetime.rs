@@ -6,7 +6,7 @@ use std::time::Duration;
 use ebs_emulator::{Action, EventKind, FaultRule, Operation};
 use mesos_http::types::TaskState;
 use serde_json::{Value, json};
-use testbed::{AgentSpec, Job, built};
+use testbed::{AgentSpec, Job, Pod, built};
 use tests::{Site, Tasks, end, eventually, finished, module, running};
 
 /// The labels of a volume for the task alone.
@@ -126,6 +126,41 @@ fn a_container_nested_in_a_task_has_the_task_s_volume_which_outlives_it() {
     task.kill().unwrap();
     end(&task);
     only_the_bystander_is_left(&site);
+}
+
+/// A pod with a volume that is made for it.
+fn pod(members: [&str; 2]) -> Pod {
+    Pod::of(members.map(Job::shell))
+        .label("volume.data", "scratch")
+        .label("volume.data.lifetime", "container")
+        .label("volume.data.options.size", "1")
+}
+
+#[test]
+fn the_members_of_a_pod_share_the_pods_own_volume() {
+    let site = site(&AgentSpec::default().module(module()));
+    let tasks = Tasks::connect(site.cluster());
+    let reader = "until grep -q one data/file; do sleep 0.05; done";
+    let members = tasks.launch_pod(site.agent(0), pod(["echo one > data/file", reader]));
+    members.iter().for_each(finished);
+    only_the_bystander_is_left(&site);
+    assert_eq!(asked(&site, Operation::Create), 1);
+}
+
+#[test]
+fn members_of_a_pod_that_want_it_exclusively_have_a_volume_each() {
+    let site = site(&AgentSpec::default().module(module()));
+    let tasks = Tasks::connect(site.cluster());
+    // Both at once: a volume of the other one's would be waited for until the time is over.
+    let alone = "mountpoint data && [ ! -e data/file ] && touch data/file && sleep 2";
+    let pod = pod([alone, alone]).label("volume.data.access", "exclusive");
+    let members = tasks.launch_pod(site.agent(0), pod);
+    members.iter().for_each(finished);
+    only_the_bystander_is_left(&site);
+    assert_eq!(
+        (asked(&site, Operation::Create), asked(&site, Operation::Remove)),
+        (2, 2)
+    );
 }
 
 #[test]

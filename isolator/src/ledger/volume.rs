@@ -212,7 +212,7 @@ impl Ledger {
             }
             State::Stuck {
                 idle: true, mountpoint, ..
-            } if self.next_mounter(key).is_some() => {
+            } if volume.made == Made::Nothing && self.next_mounter(key).is_some() => {
                 let adopt = mountpoint.clone();
                 self.start_mount(key, adopt, true, 0);
             }
