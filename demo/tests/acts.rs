@@ -58,6 +58,11 @@ fn a_launch_cut_short_before_the_master_heard_of_it_is_made_once() {
 }
 
 #[test]
+fn a_launch_that_the_master_has_is_not_made_again() {
+    assert!(play("scheduler-killed-after-accept").contains("the master has launched extract once"));
+}
+
+#[test]
 fn an_act_that_is_none_is_told_with_those_there_are() {
     let output = Command::new(env!("CARGO_BIN_EXE_etl-demo"))
         .args(["--acts", "--only", "rain"])

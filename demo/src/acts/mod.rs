@@ -134,7 +134,7 @@ impl ActsReport {
         let mut text = String::from("\n");
         for act in &self.acts {
             let verdict = if act.passed { "passed" } else { "FAILED" };
-            text += &format!("{verdict}  {:<28} {:>5.1} s  {}\n", act.name, act.seconds, act.what);
+            text += &format!("{verdict}  {:<30} {:>5.1} s  {}\n", act.name, act.seconds, act.what);
             for problem in &act.problems {
                 text += &format!("        problem: {problem}\n");
             }

@@ -138,3 +138,83 @@ fn two_writers(ledger: &Ledger) -> Vec<String> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use scheduler::ledger::{Change, Holder};
+
+    use super::*;
+
+    fn event(kind: &str, host: &str) -> Event {
+        let text = format!(
+            r#"{{"seq": 1, "time": "2026-01-01T00:00:00Z", "event": "{kind}", "host": "{host}", "volume": "vol-1"}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_volume_may_go_from_host_to_host_also_by_force() {
+        let events = [
+            event("attach", "a"),
+            event("mount", "a"),
+            event("detach", "a"),
+            event("attach", "b"),
+            event("mount", "b"),
+            event("force-detach", "b"),
+            event("attach", "a"),
+        ];
+        assert_eq!(storage(&events), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_volume_on_two_hosts_is_found() {
+        let problems = storage(&[event("attach", "a"), event("attach", "b")]);
+        assert_eq!(problems, ["storage: vol-1 was attached to b and to a"]);
+        let problems = storage(&[event("attach", "a"), event("detach", "a"), event("mount", "a")]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+
+    fn ledger(changes: &[(&str, Option<ClaimState>)]) -> Ledger {
+        let change = |(task, state): &(&str, Option<ClaimState>)| Change {
+            at_ms: 0,
+            holder: Holder {
+                framework: "f".to_owned(),
+                task: (*task).to_owned(),
+            },
+            agent: "a".to_owned(),
+            state: *state,
+        };
+        let entry = Entry {
+            history: changes.iter().map(change).collect(),
+            ..Entry::default()
+        };
+        let mut ledger = Ledger::default();
+        ledger.volumes.insert("vol-1".to_owned(), entry);
+        ledger
+    }
+
+    #[test]
+    fn the_next_task_may_come_once_the_one_before_is_known_not_to_run() {
+        use ClaimState::{Fenced, InUse, Intent, Releasing, Suspect};
+        for over in [Releasing, Fenced] {
+            let changes = [
+                ("one", Some(Intent)),
+                ("one", Some(InUse)),
+                ("one", Some(Suspect)),
+                ("one", Some(over)),
+                ("two", Some(Intent)),
+                ("one", None),
+                ("two", None),
+            ];
+            assert_eq!(two_writers(&ledger(&changes)), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_second_writer_beside_one_that_may_still_run_is_found() {
+        use ClaimState::{InUse, Intent, Suspect};
+        let changes = [("one", Some(InUse)), ("one", Some(Suspect)), ("two", Some(Intent))];
+        let problems = two_writers(&ledger(&changes));
+        assert_eq!(problems, ["ledger: vol-1 was given to two while one had it"]);
+    }
+}

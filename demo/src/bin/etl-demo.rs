@@ -37,6 +37,9 @@ struct Cli {
     /// Play this act only; may be given several times.
     #[arg(long, value_name = "NAME", requires = "acts")]
     only: Vec<String>,
+    /// Leave everything running when the job is over, to look at the scheduler's page, until Ctrl-C.
+    #[arg(long, conflicts_with = "acts")]
+    stay: bool,
     /// Keep the folder with logs and sandboxes.
     #[arg(long)]
     keep: bool,
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         job: cli.job,
         limit: Duration::from_secs(cli.limit),
         keep: cli.keep,
+        stay: cli.stay,
     };
     let mut report = run(&options, &stop).unwrap_or_else(|error| Report::failed(error.to_string()));
     for problem in [

@@ -79,7 +79,7 @@ impl Follower {
                     Err(_) => {
                         let of_step = |step: &&str| line.strip_prefix(*step)?.strip_prefix(": ");
                         if let Some(text) = STEPS.iter().find_map(of_step) {
-                            say(self.began, format_args!("{:<11} | {text}", task.task));
+                            say(self.began, format_args!("{:<12} | {text}", task.task));
                             task.said.push(text.to_owned());
                         }
                     }

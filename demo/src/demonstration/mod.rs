@@ -20,6 +20,7 @@ pub mod timeline;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use testbed::ClusterError;
@@ -39,6 +40,8 @@ pub struct Options {
     pub limit: Duration,
     /// Keep the folder with logs and sandboxes.
     pub keep: bool,
+    /// Leave everything running when the job is over, for those who want to look at the scheduler's page, until it is stopped.
+    pub stay: bool,
 }
 
 /// Why the demonstration could not be run to its end.
@@ -156,6 +159,15 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<Report, DemoError> {
     let mut report = play(&mut stage, &job, options.limit).unwrap_or_else(|error| Report::failed(error.to_string()));
     if !report.passed() && !stop.load(Ordering::Relaxed) {
         eprintln!("{}", stage.site().cluster().report());
+    }
+    if options.stay {
+        say(
+            began,
+            format_args!("the page is at {}; Ctrl-C ends all", stage.service().url()),
+        );
+        while !stop.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(100));
+        }
     }
     if let Err(error) = stage.tear_down() {
         report.problem(error.to_string());

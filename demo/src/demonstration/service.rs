@@ -73,7 +73,7 @@ impl Event {
             Event::Launched {
                 task, agent, volumes, ..
             } => Some(format!(
-                "{task:<10} launched on {} with {}",
+                "{task:<12} launched on {} with {}",
                 agent.hostname,
                 volumes.join(", ")
             )),
@@ -82,13 +82,13 @@ impl Event {
                     .as_ref()
                     .map(|message| format!(": {message}"))
                     .unwrap_or_default();
-                Some(format!("{task:<10} {state}{message}"))
+                Some(format!("{task:<12} {state}{message}"))
             }
             Event::Waiting { task, reasons } => {
                 let why = reasons
                     .iter()
                     .map(|(reason, agents)| format!("{}: {reason}", agents.join(", ")));
-                Some(format!("{task:<10} waits: {}", why.collect::<Vec<_>>().join("; ")))
+                Some(format!("{task:<12} waits: {}", why.collect::<Vec<_>>().join("; ")))
             }
             Event::Other => None,
         }

@@ -15,7 +15,7 @@ pub fn render(report: &Report) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(
             text,
-            "\n{:<10} {:<7} {:>8} {:>8}  {:<42} volumes (mount time)",
+            "\n{:<12} {:<7} {:>8} {:>8}  {:<42} volumes (mount time)",
             "task", "agent", "start", "time", ""
         );
     }
@@ -28,7 +28,7 @@ pub fn render(report: &Report) -> String {
         let agent = task.agent.as_deref().unwrap_or("-");
         let _ = writeln!(
             text,
-            "{:<10} {agent:<7} {start:>8} {time:>8}  {} {}",
+            "{:<12} {agent:<7} {start:>8} {time:>8}  {} {}",
             task.name,
             bar(task, end),
             volumes(task)

@@ -64,6 +64,21 @@ fn a_host_that_gets_its_volume_back_unmounts_the_dead_mount_first() {
 }
 
 #[test]
+fn a_dead_mount_is_known_after_a_restart() {
+    let mut rig = Rig::new();
+    rig.client().create("torn", 1, "z1").unwrap();
+    rig.driver("a").mount("torn", "x").unwrap();
+    rig.client().force_detach("torn").unwrap();
+    rig.emulator.kill().unwrap();
+    rig.emulator.restart().unwrap();
+    assert_eq!(rig.mounts().len(), 1);
+    rig.driver("b").mount("torn", "y").unwrap();
+    rig.driver("a").unmount("torn", "x").unwrap();
+    rig.driver("b").unmount("torn", "y").unwrap();
+    rig.assert_nothing_left();
+}
+
+#[test]
 fn force_takes_what_nobody_mounted_too() {
     let rig = Rig::new();
     rig.client().create("far", 1, "z1").unwrap();
