@@ -198,6 +198,73 @@ fn what_was_made_for_another_container_is_never_taken_over() {
     simulator::run(&history).unwrap();
 }
 
+/// The record of an earlier user, which could not be rewritten, told of a volume that was mounted and is gone since. A new one was
+/// being created for a later user when the agent died, and once was not looked for.
+#[test]
+fn a_create_that_one_record_tells_of_is_looked_for_whatever_older_records_say() {
+    let history = [
+        Prepare {
+            container: 10,
+            volumes: 15,
+            exclusive: false,
+        },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Begin { call: 251 },
+        Answer { call: 55 },
+        Begin { call: 82 },
+        Answer { call: 191 },
+        Prepare {
+            container: 5,
+            volumes: 15,
+            exclusive: false,
+        },
+        Begin { call: 89 },
+        Answer { call: 65 },
+        Begin { call: 165 },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Refuse { call: 221 },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Begin { call: 105 },
+        Answer { call: 29 },
+        Begin { call: 105 },
+        Prepare {
+            container: 7,
+            volumes: 9,
+            exclusive: false,
+        },
+        Begin { call: 159 },
+        Refuse { call: 250 },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Begin { call: 142 },
+        DiskBreaks { orders: 3, after: 6 },
+        Elsewhere { call: 63 },
+        Answer { call: 113 },
+        Begin { call: 231 },
+        Crash {
+            known: 3030205914,
+            orders: 2,
+            operations: 4,
+        },
+    ];
+    simulator::run(&history).unwrap();
+}
+
 #[test]
 fn one_seed_is_always_the_same_history() {
     assert_eq!(Action::history(7), Action::history(7));

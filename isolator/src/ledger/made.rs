@@ -24,13 +24,14 @@ pub(super) enum Made {
     /// Nothing: what the driver has is not ours.
     #[default]
     Nothing,
-    /// A Create may have been sent, and may still be carried out.
+    /// No Create is under way any more, and what there is under this name is ours.
+    Certainly,
+    /// A Create may have been sent, and may still be carried out. Of several records the one that says so counts: another may
+    /// tell of a volume that is gone since.
     Perhaps {
         /// How often a Remove found nothing.
         looks: u32,
     },
-    /// No Create is under way any more, and what there is under this name is ours.
-    Certainly,
 }
 
 impl Made {
