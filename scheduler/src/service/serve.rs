@@ -35,11 +35,12 @@ const OPERATOR_DEADLINE: Duration = Duration::from_secs(30);
 /// What is told, with the run it is about.
 pub type Tell = Box<dyn Fn(Millis, Option<&RunId>, &Progress) + Send>;
 
-/// The service, its storage and the way to the master, one at a time.
+/// The service and its storage, one at a time. Nobody waits here for the master.
 pub struct Core {
     service: Service,
     storage: Box<dyn Storage>,
-    caller: Option<Caller>,
+    /// What the master is to be told, in this order.
+    calls: crossbeam_channel::Sender<Call>,
     clock: Clock,
     tell: Tell,
     /// Why it cannot go on.
@@ -63,7 +64,7 @@ impl Shared {
         look(&core.service, core.clock.now())
     }
 
-    /// Changes the service, and returns once the change is on disk and the master was told.
+    /// Changes the service, and returns once the change is on disk; the master is told next.
     ///
     /// # Errors
     /// The request's own; or the state cannot be written.
@@ -97,14 +98,8 @@ impl Core {
             (self.tell)(self.clock.now(), run.as_ref(), progress);
         }
         for call in step.calls {
-            let Some(caller) = self.caller.clone() else { continue };
-            match crash_point::around(&call, || send(&caller, &call)) {
-                Ok(()) => self.service.sent(&call, self.clock.now()),
-                Err(error) => {
-                    let (call, reason) = (call.kind().to_owned(), error.to_string());
-                    (self.tell)(self.clock.now(), None, &Progress::CallFailed { call, reason });
-                }
-            }
+            // The thread that makes them lives as long as this does.
+            let _ = self.calls.send(call);
         }
         for id in step.ended {
             // The thread that tells lives as long as this does.
@@ -134,6 +129,22 @@ impl Core {
     fn inputs(&mut self, inputs: Vec<Input>) {
         let step = self.service.handle_all(inputs, self.clock.now());
         self.carry_out(step);
+    }
+}
+
+/// Makes the calls that are asked for, which is only once what they rest on is on disk.
+fn make_calls(shared: &Shared, caller: &Caller, calls: &crossbeam_channel::Receiver<Call>) {
+    while let Ok(call) = calls.recv() {
+        let sent = crash_point::around(&call, || send(caller, &call));
+        let mut core = shared.lock();
+        let now = core.clock.now();
+        match sent {
+            Ok(()) => core.service.sent(&call, now),
+            Err(error) => {
+                let (call, reason) = (call.kind().to_owned(), error.to_string());
+                (core.tell)(now, None, &Progress::CallFailed { call, reason });
+            }
+        }
     }
 }
 
@@ -195,10 +206,11 @@ impl Running {
                 let _ = ended.send(id.clone());
             }
         }
+        let (calls, to_make) = crossbeam_channel::unbounded();
         let shared = Shared(Arc::new(Mutex::new(Core {
             service,
             storage,
-            caller: Some(connection.caller()),
+            calls,
             clock,
             tell,
             broken: None,
@@ -214,6 +226,8 @@ impl Running {
             let shared = shared.clone();
             spawn("storage", move || keep_listing(&shared, &listing, every));
         }
+        let (calling, caller) = (shared.clone(), connection.caller());
+        spawn("calls", move || make_calls(&calling, &caller, &to_make));
         let telling = shared.clone();
         spawn("notifications", move || tell_ends(&telling, &to_tell));
         Ok(Self { shared, connection })
