@@ -16,6 +16,7 @@ mod peer;
 mod plugin;
 mod prepare;
 mod recover;
+mod relay;
 mod report;
 mod scratch;
 

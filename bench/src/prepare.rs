@@ -1,6 +1,6 @@
 //! What one prepare costs by itself: the isolator alone, its records on disk, a driver that answers at once. Beside it the
-//! same fsyncs in a bare loop, in the same folder, in turn with it; and, as the driver's share, the same requests without a
-//! client.
+//! same fsyncs in a bare loop, in the same folder, in turn with it; and both these and the same requests without a client, on
+//! the way through threads that a prepare has to go.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -13,10 +13,11 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::Effort;
-use crate::bare::{exchange, once};
+use crate::bare::exchange;
 use crate::facade::{Facade, elapsed, ready};
 use crate::figures::{ByRound, Rounds};
 use crate::plugin::Plugin;
+use crate::relay::{Relay, Work};
 use crate::report::Section;
 use crate::scratch::Scratch;
 
@@ -40,8 +41,8 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
         "prepare",
         "the isolator crate alone, records on disk, a driver in the same process that answers at once; the floor makes the \
          fsyncs of its records in the same folder in turn with it: file, rename, folder, twice a container (at once: one \
-         fsync of the folder for all of them, twice); the exchanges are the bytes of Get and Mount on a connection each, \
-         without a client",
+         fsync of the folder for all of them, twice); exchanges are the bytes of Get and Mount on a connection each, without a \
+         client; threads are seven that hand a word on, by the ledger's each time, and do only these",
     );
     let sequential = one_after_the_other(&facade, &plugin, effort)?;
     let at_once = all_at_once(&facade, effort)?;
@@ -59,8 +60,8 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
 struct Beside {
     prepare: Rounds,
     floor: Rounds,
-    /// The floor and the exchanges with the driver, where those were measured.
-    whole_floor: Rounds,
+    /// The floor and the exchanges with the driver, from thread to thread, where that was measured.
+    relay: Rounds,
 }
 
 impl Beside {
@@ -68,14 +69,14 @@ impl Beside {
         self.prepare.against(&self.floor, |ours, floor| ours / floor)
     }
 
-    fn whole_ratio(&self) -> Option<ByRound> {
-        self.prepare.against(&self.whole_floor, |ours, floor| ours / floor)
+    fn relay_ratio(&self) -> Option<ByRound> {
+        self.prepare.against(&self.relay, |ours, floor| ours / floor)
     }
 
     fn json(&self) -> Value {
         json!({
             "ms": self.prepare.summary(), "floor_ms": self.floor.summary(), "fsync_floor_ratio": self.ratio(),
-            "floor_with_exchanges_ms": self.whole_floor.summary(), "fsync_and_exchange_floor_ratio": self.whole_ratio(),
+            "relay_floor_ms": self.relay.summary(), "relay_floor_ratio": self.relay_ratio(),
         })
     }
 }
@@ -85,13 +86,9 @@ impl Section {
         self.samples(what, "ms", &beside.prepare);
         self.samples(&format!("{what}: bare fsyncs"), "ms", &beside.floor);
         self.by_round(&format!("{what}: fsync_floor_ratio"), "x", beside.ratio());
-        if beside.whole_floor.len() > 0 {
-            self.samples(&format!("{what}: bare fsyncs and exchanges"), "ms", &beside.whole_floor);
-            self.by_round(
-                &format!("{what}: ratio to fsyncs and exchanges"),
-                "x",
-                beside.whole_ratio(),
-            );
+        if beside.relay.len() > 0 {
+            self.samples(&format!("{what}: bare, by threads"), "ms", &beside.relay);
+            self.by_round(&format!("{what}: ratio to that"), "x", beside.relay_ratio());
         }
     }
 }
@@ -101,13 +98,18 @@ fn one_after_the_other(facade: &Facade, plugin: &Plugin, effort: Effort) -> Resu
     let mut beside = Beside {
         prepare: Rounds::default(),
         floor: Rounds::default(),
-        whole_floor: Rounds::default(),
+        relay: Rounds::default(),
     };
     // The first makes threads and code pages.
     let bytes = record_size(facade)?;
-    let asked = asked(plugin)?;
+    let relay = Relay::start(&Work {
+        records: facade.records().to_owned(),
+        bytes,
+        socket: plugin.socket().to_owned(),
+        asked: asked(plugin)?,
+    })?;
     for round in 0..rounds {
-        let (mut ours, mut floor, mut whole_floor) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ours, mut floor, mut relayed) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..per_round {
             let container = format!("c-{round}-{number}");
             let begin = Instant::now();
@@ -120,15 +122,16 @@ fn one_after_the_other(facade: &Facade, plugin: &Plugin, effort: Effort) -> Resu
                 write_durably(facade.records(), &["floor".to_owned()], bytes)?;
             }
             floor.push(elapsed(begin));
-            for (request, answer) in &asked {
-                once(plugin.socket(), request, *answer)?;
-            }
-            whole_floor.push(elapsed(begin));
             remove(facade.records(), &["floor".to_owned()])?;
+
+            let begin = Instant::now();
+            relay.go()?;
+            relayed.push(elapsed(begin));
+            remove(facade.records(), &["relay".to_owned()])?;
         }
         beside.prepare.push(ours);
         beside.floor.push(floor);
-        beside.whole_floor.push(whole_floor);
+        beside.relay.push(relayed);
     }
     Ok(beside)
 }
@@ -150,7 +153,7 @@ fn all_at_once(facade: &Facade, effort: Effort) -> Result<Beside> {
     let mut beside = Beside {
         prepare: Rounds::default(),
         floor: Rounds::default(),
-        whole_floor: Rounds::default(),
+        relay: Rounds::default(),
     };
     let floor_names: Vec<String> = (0..AT_ONCE).map(|number| format!("floor-{number}")).collect();
     for round in 0..rounds {
