@@ -1,5 +1,7 @@
 //! A healthy driver's prepares while another driver hangs with 200 calls, beside the same without.
 
+use std::fs::File;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -17,6 +19,8 @@ const HUNG: &str = "hung";
 /// Calls that hang, all of them in the driver.
 const CALLS: usize = 200;
 const LIMIT: Duration = Duration::from_secs(60);
+/// The status file is written once a second, and after a change only.
+const SETTLING: Duration = Duration::from_millis(1200);
 
 pub(crate) fn run(effort: Effort) -> Result<Section> {
     let (rounds, per_round) = effort.choose((4, 50), (15, 100));
@@ -31,15 +35,19 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
         &[("drivers", &many), ("prepare_timeout", "10mins")],
     )?;
     let (mut quiet, mut beside_hung) = (Rounds::default(), Rounds::default());
-    round(&facade, per_round)?;
+    let measured = || {
+        settle(&facade)?;
+        round(&facade, per_round)
+    };
+    measured()?;
     for number in 0..rounds {
         // Each goes first in every other round.
         if number % 2 == 0 {
-            quiet.push(round(&facade, per_round)?);
+            quiet.push(measured()?);
         }
-        beside_hung.push(while_hanging(&facade, &hung, || round(&facade, per_round))?);
+        beside_hung.push(while_hanging(&facade, &hung, measured)?);
         if number % 2 == 1 {
-            quiet.push(round(&facade, per_round)?);
+            quiet.push(measured()?);
         }
     }
     // Of each round, so that one that was disturbed from outside does not stand for all.
@@ -48,7 +56,8 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
     let mut section = Section::new(
         "hung_driver",
         "prepare of a healthy driver one after the other, records on disk, while 200 Mounts hang in another driver (200 \
-         calls in flight), beside the same without; the two take turns, and ratios are of each pair of rounds",
+         calls in flight), beside the same without; the two take turns, and ratios are of each pair of rounds, each begun when the \
+         disk is through with what came before",
     );
     section.samples("quiet", "ms", &quiet);
     section.samples("200 calls hang", "ms", &beside_hung);
@@ -63,6 +72,14 @@ pub(crate) fn run(effort: Effort) -> Result<Section> {
         "median_ratio": medians,
     });
     Ok(section)
+}
+
+/// Waits until the disk is through with what came before: the records of 200 containers, or their removal, are not what is
+/// measured here.
+fn settle(facade: &Facade) -> Result<()> {
+    rustix::fs::syncfs(File::open(facade.records())?)?;
+    thread::sleep(SETTLING);
+    Ok(())
 }
 
 fn round(facade: &Facade, count: usize) -> Result<Vec<f64>> {
