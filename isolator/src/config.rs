@@ -134,7 +134,7 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ),
     (
         "policy",
-        "an absolute file of JSON, as docs/policy.md describes it: which containers may have which volumes (default: no file, all that the other parameters allow)",
+        "an absolute file of JSON, as docs/policy.md describes it: which containers may have which volumes (default: the built-in policy, which lets nothing be created)",
     ),
     (
         "metrics_file",

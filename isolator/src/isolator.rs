@@ -16,7 +16,7 @@ use crate::effects::{
 };
 use crate::error::PrepareError;
 use crate::names::NameMap;
-use crate::policy::{self, PolicyFile};
+use crate::policy::{self, InForce};
 use crate::records::{Store, StoreError};
 use crate::reports::{Exposition, Reports};
 use crate::request::{Asked, of_this_container, wanted, wishes};
@@ -73,14 +73,8 @@ impl Isolator {
     /// # Errors
     /// One line for the operator; see [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let policy = config.policy.as_deref().map(PolicyFile::open).transpose();
-        let policy = Arc::new(policy.map_err(StartError::Policy)?);
-        if policy.is_none() {
-            tracing::warn!(
-                "there is no policy (module parameter policy): any task may have any volume of any driver, and have \
-                one made with any driver option; on a shared cluster write one"
-            );
-        }
+        let policy = Arc::new(InForce::of(config.policy.as_deref()).map_err(StartError::Policy)?);
+        policy.announce();
         let store = Arc::new(Store::open(&config.state_dir)?);
         share_mount_bases(&config.mount_bases);
         let reports = Reports::new(&config).map_err(|source| StartError::Thread {
@@ -111,7 +105,7 @@ impl Isolator {
                     &config,
                     &drivers,
                     store.host_id(),
-                    policy.as_ref().as_ref(),
+                    &policy,
                     &reports,
                 );
             })?);
@@ -278,18 +272,16 @@ fn resolve(
     config: &Config,
     drivers: &Drivers,
     host_id: &str,
-    policy: Option<&PolicyFile>,
+    policy: &InForce,
     reports: &Reports,
 ) {
     for Resolve { id, launch, volumes } in jobs {
         let permitted = |names: NameMap| {
             let wishes = wishes(&id, volumes, &launch, config, &names, host_id)?;
-            if let Some(policy) = policy {
-                policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| {
-                    reports.denied(&denied.by);
-                    denied.message
-                })?;
-            }
+            policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| {
+                reports.denied(&denied.by);
+                denied.message
+            })?;
             Ok(wishes)
         };
         let result = NameMap::read(config.name_map.as_deref())

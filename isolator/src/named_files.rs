@@ -3,13 +3,13 @@
 
 use crate::config::Config;
 use crate::names::NameMap;
-use crate::policy::PolicyFile;
+use crate::policy::InForce;
 
 impl Config {
     /// What is wrong with the policy and the name map as they are now, each in one line that names the file. Reads both as the
     /// agent will, and nothing else.
     pub fn file_problems(&self) -> Vec<String> {
-        let policy = self.policy.as_deref().and_then(|path| PolicyFile::open(path).err());
+        let policy = InForce::of(self.policy.as_deref()).err();
         let names = NameMap::read(self.name_map.as_deref()).err();
         policy.into_iter().chain(names).collect()
     }

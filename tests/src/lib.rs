@@ -28,5 +28,5 @@ mod tasks;
 
 pub use docker_volume::{docker_volume, docker_volume_with, read_only, with_docker_volume_isolator, with_volumes};
 pub use rclone::Rclone;
-pub use site::{DRIVER, MODULE, Site, eventually, module};
+pub use site::{DRIVER, MODULE, Site, eventually, module, module_with_policy, module_without_policy};
 pub use tasks::{Tasks, end, finished, running};

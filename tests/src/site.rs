@@ -14,11 +14,32 @@ pub const DRIVER: &str = "ebs";
 /// How long anything may take that is waited for.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The module that this workspace builds, with a state folder and drivers of the agent's own.
+/// The module that this workspace builds, with a state folder and drivers of the agent's own, as a cluster of one team has it:
+/// labels may have anything created.
 ///
 /// # Panics
 /// When it is not built.
 pub fn module() -> Module {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    module_with_policy(
+        root.expect("this package is in a workspace")
+            .join("docs/policy.one-team.json"),
+    )
+}
+
+/// The same with another policy.
+///
+/// # Panics
+/// When it is not built.
+pub fn module_with_policy(file: impl AsRef<Path>) -> Module {
+    module_without_policy().parameter("policy", file.as_ref().display().to_string())
+}
+
+/// The same with the policy that is built in.
+///
+/// # Panics
+/// When it is not built.
+pub fn module_without_policy() -> Module {
     let library = built("libmesos_external_volumes.so", "mesos-module").unwrap_or_else(|error| panic!("{error}"));
     Module::new(library, MODULE)
         .parameter("state_dir", "{state}")

@@ -47,12 +47,7 @@ fn names(ill: &BTreeMap<String, (String, String)>, state: &str) -> Vec<String> {
 
 #[test]
 fn a_good_agent_is_well_until_its_driver_is_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let policy = folder.path().join("policy.json");
-    fs::write(&policy, r#"{"version": 1, "default": "allow"}"#).unwrap();
-    let module = module()
-        .parameter("mount_bases", "{agent}/base")
-        .parameter("policy", policy.display().to_string());
+    let module = module().parameter("mount_bases", "{agent}/base");
     let mut site = Site::with_agents(1, &AgentSpec::default().module(module));
     let (code, ill) = diagnosed(site.agent(0));
     assert_eq!((code, &ill), (Some(0), &BTreeMap::new()));

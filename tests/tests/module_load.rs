@@ -49,7 +49,7 @@ fn line<'a>(log: &'a str, words: &str) -> &'a str {
 fn the_module_s_lines_stand_in_the_agent_s_log_in_its_own_format() {
     let cluster = loaded(module());
     let log = cluster.agent(0).log();
-    let recovered = line(&log, "external-volumes:engine.rs:");
+    let recovered = line(&log, "external-volumes:restored.rs:");
     // Severity, date, time, thread, and where it was said.
     let fields: Vec<&str> = recovered.split_whitespace().collect();
     assert!(fields[0].len() == 5 && fields[0].starts_with('I'), "{recovered}");

@@ -6,12 +6,11 @@ use std::path::Path;
 
 use mesos_http::types::{FrameworkInfo, TaskState};
 use testbed::{AgentSpec, Framework, Job};
-use tests::{Site, Tasks, end, module};
+use tests::{Site, Tasks, end, module_with_policy, module_without_policy};
 
 /// An agent under the policy in a file that the test may replace.
 fn site_under(file: &Path) -> Site {
-    let module = module().parameter("policy", file.display().to_string());
-    Site::with_agents(1, &AgentSpec::default().module(module))
+    Site::with_agents(1, &AgentSpec::default().module(module_with_policy(file)))
 }
 
 fn replace(file: &Path, text: &str) {
@@ -212,4 +211,37 @@ fn a_framework_is_told_by_the_principal_in_the_agents_checkpoint() {
     let unknown = end_of("ann", false).message.unwrap_or_default();
     assert!(unknown.contains("principal ''"), "{unknown}");
     site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn without_a_policy_of_the_operator_what_exists_is_mounted_and_nothing_is_created() {
+    let module = module_without_policy().parameter("dvdi_source", "true");
+    let site = Site::with_agents(1, &AgentSpec::default().module(module));
+    site.volume("there");
+    let tasks = Tasks::connect(site.cluster());
+    let job = |labels: &[(&str, &str)]| {
+        let job = Job::shell("touch data/written").label("volume.data", "there");
+        labels
+            .iter()
+            .fold(job, |job, (key, value)| job.label(format!("volume.data.{key}"), *value))
+    };
+    tasks.finish(site.agent(0), job(&[]));
+    let uninvited = Job::shell("true").env("DVDI_VOLUME_NAME", "missing");
+    for (job, rule) in [
+        (
+            job(&[("create", "if-missing"), ("options.type", "local")]),
+            "rule 1 'nothing is created'",
+        ),
+        (job(&[("lifetime", "container")]), "rule 1 'nothing is created'"),
+        (uninvited, "rule 1 'nothing is created'"),
+        (job(&[("owner", "root")]), "rule 2 'root's volumes'"),
+        (job(&[("path", "/etc")]), "rule 3 'system folders'"),
+    ] {
+        let message = tasks.fail(site.agent(0), job);
+        let whose =
+            "of the built-in policy, which holds until the operator names one (module parameter policy), denies it";
+        assert!(message.contains(rule) && message.contains(whose), "{message}");
+    }
+    site.wait_until_nothing_is_left();
+    assert_eq!(site.volumes(), ["there"]);
 }

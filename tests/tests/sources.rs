@@ -395,7 +395,8 @@ fn the_policy_and_a_required_claim_hold_whoever_asks() {
     let policy = format!(r#"{{"version": 1, "default": "allow", "rules": [{rule}]}}"#);
     fs::write(&file, policy).unwrap();
     let mut spec = both_sources().volumes(["known"]);
-    spec.module = spec.module.map(|module| {
+    spec.module = spec.module.map(|mut module| {
+        module.parameters.retain(|(key, _)| key != "policy");
         let module = module.parameter("policy", file.display().to_string());
         module.parameter("require_claim", "true")
     });

@@ -34,6 +34,16 @@ pub(crate) struct Policy {
     /// In the order in which they are tried.
     #[serde(default, deserialize_with = "rules")]
     pub(super) rules: Vec<Rule>,
+    /// Whose it is, for messages.
+    #[serde(skip, default = "operators")]
+    pub(super) whose: &'static str,
+}
+
+/// What holds while the operator has written none.
+const BUILTIN: &str = include_str!("builtin.json");
+
+fn operators() -> &'static str {
+    "this agent's policy"
 }
 
 /// What a rule does.
@@ -170,6 +180,19 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 impl Policy {
+    /// The policy of an agent whose operator has written none: what a label can do harm with on a cluster that strangers share is
+    /// refused, and whatever exists may be used.
+    ///
+    /// # Panics
+    /// Never: a test reads it.
+    pub(crate) fn builtin() -> Policy {
+        let policy = Policy::parse(BUILTIN).expect("the built-in policy is a policy");
+        Policy {
+            whose: "the built-in policy, which holds until the operator names one (module parameter policy),",
+            ..policy
+        }
+    }
+
     /// Whether any rule is about principals, which cost a look at a file.
     pub(super) fn asks_for_principal(&self) -> bool {
         self.rules.iter().any(|rule| rule.principals.is_some())

@@ -24,7 +24,7 @@ use crate::types::ContainerLaunch;
 pub(crate) use file::Policy;
 pub(crate) use verdict::Denied;
 use verdict::Facts;
-pub(crate) use watched::PolicyFile;
+pub(crate) use watched::InForce;
 
 /// Whether the container may have all of its volumes.
 ///
@@ -59,11 +59,7 @@ pub(crate) fn check(
         // With the parameter of this name the claim is looked at before any policy.
         if allowed.require_claim && !config.require_claim {
             claimed(&wish.asked.labels, launch, config, names).map_err(|problem| Denied {
-                message: format!(
-                    "{}: {problem} ({} of this agent's policy)",
-                    wish.asked.said(),
-                    allowed.by
-                ),
+                message: format!("{}: {problem} ({} of {})", wish.asked.said(), allowed.by, policy.whose),
                 by: "require_claim".to_owned(),
             })?;
         }

@@ -336,7 +336,7 @@ fn no_agent_starts_without_the_policy_it_is_told_to_keep() {
 #[test]
 fn the_policy_in_the_documentation_does_what_is_said_there() {
     let page = include_str!("../../../docs/policy.md");
-    let (_, after) = page.split_once("```json\n").unwrap();
+    let (_, after) = page.split_once("## The file\n\n```json\n").unwrap();
     let (policy, _) = after.split_once("```").unwrap();
     let denied = asked(&[("volume.data", "payroll-1")]).under(policy).unwrap_err();
     assert!(page.contains(&denied.message), "{}", denied.message);
@@ -382,4 +382,11 @@ fn the_example_lets_a_claimed_volume_in_and_nothing_else() {
     for path in ["/etc", "/etc/cron.d", "/usr/bin", "/lib64", "/proc/self"] {
         refused(volume(&[("volume.data.path", path)]), "'system folders'");
     }
+}
+
+#[test]
+fn the_documentation_shows_the_built_in_policy_word_for_word() {
+    let page = include_str!("../../../docs/policy.md");
+    assert!(page.contains(include_str!("builtin.json").trim()));
+    assert_eq!(Policy::builtin().rules.len(), 3);
 }

@@ -56,10 +56,7 @@ impl Policy {
             let Some(matched) = rule.matched(facts) else { continue };
             let by = format!("rule {} '{}'", index + 1, rule.name);
             if rule.effect == Effect::Deny {
-                return Err(facts.denied(
-                    format!("{by} of this agent's policy denies it ({})", matched.join(", ")),
-                    by,
-                ));
+                return Err(facts.denied(format!("{by} of {} denies it ({})", self.whose, matched.join(", ")), by));
             }
             self.within_limits(facts, &rule.limits, &by)?;
             let require_claim = rule.require_claim.unwrap_or(self.require_claim);
@@ -67,7 +64,7 @@ impl Policy {
         }
         let by = "the default".to_owned();
         if self.default == Effect::Deny {
-            let problem = format!("no rule of this agent's policy allows it ({})", facts.told().join(", "));
+            let problem = format!("no rule of {} allows it ({})", self.whose, facts.told().join(", "));
             return Err(facts.denied(problem, by));
         }
         self.within_limits(facts, &Limits::default(), &by)?;
@@ -83,7 +80,7 @@ impl Policy {
         let beyond = |name: &str, own: bool, limit: u128, problem: String| {
             let source = source(own);
             facts.denied(
-                format!("{problem}; {source} of this agent's policy: '{name}' is {limit}"),
+                format!("{problem}; {source} of {}: '{name}' is {limit}", self.whose),
                 format!("{name} of {source}"),
             )
         };

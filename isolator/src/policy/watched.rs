@@ -1,4 +1,4 @@
-//! The policy's file, reread when it changes.
+//! The policy that is in force: the operator's file, reread when it changes, or the built-in one.
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::Policy;
 
 /// Nobody writes a policy of this size by hand; a wrong path may lead to one.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The module parameter `policy`. A broken new file keeps the last good policy in force: an operator's slip neither opens
-/// the agent nor stops its tasks.
+/// The module parameter `policy`, or what holds without it. A broken new file keeps the last good policy in force: an
+/// operator's slip neither opens the agent nor stops its tasks.
 #[derive(Debug)]
-pub(crate) struct PolicyFile {
-    path: PathBuf,
+pub(crate) struct InForce {
+    file: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -49,32 +49,53 @@ impl Stamp {
     }
 }
 
-impl PolicyFile {
-    /// Reads the file for the first time.
+impl InForce {
+    /// Reads the file for the first time; without one it is the built-in policy.
     ///
     /// # Errors
     /// One line that names the file; the agent should not start without the policy its operator wrote.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let seen = stamp(path);
-        let policy = Arc::new(read(path)?);
-        info!(file = %path.display(), rules = policy.rules.len(), "policy read");
+    pub(crate) fn of(file: Option<&Path>) -> Result<Self, String> {
+        let (policy, seen) = match file {
+            Some(path) => {
+                let seen = stamp(path);
+                (read(path)?, seen)
+            }
+            None => (Policy::builtin(), None),
+        };
         Ok(Self {
-            path: path.to_owned(),
-            state: Mutex::new(State { policy, seen }),
+            file: file.map(Path::to_owned),
+            state: Mutex::new(State {
+                policy: Arc::new(policy),
+                seen,
+            }),
         })
+    }
+
+    /// Tells the log which it is.
+    pub(crate) fn announce(&self) {
+        match &self.file {
+            Some(path) => info!(file = %path.display(), rules = self.current().rules.len(), "policy read"),
+            None => warn!(
+                "the built-in policy is in force: any task may have any volume that exists, and none is created; on a \
+                 shared cluster write one (module parameter policy)"
+            ),
+        }
     }
 
     /// The policy in force. Looks at the file, and reads it when it has changed; not for a thread that must not wait for a
     /// disk.
     pub(crate) fn current(&self) -> Arc<Policy> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = &self.file else {
+            return Arc::clone(&state.policy);
+        };
         // Before it is read: a change meanwhile shows at the next look.
-        let now = stamp(&self.path);
+        let now = stamp(path);
         if now != state.seen {
             state.seen = now;
-            match read(&self.path) {
+            match read(path) {
                 Ok(policy) => {
-                    info!(file = %self.path.display(), rules = policy.rules.len(), "policy reread");
+                    info!(file = %path.display(), rules = policy.rules.len(), "policy reread");
                     state.policy = Arc::new(policy);
                 }
                 Err(problem) => error!(
@@ -140,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.json");
         fs::write(&path, OPEN).unwrap();
-        let file = PolicyFile::open(&path).unwrap();
+        let file = InForce::of(Some(&path)).unwrap();
         let open = Policy::parse(OPEN).unwrap();
         let shut = Policy::parse(SHUT).unwrap();
         assert_eq!(*file.current(), open);
@@ -160,7 +181,7 @@ mod tests {
         let path = folder.path().join("policy.json");
         fs::write(&path, OPEN).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
-        let problem = PolicyFile::open(&path).unwrap_err();
+        let problem = InForce::of(Some(&path)).unwrap_err();
         assert!(problem.contains("policy.json") && problem.contains("664"), "{problem}");
     }
 
@@ -168,7 +189,7 @@ mod tests {
     fn a_missing_file_and_a_folder_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("nosuch.json");
-        assert!(PolicyFile::open(&missing).unwrap_err().contains("nosuch.json"));
-        assert!(PolicyFile::open(folder.path()).unwrap_err().contains("regular file"));
+        assert!(InForce::of(Some(&missing)).unwrap_err().contains("nosuch.json"));
+        assert!(InForce::of(Some(folder.path())).unwrap_err().contains("regular file"));
     }
 }

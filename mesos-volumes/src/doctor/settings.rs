@@ -185,7 +185,7 @@ pub(super) fn policy(config: &Config) -> Finding {
         Some(file) => Finding::ok("policy", format!("{} says who may have which volume", file.display())),
         None => Finding::warn(
             "policy",
-            "there is none: any task may have any volume of any driver, and have one made with any driver option",
+            "the built-in one holds: any task may have any volume that exists, of any driver; none is created",
             "on a shared cluster write one, beginning with docs/policy.example.json, and name it in the parameter policy",
         ),
     }
