@@ -73,7 +73,7 @@ pub enum RequestError {
 
 /// The service without its I/O.
 ///
-/// Calling order: the [`Step`] of every input is carried out before the next one; [`Input::Tick`] goes in several times a
+/// Calling order: the [`Step`] of every input is carried out before the next one; [`Input::Tick`](crate::machine::Input::Tick) goes in several times a
 /// second.
 #[derive(Debug)]
 pub struct Service {

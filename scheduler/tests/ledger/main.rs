@@ -2,18 +2,20 @@
 //! force, lost launches, late listings, crashes. After every step what is granted is compared with what is true.
 
 mod action;
+mod mutant;
 mod real;
 mod world;
 
 use action::Action;
+use mutant::Mutant;
 use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Refusal, Rules, Wish};
 use world::{Figures, World};
 
 /// Each seed is run with and without a storage that is asked.
 const HISTORIES: u64 = 1_000;
 
-fn run(actions: &[Action], storage: bool) -> Result<Figures, (usize, String)> {
-    let mut world = World::new(storage);
+fn run(actions: &[Action], storage: bool, mutant: Mutant) -> Result<Figures, (usize, String)> {
+    let mut world = World::new(storage, mutant);
     for (step, action) in actions.iter().enumerate() {
         world.act(*action).map_err(|what| (step, what))?;
     }
@@ -29,7 +31,7 @@ fn shrunk(mut actions: Vec<Action>, storage: bool) -> Vec<Action> {
         while start < actions.len() {
             let mut shorter = actions.clone();
             shorter.drain(start..(start + chunk).min(shorter.len()));
-            match run(&shorter, storage) {
+            match run(&shorter, storage, Mutant::None) {
                 Err(_) => actions = shorter,
                 Ok(_) => start += chunk,
             }
@@ -45,7 +47,7 @@ fn no_history_gives_a_volume_to_two_or_forgets_one() {
     for seed in 0..HISTORIES {
         for storage in [false, true] {
             let actions = Action::history(seed);
-            match run(&actions, storage) {
+            match run(&actions, storage, Mutant::None) {
                 Ok(figures) => {
                     granted += figures.granted;
                     refused += figures.refused;
@@ -53,7 +55,9 @@ fn no_history_gives_a_volume_to_two_or_forgets_one() {
                 }
                 Err((step, what)) => {
                     let actions = shrunk(actions, storage);
-                    let what = run(&actions, storage).err().map_or(what, |(_, what)| what);
+                    let what = run(&actions, storage, Mutant::None)
+                        .err()
+                        .map_or(what, |(_, what)| what);
                     panic!("seed {seed}, storage {storage}, step {step}: {what}\n{actions:#?}");
                 }
             }
@@ -64,6 +68,24 @@ fn no_history_gives_a_volume_to_two_or_forgets_one() {
     );
     // Histories in which nothing is granted, refused or doubtful would prove nothing.
     assert!(granted > 4_000 && refused > 4_000 && suspects > 500);
+}
+
+#[test]
+fn every_planted_fault_is_noticed() {
+    let mut unnoticed = Vec::new();
+    for mutant in Mutant::PLANTED {
+        let harmful = |seed: &u64| {
+            let actions = Action::history(*seed);
+            [false, true]
+                .iter()
+                .any(|storage| run(&actions, *storage, mutant).is_err())
+        };
+        match (0..HISTORIES).find(harmful) {
+            Some(seed) => println!("{mutant:?}: history {seed}"),
+            None => unnoticed.push(mutant),
+        }
+    }
+    assert_eq!(unnoticed, []);
 }
 
 #[test]

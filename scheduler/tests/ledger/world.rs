@@ -8,6 +8,7 @@ use mesos_http::types::TaskState;
 use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Rules, Wish};
 
 use crate::action::{AGENTS, Action, VOLUMES};
+use crate::mutant::Mutant;
 use crate::real::{MULTI, OTHERS, OURS, Real, agent_id, described, holder, volume_id};
 
 /// What a run has seen.
@@ -20,6 +21,7 @@ pub(crate) struct Figures {
 
 pub(crate) struct World {
     rules: Rules,
+    mutant: Mutant,
     now: u64,
     ledger: Ledger,
     disk: Ledger,
@@ -34,9 +36,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(storage: bool) -> Self {
+    pub(crate) fn new(storage: bool, mutant: Mutant) -> Self {
         let mut world = Self {
             rules: Rules { storage, let_go: 500 },
+            mutant,
             now: 10_000,
             ledger: Ledger::default(),
             disk: Ledger::default(),
@@ -108,19 +111,25 @@ impl World {
             Action::Unmount { agent } => self.unmount(agent),
             Action::Update => {
                 if let Some((holder, state)) = self.updates.pop_front()
-                    && self.ledger.task(&holder, &state, self.now)
+                    && self.told(&holder, state)
                 {
                     self.save();
                 }
             }
             Action::Lose { agent } => {
                 self.lost.insert(agent);
+                if self.mutant == Mutant::LostAgentIsGone {
+                    self.ledger.agent_gone(&agent_id(agent), self.now);
+                }
                 self.ledger.agent_lost(&agent_id(agent), self.now);
                 self.save();
                 self.each_of(agent, |task| task.is_alive().then_some(TaskState::Unreachable));
             }
             Action::Back { agent } => {
                 if self.lost.remove(&agent) {
+                    if self.mutant == Mutant::AgentBackIsGone {
+                        self.ledger.agent_gone(&agent_id(agent), self.now);
+                    }
                     self.each_of(agent, |task| task.state.clone());
                 }
             }
@@ -148,6 +157,8 @@ impl World {
             Action::Ask => self.listings.push_back((self.now, self.listing())),
             Action::Listing => {
                 if let Some((asked, listing)) = self.listings.pop_front().filter(|_| self.rules.storage) {
+                    let late = self.mutant == Mutant::ListingFromArrival;
+                    let asked = if late { self.now } else { asked };
                     self.ledger.stored(&listing, asked, self.now);
                     self.save();
                 }
@@ -158,6 +169,9 @@ impl World {
                     self.save();
                 }
                 self.ledger = self.disk.clone();
+                if self.mutant == Mutant::SnapshotInsteadOfDisk && snapshot {
+                    self.ledger = Ledger::default();
+                }
                 if snapshot {
                     self.ledger.snapshot(&self.master(), None, self.now);
                     self.save();
@@ -166,7 +180,10 @@ impl World {
             Action::Rebuild => {
                 // Only the master's word and the storage's: an operator does this when the folder is lost.
                 if self.rules.storage && self.accepts.is_empty() {
-                    let (tasks, listing) = (self.master(), self.listing());
+                    let (mut tasks, listing) = (self.master(), self.listing());
+                    if self.mutant == Mutant::RebuiltWithoutUnreachable {
+                        tasks.unreachable_tasks.clear();
+                    }
                     self.updates.clear();
                     self.ledger = Ledger::rebuilt(&tasks, Some(&listing), self.now, self.now + 1);
                     self.listings.clear();
@@ -180,6 +197,23 @@ impl World {
             }
         }
         self.check()
+    }
+
+    /// An update arrives. Returns whether it changed anything.
+    fn told(&mut self, holder: &Holder, state: TaskState) -> bool {
+        let ends = state.is_terminal();
+        let state = match self.mutant {
+            Mutant::UnreachableIsFailed if state == TaskState::Unreachable => TaskState::Failed,
+            Mutant::EndsUntold if ends => return false,
+            _ => state,
+        };
+        let changed = self.ledger.task(holder, &state, self.now);
+        if ends && self.mutant == Mutant::EndIsFree {
+            for entry in self.ledger.volumes.values_mut() {
+                entry.claims.retain(|claim| claim.holder != *holder);
+            }
+        }
+        changed
     }
 
     fn each_of(&mut self, agent: u8, state: impl Fn(&Real) -> Option<TaskState>) {
@@ -201,7 +235,12 @@ impl World {
             .map(|v| (v, mode))
             .collect();
         let ids: Vec<(String, Mode)> = wanted.iter().map(|(v, mode)| (volume_id(*v), *mode)).collect();
-        let ids: Vec<(&str, Mode)> = ids.iter().map(|(id, mode)| (id.as_str(), *mode)).collect();
+        let mut ids: Vec<(&str, Mode)> = ids.iter().map(|(id, mode)| (id.as_str(), *mode)).collect();
+        match self.mutant {
+            Mutant::WritersRead => ids.iter_mut().for_each(|(_, mode)| *mode = Mode::Read),
+            Mutant::FirstVolumeOnly => ids.truncate(1),
+            _ => {}
+        }
         let id = format!("t{:03}", self.tasks.len());
         let name = agent_id(agent);
         let wish = Wish {
@@ -210,7 +249,9 @@ impl World {
             instances: &[&name],
             volumes: &ids,
         };
-        if self.ledger.intend(&wish, self.rules, self.now).is_err() {
+        let storage = self.rules.storage && self.mutant != Mutant::StorageNotAsked;
+        let rules = Rules { storage, ..self.rules };
+        if self.ledger.intend(&wish, rules, self.now).is_err() {
             self.figures.refused += 1;
             return Ok(());
         }
@@ -231,7 +272,9 @@ impl World {
                 changed: 0.0,
             },
         );
-        self.save();
+        if self.mutant != Mutant::LaunchBeforeDisk {
+            self.save();
+        }
         self.accepts.push_back(id.clone());
         self.ledger.launched(&holder(OURS, &id), self.now);
         Ok(())
@@ -333,7 +376,9 @@ impl World {
             began: false,
             changed: 0.0,
         };
-        self.ledger.observe(&described(&id, &real), None, self.now);
+        if self.mutant != Mutant::OthersUnseen {
+            self.ledger.observe(&described(&id, &real), None, self.now);
+        }
         self.tasks.insert(id, real);
         self.save();
     }

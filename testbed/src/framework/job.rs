@@ -97,7 +97,7 @@ impl Job {
         self
     }
 
-    /// In a custom executor, such as the testbed's ([`custom_executor`]), which gets the command as the task's `data`.
+    /// In a custom executor, such as the testbed's ([`crate::custom_executor`]), which gets the command as the task's `data`.
     /// Tasks with equal descriptions of it share one. What it uses itself is not taken from the offer: name none.
     #[must_use]
     pub fn executor(mut self, executor: ExecutorInfo) -> Job {
