@@ -50,7 +50,7 @@ pub(crate) fn name(
     Ok(name)
 }
 
-/// What a label spelled for a volume of this name; `None` of a name that was not made up by [`name`].
+/// What a label spelled for a volume of this name; `None` of a name that was not made up by `name`.
 pub fn spelled(name: &str) -> Option<&str> {
     let digits = name.len().checked_sub(DIGITS)?;
     let (before, digits) = name.split_at_checked(digits)?;
