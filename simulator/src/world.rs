@@ -1,14 +1,16 @@
 //! Everything but the ledger and the records: the disk, the driver and Mesos, as simple as they can be and still be wrong
 //! in every way that real ones are.
 
+mod lives;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use isolator::ledger::{
-    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, Presence, RecordedState, RemoveOutcome,
-    Restored, UnmountOutcome, VolumeRequest, VolumeState,
+    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, RemoveOutcome, UnmountOutcome,
+    VolumeRequest, VolumeState,
 };
-use isolator::records::{Change, Found};
+use isolator::records::Change;
 use isolator::{ContainerId, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime};
@@ -206,14 +208,6 @@ impl World {
         self.orders.drain(..count).unzip()
     }
 
-    /// The agent ends while it writes: nobody hears what became of these orders.
-    fn die(&mut self, orders: u8, operations: u8) {
-        let (changes, _) = self.take_orders(orders);
-        self.disk.fail(Fault::Killed, operations);
-        self.disk.commit(&changes);
-        self.disk.mend();
-    }
-
     fn answer(&mut self, nth: u8) -> Result<(), String> {
         let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
             return Ok(());
@@ -266,81 +260,6 @@ impl World {
         }
         let (volume, attempt) = self.retries.remove(usize::from(nth) % self.retries.len());
         self.tell(Event::RetryDue { volume, attempt })
-    }
-
-    fn crash(&mut self, known: u32) -> Result<(), String> {
-        self.outcome.crashes += 1;
-        self.orders.clear();
-        self.retries.clear();
-        // The driver goes on with what it was sent; what was only queued is gone with the agent.
-        for call in std::mem::take(&mut self.calls) {
-            if call.begun && !call.adopt {
-                self.later(&call, known);
-            }
-        }
-        for (index, life) in self.containers.values_mut().filter(|life| !life.over).enumerate() {
-            let bits = known >> (2 * (index % 16)) & 3;
-            if life.preparing || bits == 3 {
-                // Its processes, if any, ended with the agent or while it was away.
-                life.running = false;
-            }
-        }
-        self.restart(|index| known >> (2 * (index % 16)) & 3)
-    }
-
-    fn reboot(&mut self, lost: u64) -> Result<(), String> {
-        self.outcome.crashes += 1;
-        self.disk.power_cut(lost);
-        self.orders.clear();
-        self.retries.clear();
-        self.calls.clear();
-        for backing in self.driver.values_mut() {
-            backing.mounted = false;
-            backing.late.clear();
-        }
-        for life in self.containers.values_mut() {
-            life.running = false;
-        }
-        self.restart(|_| 3)
-    }
-
-    /// The agent starts: 0 and 1 of a container still running, 2 of one left over, 3 of one that Mesos does not know.
-    fn restart(&mut self, known: impl Fn(usize) -> u32) -> Result<(), String> {
-        let mut presence = BTreeMap::new();
-        for (index, (id, life)) in self.containers.iter_mut().filter(|(_, life)| !life.over).enumerate() {
-            let known = match known(index) {
-                0 | 1 if life.preparing => Presence::Orphan,
-                0 | 1 => Presence::Running,
-                2 => Presence::Orphan,
-                _ => Presence::Gone,
-            };
-            // Mesos calls cleanup again for what it knows; nobody waits for an earlier answer.
-            life.preparing = false;
-            life.cleaning = false;
-            life.over = known == Presence::Gone;
-            presence.insert(id.clone(), known);
-        }
-        let found = self.disk.start()?;
-        let restored = found.into_iter().map(|found| self.restored(found, &presence));
-        let restored = restored.collect();
-        self.ledger = Ledger::new();
-        self.told.clear();
-        self.tell(Event::Restore(restored))
-    }
-
-    fn restored(&self, found: Found, presence: &BTreeMap<ContainerId, Presence>) -> Restored {
-        let Found { record, rebooted } = found;
-        let seen = |volume: &VolumeKey| self.driver.get(volume).is_some_and(|backing| backing.mounted);
-        let lost = record.volumes.iter().filter_map(|volume| match &volume.state {
-            RecordedState::Mounted(path) if !seen(&volume.request.volume) => Some(path.clone()),
-            _ => None,
-        });
-        Restored {
-            lost: lost.collect(),
-            presence: presence.get(&record.container).copied().unwrap_or(Presence::Gone),
-            rebooted,
-            record,
-        }
     }
 
     /// An answer comes twice, or long after it stopped to matter.
