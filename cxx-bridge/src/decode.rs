@@ -26,19 +26,28 @@ const READ_ONLY: i32 = 2;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
     /// Not protobuf, or a field of another type.
-    #[error("cannot read Mesos' {message} message")]
-    Malformed {
-        message: &'static str,
-        #[source]
-        source: prost::DecodeError,
-    },
+    #[error("cannot read Mesos' {message} message: {problem}")]
+    Malformed { message: &'static str, problem: String },
     /// A container without an id, or with an empty part in it.
     #[error("Mesos' {message} message has no usable container id")]
     NoContainerId { message: &'static str },
 }
 
 fn read<M: Message + Default>(message: &'static str, bytes: &[u8]) -> Result<M, DecodeError> {
-    M::decode(bytes).map_err(|source| DecodeError::Malformed { message, source })
+    M::decode(bytes).map_err(|error| DecodeError::Malformed {
+        message,
+        problem: brief(&error),
+    })
+}
+
+/// The place and the fault; of a place deep in nested containers only the end.
+fn brief(error: &prost::DecodeError) -> String {
+    const LONGEST: usize = 200;
+    let words = error.to_string();
+    match words.char_indices().rev().nth(LONGEST) {
+        Some((cut, _)) => format!("…{}", &words[cut..]),
+        None => words,
+    }
 }
 
 /// A `ContainerID`, with the parents of a nested container.

@@ -84,6 +84,15 @@ fn bytes_that_are_no_message_are_refused_by_the_message_s_name() {
 }
 
 #[test]
+fn a_fault_deep_in_nested_containers_is_told_in_a_short_line() {
+    let broken = b"\x0a\x7fshort".to_vec();
+    let nested = (0..40).fold(broken, |parent, _| field(2, &parent));
+    let line = crate::guard::one_line(&container_id(&nested).unwrap_err());
+    assert!(line.starts_with("cannot read Mesos' ContainerID message: …"), "{line}");
+    assert!(line.ends_with("buffer underflow") && line.len() < 300, "{line}");
+}
+
+#[test]
 fn a_command_task_gives_labels_sets_user_and_folders() {
     let task_labels = [
         label(b"volume.data", b"vol-1"),
