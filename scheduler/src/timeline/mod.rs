@@ -26,7 +26,7 @@
 //! };
 //! let marks = vec![Mark { at_ms: 5_000, text: "agent1 is killed".into() }];
 //! let svg = Timeline::new("Extract", 0, 10_000, &[extract], marks).to_svg();
-//! assert!(svg.starts_with("<svg xmlns=") && svg.contains("agent1 is killed"));
+//! assert!(svg.starts_with("<svg ") && svg.contains("agent1 is killed"));
 //! ```
 
 mod draw;
