@@ -1,7 +1,7 @@
 //! What of a pod's volumes its executor gets.
 
 use tracing::debug;
-use volume_labels::{Access, ContainerPath, Lifetime};
+use volume_labels::{Access, ContainerPath};
 
 use super::Asked;
 use crate::config::Config;
@@ -12,7 +12,7 @@ use crate::types::{ContainerId, ContainerLaunch};
 /// A pod's labels are its executor's and meant for its members. Mesos' default executor, which runs nothing of the pod's, gets
 /// the same volumes, so that what cannot be had fails the pod at once and in plain words. But it never has an image, so it
 /// has no place for what its members have at an absolute path of theirs, and it must not keep from them what only one container
-/// may have. (A volume made for the pod all its containers may have.)
+/// may have.
 pub(crate) fn of_this_container(
     mut volumes: Vec<Asked>,
     id: &ContainerId,
@@ -28,8 +28,7 @@ pub(crate) fn of_this_container(
                     .iter()
                     .any(|allowed| path.starts_with(allowed)),
             };
-            let is_for_all = asked.labels.access == Access::Shared || asked.labels.lifetime == Lifetime::Container;
-            let kept = has_place && is_for_all;
+            let kept = has_place && asked.labels.access == Access::Shared;
             if !kept {
                 debug!(container = %id, slot = %asked.labels.slot, "left to the members of the pod");
             }
@@ -55,6 +54,8 @@ mod tests {
             ("volume.e", "x"),
             ("volume.e.lifetime", "container"),
             ("volume.e.access", "exclusive"),
+            ("volume.f", "x"),
+            ("volume.f.lifetime", "container"),
         ];
         let volumes = volume_labels::parse(labels).unwrap();
         let config = Config {
@@ -73,9 +74,12 @@ mod tests {
             ..ContainerLaunch::default()
         };
         let member = ContainerId::from_path(vec!["pod".into(), "member".into()]).unwrap();
-        assert_eq!(slots(&pod, &ContainerId::root("pod")), ["a", "c", "e"]);
-        assert_eq!(slots(&pod, &member), ["a", "b", "c", "d", "e"]);
+        assert_eq!(slots(&pod, &ContainerId::root("pod")), ["a", "c", "f"]);
+        assert_eq!(slots(&pod, &member), ["a", "b", "c", "d", "e", "f"]);
         let other = ContainerLaunch::default();
-        assert_eq!(slots(&other, &ContainerId::root("task")), ["a", "b", "c", "d", "e"]);
+        assert_eq!(
+            slots(&other, &ContainerId::root("task")),
+            ["a", "b", "c", "d", "e", "f"]
+        );
     }
 }

@@ -200,7 +200,6 @@ fn a_volume_made_for_the_pod_is_all_its_members_and_goes_with_it() {
     let reader = Job::shell("until grep -q one data/file; do sleep 0.05; done");
     let pod = pod("scratch", [writer, reader])
         .label("volume.data.lifetime", "container")
-        .label("volume.data.access", "exclusive")
         .label("volume.data.options.size", "1");
     let members = place.tasks.launch_pod(place.site.agent(0), pod);
     members.iter().for_each(finished);
