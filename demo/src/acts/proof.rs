@@ -34,8 +34,11 @@ pub(super) fn look(scene: &mut Scene) -> Result<(), DemoError> {
 
     let folder = scene.stage().service().state();
     let ledger = file::load(&folder).map_err(|error| DemoError::Refused(error.to_string()))?;
-    let claims = ledger.as_ref().map_or(0, claimed);
-    let found = ledger.as_ref().map(two_writers).unwrap_or_default();
+    // A scheduler that kept no ledger has proved nothing.
+    let absent = || DemoError::Refused(format!("there is no claim ledger in {}", folder.display()));
+    let ledger = ledger.ok_or_else(absent)?;
+    let claims = claimed(&ledger);
+    let found = two_writers(&ledger);
     tell(
         scene,
         found,
