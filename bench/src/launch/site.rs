@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use mesos_http::types::FrameworkInfo;
 use testbed::{Agent, AgentSpec, Cluster, Framework, Job};
 
@@ -120,7 +120,7 @@ impl Site {
         log.read_to_string(&mut text)?;
         text.lines()
             .filter_map(|line| line.split("from PREPARING to ISOLATING after ").nth(1))
-            .map(|duration| milliseconds(duration.trim()).with_context(|| format!("'{duration}' is no duration")))
+            .map(|duration| Ok(mesos_durations::parse(duration)?.as_secs_f64() * 1e3))
             .collect()
     }
 
@@ -140,33 +140,5 @@ impl Site {
             }
             thread::sleep(Duration::from_millis(10));
         }
-    }
-}
-
-/// A duration as Mesos prints it.
-fn milliseconds(text: &str) -> Option<f64> {
-    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(unit);
-    let factor = match unit {
-        "ns" => 1e-6,
-        "us" => 1e-3,
-        "ms" => 1.0,
-        "secs" => 1e3,
-        "mins" => 60e3,
-        _ => return None,
-    };
-    Some(number.parse::<f64>().ok()? * factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_mesos_prints_them() {
-        assert_eq!(milliseconds("12.5ms"), Some(12.5));
-        assert_eq!(milliseconds("1.25secs"), Some(1250.0));
-        assert_eq!(milliseconds("500us"), Some(0.5));
-        assert_eq!(milliseconds("soon"), None);
     }
 }

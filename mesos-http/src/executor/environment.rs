@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::PATH;
-use crate::duration;
 use crate::endpoint::Endpoint;
 use crate::types::{ExecutorId, FrameworkId};
 
@@ -98,7 +97,7 @@ impl Environment {
         let required = |name| variable(name).ok_or(EnvironmentError::Missing(name));
         let time = |name, default| match variable(name) {
             None => Ok(default),
-            Some(value) => duration::parse(&value).map_err(|error| EnvironmentError::Invalid {
+            Some(value) => mesos_durations::parse(&value).map_err(|error| EnvironmentError::Invalid {
                 variable: name,
                 value,
                 reason: error.to_string(),

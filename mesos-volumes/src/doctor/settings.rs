@@ -196,23 +196,23 @@ pub(super) fn deadline(agent: &Agent, config: &Config) -> Finding {
     let flag = agent.flag("executor_registration_timeout");
     let ours = config.prepare_timeout;
     let said = format!("--executor_registration_timeout={flag}, prepare_timeout is {ours:?}");
-    match duration(flag) {
-        None => Finding::warn(
+    match mesos_durations::parse(flag) {
+        Err(error) => Finding::warn(
             "deadline",
-            format!("{said}: cannot read the flag"),
+            format!("{said}: cannot read the flag: {error}"),
             "compare the two by hand",
         ),
-        Some(theirs) if ours >= theirs => Finding::fail(
+        Ok(theirs) if ours >= theirs => Finding::fail(
             "deadline",
             format!("{said}: Mesos gives a container up first, and its framework is not told why"),
             "raise the agent's flag, or lower prepare_timeout to some seconds less",
         ),
-        Some(theirs) if ours + Duration::from_secs(5) > theirs => Finding::warn(
+        Ok(theirs) if ours + Duration::from_secs(5) > theirs => Finding::warn(
             "deadline",
             format!("{said}: less than 5 s are left to fetch and start what needs a volume"),
             "raise the agent's flag",
         ),
-        Some(_) => Finding::ok("deadline", said),
+        Ok(_) => Finding::ok("deadline", said),
     }
 }
 
@@ -252,22 +252,4 @@ pub(super) fn claims(agent: &Agent, config: &Config) -> Option<Finding> {
             )
         },
     )
-}
-
-/// A duration as agents print them.
-fn duration(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
-    let (number, unit) = text.split_at(split);
-    let seconds = match unit {
-        "ns" => 1e-9,
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "secs" => 1.0,
-        "mins" => 60.0,
-        "hrs" => 3600.0,
-        "days" => 86_400.0,
-        "weeks" => 604_800.0,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::make_launcher_dir;
 use super::master::START;
-use super::spec::{AgentSpec, Places, domain_flag, duration_flag};
+use super::spec::{AgentSpec, Places, domain_flag};
 use crate::error::ClusterError;
 use crate::http;
 use crate::modules::Flags;
@@ -329,7 +329,7 @@ impl Agent {
             .set("systemd_enable_support", "false")
             .set(
                 "executor_registration_timeout",
-                duration_flag(spec.executor_registration_timeout),
+                mesos_durations::format(spec.executor_registration_timeout),
             )
             // A registration waits for a random part of this: a second in Mesos, made for thousands of agents.
             .set("registration_backoff_factor", "20ms");

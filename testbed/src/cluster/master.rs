@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::spec::{MasterSpec, domain_flag, duration_flag};
+use super::spec::{MasterSpec, domain_flag};
 use crate::error::ClusterError;
 use crate::http;
 use crate::modules::Flags;
@@ -128,7 +128,7 @@ impl Master {
             .path("work_dir", &self.folder.join("work"));
         if let Some((timeout, lost)) = self.spec.pings {
             flags
-                .set("agent_ping_timeout", duration_flag(timeout))
+                .set("agent_ping_timeout", mesos_durations::format(timeout))
                 .set("max_agent_ping_timeouts", lost.to_string());
         }
         if let Some(zone) = &self.zone {

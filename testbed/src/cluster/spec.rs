@@ -189,11 +189,6 @@ impl Places<'_> {
     }
 }
 
-/// A duration as Mesos' flags take it.
-pub(crate) fn duration_flag(duration: Duration) -> String {
-    format!("{}ms", duration.as_millis())
-}
-
 /// `--domain` for a zone.
 pub(crate) fn domain_flag(zone: &str) -> String {
     serde_json::json!({"fault_domain": {"region": {"name": "testbed"}, "zone": {"name": zone}}}).to_string()
