@@ -172,7 +172,7 @@ fn make_records(scratch: &Scratch, state: &Path, records: usize) -> Result<()> {
         released: false,
         volumes: vec![RecordedVolume {
             request,
-            state: RecordedState::Mounted(mountpoint(0)),
+            state: RecordedState::Mounted(mountpoint(0).into()),
         }],
     };
     for result in store.commit(&[Change::Write(first)]) {

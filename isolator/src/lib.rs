@@ -20,6 +20,7 @@ mod error;
 mod isolator;
 pub mod ledger;
 pub mod made_for;
+mod mountpoint;
 mod named_files;
 mod names;
 mod policy;
@@ -35,6 +36,7 @@ pub mod untrusted;
 pub use config::{Config, ConfigError, PARAMETERS};
 pub use error::PrepareError;
 pub use isolator::{Isolator, StartError};
+pub use mountpoint::{MountIdentity, Mountpoint};
 pub use request::DVDI_PREFIX;
 pub use types::{
     BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Limitation, Origin, RecoveredContainer,

@@ -388,7 +388,7 @@ fn a_new_user_takes_over_what_a_driver_refused_to_unmount() {
     else {
         panic!("{effects:?}")
     };
-    assert_eq!(path.to_str(), Some("/volumes/v"));
+    assert_eq!(path.path.to_str(), Some("/volumes/v"));
     agent.mounted(*op);
     assert!(granted(&agent.take()[0], "b"));
 }

@@ -11,7 +11,7 @@ use isolator::ledger::{
     VolumeRequest, VolumeState,
 };
 use isolator::records::Change;
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Mountpoint, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime};
 
@@ -475,8 +475,8 @@ fn key(volume: u8) -> VolumeKey {
     VolumeKey::new("driver", format!("v{volume}{mark}"))
 }
 
-fn mountpoint(volume: &VolumeKey) -> PathBuf {
-    PathBuf::from("/volumes").join(&volume.name)
+fn mountpoint(volume: &VolumeKey) -> Mountpoint {
+    PathBuf::from("/volumes").join(&volume.name).into()
 }
 
 fn request(volume: &VolumeKey, exclusive: bool) -> VolumeRequest {

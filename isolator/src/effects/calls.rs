@@ -15,6 +15,7 @@ use super::mount_table::MountTable;
 use super::owner;
 use crate::ledger::{CreateOutcome, MountOutcome, MountSpec, RemoveOutcome, UnmountOutcome};
 use crate::made_for;
+use crate::mountpoint::Mountpoint;
 use crate::types::VolumeKey;
 
 /// What a call needs to know of the volume.
@@ -28,8 +29,8 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// Mounts, or adopts what is still mounted at `adopt`.
-    pub(super) fn mount(&self, mount_id: &MountId, spec: &MountSpec, adopt: Option<&Path>) -> MountOutcome {
-        if let Some(mountpoint) = adopt {
+    pub(super) fn mount(&self, mount_id: &MountId, spec: &MountSpec, adopt: Option<&Mountpoint>) -> MountOutcome {
+        if let Some(Mountpoint { path: mountpoint, .. }) = adopt {
             // A dead mount is nothing to take over, and would be in the way of a new one.
             if !self.directory_backed {
                 dead_mount::take_away(mountpoint);
@@ -173,7 +174,7 @@ impl Call<'_> {
             Some(baseline) => self.baselines.set(self.volume, baseline),
             None => self.baselines.forget(self.volume),
         }
-        MountOutcome::Mounted(mountpoint)
+        MountOutcome::Mounted(mountpoint.into())
     }
 
     /// What the mount is like; nothing of a plain directory.
@@ -199,8 +200,8 @@ impl Call<'_> {
     }
 
     /// Unmounts, once.
-    pub(super) fn unmount(&self, mount_id: &MountId, mountpoint: Option<&Path>) -> UnmountOutcome {
-        let outcome = self.ask_to_unmount(mount_id, mountpoint);
+    pub(super) fn unmount(&self, mount_id: &MountId, mountpoint: Option<&Mountpoint>) -> UnmountOutcome {
+        let outcome = self.ask_to_unmount(mount_id, mountpoint.map(AsRef::as_ref));
         if matches!(outcome, UnmountOutcome::Unmounted) {
             self.baselines.forget(self.volume);
         }

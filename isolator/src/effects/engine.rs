@@ -5,7 +5,6 @@ mod health;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +24,7 @@ use crate::error::PrepareError;
 use crate::ledger::{
     CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, RemoveOutcome, UnmountOutcome, VolumeRequest,
 };
+use crate::mountpoint::Mountpoint;
 use crate::records::{Change, Store};
 use crate::reports::Reports;
 use crate::status::Noted;
@@ -304,9 +304,9 @@ impl Engine {
         volume: VolumeKey,
         mount_id: MountId,
         spec: MountSpec,
-        adopt: Option<PathBuf>,
+        adopt: Option<Mountpoint>,
     ) -> Option<Event> {
-        let begin = move |call: &Call<'_>| call.mount(&mount_id, &spec, adopt.as_deref());
+        let begin = move |call: &Call<'_>| call.mount(&mount_id, &spec, adopt.as_ref());
         let report = move |outcome| Event::MountDone { op, outcome };
         self.submit(
             state,
@@ -353,9 +353,9 @@ impl Engine {
         op: Op,
         volume: VolumeKey,
         mount_id: MountId,
-        mountpoint: Option<PathBuf>,
+        mountpoint: Option<Mountpoint>,
     ) -> Option<Event> {
-        let begin = move |call: &Call<'_>| call.unmount(&mount_id, mountpoint.as_deref());
+        let begin = move |call: &Call<'_>| call.unmount(&mount_id, mountpoint.as_ref());
         let report = move |outcome| Event::UnmountDone { op, outcome };
         self.submit(
             state,

@@ -37,9 +37,7 @@ pub(super) fn restored(
             .iter()
             .filter(|volume| !directory_backed(&volume.request.volume.driver));
         let lost = mounts.filter_map(|volume| match (&volume.state, &table) {
-            (RecordedState::Mounted(mountpoint), Some(table)) if table.covering(mountpoint).is_none() => {
-                Some(mountpoint.clone())
-            }
+            (RecordedState::Mounted(at), Some(table)) if table.covering(&at.path).is_none() => Some(at.path.clone()),
             _ => None,
         });
         let lost = lost.collect();

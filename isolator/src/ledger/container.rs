@@ -242,7 +242,7 @@ impl Ledger {
                     unreachable!("a volume stays mounted while a container confirms")
                 };
                 BindMount {
-                    source: mountpoint.clone(),
+                    source: mountpoint.path.clone(),
                     target: request.target.clone(),
                     read_only: request.read_only,
                     restrictions: Restrictions::default(),

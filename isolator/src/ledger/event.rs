@@ -9,6 +9,7 @@ use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime, Owner};
 
 use crate::error::PrepareError;
+use crate::mountpoint::Mountpoint;
 use crate::types::{BindMount, ContainerId, VolumeKey};
 
 /// One volume at one place in a container, with everything resolved that can be before it is mounted.
@@ -50,7 +51,7 @@ pub struct Op(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountOutcome {
     /// The volume is at this path and the mount was seen in the agent's mount table.
-    Mounted(PathBuf),
+    Mounted(Mountpoint),
     /// The driver certainly mounted nothing: it needs no Unmount (which poisons some drivers' counters).
     Failed(String),
     /// The driver mounted nothing because another host still holds the volume. Mesos offers a volume to other agents as
@@ -246,7 +247,7 @@ pub enum Effect {
         /// Create policy and owner.
         spec: MountSpec,
         /// An earlier mount that may still be there: when the mount table shows it, it is the answer and the driver is not called.
-        adopt: Option<PathBuf>,
+        adopt: Option<Mountpoint>,
     },
     /// Call the driver's Unmount, once.
     Unmount {
@@ -257,7 +258,7 @@ pub enum Effect {
         /// The id for the driver.
         mount_id: MountId,
         /// Where it was mounted, when that is known.
-        mountpoint: Option<PathBuf>,
+        mountpoint: Option<Mountpoint>,
     },
     /// Take a call out of its queue and say [`Event::Withdrawn`]; when it has begun, do nothing.
     Withdraw {
@@ -313,18 +314,18 @@ pub enum RecordedState {
     /// A Mount may have been sent.
     Mounting,
     /// Mounted here.
-    Mounted(PathBuf),
+    Mounted(Mountpoint),
     /// An Unmount may have been sent.
-    Unmounting(Option<PathBuf>),
+    Unmounting(Option<Mountpoint>),
 }
 
 impl RecordedState {
     /// The mountpoint, when one is known.
-    pub fn mountpoint(&self) -> Option<&PathBuf> {
+    pub fn mountpoint(&self) -> Option<&Mountpoint> {
         match self {
             Self::Mounting => None,
-            Self::Mounted(path) => Some(path),
-            Self::Unmounting(path) => path.as_ref(),
+            Self::Mounted(mountpoint) => Some(mountpoint),
+            Self::Unmounting(mountpoint) => mountpoint.as_ref(),
         }
     }
 }

@@ -55,6 +55,7 @@ pub use made::LOOKS_FOR_A_LATE_CREATE;
 
 pub use overview::{Use, VolumeOverview};
 
+use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 use container::Container;
 pub use container::Phase;
@@ -142,7 +143,7 @@ impl Ledger {
 
     fn in_hands<'a, T>(
         &'a self,
-        mountpoint_of: impl Fn(&'a Volume) -> Option<(&'a PathBuf, T)> + Copy + 'a,
+        mountpoint_of: impl Fn(&'a Volume) -> Option<(&'a Mountpoint, T)> + Copy + 'a,
     ) -> impl Iterator<Item = (Held<'a>, T)> {
         let holders = self.containers.iter().filter(|(_, container)| container.holds());
         holders.flat_map(move |(id, container)| {
@@ -152,7 +153,7 @@ impl Ledger {
                     container: id,
                     slot: &request.slot,
                     volume: &request.volume,
-                    mountpoint,
+                    mountpoint: &mountpoint.path,
                     read_only: request.read_only,
                 };
                 Some((held, what))

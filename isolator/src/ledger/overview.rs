@@ -83,7 +83,7 @@ impl Ledger {
         VolumeOverview {
             volume: key,
             state: volume.state.name(),
-            mountpoint: volume.state.mountpoint().map(|path| path.as_path()),
+            mountpoint: volume.state.mountpoint().map(AsRef::as_ref),
             attempt,
             problem,
             users: users.chain(waiting).chain(leaving).collect(),

@@ -1,13 +1,13 @@
 //! The ledger at agent start: records and what Mesos says of their containers become containers and volumes again.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use super::Ledger;
 use super::container::{Container, Phase};
 use super::event::{Presence, Record, RecordedState, RecordedVolume, Restored};
 use super::made::Made;
 use super::volume::State;
+use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 
 impl Ledger {
@@ -50,7 +50,7 @@ impl Ledger {
                 volume.exclusive = Some(entry.record.container.clone());
             }
         }
-        let seen = |mountpoint: &PathBuf| !entry.rebooted && !entry.lost.contains(mountpoint);
+        let seen = |mountpoint: &Mountpoint| !entry.rebooted && !entry.lost.contains(&mountpoint.path);
         match &recorded.state {
             // What one record saw mounted, and the mount table shows, is mounted: no driver is called.
             RecordedState::Mounted(mountpoint) if seen(mountpoint) => {
@@ -113,7 +113,7 @@ fn doubt(entry: &Restored, state: &RecordedState) -> String {
         RecordedState::Mounted(mountpoint) => {
             format!(
                 "its mount at {} disappeared while a container used it",
-                mountpoint.display()
+                mountpoint.path.display()
             )
         }
         RecordedState::Unmounting(_) => "the agent ended before it was unmounted".into(),

@@ -1,7 +1,6 @@
 //! A volume's way through the ledger.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use volume_driver_client::MountId;
@@ -11,6 +10,7 @@ use super::Ledger;
 use super::event::{Effect, MountOutcome, MountSpec, Op, RecordedState, UnmountOutcome, VolumeState};
 use super::made::Made;
 use crate::error::PrepareError;
+use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 
 /// The first retry of a failed Unmount or Remove comes after this; every further one after twice the time before.
@@ -39,16 +39,16 @@ pub(super) enum State {
         attempt: u32,
     },
     Mounted {
-        mountpoint: PathBuf,
+        mountpoint: Mountpoint,
     },
     Uncertain {
         why: String,
-        mountpoint: Option<PathBuf>,
+        mountpoint: Option<Mountpoint>,
     },
     Unmounting {
         op: Op,
         attempt: u32,
-        mountpoint: Option<PathBuf>,
+        mountpoint: Option<Mountpoint>,
         /// No Unmount was sent before: as long as this one is not, the volume is mounted.
         mounted: bool,
         /// The driver had answered whatever it was sent before.
@@ -57,7 +57,7 @@ pub(super) enum State {
     Stuck {
         attempt: u32,
         error: String,
-        mountpoint: Option<PathBuf>,
+        mountpoint: Option<Mountpoint>,
         /// No Unmount was sent yet: the volume is mounted.
         mounted: bool,
         /// The driver works on nothing of this volume, so a new user may take over what the mount table still shows.
@@ -95,7 +95,7 @@ impl State {
         }
     }
 
-    pub(super) fn mountpoint(&self) -> Option<&PathBuf> {
+    pub(super) fn mountpoint(&self) -> Option<&Mountpoint> {
         match self {
             Self::Absent
             | Self::Elsewhere { .. }
@@ -142,7 +142,7 @@ impl Volume {
         matches!(self.state, State::Absent | State::Elsewhere { .. }) && self.made == Made::Nothing
     }
 
-    pub(super) fn mounted_at(&self) -> Option<&PathBuf> {
+    pub(super) fn mounted_at(&self) -> Option<&Mountpoint> {
         match &self.state {
             State::Mounted { mountpoint } => Some(mountpoint),
             _ => None,
@@ -244,7 +244,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn start_mount(&mut self, key: &VolumeKey, adopt: Option<PathBuf>, owes: bool, attempt: u32) {
+    pub(super) fn start_mount(&mut self, key: &VolumeKey, adopt: Option<Mountpoint>, owes: bool, attempt: u32) {
         let request = self
             .next_mounter(key)
             .expect("only called when somebody wants the mount")

@@ -17,6 +17,7 @@ mod disk;
 mod layout;
 mod linux;
 mod opening;
+mod recorded_mount;
 mod schema;
 mod store;
 mod survey;

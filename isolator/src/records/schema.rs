@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime, Owner};
 
+use super::recorded_mount::MountV1;
 use crate::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use crate::made_for;
+use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 
 /// The version of a record whose volumes all outlive their containers.
@@ -88,6 +90,9 @@ struct VolumeV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     mountpoint: Option<PathBuf>,
+    /// Which mount the mount table showed there; absent of a plain directory, and in records of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mount: Option<MountV1>,
 }
 
 /// Whether the container may write.
@@ -248,12 +253,19 @@ impl VolumeV1 {
                 RecordedState::Mounted(_) => StateV1::Mounted,
                 RecordedState::Unmounting(_) => StateV1::Unmounting,
             },
-            mountpoint: volume.state.mountpoint().cloned(),
+            mountpoint: volume.state.mountpoint().map(|at| at.path.clone()),
+            mount: volume
+                .state
+                .mountpoint()
+                .and_then(|at| at.mount.as_ref())
+                .map(MountV1::new),
         }
     }
 
     fn into_volume(self) -> Result<RecordedVolume, String> {
-        let state = match (self.state, self.mountpoint) {
+        let mount = self.mount.map(MountV1::into_identity);
+        let mountpoint = self.mountpoint.map(|path| Mountpoint { path, mount });
+        let state = match (self.state, mountpoint) {
             (StateV1::Mounting, _) => RecordedState::Mounting,
             (StateV1::Mounted, Some(mountpoint)) => RecordedState::Mounted(mountpoint),
             (StateV1::Mounted, None) => return Err(format!("its volume '{}' is mounted nowhere", self.name)),
@@ -328,6 +340,15 @@ mod tests {
                 "lifetime": "container",
                 "state": "mounted",
                 "mountpoint": "/volumes/vol-1/data",
+                "mount": {
+                    "id": 42,
+                    "namespace": "4026531841",
+                    "device": "8:16",
+                    "root": "/",
+                    "type": "ext4",
+                    "source": "/dev/xvdf",
+                    "target": "/volumes/vol-1",
+                },
             }],
         })
     }
@@ -364,7 +385,11 @@ mod tests {
         };
         assert_eq!(written(&full()), full(), "reading and writing loses nothing");
         let schema = published();
-        let objects = [(&schema, ""), (&schema["$defs"]["Volume"], "/volumes/0")];
+        let objects = [
+            (&schema, ""),
+            (&schema["$defs"]["Volume"], "/volumes/0"),
+            (&schema["$defs"]["Mount"], "/volumes/0/mount"),
+        ];
         for (object, place) in objects {
             let mut fields: Vec<&String> = object["properties"].as_object().unwrap().keys().collect();
             fields.sort();

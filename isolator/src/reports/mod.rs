@@ -117,7 +117,7 @@ impl Reports {
     pub(crate) fn called(&self, volume: &VolumeKey, event: &Event, took: Duration) {
         let (operation, outcome, problem, mountpoint) = match event {
             Event::MountDone { outcome, .. } => match outcome {
-                MountOutcome::Mounted(path) => ("mount", "ok", None, Some(path)),
+                MountOutcome::Mounted(mountpoint) => ("mount", "ok", None, Some(&mountpoint.path)),
                 MountOutcome::Failed(problem) => ("mount", "failed", Some(problem), None),
                 MountOutcome::Elsewhere(problem) => ("mount", "elsewhere", Some(problem), None),
                 MountOutcome::Uncertain(problem) => ("mount", "uncertain", Some(problem), None),

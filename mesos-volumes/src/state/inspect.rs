@@ -165,7 +165,7 @@ fn record_json(it: &Surveyed) -> Value {
             "target": request.target,
             "lifetime": request.spec.lifetime.to_string(),
             "state": state,
-            "mountpoint": volume.state.mountpoint(),
+            "mountpoint": volume.state.mountpoint().map(|mountpoint| &mountpoint.path),
         })
     });
     json!({

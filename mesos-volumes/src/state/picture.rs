@@ -173,7 +173,10 @@ impl Volume {
             if self.state.is_empty() || state == "mounted" {
                 state.clone_into(&mut self.state);
             }
-            self.mountpoint = self.mountpoint.take().or_else(|| recorded.state.mountpoint().cloned());
+            self.mountpoint = self
+                .mountpoint
+                .take()
+                .or_else(|| Some(recorded.state.mountpoint()?.path.clone()));
         }
         let since = moment(surveyed.written);
         let known = self.users.iter_mut().find(|user| user.container == record.container);

@@ -66,9 +66,9 @@ impl Mounts {
             let mountpoint = volume.state.mountpoint()?;
             let mount = own
                 .iter()
-                .filter(|mount| mount.mount_point != Path::new("/") && mountpoint.starts_with(&mount.mount_point))
+                .filter(|mount| mount.mount_point != Path::new("/") && mountpoint.path.starts_with(&mount.mount_point))
                 .max_by_key(|mount| mount.mount_point.components().count())?;
-            let below = mountpoint.strip_prefix(&mount.mount_point).ok()?;
+            let below = mountpoint.path.strip_prefix(&mount.mount_point).ok()?;
             let root = Path::new(&mount.root).join(below);
             Some((mount.majmin.clone(), root, escaped(&volume.request.target)))
         });

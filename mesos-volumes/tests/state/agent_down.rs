@@ -225,7 +225,7 @@ fn release_marks_the_record_and_the_next_agent_finds_it_so() {
     let released: Vec<bool> = found.iter().map(|found| found.record.released).collect();
     assert_eq!(released, [true, false]);
     let states: Vec<&RecordedState> = found[0].record.volumes.iter().map(|volume| &volume.state).collect();
-    let at = PathBuf::from("/volumes/vol-1/data");
+    let at = "/volumes/vol-1/data".into();
     assert_eq!(states, [&RecordedState::Unmounting(Some(at)), &RecordedState::Mounting]);
 
     let again = site.run(&["release", "c-1"]).ok();

@@ -82,7 +82,7 @@ impl World {
         let Found { record, rebooted } = found;
         let seen = |volume: &VolumeKey| self.driver.get(volume).is_some_and(|backing| backing.mounted);
         let lost = record.volumes.iter().filter_map(|volume| match &volume.state {
-            RecordedState::Mounted(path) if !seen(&volume.request.volume) => Some(path.clone()),
+            RecordedState::Mounted(at) if !seen(&volume.request.volume) => Some(at.path.clone()),
             _ => None,
         });
         Restored {
