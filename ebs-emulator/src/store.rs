@@ -12,9 +12,10 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use durable_files::Durability;
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 
@@ -144,7 +145,7 @@ impl Store {
         for entry in fs::read_dir(&folder).map_err(StorageError::io(reading()))? {
             let path = entry.map_err(StorageError::io(reading()))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with(".record-") {
+            if name.starts_with(durable_files::TEMPORARY) {
                 fs::remove_file(&path).map_err(StorageError::io(format!("remove {}", path.display())))?;
             } else if name.ends_with(".img") {
                 images.push(path);
@@ -173,14 +174,8 @@ pub(crate) fn hosts(state: &Path) -> Vec<Host> {
 
 /// Writes a file so that a kill or a crash of the machine leaves the old content or the new.
 fn replace(path: &Path, content: &(impl Serialize + ?Sized)) -> Result<(), StorageError> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let bytes = serde_json::to_vec_pretty(content).expect("records are plain data");
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(".record-").tempfile_in(folder)?;
-        file.write_all(&bytes)?;
-        file.as_file().sync_data()?;
-        file.persist(path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(StorageError::io(format!("write {}", path.display())))
+    durable_files::replace(path, 0o600, Durability::Synced, |file| {
+        serde_json::to_writer_pretty(file, content).map_err(io::Error::from)
+    })
+    .map_err(StorageError::io(format!("write {}", path.display())))
 }

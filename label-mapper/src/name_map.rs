@@ -1,10 +1,10 @@
 //! The agents' `name_map` file: which name a driver has for an id.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use durable_files::Durability;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -110,26 +110,12 @@ impl NameMap {
     /// # Errors
     /// The file could not be written, synced or renamed; the old one is untouched.
     pub fn write(&self, path: &Path) -> Result<(), NameMapError> {
-        let write = || {
-            let folder = match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            };
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(self.to_json().as_bytes())?;
-            readable_by_all(file.as_file())?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|error| error.error)?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(|source| NameMapError::Write {
+        durable_files::replace(path, 0o644, Durability::Synced, |file| {
+            file.write_all(self.to_json().as_bytes())
+        })
+        .map_err(|source| NameMapError::Write {
             path: path.to_owned(),
             source,
         })
     }
-}
-
-fn readable_by_all(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }

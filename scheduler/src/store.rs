@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use durable_files::Durability;
 use thiserror::Error;
 
 use crate::plan::Plan;
@@ -144,47 +145,22 @@ impl Store {
     }
 }
 
-/// Replaces a file durably and at once.
+/// Replaces a file durably and at once; only its owner may read it.
 pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let file = written(path, write)?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_folder_of(path)
+    durable_files::replace(path, 0o600, Durability::Synced, |file| {
+        write(file)?;
+        file.write_all(b"\n")
+    })
 }
 
-/// Replaces files of one folder durably, each at once. The folder is synced once for all of them.
+/// Replaces files of one folder durably, each at once.
 pub(crate) fn replace_all<T: serde::Serialize>(files: &[(PathBuf, T)]) -> Result<(), StoreError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        |source| StoreError::Write { path, source }
-    };
-    for (path, value) in files {
-        let file = written(path, |file| serde_json::to_writer(file, value).map_err(io::Error::from));
-        let persisted = file.and_then(|file| file.persist(path).map_err(|error| error.error));
-        persisted.map_err(failed(path))?;
-    }
-    match files.last() {
-        Some((path, _)) => sync_folder_of(path).map_err(failed(path)),
-        None => Ok(()),
-    }
-}
-
-/// A synced file beside `path`.
-fn written(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = io::BufWriter::new(tempfile::NamedTempFile::new_in(folder_of(path))?);
-    write(&mut file)?;
-    file.write_all(b"\n")?;
-    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    File::open(folder_of(path))?.sync_all()
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+    durable_files::replace_all(files, 0o600, |value, file| {
+        serde_json::to_writer(&mut *file, value)?;
+        file.write_all(b"\n")
+    })
+    .map_err(|(path, source)| StoreError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
