@@ -33,8 +33,12 @@ pub enum Action {
     Begin { call: u8 },
     /// The driver does what it was asked and says so.
     Answer { call: u8 },
-    /// The driver refuses and changes nothing.
+    /// The driver refuses. Of a Create or a Mount it may have done a part before.
     Refuse { call: u8 },
+    /// The driver stops waiting for its own work, refuses without a cause, and finishes the work later.
+    RefuseWithoutCause { call: u8 },
+    /// The driver says that it unmounted the volume and did nothing.
+    PretendUnmount { call: u8 },
     /// The answer is lost; the work was done before, or will be before the driver's next call for that volume, or never.
     Lose { call: u8, work: Work },
     /// Another host has the volume.
@@ -105,7 +109,9 @@ impl Action {
                 after: rng.u8(0..16),
             },
             50..69 => Self::Begin { call },
-            69..86 => Self::Answer { call },
+            69..84 => Self::Answer { call },
+            84..85 => Self::RefuseWithoutCause { call },
+            85..86 => Self::PretendUnmount { call },
             86..87 => Self::Again { nth: call },
             87..88 => Self::Elsewhere { call },
             88..91 => Self::Refuse { call },

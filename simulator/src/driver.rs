@@ -2,7 +2,7 @@
 
 use isolator::VolumeKey;
 use isolator::ledger::{
-    CreateOutcome, Event, LOOKS_FOR_A_LATE_CREATE, MountOutcome, Op, RemoveOutcome, UnmountOutcome,
+    CreateOutcome, Event, LOOKS_FOR_A_LATE_CREATE, MountOutcome, Op, RemoveOutcome, UNMOUNTS_OF_NOTHING, UnmountOutcome,
 };
 
 use crate::world::World;
@@ -14,6 +14,10 @@ pub(crate) struct Backing {
     pub(crate) attached: bool,
     /// Of a volume that is made for containers: it is there. The others always are.
     pub(crate) exists: bool,
+    /// How many Unmounts in a row were refused while the volume was attached.
+    pub(crate) refusals: u32,
+    /// The driver said that it detached the volume and did not.
+    pub(crate) pretended: bool,
     /// Work of calls whose answer was lost, still to come.
     pub(crate) late: Vec<Late>,
 }
@@ -45,6 +49,16 @@ pub(crate) struct Call {
     pub(crate) begun: bool,
 }
 
+/// Whether the volume's driver refuses every Unmount of what is neither mounted nor attached, as docker-volume-s3 does.
+pub(crate) fn refuses_what_is_not_mounted(volume: &VolumeKey) -> bool {
+    volume.name.starts_with("v1")
+}
+
+/// What the agent says of a volume that the driver unmounted in words only.
+pub(crate) const STILL_MOUNTED: &str = "the driver says that it is unmounted, and it is still mounted";
+/// What a driver says that gives no cause.
+pub(crate) const NO_CAUSE: &str = "failed: ";
+
 /// Whether the volume is made for containers. Outside of here each container, or pod, has one of its own; here they share
 /// one, at once and after each other, which is harder.
 pub(crate) fn is_made(volume: &VolumeKey) -> bool {
@@ -61,6 +75,39 @@ impl World {
         };
         let late = Late { kind: call.kind, after };
         self.driver.entry(call.volume.clone()).or_default().late.push(late);
+    }
+
+    /// The driver does what it still had to do for the volume. A Create that was never answered may come even later.
+    pub(crate) fn catch_up(&mut self, volume: &VolumeKey) -> Result<(), String> {
+        let late = &mut self.driver.entry(volume.clone()).or_default().late;
+        let (creates, others) = std::mem::take(late)
+            .into_iter()
+            .partition(|late| late.kind == Kind::Create);
+        *late = creates;
+        let others: Vec<Late> = others;
+        for late in others {
+            self.do_now(volume, late.kind)?;
+        }
+        Ok(())
+    }
+
+    /// What the agent makes of a refused Unmount, after a look at its mount table. A storage does not fail so often in a row
+    /// that an attachment is forgotten: `None` then, and the driver does what it is asked.
+    pub(crate) fn refuse_unmount(&mut self, call: &Call) -> Option<Event> {
+        let backing = self.driver.entry(call.volume.clone()).or_default();
+        if backing.attached {
+            backing.refusals += 1;
+            if backing.refusals >= UNMOUNTS_OF_NOTHING {
+                return None;
+            }
+        }
+        let refusal = "refused".to_owned();
+        let outcome = if backing.mounted {
+            UnmountOutcome::Failed(refusal)
+        } else {
+            UnmountOutcome::NothingMounted(refusal)
+        };
+        Some(Event::UnmountDone { op: call.op, outcome })
     }
 
     /// The driver works on one volume, after whatever it still had to do there. Says whether there was anything to do.
@@ -96,6 +143,8 @@ impl World {
                     return Err(format!("{volume} was unmounted while container {user} used it"));
                 }
             }
+            // A driver that still has it attached refuses: the volume stays.
+            Kind::Remove if backing.attached && backing.pretended => return Ok(true),
             Kind::Remove if backing.attached => {
                 return Err(format!("{volume} was removed before it was unmounted"));
             }
@@ -108,6 +157,8 @@ impl World {
             Kind::Mount | Kind::Unmount => {
                 backing.mounted = kind == Kind::Mount;
                 backing.attached = backing.mounted;
+                backing.refusals = 0;
+                backing.pretended = false;
             }
         }
         Ok(before.exists != backing.exists || before.attached != backing.attached)
@@ -134,7 +185,7 @@ impl Call {
         let words = words.to_owned();
         self.over(
             CreateOutcome::Refused,
-            MountOutcome::Failed,
+            MountOutcome::Refused,
             UnmountOutcome::Failed,
             RemoveOutcome::Failed,
             words,
@@ -153,7 +204,16 @@ impl Call {
     }
 
     pub(crate) fn lost(&self) -> Event {
-        let words = "no answer".to_owned();
+        self.uncertain("no answer")
+    }
+
+    /// A refusal without a cause means as little as no answer.
+    pub(crate) fn refused_without_cause(&self) -> Event {
+        self.uncertain(NO_CAUSE)
+    }
+
+    fn uncertain(&self, words: &str) -> Event {
+        let words = words.to_owned();
         self.over(
             CreateOutcome::Uncertain,
             MountOutcome::Uncertain,

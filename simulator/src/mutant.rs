@@ -8,6 +8,7 @@ use isolator::ledger::{
 use isolator::records::Change;
 use volume_labels::{Access, Lifetime};
 
+use crate::driver::{NO_CAUSE, STILL_MOUNTED};
 use crate::world::{Order, World};
 
 /// One fault.
@@ -65,11 +66,21 @@ pub enum Mutant {
     LifetimeNotRecorded,
     /// Recovery takes every volume for one that was made for its container.
     RecoverRemovesEverything,
+    /// A driver that refuses a Mount is believed to have attached nothing.
+    RefusedMountLeftNothing,
+    /// A refusal without a cause counts as a refusal.
+    NoCauseIsRefusal,
+    /// A driver that says that it unmounted a volume is believed against the mount table.
+    UnmountBelieved,
+    /// The Unmount of what is not mounted is repeated for as long as the driver refuses it.
+    RefusedUnmountRepeatedForEver,
+    /// A Remove that the driver refuses because the volume is in use is repeated without an Unmount.
+    InUseNotUnmounted,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 31] = [
         Self::MountBeforeRecord,
         Self::RecoverForgetsSecondHolder,
         Self::RecoverUnmountsOrphans,
@@ -96,6 +107,11 @@ impl Mutant {
         Self::LateCreateNotLookedFor,
         Self::LifetimeNotRecorded,
         Self::RecoverRemovesEverything,
+        Self::RefusedMountLeftNothing,
+        Self::NoCauseIsRefusal,
+        Self::UnmountBelieved,
+        Self::RefusedUnmountRepeatedForEver,
+        Self::InUseNotUnmounted,
     ];
 
     /// What the ledger hears instead.
@@ -162,6 +178,56 @@ impl Mutant {
                 container,
                 revision,
                 result: Ok(()),
+            },
+            (
+                Self::RefusedMountLeftNothing,
+                Event::MountDone {
+                    op,
+                    outcome: MountOutcome::Refused(words),
+                },
+            ) => Event::MountDone {
+                op,
+                outcome: MountOutcome::Failed(words),
+            },
+            (
+                Self::NoCauseIsRefusal,
+                Event::MountDone {
+                    op,
+                    outcome: MountOutcome::Uncertain(words),
+                },
+            ) if *words == *NO_CAUSE => Event::MountDone {
+                op,
+                outcome: MountOutcome::Failed(words),
+            },
+            (
+                Self::UnmountBelieved,
+                Event::UnmountDone {
+                    op,
+                    outcome: UnmountOutcome::Failed(words),
+                },
+            ) if *words == *STILL_MOUNTED => Event::UnmountDone {
+                op,
+                outcome: UnmountOutcome::Unmounted,
+            },
+            (
+                Self::RefusedUnmountRepeatedForEver,
+                Event::UnmountDone {
+                    op,
+                    outcome: UnmountOutcome::NothingMounted(words),
+                },
+            ) => Event::UnmountDone {
+                op,
+                outcome: UnmountOutcome::Failed(words),
+            },
+            (
+                Self::InUseNotUnmounted,
+                Event::RemoveDone {
+                    op,
+                    outcome: RemoveOutcome::InUse(words),
+                },
+            ) => Event::RemoveDone {
+                op,
+                outcome: RemoveOutcome::Failed(words),
             },
             (_, Event::Restore(restored)) => Event::Restore(self.misremember(restored)),
             (_, event) => event,

@@ -17,7 +17,7 @@ use volume_labels::{Access, Lifetime};
 
 use crate::action::{Action, MADE, VOLUMES, Work};
 use crate::disk::Fault;
-use crate::driver::{Backing, Call, Kind, is_made};
+use crate::driver::{Backing, Call, Kind, STILL_MOUNTED, is_made, refuses_what_is_not_mounted};
 use crate::mutant::Mutant;
 use crate::records::Records;
 
@@ -109,14 +109,9 @@ impl World {
                 Ok(())
             }
             Action::Answer { call } => self.answer(call),
-            Action::Refuse { call } => {
-                // A driver that makes a volume and cannot format it refuses and leaves it behind.
-                let begun = self.pick(call, true).map(|index| self.calls[index].clone());
-                if let Some(begun) = begun.filter(|begun| begun.kind == Kind::Create && call % 2 == 0) {
-                    self.work(&begun.volume, Kind::Create)?;
-                }
-                self.end_call(call, true, |call| call.refused("refused"))
-            }
+            Action::Refuse { call } => self.refuse(call),
+            Action::RefuseWithoutCause { call } => self.refuse_without_cause(call),
+            Action::PretendUnmount { call } => self.pretend_unmount(call),
             Action::Lose { call, work } => self.lose(call, work),
             Action::Elsewhere { call } => self.end_call(call, true, |call| match call.kind {
                 Kind::Mount => call.mounted(MountOutcome::Elsewhere("attached to another host".to_owned())),
@@ -208,10 +203,82 @@ impl World {
         self.orders.drain(..count).unzip()
     }
 
-    fn answer(&mut self, nth: u8) -> Result<(), String> {
+    fn refuse(&mut self, nth: u8) -> Result<(), String> {
         let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
             return Ok(());
         };
+        self.catch_up(&call.volume)?;
+        match call.kind {
+            // A driver that makes a volume and cannot format it refuses and leaves it behind.
+            Kind::Create if nth.is_multiple_of(2) => drop(self.work(&call.volume, Kind::Create)?),
+            // A driver that attaches a volume and cannot mount it refuses and leaves it attached.
+            Kind::Mount if nth.is_multiple_of(3) => {
+                self.driver.entry(call.volume.clone()).or_default().attached = true;
+            }
+            // After the refusals of some drivers no Unmount may follow; they leave nothing behind.
+            Kind::Mount if nth % 3 == 1 => return self.tell(call.mounted(MountOutcome::Failed("refused".to_owned()))),
+            Kind::Unmount => {
+                return match self.refuse_unmount(&call) {
+                    Some(event) => self.tell(event),
+                    None => self.carried_out(&call),
+                };
+            }
+            _ => {}
+        }
+        self.tell(call.refused("refused"))
+    }
+
+    fn refuse_without_cause(&mut self, nth: u8) -> Result<(), String> {
+        let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
+            return Ok(());
+        };
+        self.later(&call, nth.into());
+        self.tell(call.refused_without_cause())
+    }
+
+    /// Of a mount the agent sees that it is still there. Of an attachment alone it sees nothing, but a driver does not remove
+    /// a volume that is attached; with other volumes such a driver is not to be helped.
+    fn pretend_unmount(&mut self, nth: u8) -> Result<(), String> {
+        let Some(index) = self.pick(nth, true) else {
+            return Ok(());
+        };
+        let call = self.calls[index].clone();
+        if call.kind != Kind::Unmount {
+            return Ok(());
+        }
+        self.catch_up(&call.volume)?;
+        let backing = self.driver.entry(call.volume.clone()).or_default();
+        let outcome = if backing.mounted {
+            UnmountOutcome::Failed(STILL_MOUNTED.to_owned())
+        } else if backing.attached && is_made(&call.volume) {
+            backing.pretended = true;
+            UnmountOutcome::Unmounted
+        } else {
+            return Ok(());
+        };
+        self.calls.remove(index);
+        self.tell(Event::UnmountDone { op: call.op, outcome })
+    }
+
+    fn answer(&mut self, nth: u8) -> Result<(), String> {
+        match self.pick(nth, true).map(|index| self.calls.remove(index)) {
+            Some(call) => self.carried_out(&call),
+            None => Ok(()),
+        }
+    }
+
+    /// The driver does what it was asked and says so.
+    fn carried_out(&mut self, call: &Call) -> Result<(), String> {
+        self.catch_up(&call.volume)?;
+        let backing = self.driver.entry(call.volume.clone()).or_default();
+        if call.kind == Kind::Unmount && !backing.attached && refuses_what_is_not_mounted(&call.volume) {
+            let outcome = UnmountOutcome::NothingMounted("exit status 32".to_owned());
+            return self.tell(Event::UnmountDone { op: call.op, outcome });
+        }
+        if call.kind == Kind::Remove && backing.attached && backing.pretended {
+            let outcome = RemoveOutcome::InUse("VolumeInUse".to_owned());
+            return self.tell(Event::RemoveDone { op: call.op, outcome });
+        }
         let changed = self.work(&call.volume, call.kind)?;
         let op = call.op;
         self.tell(match call.kind {
@@ -373,6 +440,11 @@ impl World {
                 }
             }
             Effect::RetryAfter { volume, attempt, .. } => self.retries.push((volume, attempt)),
+            Effect::TellSettled { volume, .. } => {
+                if self.driver.get(&volume).is_some_and(|backing| backing.attached) {
+                    return Err(format!("{volume} counts as unmounted and is attached"));
+                }
+            }
             Effect::AnswerPrepare { container, result } => self.prepared(&container, result.is_ok())?,
             Effect::AnswerCleanup { container } => {
                 let life = self.containers.entry(container.clone()).or_default();

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::{Client, Deadline, Failure, Reply, Request};
 use crate::gate::{Gate, Limits, NoTurn};
 use crate::mount_id::MountId;
+use crate::no_cause;
 use crate::operation::Operation;
 use crate::phrases::kind_of;
 use crate::profile::Profile;
@@ -333,7 +334,10 @@ impl Driver {
                 let answer = answer::object(&reply.body).map_err(|why| self.unreadable(operation, volume, &why))?;
                 match answer::err_of(&answer) {
                     None => Ok(answer),
-                    Some(said) => error(kind_of(&said, volume, operation), clean(&said, WORDS_LIMIT)),
+                    Some(said) => {
+                        let kind = no_cause::weigh(kind_of(&said, volume, operation), operation, &said);
+                        error(kind, clean(&said, WORDS_LIMIT))
+                    }
                 }
             }
             // A success of another kind: the driver means well, and nothing is known.
@@ -346,7 +350,7 @@ impl Driver {
                 let said = refusal(&reply.body);
                 let kind = match kind_of(&said, volume, operation) {
                     ErrorKind::Rejected if is_missing_endpoint(status, &said) => ErrorKind::Unsupported,
-                    kind => kind,
+                    kind => no_cause::weigh(kind, operation, &said),
                 };
                 let words = if said.is_empty() {
                     format!("status {status}, no words")

@@ -11,6 +11,7 @@ mod exchange;
 mod gate;
 mod locks;
 mod mount_id;
+mod no_cause;
 mod operation;
 mod phrases;
 mod places;

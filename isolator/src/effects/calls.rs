@@ -120,6 +120,9 @@ impl Call<'_> {
                     RemoveOutcome::NotSent(error.to_string())
                 }
                 ErrorKind::Uncertain => RemoveOutcome::Uncertain(error.to_string()),
+                ErrorKind::Busy if driver.profile().unmount_after_failed_mount_is_safe => {
+                    RemoveOutcome::InUse(error.to_string())
+                }
                 _ => RemoveOutcome::Failed(error.to_string()),
             },
         }
@@ -152,6 +155,11 @@ impl Call<'_> {
             ErrorKind::NotFound if spec.lifetime == Lifetime::Persistent => MountOutcome::Elsewhere(format!(
                 "{error} (the driver knows the volume, so it is likely attached to another host or in another zone)"
             )),
+            ErrorKind::Unreachable | ErrorKind::NotInstalled | ErrorKind::Misconfigured | ErrorKind::Unsupported => {
+                MountOutcome::Failed(error.to_string())
+            }
+            // REX-Ray attaches a volume, finds that its file system is broken, and refuses: the attachment stays.
+            _ if driver.profile().unmount_after_failed_mount_is_safe => MountOutcome::Refused(error.to_string()),
             _ => MountOutcome::Failed(error.to_string()),
         }
     }
@@ -199,6 +207,21 @@ impl Call<'_> {
         }
     }
 
+    /// Whether the agent's mount table shows no mount where the volume was, or where the driver says that it would be. Says
+    /// nothing of plain directories, nor when the table cannot be read.
+    fn is_certainly_not_mounted(&self, driver: &Driver, mountpoint: Option<&Path>) -> bool {
+        let place = match mountpoint {
+            Some(mountpoint) => Some(mountpoint.to_owned()),
+            None => match driver.path(&self.volume.name) {
+                Ok(place) => place,
+                Err(_) => return false,
+            },
+        };
+        !self.directory_backed
+            && place
+                .is_none_or(|place| MountTable::read_for(&place).is_ok_and(|table| table.covering(&place).is_none()))
+    }
+
     /// Unmounts, once.
     pub(super) fn unmount(&self, mount_id: &MountId, mountpoint: Option<&Mountpoint>) -> UnmountOutcome {
         let outcome = self.ask_to_unmount(mount_id, mountpoint.map(AsRef::as_ref));
@@ -236,6 +259,9 @@ impl Call<'_> {
                     UnmountOutcome::NotSent(error.to_string())
                 }
                 ErrorKind::Uncertain => UnmountOutcome::Uncertain(error.to_string()),
+                _ if self.is_certainly_not_mounted(&driver, mountpoint) => {
+                    UnmountOutcome::NothingMounted(error.to_string())
+                }
                 _ => UnmountOutcome::Failed(format!("{error}{}", private_hint(mountpoint))),
             },
         }

@@ -287,6 +287,7 @@ impl Engine {
                 self.status.retry(&volume, delay);
                 state.set(delay, Alarm::Retry(volume, attempt));
             }
+            Effect::TellSettled { volume, refusal } => self.reports.settled(&volume, &refusal),
             Effect::AnswerPrepare { container, result } => self.finish_prepare(state, &container, result),
             Effect::AnswerCleanup { container } => {
                 for answer in state.cleanups.remove(&container).unwrap_or_default() {

@@ -52,8 +52,11 @@ pub struct Op(pub u64);
 pub enum MountOutcome {
     /// The volume is at this path and the mount was seen in the agent's mount table.
     Mounted(Mountpoint),
-    /// The driver certainly mounted nothing: it needs no Unmount (which poisons some drivers' counters).
+    /// Nothing was mounted or attached: the call was not sent, or the driver refused and its profile forbids an Unmount
+    /// after that. No Unmount follows.
     Failed(String),
+    /// The driver refused, and may have left something behind all the same, such as an attachment. An Unmount follows.
+    Refused(String),
     /// The driver mounted nothing because another host still holds the volume. Mesos offers a volume to other agents as
     /// soon as its task has ended, long before it is detached, so this is waited for.
     Elsewhere(String),
@@ -83,6 +86,8 @@ pub enum RemoveOutcome {
     Missing,
     /// The driver refused; the volume is still there.
     Failed(String),
+    /// The driver refused because the volume is attached or mounted: an Unmount comes before the next attempt.
+    InUse(String),
     /// Nobody knows.
     Uncertain(String),
     /// Never sent: nothing changed.
@@ -96,6 +101,10 @@ pub enum UnmountOutcome {
     Unmounted,
     /// The driver refused; its mount is still there.
     Failed(String),
+    /// The driver refused although the agent's mount table shows that nothing is mounted. An attachment may still be there,
+    /// so the Unmount is repeated; after [`UNMOUNTS_OF_NOTHING`](super::UNMOUNTS_OF_NOTHING) such answers in a row the volume
+    /// counts as unmounted.
+    NothingMounted(String),
     /// Nobody knows.
     Uncertain(String),
     /// Never sent: nothing changed.
@@ -273,6 +282,13 @@ pub enum Effect {
         attempt: u32,
         /// How long.
         delay: Duration,
+    },
+    /// Tell the operator that the volume counts as unmounted although the driver keeps refusing its Unmount.
+    TellSettled {
+        /// Which volume.
+        volume: VolumeKey,
+        /// The driver's last refusal.
+        refusal: String,
     },
     /// Answer a container's `prepare`.
     AnswerPrepare {

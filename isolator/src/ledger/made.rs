@@ -10,7 +10,7 @@
 
 use super::Ledger;
 use super::event::{CreateOutcome, Effect, Op, RecordedState, RecordedVolume, RemoveOutcome};
-use super::volume::{FIRST_RETRY, LONGEST_RETRY, State, retry_delay};
+use super::volume::{FIRST_RETRY, LONGEST_RETRY, Owed, State, retry_delay};
 use crate::types::VolumeKey;
 use volume_labels::Lifetime;
 
@@ -73,6 +73,16 @@ impl Ledger {
         });
     }
 
+    /// Repeats a Remove; after an Unmount when the driver says that the volume is in use.
+    pub(super) fn remove_again(&mut self, key: &VolumeKey, attempt: u32) {
+        let volume = self.volumes.get_mut(key).expect("only called for a known volume");
+        if std::mem::take(&mut volume.in_use) {
+            self.start_unmount(key, 1);
+        } else {
+            self.start_remove(key, attempt);
+        }
+    }
+
     pub(super) fn create_done(&mut self, op: Op, outcome: CreateOutcome) {
         let Some(key) = self.ops.remove(&op) else {
             return;
@@ -93,7 +103,7 @@ impl Ledger {
         volume.state = volume.unmounted();
         match refused {
             Some(cause) => self.refuse_mounters(&key, &spec, &cause),
-            None if self.next_mounter(&key).is_some() => self.start_mount(&key, None, false, 0),
+            None if self.next_mounter(&key).is_some() => self.start_mount(&key, None, Owed::Nothing, 0),
             None => {}
         }
         self.settle_covered(&key);
@@ -110,6 +120,7 @@ impl Ledger {
         let State::Removing { attempt, .. } = volume.state else {
             return;
         };
+        volume.in_use = matches!(outcome, RemoveOutcome::InUse(_));
         let error = match (outcome, &mut volume.made) {
             (RemoveOutcome::Removed, _) => None,
             (RemoveOutcome::Missing, Made::Perhaps { looks }) if *looks + 1 < LOOKS_FOR_A_LATE_CREATE => {
@@ -119,10 +130,15 @@ impl Ledger {
                 )
             }
             (RemoveOutcome::Missing, _) => None,
-            (RemoveOutcome::Failed(error) | RemoveOutcome::Uncertain(error) | RemoveOutcome::NotSent(error), _) => {
-                Some(error)
-            }
+            (
+                RemoveOutcome::Failed(error)
+                | RemoveOutcome::InUse(error)
+                | RemoveOutcome::Uncertain(error)
+                | RemoveOutcome::NotSent(error),
+                _,
+            ) => Some(error),
         };
+        volume.failed_removes = if error.is_some() { attempt } else { 0 };
         if error.is_none() {
             volume.made = Made::Nothing;
             volume.state = State::Absent;

@@ -18,8 +18,9 @@
 //!
 //! ```text
 //!   Absent --first user's intent on disk--> Mounting --ok--> Mounted --last user left, on disk--> Unmounting --ok--> Absent
-//!                                              |  \--failed--> Absent                                |
-//!                                              +--doubt--> Uncertain --no holder--> Unmounting       +--failed--> Stuck
+//!                                              |  \--not sent--> Absent                              |
+//!                                              +--refused or in doubt--> Uncertain --no holder--> Unmounting
+//!                                                                                                    +--failed--> Stuck
 //!   Mounting --another host holds it--> Elsewhere --delay over--> Mounting
 //!   Stuck --delay over--> Unmounting        Stuck --new user, refusal was certain--> Mounting (adopts what is still mounted)
 //! ```
@@ -52,6 +53,7 @@ pub use event::{
     RemoveOutcome, Restored, UnmountOutcome, VolumeRequest, VolumeState,
 };
 pub use made::LOOKS_FOR_A_LATE_CREATE;
+pub use volume::UNMOUNTS_OF_NOTHING;
 
 pub use overview::{Use, VolumeOverview};
 
@@ -136,6 +138,7 @@ impl Ledger {
             State::Uncertain {
                 why,
                 mountpoint: Some(mountpoint),
+                ..
             } => Some((mountpoint, why.as_str())),
             _ => None,
         })

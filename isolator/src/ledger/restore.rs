@@ -62,6 +62,7 @@ impl Ledger {
                 volume.state = State::Uncertain {
                     why: doubt(entry, state),
                     mountpoint: state.mountpoint().cloned(),
+                    refused: false,
                 };
             }
             _ => {}

@@ -19,8 +19,22 @@ pub(super) const FIRST_RETRY: Duration = Duration::from_millis(500);
 const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// No look waits longer than this.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
+/// After so many refused Unmounts in a row a volume of which nothing is mounted counts as unmounted. With the delays between
+/// them, from half a second on and each twice the one before, that takes a little over four minutes, so that a storage
+/// whose interface fails for a moment does not make the agent forget an attachment.
+pub const UNMOUNTS_OF_NOTHING: u32 = 10;
 /// No retry waits longer than this.
 pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// What earlier calls for a volume may have left at the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owed {
+    Nothing,
+    /// The driver refused the Mount, and may have attached the volume before that.
+    Attachment,
+    /// A mount that was never undone.
+    Mount,
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -33,8 +47,10 @@ pub(super) enum State {
     Mounting {
         op: Op,
         spec: MountSpec,
-        /// An earlier mount was never undone: a failure now does not mean that nothing is mounted.
-        owes: bool,
+        /// What an earlier Mount left, which a failure now does not undo.
+        owes: Owed,
+        /// Where that earlier mount is, when this Mount is to take it over.
+        adopt: Option<Mountpoint>,
         /// How often another host was in the way before.
         attempt: u32,
     },
@@ -44,11 +60,15 @@ pub(super) enum State {
     Uncertain {
         why: String,
         mountpoint: Option<Mountpoint>,
+        /// The driver refused the Mount, so that at most an attachment is left.
+        refused: bool,
     },
     Unmounting {
         op: Op,
         attempt: u32,
         mountpoint: Option<Mountpoint>,
+        /// As in `Uncertain`.
+        refused: bool,
         /// No Unmount was sent before: as long as this one is not, the volume is mounted.
         mounted: bool,
         /// The driver had answered whatever it was sent before.
@@ -58,6 +78,8 @@ pub(super) enum State {
         attempt: u32,
         error: String,
         mountpoint: Option<Mountpoint>,
+        /// As in `Uncertain`.
+        refused: bool,
         /// No Unmount was sent yet: the volume is mounted.
         mounted: bool,
         /// The driver works on nothing of this volume, so a new user may take over what the mount table still shows.
@@ -99,11 +121,11 @@ impl State {
         match self {
             Self::Absent
             | Self::Elsewhere { .. }
-            | Self::Mounting { .. }
             | Self::Creating { .. }
             | Self::Unremoved { .. }
             | Self::Removing { .. } => None,
             Self::Mounted { mountpoint } => Some(mountpoint),
+            Self::Mounting { adopt, .. } => adopt.as_ref(),
             Self::Uncertain { mountpoint, .. }
             | Self::Unmounting { mountpoint, .. }
             | Self::Stuck { mountpoint, .. } => mountpoint.as_ref(),
@@ -121,6 +143,12 @@ pub(super) struct Volume {
     /// Containers that left and whose records still stand for this volume.
     pub(super) leavers: BTreeSet<ContainerId>,
     pub(super) mount_id: Option<MountId>,
+    /// How many Unmounts in a row the driver refused although nothing is mounted.
+    pub(super) refusals: u32,
+    /// How many Removes in a row did not succeed.
+    pub(super) failed_removes: u32,
+    /// The driver says that what is to be removed is in use: an Unmount comes before the next Remove.
+    pub(super) in_use: bool,
     /// What we made at the driver, or may have made.
     pub(super) made: Made,
 }
@@ -153,9 +181,10 @@ impl Volume {
         match (&self.state, released) {
             (State::Mounted { mountpoint }, false) => RecordedState::Mounted(mountpoint.clone()),
             (_, false)
-            | (State::Absent | State::Elsewhere { .. } | State::Creating { .. } | State::Mounting { .. }, true) => {
-                RecordedState::Mounting
-            }
+            | (
+                State::Absent | State::Elsewhere { .. } | State::Creating { .. } | State::Mounting { adopt: None, .. },
+                true,
+            ) => RecordedState::Mounting,
             (state, true) => RecordedState::Unmounting(state.mountpoint().cloned()),
         }
     }
@@ -178,7 +207,7 @@ impl Ledger {
             State::Absent => {
                 if let Some(request) = self.next_mounter(key) {
                     match request.spec.lifetime {
-                        Lifetime::Persistent => self.start_mount(key, None, false, 0),
+                        Lifetime::Persistent => self.start_mount(key, None, Owed::Nothing, 0),
                         Lifetime::Container => self.start_create(key),
                     }
                 } else if volume.users.is_empty() && volume.leavers.is_empty() {
@@ -197,7 +226,8 @@ impl Ledger {
             }
             State::Unremoved { attempt: 0, .. } => {
                 if !self.has_holder(key) && self.departures_recorded(key) {
-                    self.start_remove(key, 1);
+                    let attempt = volume.failed_removes + 1;
+                    self.start_remove(key, attempt);
                 }
             }
             State::Mounted { .. } => {
@@ -211,10 +241,14 @@ impl Ledger {
                 }
             }
             State::Stuck {
-                idle: true, mountpoint, ..
+                idle: true,
+                mountpoint,
+                refused,
+                ..
             } if volume.made == Made::Nothing && self.next_mounter(key).is_some() => {
                 let adopt = mountpoint.clone();
-                self.start_mount(key, adopt, true, 0);
+                let owes = if *refused { Owed::Attachment } else { Owed::Mount };
+                self.start_mount(key, adopt, owes, 0);
             }
             State::Stuck { .. }
             | State::Mounting { .. }
@@ -238,13 +272,13 @@ impl Ledger {
                 if *attempt > 0 && self.volumes[key].made == Made::Certainly && self.departures_recorded(key) =>
             {
                 let attempt = *attempt;
-                self.start_remove(key, attempt + 1);
+                self.remove_again(key, attempt + 1);
             }
             _ => {}
         }
     }
 
-    pub(super) fn start_mount(&mut self, key: &VolumeKey, adopt: Option<Mountpoint>, owes: bool, attempt: u32) {
+    pub(super) fn start_mount(&mut self, key: &VolumeKey, adopt: Option<Mountpoint>, owes: Owed, attempt: u32) {
         let request = self
             .next_mounter(key)
             .expect("only called when somebody wants the mount")
@@ -255,6 +289,7 @@ impl Ledger {
             op,
             spec: request.spec.clone(),
             owes,
+            adopt: adopt.clone(),
             attempt,
         };
         volume.mount_id = Some(request.mount_id.clone());
@@ -267,14 +302,19 @@ impl Ledger {
         });
     }
 
-    fn start_unmount(&mut self, key: &VolumeKey, attempt: u32) {
+    pub(super) fn start_unmount(&mut self, key: &VolumeKey, attempt: u32) {
         let op = self.new_op(key);
         let volume = self.volumes.get_mut(key).expect("only called for a known volume");
         let mountpoint = volume.state.mountpoint().cloned();
-        let (mounted, idle) = match &volume.state {
-            State::Mounted { .. } => (true, true),
-            State::Stuck { mounted, idle, .. } => (*mounted, *idle),
-            _ => (false, false),
+        let (mounted, idle, refused) = match &volume.state {
+            State::Mounted { .. } => (true, true, false),
+            State::Stuck {
+                mounted, idle, refused, ..
+            } => (*mounted, *idle, *refused),
+            State::Uncertain { refused, .. } => (false, false, *refused),
+            // The driver says that a volume which is not mounted is in use: that can only be an attachment.
+            State::Unremoved { .. } => (false, false, true),
+            _ => (false, false, false),
         };
         let mount_id = volume
             .mount_id
@@ -284,6 +324,7 @@ impl Ledger {
             op,
             attempt,
             mountpoint: mountpoint.clone(),
+            refused,
             mounted,
             idle,
         };
@@ -318,19 +359,26 @@ impl Ledger {
             return;
         };
         let Some(State::Mounting {
-            spec, owes, attempt, ..
+            spec,
+            owes,
+            adopt,
+            attempt,
+            ..
         }) = self.volumes.get(&key).map(|volume| volume.state.clone())
         else {
             return;
         };
-        let unsettled = |why: &str| State::Uncertain {
+        let unsettled = |why: &str, refused| State::Uncertain {
             why: why.to_owned(),
-            mountpoint: None,
+            mountpoint: adopt.clone(),
+            refused,
         };
         let unmounted = self.volumes[&key].unmounted();
         let (state, refused) = match outcome {
             MountOutcome::Mounted(mountpoint) => (State::Mounted { mountpoint }, None),
-            MountOutcome::Failed(cause) | MountOutcome::Elsewhere(cause) if owes => (unsettled(&cause), Some(cause)),
+            MountOutcome::Failed(cause) | MountOutcome::Elsewhere(cause) if owes != Owed::Nothing => {
+                (unsettled(&cause, owes == Owed::Attachment), Some(cause))
+            }
             MountOutcome::Failed(cause) => (unmounted, Some(cause)),
             MountOutcome::Elsewhere(cause) => {
                 let attempt = attempt + 1;
@@ -339,7 +387,8 @@ impl Ledger {
                 self.effects.push(Effect::RetryAfter { volume, attempt, delay });
                 (State::Elsewhere { attempt, cause }, None)
             }
-            MountOutcome::Uncertain(cause) => (unsettled(&cause), Some(cause)),
+            MountOutcome::Refused(cause) => (unsettled(&cause, owes != Owed::Mount), Some(cause)),
+            MountOutcome::Uncertain(cause) => (unsettled(&cause, false), Some(cause)),
         };
         let volume = self.volumes.get_mut(&key).expect("just looked up");
         volume.state = state;
@@ -378,6 +427,7 @@ impl Ledger {
         let State::Unmounting {
             attempt,
             mountpoint,
+            refused,
             mounted,
             idle,
             ..
@@ -389,12 +439,31 @@ impl Ledger {
             attempt,
             error,
             mountpoint: mountpoint.clone(),
+            refused,
             mounted,
             idle,
         };
+        volume.refusals = match &outcome {
+            UnmountOutcome::NothingMounted(_) => volume.refusals + 1,
+            // What the driver refused to mount, it need not have anything to unmount of.
+            UnmountOutcome::Failed(_) if refused => volume.refusals + 1,
+            UnmountOutcome::NotSent(_) => volume.refusals,
+            UnmountOutcome::Unmounted | UnmountOutcome::Failed(_) | UnmountOutcome::Uncertain(_) => 0,
+        };
         volume.state = match outcome {
             UnmountOutcome::Unmounted => volume.unmounted(),
-            UnmountOutcome::Failed(error) => stuck(error, false, mountpoint.is_some()),
+            UnmountOutcome::Failed(refusal) | UnmountOutcome::NothingMounted(refusal)
+                if volume.refusals >= UNMOUNTS_OF_NOTHING =>
+            {
+                volume.refusals = 0;
+                self.effects.push(Effect::TellSettled {
+                    volume: key.clone(),
+                    refusal,
+                });
+                volume.unmounted()
+            }
+            UnmountOutcome::NothingMounted(error) => stuck(error, false, true),
+            UnmountOutcome::Failed(error) => stuck(error, false, refused || mountpoint.is_some()),
             UnmountOutcome::Uncertain(error) => stuck(error, false, false),
             UnmountOutcome::NotSent(error) => stuck(error, mounted, idle),
         };
@@ -421,7 +490,9 @@ impl Ledger {
             return;
         };
         volume.state = match &volume.state {
-            State::Mounting { owes: false, .. } => volume.unmounted(),
+            State::Mounting {
+                owes: Owed::Nothing, ..
+            } => volume.unmounted(),
             State::Creating { .. } => State::Absent,
             State::Unmounting {
                 mountpoint: Some(mountpoint),
@@ -433,6 +504,11 @@ impl Ledger {
             other => State::Uncertain {
                 why: "an earlier Unmount did not succeed".into(),
                 mountpoint: other.mountpoint().cloned(),
+                refused: match other {
+                    State::Mounting { owes, .. } => *owes == Owed::Attachment,
+                    State::Unmounting { refused, .. } => *refused,
+                    _ => false,
+                },
             },
         };
         self.confirm_mounted(&key);
@@ -453,7 +529,7 @@ impl Ledger {
             && *current == attempt
         {
             if self.next_mounter(key).is_some() {
-                self.start_mount(key, None, false, attempt);
+                self.start_mount(key, None, Owed::Nothing, attempt);
             } else {
                 // Whoever wanted it is gone, or has not said so on disk yet.
                 self.give_up(key);
@@ -464,7 +540,7 @@ impl Ledger {
         if matches!(stuck, Some(State::Stuck { attempt: current, .. }) if *current == attempt) {
             self.start_unmount(key, attempt + 1);
         } else if matches!(stuck, Some(State::Unremoved { attempt: current, .. }) if *current == attempt) {
-            self.start_remove(key, attempt + 1);
+            self.remove_again(key, attempt + 1);
         }
     }
 

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::effects::Cause;
 use crate::error::PrepareError;
-use crate::ledger::{CreateOutcome, Event, MountOutcome, Presence, RemoveOutcome, UnmountOutcome};
+use crate::ledger::{CreateOutcome, Event, MountOutcome, Presence, RemoveOutcome, UNMOUNTS_OF_NOTHING, UnmountOutcome};
 use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeKey};
 
 use audit::{Audit, Entry};
@@ -119,12 +119,14 @@ impl Reports {
             Event::MountDone { outcome, .. } => match outcome {
                 MountOutcome::Mounted(mountpoint) => ("mount", "ok", None, Some(&mountpoint.path)),
                 MountOutcome::Failed(problem) => ("mount", "failed", Some(problem), None),
+                MountOutcome::Refused(problem) => ("mount", "refused", Some(problem), None),
                 MountOutcome::Elsewhere(problem) => ("mount", "elsewhere", Some(problem), None),
                 MountOutcome::Uncertain(problem) => ("mount", "uncertain", Some(problem), None),
             },
             Event::UnmountDone { outcome, .. } => match outcome {
                 UnmountOutcome::Unmounted => ("unmount", "ok", None, None),
                 UnmountOutcome::Failed(problem) => ("unmount", "failed", Some(problem), None),
+                UnmountOutcome::NothingMounted(problem) => ("unmount", "nothing_mounted", Some(problem), None),
                 UnmountOutcome::Uncertain(problem) => ("unmount", "uncertain", Some(problem), None),
                 UnmountOutcome::NotSent(problem) => ("unmount", "not_sent", Some(problem), None),
             },
@@ -139,6 +141,7 @@ impl Reports {
                 RemoveOutcome::Removed => ("remove", "ok", None, None),
                 RemoveOutcome::Missing => ("remove", "missing", None, None),
                 RemoveOutcome::Failed(problem) => ("remove", "failed", Some(problem), None),
+                RemoveOutcome::InUse(problem) => ("remove", "in_use", Some(problem), None),
                 RemoveOutcome::Uncertain(problem) => ("remove", "uncertain", Some(problem), None),
                 RemoveOutcome::NotSent(problem) => ("remove", "not_sent", Some(problem), None),
             },
@@ -152,6 +155,13 @@ impl Reports {
         let (name, driver, milliseconds) = (&volume.name, &volume.driver, took.as_millis() as u64);
         let line = match (operation, outcome) {
             ("mount", "uncertain") => "a Mount's outcome is uncertain; an Unmount will settle it",
+            ("mount", "refused") => "the driver refused a Mount; an Unmount makes sure that nothing of it is left",
+            ("unmount", "nothing_mounted") => {
+                "the driver refused an Unmount although nothing is mounted; it will be repeated a few times"
+            }
+            ("remove", "in_use") => {
+                "a Remove failed because the volume is in use; an Unmount comes before the next one"
+            }
             ("unmount", "failed") => "an Unmount failed; it will be retried",
             ("unmount", "uncertain") => "an Unmount's outcome is uncertain; it will be retried",
             ("unmount", "not_sent") => "an Unmount could not be sent; it will be retried",
@@ -170,6 +180,17 @@ impl Reports {
         }
         let users = self.followed.users(volume, event, self.audit.is_some());
         self.record(|| Entry::of_call(operation, outcome, volume, &users, mountpoint, problem, took));
+    }
+
+    /// A volume counts as unmounted although its driver keeps refusing the Unmount.
+    pub(crate) fn settled(&self, volume: &VolumeKey, refusal: &str) {
+        warn!(
+            volume = volume.name,
+            driver = volume.driver,
+            refusal,
+            "the volume counts as unmounted: nothing of it is mounted, and the driver refused {UNMOUNTS_OF_NOTHING} Unmounts in a \
+             row; look at the storage whether the volume is still attached to this host"
+        );
     }
 
     /// A prepare is answered.
