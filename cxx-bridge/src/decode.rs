@@ -96,12 +96,6 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
     })
 }
 
-/// Whether Mesos fetches files into the container's sandbox, which it does before it mounts.
-pub(crate) fn fetches(config: &[u8]) -> Result<bool, DecodeError> {
-    let config: wire::Fetching = read("ContainerConfig", config)?;
-    Ok(config.command_info.is_some_and(|command| !command.uris.is_empty()))
-}
-
 /// A `ContainerState`, as recover() gets one for each container that is still running, and its executor.
 pub(crate) fn recovered(bytes: &[u8]) -> Result<(RecoveredContainer, wire::ExecutorInfo), DecodeError> {
     const MESSAGE: &str = "ContainerState";

@@ -14,7 +14,6 @@ pub mod fuzzing;
 mod guard;
 mod log;
 mod module;
-mod release;
 mod roots;
 
 use module::start;
@@ -54,7 +53,7 @@ pub mod ffi {
     extern "Rust" {
         type Module;
 
-        fn start(parameters: &[u8], mesos_minor: u32, log: UniquePtr<Log>) -> Result<Box<Module>>;
+        fn start(parameters: &[u8], log: UniquePtr<Log>) -> Result<Box<Module>>;
 
         fn recover(
             self: &Module,
@@ -63,6 +62,7 @@ pub mod ffi {
             answer: UniquePtr<Answer>,
         );
         fn prepare(self: &Module, container_id: &[u8], config: &[u8], answer: UniquePtr<Answer>);
+        fn isolate(self: &Module, container_id: &[u8], pid: i32, answer: UniquePtr<Answer>);
         fn update(self: &Module, container_id: &[u8], resources: &CxxVector<CxxString>, answer: UniquePtr<Answer>);
         fn watch(self: &Module, container_id: &[u8], answer: UniquePtr<Answer>);
         fn cleanup(self: &Module, container_id: &[u8], answer: UniquePtr<Answer>);

@@ -1,18 +1,16 @@
 //! The calls of Mesos' isolator interface, as the shim makes them: decode, call the isolator, encode.
 
 use cxx::{CxxString, CxxVector, UniquePtr};
-use isolator::{BindMount, Config, ConfigError, Isolator, PrepareError, StartError};
+use isolator::{Config, ConfigError, Isolator, StartError};
 
 use crate::answer::{Promise, Reply};
 use crate::decode::DecodeError;
-use crate::release::Binds;
 use crate::roots::Roots;
 use crate::{decode, encode, ffi, guard, log};
 
 /// The isolator behind one instance of the module.
 pub struct Module {
     isolator: Isolator,
-    binds: Binds,
     roots: Roots,
 }
 
@@ -33,19 +31,18 @@ pub enum ModuleError {
     Panic(String),
 }
 
-/// Starts the isolator with the module's parameters (a `Parameters` message) on Mesos 1.`mesos_minor`, and sends its log to
-/// `log`.
+/// Starts the isolator with the module's parameters (a `Parameters` message), and sends its log to `log`.
 ///
 /// # Errors
 /// When a parameter is not accepted or the isolator does not start. The log is installed all the same, unless it is the
 /// `log_level` that is wrong.
-pub(crate) fn start(parameters: &[u8], mesos_minor: u32, log: UniquePtr<ffi::Log>) -> Result<Box<Module>, ModuleError> {
+pub(crate) fn start(parameters: &[u8], log: UniquePtr<ffi::Log>) -> Result<Box<Module>, ModuleError> {
     guard::contain("create", || {
         let mut parameters =
             decode::parameters(parameters).map_err(|error| ModuleError::Parameters(guard::one_line(&error)))?;
         let level = log::take_level(&mut parameters)?;
         log::install(level, log);
-        Ok(Box::new(Module::new(&parameters, Binds::of(mesos_minor))?))
+        Ok(Box::new(Module::new(&parameters)?))
     })
     .unwrap_or_else(|panic| Err(ModuleError::Panic(panic)))
 }
@@ -55,14 +52,14 @@ impl Module {
     ///
     /// # Errors
     /// As [`start`].
-    fn new(parameters: &[(String, String)], binds: Binds) -> Result<Self, ModuleError> {
+    fn new(parameters: &[(String, String)]) -> Result<Self, ModuleError> {
         let config = Config {
             principal_of: crate::checkpoint::principal,
             ..Config::from_parameters(parameters)?
         };
         let isolator = Isolator::start(config)?;
         let roots = Roots::default();
-        Ok(Self { isolator, binds, roots })
+        Ok(Self { isolator, roots })
     }
 
     /// What runs on this agent at its start: `ContainerState` and `ContainerID` messages. The answer has no bytes.
@@ -86,6 +83,12 @@ impl Module {
     /// `ContainerLaunchInfo`, or no bytes when the container has no volume.
     pub(crate) fn prepare(&self, container_id: &[u8], config: &[u8], answer: UniquePtr<ffi::Answer>) {
         self.on_prepare(container_id, config, answer);
+    }
+
+    /// The container's process is there and waits: a `ContainerID` and the process. The answer has no bytes; a failure ends the
+    /// container before its command runs, and its reason reaches the framework.
+    pub(crate) fn isolate(&self, container_id: &[u8], pid: i32, answer: UniquePtr<ffi::Answer>) {
+        self.on_isolate(container_id, pid, answer);
     }
 
     /// What the container holds from now on: its `Resource` messages. The answer has no bytes and never fails, since
@@ -132,19 +135,29 @@ impl Module {
         let call = || -> Result<(), DecodeError> {
             let id = decode::container_id(container_id)?;
             let launch = decode::launch(config, self.roots.executor_of(&id))?;
-            // Others can work in the sandbox before Mesos mounts there: processes of the container around it, and the fetcher.
-            let exposed = id.parent().is_some() || decode::fetches(config)?;
             let answer = promise.share();
-            let binds = self.binds;
-            self.isolator.prepare(id, launch, move |prepared| {
-                match launch_info(prepared, binds, exposed) {
-                    Ok(bytes) => answer.ready(&bytes),
-                    Err(reason) => answer.fail(&reason),
-                }
+            self.isolator.prepare(id, launch, move |prepared| match prepared {
+                Ok(Some(_)) => answer.ready(&encode::own_mount_namespace()),
+                Ok(None) => answer.ready(&[]),
+                Err(error) => answer.fail(&guard::one_line(&error)),
             });
             Ok(())
         };
         settle(&promise, "prepare", call);
+    }
+
+    fn on_isolate(&self, container_id: &[u8], pid: i32, reply: impl Reply) {
+        let promise = Promise::new(reply);
+        let call = || -> Result<(), DecodeError> {
+            let id = decode::container_id(container_id)?;
+            let answer = promise.share();
+            self.isolator.isolate(&id, pid, move |bound| match bound {
+                Ok(()) => answer.ready(&[]),
+                Err(error) => answer.fail(&guard::one_line(&error)),
+            });
+            Ok(())
+        };
+        settle(&promise, "isolate", call);
     }
 
     fn on_update<'a>(&self, container_id: &[u8], resources: impl Iterator<Item = &'a [u8]>, reply: impl Reply) {
@@ -184,18 +197,6 @@ impl Module {
             Ok(())
         };
         settle(&promise, "cleanup", call);
-    }
-}
-
-/// The bytes of prepare()'s answer: none when there is nothing to mount.
-fn launch_info(
-    prepared: Result<Option<Vec<BindMount>>, PrepareError>,
-    binds: Binds,
-    exposed: bool,
-) -> Result<Vec<u8>, String> {
-    match prepared.map_err(|error| guard::one_line(&error))? {
-        None => Ok(Vec::new()),
-        Some(mounts) => encode::launch_info(&mounts, binds, exposed).map_err(|error| error.to_string()),
     }
 }
 

@@ -173,6 +173,13 @@ struct DriversFile {
     profiles: BTreeMap<String, Override>,
 }
 
+impl Config {
+    /// Whether volumes of this driver are plain folders, which no mount table shows.
+    pub(crate) fn is_directory_backed(&self, driver: &str) -> bool {
+        self.directory_backed_drivers.contains(driver) || self.profiles.for_driver(driver).directory_backed
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

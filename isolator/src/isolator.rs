@@ -12,7 +12,8 @@ use volume_driver_client::Drivers;
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::effects::{
-    Answer, Baselines, Engine, Message, Order, Patient, make_rounds, share_mount_bases, targets, write_records,
+    Answer, Baselines, BindError, Binder, Engine, Message, Order, Patient, Register, make_rounds, share_mount_bases,
+    targets, write_records,
 };
 use crate::error::PrepareError;
 use crate::names::NameMap;
@@ -55,6 +56,8 @@ pub struct Isolator {
     threads: Vec<JoinHandle<()>>,
     reports: Arc<Reports>,
     claims: Claims,
+    /// Taken when the isolator ends.
+    binder: Option<Binder>,
     /// Ends with the isolator.
     _exposition: Exposition,
     _status: Option<Keeper>,
@@ -90,6 +93,10 @@ impl Isolator {
         let mut threads = Vec::new();
 
         threads.push(spawn("mev-answers", move || given.iter().for_each(|answer| answer()))?);
+        let binder = Binder::start(answers.clone()).map_err(|source| StartError::Thread {
+            name: "mev-bind",
+            source,
+        })?;
         let (written, records) = (engine.clone(), Arc::clone(&store));
         threads.push(spawn("mev-records", move || {
             write_records(&records, &orders, &written)
@@ -98,6 +105,7 @@ impl Isolator {
             let (to_resolve, done) = (to_resolve.clone(), engine.clone());
             let (config, drivers, store) = (Arc::clone(&config), drivers.clone(), Arc::clone(&store));
             let (policy, reports) = (Arc::clone(&policy), Arc::clone(&reports));
+            let register = binder.register();
             threads.push(spawn("mev-resolve", move || {
                 resolve(
                     &to_resolve,
@@ -107,6 +115,7 @@ impl Isolator {
                     store.host_id(),
                     &policy,
                     &reports,
+                    &register,
                 );
             })?);
         }
@@ -143,6 +152,7 @@ impl Isolator {
             threads,
             reports,
             claims,
+            binder: Some(binder),
             _exposition: exposition,
             _status: status.ok(),
         })
@@ -185,6 +195,14 @@ impl Isolator {
             Ok(volumes) if volumes.is_empty() => self.answer(move || answer(Ok(None))),
             Ok(volumes) => {
                 self.reports.asked(&id, &launch);
+                let (register, container) = (self.binder().register(), id.clone());
+                self.binder().expect(&id);
+                let answer = move |result: Result<Option<Vec<BindMount>>, PrepareError>| {
+                    if let Ok(Some(mounts)) = &result {
+                        register.mounts(&container, mounts);
+                    }
+                    answer(result);
+                };
                 self.tell(Message::Prepare {
                     id: id.clone(),
                     answer: Box::new(answer),
@@ -198,6 +216,14 @@ impl Isolator {
                 self.answer(move || answer(Err(PrepareError::Request(problem))));
             }
         }
+    }
+
+    /// Binds a container's volumes in the mount namespace of its process `pid`, which waits meanwhile. There is nothing to do for
+    /// a container without volumes.
+    ///
+    /// The answer comes within half a minute, whatever a file system does. When it is an error, the container must not go on.
+    pub fn isolate(&self, id: &ContainerId, pid: i32, answer: impl FnOnce(Result<(), BindError>) + Send + 'static) {
+        self.binder().bind(id, pid, Box::new(answer));
     }
 
     /// Takes note of the resources a container holds now.
@@ -225,10 +251,15 @@ impl Isolator {
     /// after the parameter `cleanup_wait`; what is left goes on in the background.
     pub fn cleanup(&self, id: ContainerId, answer: impl FnOnce() + Send + 'static) {
         self.claims.ended(&id);
+        self.binder().forget(&id);
         self.tell(Message::Cleanup {
             id,
             answer: Box::new(answer),
         });
+    }
+
+    fn binder(&self) -> &Binder {
+        self.binder.as_ref().expect("it is there until drop")
     }
 
     fn tell(&self, message: Message) {
@@ -246,6 +277,7 @@ impl Isolator {
 impl Drop for Isolator {
     fn drop(&mut self) {
         self.resolver = None;
+        self.binder = None;
         self.tell(Message::Stop);
         // Channels close one after the other: ledger, then writer and answers.
         let (answers, _) = unbounded();
@@ -266,6 +298,7 @@ fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Joi
         .map_err(|source| StartError::Thread { name, source })
 }
 
+#[allow(clippy::too_many_arguments, reason = "one call site")]
 fn resolve(
     jobs: &Receiver<Resolve>,
     done: &Sender<Message>,
@@ -274,6 +307,7 @@ fn resolve(
     host_id: &str,
     policy: &InForce,
     reports: &Reports,
+    register: &Register,
 ) {
     for Resolve { id, launch, volumes } in jobs {
         let permitted = |names: NameMap| {
@@ -287,6 +321,10 @@ fn resolve(
         let result = NameMap::read(config.name_map.as_deref())
             .and_then(permitted)
             .and_then(|wishes| targets(&wishes, &launch, config, drivers))
+            .map(|(requests, places)| {
+                register.places(&id, places);
+                requests
+            })
             .map_err(PrepareError::Request);
         // The ledger's thread ends only with the isolator.
         let _ = done.send(Message::Resolved { id, result });

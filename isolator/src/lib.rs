@@ -34,11 +34,12 @@ mod types;
 pub mod untrusted;
 
 pub use config::{Config, ConfigError, PARAMETERS};
+pub use effects::BindError;
 pub use error::PrepareError;
 pub use isolator::{Isolator, StartError};
 pub use mountpoint::{MountIdentity, Mountpoint};
 pub use request::DVDI_PREFIX;
 pub use types::{
     BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Limitation, Origin, RecoveredContainer,
-    Restrictions, VolumeKey,
+    VolumeKey,
 };

@@ -152,28 +152,26 @@ pub struct Origin {
     pub framework_info: Option<PathBuf>,
 }
 
-/// A bind mount that Mesos performs in the container's own mount namespace before the task starts.
+/// A volume that is mounted on the host, and where it is bound in the container's own mount namespace once that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindMount {
     /// The directory of the volume, absolute, in the agent's file system.
     pub source: PathBuf,
     /// Where it goes, absolute, in the agent's file system.
     pub target: PathBuf,
-    /// Whether the bind is read-only. A volume with mounts inside is refused then, since Mesos makes only the top read-only.
+    /// Whether the bind is read-only, with every mount inside it.
     pub read_only: bool,
-    /// What the volume's own mount forbids. Making a bind read-only sets all of its flags anew, so these have to be named.
-    pub restrictions: Restrictions,
 }
 
 /// What a mount forbids to everybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Restrictions {
+pub(crate) struct Restrictions {
     /// Set-user-id programs have no effect.
-    pub nosuid: bool,
+    pub(crate) nosuid: bool,
     /// Device nodes are not devices.
-    pub nodev: bool,
+    pub(crate) nodev: bool,
     /// Programs cannot be run.
-    pub noexec: bool,
+    pub(crate) noexec: bool,
 }
 
 /// A container found at agent start (`recover()`).

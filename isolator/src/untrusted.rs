@@ -109,12 +109,12 @@ impl Ground {
         let wishes = wishes(id, asked, launch, &self.config, &names, "host")?;
         let judged = policy::check(&self.policy, &wishes, launch, &self.config, &names);
         judged.map_err(|denied| denied.message)?;
-        let requests = targets(&wishes, launch, &self.config, &self.drivers)?;
-        assert_eq!(requests.len(), wishes.len());
+        let (requests, places) = targets(&wishes, launch, &self.config, &self.drivers)?;
+        assert_eq!((requests.len(), places.len()), (wishes.len(), wishes.len()));
         for (index, request) in requests.iter().enumerate() {
             let target = &request.target;
             let inside = match &launch.rootfs {
-                Some(image) => target.starts_with(image),
+                Some(image) => target.starts_with(image) || target.starts_with(&launch.directory),
                 None => target.starts_with(&launch.directory) || target.starts_with(self.path("allowed")),
             };
             assert!(inside, "{} is outside", target.display());

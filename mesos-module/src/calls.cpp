@@ -40,6 +40,12 @@ process::Future<Option<mesos::slave::ContainerLaunchInfo>> Calls::prepare(
   return future;
 }
 
+process::Future<Nothing> Calls::isolate(const mesos::ContainerID& id, pid_t pid) const {
+  auto [future, answer] = promised<Nothing>();
+  module->isolate(bytes(serialized(id)), pid, std::move(answer));
+  return future;
+}
+
 process::Future<mesos::slave::ContainerLimitation> Calls::watch(const mesos::ContainerID& id) const {
   auto [future, answer] = promised<mesos::slave::ContainerLimitation, Unanswered::STAYS_PENDING>();
   module->watch(bytes(serialized(id)), std::move(answer));

@@ -1,6 +1,8 @@
 // The calls of an isolator, the same for every shape of the interface: bytes in, a future out, at once.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@ public:
       const std::vector<std::string>& containerStates, const std::vector<std::string>& orphanIds) const;
   process::Future<Option<mesos::slave::ContainerLaunchInfo>> prepare(
       const mesos::ContainerID& id, const mesos::slave::ContainerConfig& config) const;
+  process::Future<Nothing> isolate(const mesos::ContainerID& id, pid_t pid) const;
   process::Future<mesos::slave::ContainerLimitation> watch(const mesos::ContainerID& id) const;
   process::Future<Nothing> update(const mesos::ContainerID& id, const mesos::Resources& held) const;
   process::Future<Nothing> cleanup(const mesos::ContainerID& id) const;

@@ -54,8 +54,7 @@ extern "C" void* external_volumes_create(const mesos::Parameters& parameters) {
     const std::string message = asMessage(parameters).SerializePartialAsString();
     const rust::Slice<const std::uint8_t> bytes{
         reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
-    Calls calls(external_volumes::start(
-        bytes, static_cast<std::uint32_t>(release->minor), std::make_unique<AgentLog>()));
+    Calls calls(external_volumes::start(bytes, std::make_unique<AgentLog>()));
     return makeIsolator(release->shape, containerStateBytes(), std::move(calls));
   } catch (const std::exception& error) {
     logError(__FILE__, __LINE__, std::string("Cannot start mesos_external_volumes: ") + error.what());

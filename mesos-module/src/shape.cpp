@@ -63,8 +63,7 @@ public:
     return calls.prepare(id, config);
   }
 
-  // The volumes are in the container's mounts by now; there is nothing to do with its process.
-  Future<Nothing> isolate(const ContainerID&, pid_t) override { return completed(Nothing()); }
+  Future<Nothing> isolate(const ContainerID& id, pid_t pid) override { return calls.isolate(id, pid); }
 
   Future<ContainerLimitation> watch(const ContainerID& id) override { return calls.watch(id); }
 

@@ -296,15 +296,6 @@ fn a_health_check_is_told_by_its_class() {
 }
 
 #[test]
-fn a_container_that_fetches_is_told_by_its_uris() {
-    let command = field(3, b"true");
-    let uri = field(1, &field(1, b"http://somewhere/archive.tar"));
-    assert!(!fetches(&field(11, &command)).unwrap());
-    assert!(fetches(&field(11, &[uri, command].concat())).unwrap());
-    assert!(!fetches(&[]).unwrap());
-}
-
-#[test]
 fn one_resource_in_several_reservations_is_one_set() {
     let resources = [
         set_resource("ebsvolumes", &["vol-1"]),

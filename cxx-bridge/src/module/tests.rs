@@ -42,7 +42,7 @@ fn heard(answers: &Receiver<Heard>) -> Heard {
 
 fn module(folder: &TempDir) -> Module {
     let state_dir = folder.path().join("state").display().to_string();
-    Module::new(&[("state_dir".to_owned(), state_dir)], Binds::Mounts).unwrap()
+    Module::new(&[("state_dir".to_owned(), state_dir)]).unwrap()
 }
 
 fn id(value: &str) -> Vec<u8> {
@@ -105,6 +105,11 @@ fn the_calls_without_a_message_answer_with_no_bytes() {
     module.on_update(&id("c1"), states.into_iter(), reply);
     assert_eq!(heard(&answers), Heard::Ready(Vec::new()));
 
+    // The process is this one, which has the agent's own mount namespace: that of a container without volumes is left alone.
+    let (reply, answers) = ear();
+    module.on_isolate(&id("c1"), std::process::id().cast_signed(), reply);
+    assert_eq!(heard(&answers), Heard::Ready(Vec::new()));
+
     let (reply, answers) = ear();
     module.on_cleanup(&id("c1"), reply);
     assert_eq!(heard(&answers), Heard::Ready(Vec::new()));
@@ -152,7 +157,7 @@ fn a_panic_in_a_call_fails_the_promise_and_nothing_else() {
 
 #[test]
 fn a_parameter_that_is_not_accepted_is_named() {
-    let error = Module::new(&[("no_such_parameter".to_owned(), "1".to_owned())], Binds::Mounts)
+    let error = Module::new(&[("no_such_parameter".to_owned(), "1".to_owned())])
         .err()
         .unwrap();
     assert!(error.to_string().contains("no_such_parameter"), "{error}");

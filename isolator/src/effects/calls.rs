@@ -8,6 +8,7 @@ use volume_driver_client::{CreatePolicy, Driver, Drivers, Error, ErrorKind, Moun
 use volume_labels::Lifetime;
 
 use super::baseline::{Baseline, Baselines};
+use super::binding::Source;
 use super::crash_point::crash_point;
 use super::dead_mount;
 use super::mount_bases;
@@ -167,9 +168,15 @@ impl Call<'_> {
     /// A Mount that answered well still has to be seen in the agent's own mount table: a driver in a mount namespace of
     /// its own reports success while the agent sees an empty folder.
     fn accept(&self, mountpoint: PathBuf, spec: &MountSpec) -> MountOutcome {
-        let checked = self.check(&mountpoint).and_then(|baseline| match &spec.owner {
-            Some(owner) => owner::give(&mountpoint, owner).map(|()| baseline),
-            None => Ok(baseline),
+        let checked = self.check(&mountpoint).and_then(|baseline| {
+            let source = Source::of(&mountpoint, self.directory_backed);
+            let folder = source
+                .and_then(|source| source.open())
+                .map_err(|problem| problem.to_string())?;
+            if let Some(owner) = &spec.owner {
+                owner::give(&folder, &mountpoint, owner)?;
+            }
+            Ok(baseline)
         });
         match checked {
             Ok(baseline) => self.mounted(mountpoint, baseline),

@@ -16,7 +16,6 @@ use super::baseline::Baselines;
 use super::calls::Call;
 use super::monitor::{Finding, Patient};
 use super::queues::Queues;
-use super::read_only;
 use super::restored::restored;
 use super::writer::{Order, Written};
 use crate::config::Config;
@@ -150,7 +149,7 @@ impl Engine {
                 orphans,
                 answer,
             } => {
-                let is_folder = |driver: &str| self.directory_backed(driver);
+                let is_folder = |driver: &str| self.config.is_directory_backed(driver);
                 let restored = restored(&self.store, &running, &orphans, is_folder);
                 self.handle(state, Event::Restore(restored));
                 self.answer(answer);
@@ -384,7 +383,7 @@ impl Engine {
     ) -> Option<Event> {
         let (key, report_unsent) = (volume.clone(), report.clone());
         let drivers = self.drivers.clone();
-        let directory_backed = self.directory_backed(&volume.driver);
+        let directory_backed = self.config.is_directory_backed(&volume.driver);
         let outbox = self.outbox.clone();
         let driver = volume.driver.clone();
         let limit = self.config.profiles.for_driver(&driver).max_in_flight;
@@ -414,13 +413,7 @@ impl Engine {
         Some(event)
     }
 
-    fn directory_backed(&self, driver: &str) -> bool {
-        self.config.directory_backed_drivers.contains(driver)
-            || self.config.profiles.for_driver(driver).directory_backed
-    }
-
     fn finish_prepare(&self, state: &mut State, id: &ContainerId, result: Result<Vec<BindMount>, PrepareError>) {
-        let result = result.and_then(read_only::for_good);
         self.reports.prepared(id, &result);
         if let Some(answer) = state.prepares.remove(id) {
             self.answer(Box::new(move || answer(result.map(Some))));

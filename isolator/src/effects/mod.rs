@@ -1,9 +1,11 @@
 //! What the ledger asks for, carried out: driver calls, records, time.
 
 mod baseline;
+mod binding;
 mod calls;
 mod crash_point;
 mod dead_mount;
+mod descriptor;
 mod engine;
 mod monitor;
 mod mount_bases;
@@ -12,12 +14,13 @@ mod owner;
 mod probe;
 mod prober;
 mod queues;
-mod read_only;
 mod restored;
 mod target;
 mod writer;
 
 pub(crate) use baseline::Baselines;
+pub use binding::BindError;
+pub(crate) use binding::{Binder, Register};
 pub(crate) use engine::{Answer, Engine, Message};
 pub(crate) use monitor::{Cause, Patient, run as make_rounds};
 pub(crate) use mount_bases::share as share_mount_bases;

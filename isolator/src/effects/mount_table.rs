@@ -8,8 +8,6 @@ use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::types::Restrictions;
-
 /// The mount table as it was when read.
 pub(crate) struct MountTable {
     mounts: Vec<Mount>,
@@ -29,8 +27,6 @@ pub(super) struct Mount {
     /// The folder of its file system that is mounted.
     root: PathBuf,
     pub(super) mountpoint: PathBuf,
-    /// Of the mount, not of the file system: `rw,nosuid,relatime`.
-    options: String,
     /// An unmount reaches the copies in other mount namespaces.
     pub(super) is_shared: bool,
     standing: Standing,
@@ -110,9 +106,9 @@ impl Mount {
             device: text(next()?),
             root: decoded(next()?),
             mountpoint: decoded(next()?),
-            options: text(next()?),
-            // Each to the end, so that the type and the source come next.
+            // The options of the mount, and then each tag to the end, so that the type and the source come next.
             is_shared: fields
+                .skip(1)
                 .take_while(|tag| *tag != b"-")
                 .filter(|tag| tag.starts_with(b"shared:"))
                 .count()
@@ -199,25 +195,6 @@ impl MountTable {
     /// Whether containers that start now will keep the mount that `path` lies on busy after its unmount.
     pub(super) fn is_private(&self, path: &Path) -> bool {
         self.nearest(path).is_some_and(|mount| !mount.is_shared)
-    }
-}
-
-impl MountTable {
-    /// What the mount that `path` lies on forbids.
-    pub(crate) fn restrictions(&self, path: &Path) -> Restrictions {
-        let mount = self.nearest(path);
-        let has = |wanted: &str| mount.is_some_and(|mount| mount.options.split(',').any(|option| option == wanted));
-        Restrictions {
-            nosuid: has("nosuid"),
-            nodev: has("nodev"),
-            noexec: has("noexec"),
-        }
-    }
-
-    /// A mount inside `path`, if there is one.
-    pub(crate) fn inside(&self, path: &Path) -> Option<&Path> {
-        let mut mounts = self.mounts.iter().map(|mount| mount.mountpoint.as_path());
-        mounts.find(|mount| *mount != path && mount.starts_with(path))
     }
 }
 
@@ -360,22 +337,6 @@ mod tests {
     fn a_line_that_is_none_is_told() {
         let error = Mount::parse_all(b"1 0 8:1 / / rw - ext4 /dev/a rw\n2 x 8:2 /\n", |_| true).unwrap_err();
         assert!(error.to_string().contains("'2 x 8:2 /'"), "{error}");
-    }
-
-    #[test]
-    fn what_a_mount_forbids_and_what_lies_in_it_is_seen() {
-        let table = table(
-            "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /v rw,nosuid,nodev,relatime - fuse x rw\n\
-             3 2 8:3 / /v/data/in rw - ext4 /dev/c rw\n",
-        );
-        let forbids = Restrictions {
-            nosuid: true,
-            nodev: true,
-            noexec: false,
-        };
-        assert_eq!(table.restrictions(Path::new("/v/data")), forbids);
-        assert_eq!(table.inside(Path::new("/v/data")), Some(Path::new("/v/data/in")));
-        assert_eq!(table.inside(Path::new("/v/data/in")), None);
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! Giving a freshly mounted volume's root to its owner.
 
-use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use nix::unistd::User;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, openat};
+use rustix::fs::{AtFlags, Gid, Uid, chownat};
 use volume_labels::Owner;
 
-/// Makes `owner` the owner of the directory `root`; a symlink there is refused, not followed.
+/// Makes `owner` the owner of the open folder `root`, which messages call `path`.
 ///
 /// # Errors
 /// One line that names the owner.
-pub(super) fn give(root: &Path, owner: &Owner) -> Result<(), String> {
+pub(super) fn give(root: impl AsFd, path: &Path, owner: &Owner) -> Result<(), String> {
     let (uid, gid) = match owner {
         Owner::Ids { uid, gid } => (*uid, *gid),
         Owner::User(name) => {
@@ -22,16 +22,7 @@ pub(super) fn give(root: &Path, owner: &Owner) -> Result<(), String> {
             (user.uid.as_raw(), user.gid.as_raw())
         }
     };
-    let change = || -> io::Result<()> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = openat(CWD, root, flags, Mode::empty())?;
-        Ok(chownat(
-            &directory,
-            "",
-            Some(Uid::from_raw(uid)),
-            Some(Gid::from_raw(gid)),
-            AtFlags::EMPTY_PATH,
-        )?)
-    };
-    change().map_err(|error| format!("cannot give {} to owner {owner}: {error}", root.display()))
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    chownat(root, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+        .map_err(|error| format!("cannot give {} to owner {owner}: {error}", path.display()))
 }

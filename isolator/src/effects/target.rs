@@ -2,27 +2,44 @@
 //!
 //! Everything here comes from labels, images and sandboxes, which are untrusted, and is done as root. So every step
 //! resolves through `openat2` with `RESOLVE_IN_ROOT`: an absolute symlink, a `..` or a magic link leads nowhere outside.
-//! The path handed to Mesos is the one the kernel reports for the directory opened, so it has no symlink left in it.
+//! What is kept is the path that the kernel reports for the folder opened, which has no symlink left in it, and which folder it
+//! was: the volume is bound later, when the container's mount namespace is there, and only to that folder.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
+use rustix::fs::{CWD, Mode, ResolveFlags, mkdirat, openat};
 use rustix::io::Errno;
 use volume_driver_client::Drivers;
 use volume_labels::ContainerPath;
 
+use super::binding::Place;
+use super::descriptor::{DIRECTORY, Identity, open, path_of, remedy};
 use crate::config::Config;
 use crate::ledger::VolumeRequest;
 use crate::request::{Wish, spoken};
-use crate::types::ContainerLaunch;
+use crate::types::{ContainerLaunch, Restrictions};
 
-const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// A folder that was found or made for a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Where the kernel sees it.
+    path: PathBuf,
+    identity: Identity,
+}
 
-/// Turns wishes into requests: each driver looked up, each target resolved and made.
+impl Target {
+    fn of(folder: &OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            path: path_of(folder)?,
+            identity: Identity::of(folder)?,
+        })
+    }
+}
+
+/// Turns wishes into requests and the places of their volumes: each driver looked up, each target resolved and made.
 ///
 /// # Errors
 /// One line that names what asked.
@@ -31,15 +48,16 @@ pub(crate) fn targets(
     launch: &ContainerLaunch,
     config: &Config,
     drivers: &Drivers,
-) -> Result<Vec<VolumeRequest>, String> {
+) -> Result<(Vec<VolumeRequest>, Vec<Place>), String> {
     let mut requests: Vec<VolumeRequest> = Vec::new();
+    let mut places = Vec::new();
     for wish in wishes {
         let said = wish.asked.said();
         drivers
             .driver(&wish.volume.driver)
             .map_err(|error| format!("{said}: {error}"))?;
-        let target =
-            resolve(&wish.asked.labels.path, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
+        let found = resolve(&wish.asked.labels.path, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
+        let Target { path: target, identity } = found;
         // Labels with one path twice are refused by their grammar; two paths may still meet behind a symlink.
         if let Some(other) = requests.iter().find(|other| other.target == target) {
             return Err(format!(
@@ -47,6 +65,15 @@ pub(crate) fn targets(
                 spoken(&other.slot)
             ));
         }
+        let driver = wish.volume.driver.clone();
+        places.push(Place {
+            said,
+            directory_backed: config.is_directory_backed(&driver),
+            driver,
+            target: target.clone(),
+            identity,
+            restrictions: Restrictions::default(),
+        });
         requests.push(VolumeRequest {
             slot: wish.asked.slot(),
             volume: wish.volume.clone(),
@@ -57,7 +84,7 @@ pub(crate) fn targets(
             spec: wish.spec.clone(),
         });
     }
-    Ok(requests)
+    Ok((requests, places))
 }
 
 /// The mount target for a container path, on the host; directories on the way to it are made.
@@ -65,13 +92,13 @@ pub(crate) fn targets(
 /// | | image | no image |
 /// |---|---|---|
 /// | absolute | inside the image; in the sandbox when it leads to where the image has that | the path itself: must exist, below a folder of `allowed_host_paths` |
-/// | relative | made in the sandbox, seen where the image has its sandbox | made in the sandbox |
+/// | relative | made in the sandbox, which Mesos then shows in the image, with what is mounted there | made in the sandbox |
 ///
 /// No path leads to the sandbox itself or to a folder around it, nor, in an image, to what Mesos mounts for the kernel.
 ///
 /// # Errors
 /// One line that names the path and what is wrong with it.
-pub(super) fn resolve(path: &ContainerPath, launch: &ContainerLaunch, config: &Config) -> Result<PathBuf, String> {
+pub(super) fn resolve(path: &ContainerPath, launch: &ContainerLaunch, config: &Config) -> Result<Target, String> {
     match (path, &launch.rootfs) {
         (ContainerPath::Relative(path), None) => make_inside(&launch.directory, path),
         (ContainerPath::Relative(path), Some(rootfs)) => in_sandbox_of_image(path, rootfs, launch, config),
@@ -84,13 +111,13 @@ pub(super) fn resolve(path: &ContainerPath, launch: &ContainerLaunch, config: &C
 const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
 
 /// An absolute path in an image.
-fn in_image(path: &Path, rootfs: &Path, launch: &ContainerLaunch, config: &Config) -> Result<PathBuf, String> {
+fn in_image(path: &Path, rootfs: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Target, String> {
     let inside = path.strip_prefix("/").unwrap_or(path);
     not_the_kernels(path, inside)?;
     let target = make_inside(rootfs, inside)?;
     // Where the image's symlinks led.
     let root = real_path(rootfs)?;
-    let inside = target.strip_prefix(&root).map_err(|_| outside(path, rootfs))?;
+    let inside = target.path.strip_prefix(&root).map_err(|_| outside(path, rootfs))?;
     not_the_kernels(path, inside)?;
     let sandbox = sandbox_in_image(config);
     if sandbox.starts_with(inside) {
@@ -113,24 +140,19 @@ fn not_the_kernels(path: &Path, inside: &Path) -> Result<(), String> {
     }
 }
 
-/// A path relative to the sandbox: made there, and seen where the image has its sandbox, since Mesos binds it there before it
-/// carries out our mounts.
+/// A path relative to the sandbox: made there. Mesos binds the sandbox, with what is mounted in it, into the image (`MS_REC`
+/// since 1.5, `mount --rbind` before).
 fn in_sandbox_of_image(
     path: &Path,
     rootfs: &Path,
     launch: &ContainerLaunch,
     config: &Config,
-) -> Result<PathBuf, String> {
+) -> Result<Target, String> {
     let made = make_inside(&launch.directory, path)?;
-    let sandbox = real_path(&launch.directory)?;
-    let inside = made
-        .strip_prefix(&sandbox)
-        .map_err(|_| outside(path, &launch.directory))?;
     let root = real_path(rootfs)?;
-    let seen = sandbox_in_image(config);
-    // Mesos goes there by path, and a symlink of the image would lead it, and our mount, to the host.
-    match has_symlink(&root, seen) {
-        Ok(false) => Ok(root.join(seen).join(inside)),
+    // Mesos goes there by path, and a symlink of the image would lead it, and the volume with it, to the host.
+    match has_symlink(&root, sandbox_in_image(config)) {
+        Ok(false) => Ok(made),
         Ok(true) => Err(format!(
             "the image has a symlink on the way to its sandbox at {}, which would lead the mount to the host: use another \
              image",
@@ -149,7 +171,7 @@ fn sandbox_in_image(config: &Config) -> &Path {
 fn has_symlink(root: &Path, path: &Path) -> Result<bool, Errno> {
     let base = openat(CWD, root, DIRECTORY, Mode::empty())?;
     let flags = inside() | ResolveFlags::NO_SYMLINKS;
-    match openat2(&base, path, DIRECTORY, Mode::empty(), flags) {
+    match open(&base, path, DIRECTORY, flags) {
         Ok(_) | Err(Errno::NOENT) => Ok(false),
         Err(Errno::LOOP) => Ok(true),
         Err(error) => Err(error),
@@ -161,10 +183,9 @@ fn real_path(directory: &Path) -> Result<PathBuf, String> {
 }
 
 /// Makes `path` inside `root` where it is missing, and returns where it really is.
-fn make_inside(root: &Path, path: &Path) -> Result<PathBuf, String> {
+fn make_inside(root: &Path, path: &Path) -> Result<Target, String> {
     let base = openat(CWD, root, DIRECTORY, Mode::empty()).map_err(|error| describe(root, error))?;
-    let mut parent =
-        openat2(&base, ".", DIRECTORY, Mode::empty(), inside()).map_err(|error| refuse(path, root, error))?;
+    let mut parent = open(&base, Path::new("."), DIRECTORY, inside()).map_err(|error| refuse(path, root, error))?;
     let mut walked = PathBuf::new();
     for part in path.components() {
         let Component::Normal(name) = part else {
@@ -173,10 +194,10 @@ fn make_inside(root: &Path, path: &Path) -> Result<PathBuf, String> {
         walked.push(name);
         parent = step(&base, &parent, &walked, name).map_err(|error| refuse(path, root, error))?;
     }
-    let real = opened_path(&parent).map_err(|error| refuse(path, root, error))?;
-    let real_root = opened_path(&base).map_err(|error| refuse(path, root, error))?;
-    if real.starts_with(&real_root) {
-        Ok(real)
+    let target = Target::of(&parent).map_err(|error| refuse(path, root, error))?;
+    let real_root = path_of(&base).map_err(|error| refuse(path, root, error))?;
+    if target.path.starts_with(&real_root) {
+        Ok(target)
     } else {
         Err(outside(path, root))
     }
@@ -184,11 +205,11 @@ fn make_inside(root: &Path, path: &Path) -> Result<PathBuf, String> {
 
 /// Opens `walked` below `base`, making its last part in `parent` when it is not there.
 fn step(base: &OwnedFd, parent: &OwnedFd, walked: &Path, name: &OsStr) -> Result<OwnedFd, Errno> {
-    match openat2(base, walked, DIRECTORY, Mode::empty(), inside()) {
+    match open(base, walked, DIRECTORY, inside()) {
         Err(Errno::NOENT) => {
             match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
                 // Somebody else made it, or a symlink to nowhere is there: the next line tells which.
-                Ok(()) | Err(Errno::EXIST) => openat2(base, walked, DIRECTORY, Mode::empty(), inside()),
+                Ok(()) | Err(Errno::EXIST) => open(base, walked, DIRECTORY, inside()),
                 Err(error) => Err(error),
             }
         }
@@ -201,24 +222,21 @@ fn inside() -> ResolveFlags {
 }
 
 /// A directory of the host itself, which only the operator can allow.
-fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<PathBuf, String> {
-    let directory = openat2(CWD, path, DIRECTORY, Mode::empty(), ResolveFlags::NO_MAGICLINKS).map_err(|error| {
+fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Target, String> {
+    let directory = open(CWD, path, DIRECTORY, ResolveFlags::NO_MAGICLINKS).map_err(|error| {
         format!(
             "absolute path '{}' without an image must exist on the agent: {error}{}",
             path.display(),
             remedy(error)
         )
     })?;
-    let real = opened_path(&directory).map_err(|error| describe(path, error))?;
-    if config
-        .allowed_host_paths
-        .iter()
-        .any(|allowed| real.starts_with(allowed))
-    {
-        return if real_path(&launch.directory)?.starts_with(&real) {
+    let target = Target::of(&directory).map_err(|error| describe(path, error))?;
+    let mut allowed = config.allowed_host_paths.iter();
+    if allowed.any(|allowed| target.path.starts_with(allowed)) {
+        return if real_path(&launch.directory)?.starts_with(&target.path) {
             Err(hides_sandbox(path, &launch.directory))
         } else {
-            Ok(real)
+            Ok(target)
         };
     }
     Err(format!(
@@ -226,10 +244,6 @@ fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Pa
          relative path or an image (or the module parameter allowed_host_paths)",
         path.display()
     ))
-}
-
-fn opened_path(directory: &OwnedFd) -> io::Result<PathBuf> {
-    fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
 }
 
 fn refuse(path: &Path, root: &Path, error: impl Into<io::Error>) -> String {
@@ -240,14 +254,6 @@ fn refuse(path: &Path, root: &Path, error: impl Into<io::Error>) -> String {
         path.display(),
         root.display()
     )
-}
-
-fn remedy(error: Errno) -> &'static str {
-    if error == Errno::NOSYS {
-        ": this kernel lacks openat2 (Linux 5.6), without which a path cannot be kept inside a container"
-    } else {
-        ""
-    }
 }
 
 fn hides_sandbox(path: &Path, sandbox: &Path) -> String {
@@ -268,6 +274,7 @@ fn outside(path: &Path, root: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -281,7 +288,8 @@ mod tests {
     }
 
     fn resolve_text(text: &str, launch: &ContainerLaunch) -> Result<PathBuf, String> {
-        resolve(&ContainerPath::parse(text).unwrap(), launch, &Config::default())
+        let target = resolve(&ContainerPath::parse(text).unwrap(), launch, &Config::default())?;
+        Ok(target.path)
     }
 
     #[test]
@@ -293,10 +301,10 @@ mod tests {
     }
 
     #[test]
-    fn with_an_image_a_relative_path_is_seen_below_the_images_sandbox() {
+    fn with_an_image_a_relative_path_is_in_the_sandbox_which_mesos_shows_in_the_image() {
         let (sandbox, image) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let target = resolve_text("data", &launch(sandbox.path(), Some(image.path()))).unwrap();
-        assert_eq!(target, image.path().join("mnt/mesos/sandbox/data"));
+        assert_eq!(target, sandbox.path().canonicalize().unwrap().join("data"));
         assert!(sandbox.path().join("data").is_dir());
     }
 
@@ -367,7 +375,7 @@ mod tests {
         fs::create_dir_all(image.path().join("mnt/mesos/sandbox")).unwrap();
         symlink("/mnt/mesos/sandbox", image.path().join("box")).unwrap();
         let launch = launch(sandbox.path(), Some(image.path()));
-        let seen = image.path().canonicalize().unwrap().join("mnt/mesos/sandbox/data");
+        let seen = sandbox.path().canonicalize().unwrap().join("data");
         for path in ["/mnt/mesos/sandbox/data", "/box/data"] {
             assert_eq!(resolve_text(path, &launch).unwrap(), seen);
             fs::remove_dir(sandbox.path().join("data")).unwrap();

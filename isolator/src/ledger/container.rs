@@ -9,7 +9,7 @@ use super::Ledger;
 use super::event::{Effect, Record, RecordedState, RecordedVolume, VolumeRequest};
 use super::volume::State;
 use crate::error::PrepareError;
-use crate::types::{BindMount, ContainerId, Restrictions, VolumeKey};
+use crate::types::{BindMount, ContainerId, VolumeKey};
 
 /// How far a container came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -245,7 +245,6 @@ impl Ledger {
                     source: mountpoint.path.clone(),
                     target: request.target.clone(),
                     read_only: request.read_only,
-                    restrictions: Restrictions::default(),
                 }
             })
             .collect();

@@ -16,7 +16,7 @@ impl Engine {
             let patient = patients.entry(held.volume).or_insert_with(|| Patient {
                 volume: held.volume.clone(),
                 mountpoint: held.mountpoint.clone(),
-                directory_backed: self.directory_backed(&held.volume.driver),
+                directory_backed: self.config.is_directory_backed(&held.volume.driver),
                 holders: BTreeSet::new(),
             });
             patient.holders.insert(held.container.clone());

@@ -1,0 +1,279 @@
+//! Which volumes a container waits for, from its preparation to the moment when its process is there and they can be bound.
+//!
+//! Each container's volumes are bound by a thread of its own, since that thread moves into the container's mount namespace. A
+//! file system may hang there. So of one driver no more than [`AT_ONCE`] containers are served at a time, the others wait their turn, and
+//! every container is answered within [`LIMIT`]; containers with volumes of other drivers do not notice.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, at, never, select, unbounded};
+use tracing::warn;
+
+use super::super::descriptor::Identity;
+use super::super::engine::Answer;
+use super::attach::Limits;
+use super::{Bind, BindError, bind_in_namespace_of};
+use crate::types::{BindMount, ContainerId, Restrictions};
+
+/// Containers with volumes of one driver that are served at the same time.
+const AT_ONCE: usize = 16;
+/// A bind takes milliseconds; one that takes longer than this hangs.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Answers an `isolate`.
+type BindAnswer = Box<dyn FnOnce(Result<(), BindError>) + Send>;
+
+/// Where one volume of a container goes, as it was checked in its preparation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The words that name the volume, for messages.
+    pub(crate) said: String,
+    pub(crate) driver: String,
+    pub(crate) directory_backed: bool,
+    pub(crate) target: PathBuf,
+    pub(crate) identity: Identity,
+    pub(crate) restrictions: Restrictions,
+}
+
+/// What is known of a container that is being launched.
+#[derive(Default)]
+struct Launched {
+    places: Vec<Place>,
+    /// Once its volumes are mounted on the host.
+    mounts: Option<Vec<BindMount>>,
+}
+
+/// Binds the volumes of containers that were prepared.
+pub(crate) struct Binder {
+    launched: Arc<Mutex<HashMap<ContainerId, Launched>>>,
+    jobs: Option<Sender<Job>>,
+    answers: Sender<Answer>,
+    dispatcher: Option<JoinHandle<()>>,
+}
+
+/// One container to be served.
+struct Job {
+    drivers: BTreeSet<String>,
+    pid: i32,
+    binds: Vec<Bind>,
+    answer: Arc<Once>,
+}
+
+impl Binder {
+    /// Answers are given by whoever listens at `answers`: a thread that binds is in another mount namespace.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn start(answers: Sender<Answer>) -> io::Result<Self> {
+        let (jobs, asked) = unbounded();
+        let dispatcher = thread::Builder::new()
+            .name("mev-bind".into())
+            .spawn(move || dispatch(&asked))?;
+        Ok(Self {
+            launched: Arc::default(),
+            jobs: Some(jobs),
+            answers,
+            dispatcher: Some(dispatcher),
+        })
+    }
+
+    /// A container with volumes is being prepared.
+    pub(crate) fn expect(&self, id: &ContainerId) {
+        self.lock().insert(id.clone(), Launched::default());
+    }
+
+    /// For threads that learn more of a container.
+    pub(crate) fn register(&self) -> Register {
+        Register(Arc::clone(&self.launched))
+    }
+
+    /// Binds the container's volumes in the mount namespace of its process; there is nothing to do for one without.
+    pub(crate) fn bind(&self, id: &ContainerId, pid: i32, answer: BindAnswer) {
+        let answer = Arc::new(Once {
+            id: id.clone(),
+            answer: Mutex::new(Some((answer, self.answers.clone()))),
+        });
+        let Some(launched) = self.lock().remove(id) else {
+            return answer.give(Ok(()));
+        };
+        let Launched { places, mounts } = launched;
+        let bind = |mount: BindMount| {
+            let place = places.iter().find(|place| place.target == mount.target)?.clone();
+            let bind = Bind {
+                said: place.said,
+                mountpoint: mount.source,
+                directory_backed: place.directory_backed,
+                target: mount.target,
+                identity: place.identity,
+                limits: Limits {
+                    read_only: mount.read_only,
+                    restrictions: place.restrictions,
+                },
+            };
+            Some((place.driver, bind))
+        };
+        let binds: Option<Vec<(String, Bind)>> = mounts.and_then(|mounts| mounts.into_iter().map(bind).collect());
+        let Some(binds) = binds else {
+            return answer.give(Err(BindError::NotPrepared));
+        };
+        let (drivers, binds) = binds.into_iter().unzip();
+        let job = Job {
+            drivers,
+            pid,
+            binds,
+            answer,
+        };
+        if let Some(jobs) = &self.jobs {
+            // The dispatcher ends only with the binder.
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// The container has ended.
+    pub(crate) fn forget(&self, id: &ContainerId) {
+        self.lock().remove(id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Launched>> {
+        lock(&self.launched)
+    }
+}
+
+/// Ends the dispatcher; what hangs is left alone.
+impl Drop for Binder {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(dispatcher) = self.dispatcher.take()
+            && dispatcher.join().is_err()
+        {
+            tracing::error!("the thread that binds volumes had failed");
+        }
+    }
+}
+
+/// Takes note of containers that are being launched, and of no others.
+#[derive(Clone)]
+pub(crate) struct Register(Arc<Mutex<HashMap<ContainerId, Launched>>>);
+
+impl Register {
+    /// The container's paths were checked.
+    pub(crate) fn places(&self, id: &ContainerId, places: Vec<Place>) {
+        if let Some(launched) = lock(&self.0).get_mut(id) {
+            launched.places = places;
+        }
+    }
+
+    /// Its volumes are mounted on the host.
+    pub(crate) fn mounts(&self, id: &ContainerId, mounts: &[BindMount]) {
+        if let Some(launched) = lock(&self.0).get_mut(id) {
+            launched.mounts = Some(mounts.to_vec());
+        }
+    }
+}
+
+fn lock(launched: &Mutex<HashMap<ContainerId, Launched>>) -> MutexGuard<'_, HashMap<ContainerId, Launched>> {
+    // The table changes in single steps that do not panic half way.
+    launched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An answer that is given once, by whoever comes first. A thread that hangs keeps nothing of it.
+struct Once {
+    id: ContainerId,
+    answer: Mutex<Option<(BindAnswer, Sender<Answer>)>>,
+}
+
+impl Once {
+    fn lock(&self) -> MutexGuard<'_, Option<(BindAnswer, Sender<Answer>)>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn given(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    fn give(&self, result: Result<(), BindError>) {
+        let Some((answer, answers)) = self.lock().take() else {
+            return;
+        };
+        let id = self.id.clone();
+        // The answering thread outlives this one; see `Isolator`.
+        let _ = answers.send(Box::new(move || {
+            if let Err(problem) = &result {
+                warn!(container = %id, %problem, "container refused");
+            }
+            answer(result);
+        }));
+    }
+}
+
+/// Serves containers in the order in which they come, as far as their drivers are not busy.
+fn dispatch(asked: &Receiver<Job>) {
+    let (finished, done) = unbounded::<BTreeSet<String>>();
+    let mut busy: BTreeMap<String, usize> = BTreeMap::new();
+    let mut waiting: VecDeque<Job> = VecDeque::new();
+    let mut due: VecDeque<(Instant, Arc<Once>)> = VecDeque::new();
+    loop {
+        let alarm = due.front().map_or_else(never, |(when, _)| at(*when));
+        select! {
+            recv(asked) -> job => match job {
+                Ok(job) => {
+                    due.push_back((Instant::now() + LIMIT, Arc::clone(&job.answer)));
+                    waiting.push_back(job);
+                }
+                Err(_) => break,
+            },
+            recv(done) -> drivers => for driver in drivers.unwrap_or_default() {
+                if let Some(count) = busy.get_mut(&driver) {
+                    *count -= 1;
+                }
+            },
+            recv(alarm) -> _ => if let Some((_, late)) = due.pop_front() {
+                late.give(Err(BindError::Late(LIMIT)));
+            },
+        }
+        busy.retain(|_, count| *count > 0);
+        due.retain(|(_, answer)| !answer.given());
+        for job in std::mem::take(&mut waiting) {
+            if job.answer.given() {
+                continue;
+            }
+            if job
+                .drivers
+                .iter()
+                .any(|driver| busy.get(driver).is_some_and(|count| *count >= AT_ONCE))
+            {
+                waiting.push_back(job);
+                continue;
+            }
+            for driver in &job.drivers {
+                *busy.entry(driver.clone()).or_default() += 1;
+            }
+            serve(job, finished.clone());
+        }
+    }
+    for (_, answer) in due {
+        answer.give(Err(BindError::Stopped));
+    }
+}
+
+/// Starts the thread that moves into the container's namespace.
+fn serve(job: Job, finished: Sender<BTreeSet<String>>) {
+    let (answer, drivers, back) = (Arc::clone(&job.answer), job.drivers.clone(), finished.clone());
+    let work = move || {
+        let bound = catch_unwind(AssertUnwindSafe(|| bind_in_namespace_of(job.pid, &job.binds)));
+        job.answer.give(bound.unwrap_or(Err(BindError::NotPrepared)));
+        // Nobody listens any more only when the agent goes away.
+        let _ = finished.send(job.drivers);
+    };
+    // Not joined at the end: it may hang.
+    if let Err(error) = thread::Builder::new().name("mev-binding".into()).spawn(work) {
+        answer.give(Err(BindError::NoThread(error.to_string())));
+        let _ = back.send(drivers);
+    }
+}

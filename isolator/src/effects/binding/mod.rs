@@ -1,0 +1,212 @@
+//! Binding volumes into a container, by descriptor: what is bound is the folder that was checked, whatever anybody does to names
+//! on the way to it meanwhile.
+
+mod attach;
+mod binder;
+mod namespace;
+mod source;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, ResolveFlags, mkdirat};
+use rustix::io::Errno;
+
+use super::descriptor::{DIRECTORY, Identity, NO_LINKS, open, remedy};
+use attach::{AttachError, Limits, attach};
+pub(crate) use binder::{Binder, Place, Register};
+use namespace::{NamespaceError, enter};
+pub(crate) use source::Source;
+use source::SourceError;
+
+/// One volume at one place in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bind {
+    /// The words that name it, for messages.
+    said: String,
+    /// The folder that the driver named.
+    mountpoint: PathBuf,
+    /// Whether the driver has plain folders instead of mounts.
+    directory_backed: bool,
+    /// Where it goes, absolute, without symlinks, in the agent's file system.
+    target: PathBuf,
+    /// The folder that was checked there.
+    identity: Identity,
+    limits: Limits,
+}
+
+/// Why a container has not got its volumes. The text reaches the framework in the task's status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BindError {
+    /// Its namespace is closed to the agent.
+    #[error("cannot mount the container's volumes: {0}")]
+    Namespace(#[from] NamespaceError),
+    /// One volume.
+    #[error("{said}: cannot mount the volume at {}: {cause}", .target.display())]
+    Volume {
+        /// What asked for it.
+        said: String,
+        /// Where it was to go.
+        target: PathBuf,
+        /// What is wrong.
+        cause: Cause,
+    },
+    /// A file system that does not answer.
+    #[error(
+        "cannot mount the container's volumes: a file system did not answer within {0:?}; see whether 'ls' on the agent hangs at the \
+         volumes' mountpoints"
+    )]
+    Late(std::time::Duration),
+    /// No thread.
+    #[error("cannot mount the container's volumes: no thread can be started: {0}")]
+    NoThread(String),
+    /// Mesos' calls came in another order than it promises.
+    #[error("cannot mount the container's volumes: they were not prepared (a bug; the agent's log says more)")]
+    NotPrepared,
+    /// The agent ends.
+    #[error("the agent is shutting down")]
+    Stopped,
+}
+
+/// What kept one volume from its place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The driver's mount was replaced.
+    #[error("the volume's folder is another one in the container's namespace than on the host")]
+    OtherSource,
+    /// Somebody replaced a part of the path.
+    #[error("the path does not lead to the folder that was checked any more; another process replaced part of it")]
+    Replaced,
+    /// The target cannot be opened.
+    #[error("cannot open the path: {cause}{}", remedy(*.cause))]
+    Target {
+        /// The kernel's words.
+        cause: Errno,
+    },
+    /// A part of the path inside another volume of the container.
+    #[error(
+        "inside the volume around it, '{}' {}", .way.display(),
+        if *.cause == Errno::LOOP { "has a symlink, which could lead out of the volume".to_owned() } else { format!("cannot be made: {cause}") }
+    )]
+    Inside {
+        /// The path inside the outer volume.
+        way: PathBuf,
+        /// The kernel's words.
+        cause: Errno,
+    },
+    /// The mount itself.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
+/// Binds volumes in the mount namespace of process `pid`. The calling thread stays there: it is of no use for anything else.
+///
+/// # Errors
+/// The first volume that is not where it belongs. Those before it are bound; they go with the namespace.
+fn bind_in_namespace_of(pid: i32, binds: &[Bind]) -> Result<(), BindError> {
+    let found = binds.iter().map(Bind::find).collect::<Result<Vec<_>, _>>()?;
+    enter(pid)?;
+    bind_here(binds, &found)
+}
+
+/// Binds volumes in the calling thread's mount namespace. `found` says where each one's folder is, and which.
+fn bind_here(binds: &[Bind], found: &[(Source, Identity)]) -> Result<(), BindError> {
+    let mut order: Vec<usize> = (0..binds.len()).collect();
+    // Paths order by component, so a target comes before what lies in it.
+    order.sort_by_key(|index| &binds[*index].target);
+    let mut bound: Vec<(&Path, OwnedFd)> = Vec::new();
+    for index in order {
+        let bind = &binds[index];
+        let (source, identity) = &found[index];
+        // The innermost comes last.
+        let outer = bound.iter().rev().find(|(target, _)| bind.target.starts_with(target));
+        let root = bind
+            .carry_out(source, *identity, outer)
+            .map_err(|cause| bind.failed(cause))?;
+        bound.push((&bind.target, root));
+    }
+    Ok(())
+}
+
+impl Bind {
+    fn failed(&self, cause: Cause) -> BindError {
+        BindError::Volume {
+            said: self.said.clone(),
+            target: self.target.clone(),
+            cause,
+        }
+    }
+
+    /// Where the volume's folder is, in the agent's own namespace.
+    fn find(&self) -> Result<(Source, Identity), BindError> {
+        let source = Source::of(&self.mountpoint, self.directory_backed);
+        let found = source.and_then(|source| source.identity().map(|identity| (source, identity)));
+        found.map_err(|cause| self.failed(cause.into()))
+    }
+
+    fn carry_out(
+        &self,
+        source: &Source,
+        identity: Identity,
+        outer: Option<&(&Path, OwnedFd)>,
+    ) -> Result<OwnedFd, Cause> {
+        let folder = source.open()?;
+        if Identity::of(&folder) != Ok(identity) {
+            return Err(Cause::OtherSource);
+        }
+        let target = match outer {
+            Some((around, root)) => {
+                let way = self.target.strip_prefix(around).unwrap_or(Path::new(""));
+                made_beneath(root, way)?
+            }
+            None => self.checked_target()?,
+        };
+        Ok(attach(folder.as_fd(), target.as_fd(), &self.target, self.limits)?)
+    }
+
+    /// The folder that was checked when the container was prepared.
+    fn checked_target(&self) -> Result<OwnedFd, Cause> {
+        let target = open(CWD, &self.target, DIRECTORY, NO_LINKS).map_err(|cause| match cause {
+            // What was there is gone, or is a symlink or a file now.
+            Errno::LOOP | Errno::NOENT | Errno::NOTDIR => Cause::Replaced,
+            cause => Cause::Target { cause },
+        })?;
+        match Identity::of(&target) {
+            Ok(identity) if identity == self.identity => Ok(target),
+            Ok(_) => Err(Cause::Replaced),
+            Err(cause) => Err(Cause::Target { cause }),
+        }
+    }
+}
+
+/// Opens the folder `way` in a mounted volume, and makes what is missing on the way. Whoever fills the volume decides what is in it,
+/// so no symlink is followed.
+fn made_beneath(root: &OwnedFd, way: &Path) -> Result<OwnedFd, Cause> {
+    let failed = |cause| Cause::Inside {
+        way: way.to_owned(),
+        cause,
+    };
+    let step = |folder: &OwnedFd, name: &Path| open(folder, name, DIRECTORY, ResolveFlags::BENEATH | NO_LINKS);
+    let mut folder = step(root, Path::new(".")).map_err(failed)?;
+    for part in way.components() {
+        let Component::Normal(name) = part else {
+            return Err(failed(Errno::INVAL));
+        };
+        let name = Path::new(name);
+        let next = match step(&folder, name) {
+            Err(Errno::NOENT) => match mkdirat(&folder, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => step(&folder, name),
+                Err(cause) => Err(cause),
+            },
+            found => found,
+        };
+        folder = next.map_err(failed)?;
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! Binds in mount namespaces that these tests make for themselves. They need root, as the agent does.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use rustix::fs::{Mode, openat};
+use tempfile::TempDir;
+
+use super::*;
+use crate::types::Restrictions;
+
+/// A process in a mount namespace of its own, whose mounts are shared with the host's as those of a container are at first.
+struct Container(Child);
+
+impl Container {
+    fn start() -> Self {
+        let mut unshare = Command::new("unshare");
+        unshare.args([
+            "--mount",
+            "--propagation",
+            "unchanged",
+            "sh",
+            "-c",
+            "echo ready; read end",
+        ]);
+        let mut child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = [0; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        Self(child)
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id().cast_signed()
+    }
+
+    /// Runs a script inside: whether it went well, and what it said.
+    fn run(&self, script: &str) -> (bool, String) {
+        let pid = self.pid().to_string();
+        let output = Command::new("nsenter")
+            .args(["--target", &pid, "--mount", "sh", "-c", script])
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
+    fn bind(&self, binds: Vec<Bind>) -> Result<(), BindError> {
+        let pid = self.pid();
+        thread::spawn(move || bind_in_namespace_of(pid, &binds)).join().unwrap()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// A volume, a sandbox with the folder `data` that was checked, and a folder of the host.
+struct Host {
+    folder: TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for made in ["volume", "inner", "sandbox/data", "host"] {
+            fs::create_dir_all(folder.path().join(made)).unwrap();
+        }
+        fs::write(folder.path().join("volume/file"), "of the volume\n").unwrap();
+        fs::write(folder.path().join("inner/file"), "of the inner one\n").unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    /// The bind of a plain folder at a path whose outer part was checked.
+    fn bind(&self, volume: &str, target: &str) -> Bind {
+        let target = self.path(target);
+        let checked = target.ancestors().find(|path| path.exists()).unwrap();
+        let checked = openat(CWD, checked, DIRECTORY, Mode::empty()).unwrap();
+        Bind {
+            said: format!("label 'volume.data' = '{volume}'"),
+            mountpoint: self.path(volume),
+            directory_backed: true,
+            identity: Identity::of(&checked).unwrap(),
+            target,
+            limits: Limits::default(),
+        }
+    }
+
+    fn is_untouched(&self) {
+        assert_eq!(fs::read_dir(self.path("host")).unwrap().count(), 0);
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let here = self.path("").display().to_string();
+        assert!(
+            !table.contains(here.trim_end_matches('/')),
+            "the host has a mount of the container's"
+        );
+    }
+}
+
+#[test]
+fn a_volume_is_seen_in_the_container_and_not_on_the_host() {
+    let (host, container) = (Host::new(), Container::start());
+    container.bind(vec![host.bind("volume", "sandbox/data")]).unwrap();
+    let data = host.path("sandbox/data");
+    assert_eq!(
+        container.run(&format!("cat {}/file", data.display())).1,
+        "of the volume\n"
+    );
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    host.is_untouched();
+}
+
+#[test]
+fn limits_hold_for_the_volume_and_for_every_mount_inside_it() {
+    let (host, container) = (Host::new(), Container::start());
+    fs::create_dir(host.path("volume/inside")).unwrap();
+    let inside = host.path("volume/inside").display().to_string();
+    let (good, said) = container.run(&format!("mount -t tmpfs none {inside}"));
+    assert!(good, "{said}");
+    let mut bind = host.bind("volume", "sandbox/data");
+    bind.limits = Limits {
+        read_only: true,
+        restrictions: Restrictions {
+            nosuid: true,
+            nodev: true,
+            noexec: true,
+        },
+    };
+    container.bind(vec![bind]).unwrap();
+    let data = host.path("sandbox/data").display().to_string();
+    for place in [data.clone(), format!("{data}/inside")] {
+        let (good, said) = container.run(&format!("touch {place}/new"));
+        assert!(!good && said.contains("Read-only"), "{said}");
+        let (_, options) = container.run(&format!("grep ' {place} ' /proc/self/mountinfo | cut -d' ' -f6"));
+        for option in ["ro", "nosuid", "nodev", "noexec"] {
+            assert!(
+                options.split([',', '\n']).any(|word| word == option),
+                "{place}: {options}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_target_that_was_replaced_meanwhile_is_refused() {
+    type Replace = fn(&Host);
+    let ways: [(&str, Replace); 4] = [
+        ("by a symlink to the host", |host| {
+            fs::rename(host.path("sandbox/data"), host.path("sandbox/aside")).unwrap();
+            symlink(host.path("host"), host.path("sandbox/data")).unwrap();
+        }),
+        ("by another folder", |host| {
+            fs::rename(host.path("sandbox/data"), host.path("sandbox/aside")).unwrap();
+            fs::create_dir(host.path("sandbox/data")).unwrap();
+        }),
+        ("by a file", |host| {
+            fs::remove_dir(host.path("sandbox/data")).unwrap();
+            fs::write(host.path("sandbox/data"), "").unwrap();
+        }),
+        ("by a symlink further up", |host| {
+            fs::rename(host.path("sandbox"), host.path("aside")).unwrap();
+            symlink(host.path("aside"), host.path("sandbox")).unwrap();
+        }),
+    ];
+    for (way, replace) in ways {
+        let (host, container) = (Host::new(), Container::start());
+        let bind = host.bind("volume", "sandbox/data");
+        replace(&host);
+        let error = container.bind(vec![bind]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("label 'volume.data' = 'volume': ") && error.contains("replaced part of it"),
+            "{way}: {error}"
+        );
+        host.is_untouched();
+    }
+}
+
+#[test]
+fn a_volume_inside_another_one_is_bound_in_it_and_never_out_of_it() {
+    let (host, container) = (Host::new(), Container::start());
+    let outer = host.bind("volume", "sandbox/data");
+    container
+        .bind(vec![host.bind("inner", "sandbox/data/a/b c"), outer.clone()])
+        .unwrap();
+    let look = format!("cat '{}/file'", host.path("sandbox/data/a/b c").display());
+    assert_eq!(container.run(&look).1, "of the inner one\n");
+    assert!(
+        host.path("volume/a/b c").is_dir(),
+        "the way is made in the outer volume"
+    );
+
+    symlink(host.path("host"), host.path("volume/way")).unwrap();
+    symlink("a", host.path("volume/near")).unwrap();
+    for path in ["way", "way/deep", "near/deep", "file"] {
+        let container = Container::start();
+        let inner = host.bind("inner", &format!("sandbox/data/{path}"));
+        let error = container.bind(vec![outer.clone(), inner]).unwrap_err().to_string();
+        assert!(error.contains("inside the volume around it"), "{path}: {error}");
+        host.is_untouched();
+    }
+}
+
+#[test]
+fn a_process_with_the_hosts_own_mounts_is_refused() {
+    let host = Host::new();
+    let mut neighbour = Command::new("sleep").arg("100").spawn().unwrap();
+    let (pid, bind) = (neighbour.id().cast_signed(), host.bind("volume", "sandbox/data"));
+    let error = thread::spawn(move || bind_in_namespace_of(pid, &[bind]))
+        .join()
+        .unwrap()
+        .unwrap_err();
+    neighbour.kill().unwrap();
+    neighbour.wait().unwrap();
+    assert_eq!(error, BindError::Namespace(NamespaceError::Shared(pid)));
+    host.is_untouched();
+}
