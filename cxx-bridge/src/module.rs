@@ -137,7 +137,7 @@ impl Module {
             let launch = decode::launch(config, self.roots.executor_of(&id))?;
             let answer = promise.share();
             self.isolator.prepare(id, launch, move |prepared| match prepared {
-                Ok(Some(_)) => answer.ready(&encode::own_mount_namespace()),
+                Ok(Some(mounts)) => answer.ready(&encode::launch_info(&mounts)),
                 Ok(None) => answer.ready(&[]),
                 Err(error) => answer.fail(&guard::one_line(&error)),
             });

@@ -1,0 +1,289 @@
+//! Attacks by other processes of the task's own user, which is not root, and by who fills a volume: nothing is ever mounted outside
+//! of the container, and nothing of the host is shown or changed.
+//!
+//! The races are run with 50 launches on each launch path; `ATTACK_LAUNCHES` says how many instead (`scripts/test --all`: 500).
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use mesos_http::types::{CommandInfo, TaskState};
+use testbed::{Job, LaunchedTask, Pod};
+use tests::{end, eventually, finished, running};
+
+use crate::inside::{IMAGE, LOOK, Place, contained, nested};
+
+/// An ordinary user of every host.
+const USER: &str = "nobody";
+/// Containers that are launched at once while an attacker watches.
+const AT_ONCE: usize = 10;
+
+/// Replaces each folder `data` below the pattern by a symlink to a folder of the host, and puts it back, as fast as it can, until
+/// there is a file `stop`. Paths are relative, as the folders around the agent's own are closed to the user.
+const SWAP: &str = r#"
+my ($host, $pattern) = @ARGV;
+my $swaps = 0;
+until (-e "stop") {
+  for my $data (glob $pattern) {
+    if (-l $data) { unlink $data; rename "$data.aside", $data; }
+    elsif (-d _ && rename($data, "$data.aside")) { symlink $host, $data; $swaps++; }
+  }
+  if ($swaps) { open my $file, ">", "swaps"; print $file $swaps; close $file; }
+}
+"#;
+
+/// How many containers are launched under attack.
+fn launches() -> usize {
+    let wanted = std::env::var("ATTACK_LAUNCHES").ok();
+    wanted.map_or(50, |count| count.parse().expect("ATTACK_LAUNCHES is a number"))
+}
+
+/// What became of the containers under attack.
+#[derive(Default)]
+struct Tally {
+    mounted: usize,
+    refused: usize,
+    outside: Vec<String>,
+}
+
+impl Tally {
+    /// Takes in one container: whether it ran, what its end says, and its sandbox.
+    fn add(&mut self, place: &Place, ran: bool, message: &str, sandbox: &Path) {
+        if !ran {
+            let said = fs::read_to_string(sandbox.join("stderr")).unwrap_or_default();
+            let known = message.contains("replaced part of it") || said.contains("Failed to prepare mounts");
+            if !known {
+                self.outside.push(format!("{message} {said}"));
+            }
+            self.refused += 1;
+            return;
+        }
+        // The folder's name may be another one by now; the folder is still the same.
+        for seen in place.seen(sandbox) {
+            if !Path::new(&seen.target).starts_with(sandbox) && !seen.target.starts_with("/mnt/mesos/sandbox/data") {
+                self.outside.push(seen.target);
+            }
+        }
+        self.mounted += 1;
+    }
+}
+
+/// A folder of the host that attackers lead volumes to, and the attacker's command.
+struct Attack {
+    host: tempfile::TempDir,
+    command: String,
+}
+
+impl Attack {
+    fn on(pattern: &str) -> Self {
+        let host = tempfile::tempdir().unwrap();
+        let command = format!("perl -e '{SWAP}' '{}' '{pattern}'", host.path().display());
+        Self { host, command }
+    }
+
+    /// Ends the attacker whose sandbox this is, once it has replaced something; how often it did.
+    fn end(&self, sandbox: &Path, what: &str, tally: &Tally) {
+        let swaps = eventually("the attacker has replaced a folder", || {
+            fs::read_to_string(sandbox.join("swaps")).map_err(|error| error.to_string())
+        });
+        fs::write(sandbox.join("stop"), "").unwrap();
+        println!(
+            "{what}: {} launches, {} mounted in the container, {} refused, {} outside; {swaps} swaps",
+            tally.mounted + tally.refused,
+            tally.mounted,
+            tally.refused,
+            tally.outside.len()
+        );
+        assert_eq!(tally.outside, [""; 0], "{what}");
+        assert_eq!(fs::read_dir(self.host.path()).unwrap().count(), 0, "made on the host");
+    }
+}
+
+fn attacked_tasks(image: bool) {
+    let place = Place::start();
+    let agent = place.site.agent(0);
+    let volume = place.site.volume("v");
+    let attack = Attack::on("../../../*/runs/*/data");
+    let attacker = place.tasks.launch(agent, Job::shell(&attack.command).user(USER));
+    running(&attacker);
+    let mut tally = Tally::default();
+    for _ in 0..launches().div_ceil(AT_ONCE) {
+        let victim = || {
+            let job = Job::shell(LOOK).user(USER).label("volume.data", &volume);
+            if image { job.image(IMAGE) } else { job }
+        };
+        let victims = place.tasks.launch_all(agent, (0..AT_ONCE).map(|_| victim()));
+        for victim in victims {
+            let status = end(&victim);
+            let sandbox = place.sandbox(victim.id().as_str());
+            let message = status.message.unwrap_or_default();
+            tally.add(&place, status.state == TaskState::Finished, &message, &sandbox);
+        }
+    }
+    let what = if image { "tasks with an image" } else { "tasks" };
+    attack.end(&place.sandbox(attacker.id().as_str()), what, &tally);
+    finished(&attacker);
+    place.host_has_only_the_drivers_mounts();
+    place.site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn attack_a_task_of_the_same_user_replaces_the_target_of_tasks() {
+    attacked_tasks(false);
+}
+
+#[test]
+fn attack_a_task_of_the_same_user_replaces_the_target_of_tasks_with_an_image() {
+    attacked_tasks(true);
+}
+
+/// The attacker is a member of the pod, and so is each of its victims.
+#[test]
+fn attack_a_member_of_a_pod_replaces_the_target_of_later_members() {
+    let place = Place::start();
+    let agent = place.site.agent(0);
+    let volume = place.site.volume("v");
+    let attack = Attack::on("../*/data");
+    let pod = Pod::of([Job::shell(&attack.command).user(USER)]).label("volume.data", &volume);
+    let executor = pod.executor_id().to_owned();
+    let attackers = place.tasks.launch_pod(agent, pod.clone());
+    running(&attackers[0]);
+    let own = place.member_sandbox(&executor, &attackers[0]);
+    let mut tally = Tally::default();
+    for _ in 0..launches().div_ceil(AT_ONCE) {
+        let groups: Vec<Vec<LaunchedTask>> = (0..AT_ONCE)
+            .map(|_| place.tasks.launch_pod(agent, pod.again([Job::shell(LOOK).user(USER)])))
+            .collect();
+        for victim in groups.iter().flatten() {
+            let status = end(victim);
+            let message = status.message.unwrap_or_default();
+            let sandbox = place.member_sandbox(&executor, victim);
+            tally.add(&place, status.state == TaskState::Finished, &message, &sandbox);
+        }
+    }
+    attack.end(&own, "members of a pod", &tally);
+    finished(&attackers[0]);
+    place.host_has_only_the_drivers_mounts();
+    place.site.wait_until_nothing_is_left();
+}
+
+/// The attacker is a task; its victims are made inside its container by a caller of the agent's API.
+#[test]
+fn attack_a_task_replaces_the_target_of_containers_nested_in_it() {
+    let place = Place::start();
+    let agent = place.site.agent(0);
+    let volume = place.site.volume("v");
+    for image in [false, true] {
+        let attack = Attack::on("containers/*/data");
+        let job = Job::shell(&attack.command).user(USER).label("volume.data", &volume);
+        let attacker = place.tasks.launch(agent, job);
+        running(&attacker);
+        let own = place.sandbox(attacker.id().as_str());
+        let mut tally = Tally::default();
+        for number in 0..launches() {
+            let name = format!("victim-{number}");
+            let mut launch = mesos_http::operator::ContainerLaunch::new(
+                nested(place.container_of(attacker.id().as_str()), &name),
+                CommandInfo::shell(LOOK).as_user(USER),
+            );
+            launch.container = Some(contained(image));
+            let api = place.api();
+            let ran = api
+                .launch_container(&launch)
+                .and_then(|()| api.wait_container(&launch.container_id));
+            let (ran, message) = match ran {
+                Ok(end) => (end.exit_status == Some(0), String::new()),
+                Err(error) => (false, error.to_string()),
+            };
+            tally.add(&place, ran, &message, &own.join("containers").join(&name));
+        }
+        attack.end(&own, if image { "nested with an image" } else { "nested" }, &tally);
+        finished(&attacker);
+    }
+    place.host_has_only_the_drivers_mounts();
+    place.site.wait_until_nothing_is_left();
+}
+
+/// The driver's mountpoint is a folder inside the mounted file system. Whoever fills the volume can put a symlink there.
+struct Filled {
+    place: Place,
+    volume: String,
+    host: tempfile::TempDir,
+}
+
+impl Filled {
+    /// Has a volume whose file system was changed, as somebody else's computer or snapshot can.
+    fn by(change: impl FnOnce(&Path, &Path)) -> Self {
+        let place = Place::start();
+        let volume = place.site.volume("v");
+        let host = tempfile::tempdir().unwrap();
+        fs::write(host.path().join("secret"), "of the host\n").unwrap();
+        let agent = place.site.agent(0);
+        let job = Job::shell("until [ -e stop ]; do sleep 0.05; done").label("volume.data", &volume);
+        let task = place.tasks.launch(agent, job);
+        running(&task);
+        let mounts = place.site.mounts();
+        change(&mounts[0].target, host.path());
+        fs::write(place.sandbox(task.id().as_str()).join("stop"), "").unwrap();
+        finished(&task);
+        place.site.wait_until_nothing_is_left();
+        Self { place, volume, host }
+    }
+
+    fn is_refused(&self, job: Job, words: &[&str]) {
+        let before = owner(self.host.path());
+        let message = self
+            .place
+            .tasks
+            .fail(self.place.site.agent(0), job.label("volume.data", &self.volume));
+        for words in ["label 'volume.data'"].iter().chain(words) {
+            assert!(message.contains(words), "'{words}' is not in: {message}");
+        }
+        assert_eq!(owner(self.host.path()), before, "the host's folder has another owner");
+        self.place.site.wait_until_nothing_is_left();
+    }
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let found = fs::metadata(path).unwrap();
+    (found.uid(), found.gid())
+}
+
+fn replaced_by_link(folder: &Path, to: &Path) {
+    fs::rename(folder, folder.with_extension("aside")).unwrap();
+    symlink(to, folder).unwrap();
+}
+
+#[test]
+fn attack_a_symlink_in_a_volume_shows_no_folder_of_the_host() {
+    let filled = Filled::by(|mount, host| replaced_by_link(&mount.join("data"), host));
+    let words = ["a symlink or another mount"];
+    filled.is_refused(Job::shell("cat data/secret"), &words);
+    filled.is_refused(Job::shell("cat data/secret").label("volume.data.mode", "ro"), &words);
+}
+
+#[test]
+fn attack_a_symlink_in_a_volume_and_an_owner_give_away_no_folder_of_the_host() {
+    let filled = Filled::by(|mount, host| replaced_by_link(&mount.join("data"), host));
+    let job = Job::shell("true").label("volume.data.owner", "65534:65534");
+    filled.is_refused(job, &["a symlink or another mount"]);
+}
+
+#[test]
+fn attack_a_volume_without_its_folder_is_told() {
+    let filled = Filled::by(|mount, _| {
+        fs::rename(mount.join("data"), mount.join("aside")).unwrap();
+        fs::write(mount.join("data"), "a file").unwrap();
+    });
+    filled.is_refused(Job::shell("true"), &["not a folder"]);
+}
+
+#[test]
+fn members_of_pods_are_told_in_their_status_what_kept_their_volume_away() {
+    let filled = Filled::by(|mount, host| replaced_by_link(&mount.join("data"), host));
+    let pod = Pod::of([Job::shell("true")]).label("volume.data", &filled.volume);
+    let members = filled.place.tasks.launch_pod(filled.place.site.agent(0), pod);
+    let message = end(&members[0]).message.unwrap_or_default();
+    assert!(message.contains("a symlink or another mount"), "{message}");
+    filled.place.site.wait_until_nothing_is_left();
+}
