@@ -75,6 +75,7 @@ fn rebuild(arguments: &RebuildArgs) -> Result<(), Failure> {
         files: arguments.catalogue.clone(),
         command: None,
     };
+    let source = listing.source();
     let listing = match listing.is_empty() {
         true => None,
         // Files may be old: each says what was true when it was written.
@@ -92,10 +93,15 @@ fn rebuild(arguments: &RebuildArgs) -> Result<(), Failure> {
             ledger.snapshot(&tasks, names, now);
             if let Some((catalogue, asked_ms)) = &listing {
                 ledger.stored(catalogue, *asked_ms, now);
+                ledger.complete(&source, catalogue, *asked_ms, now);
             }
             ledger
         }
-        (None, Some((catalogue, asked_ms))) => Ledger::rebuilt(&tasks, Some(catalogue), *asked_ms, now),
+        (None, Some((catalogue, asked_ms))) => {
+            let mut ledger = Ledger::rebuilt(&tasks, Some(catalogue), *asked_ms, now);
+            ledger.complete(&source, catalogue, *asked_ms, now);
+            ledger
+        }
         (None, None) => Ledger::rebuilt(&tasks, None, now, now),
     };
     if let (Some(folder), Some(_lock)) = (&arguments.state, &store) {

@@ -110,6 +110,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
     let settings = Settings {
         rules,
         storage: listing.is_some(),
+        source: listing.as_ref().map(Listing::source).unwrap_or_default(),
         spelling: arguments.spelling,
         keep: arguments.keep,
         release_alarm: arguments.release_alarm.saturating_mul(1000),

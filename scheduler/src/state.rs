@@ -76,8 +76,14 @@ pub struct Attempt {
     /// Those of them that it only reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<String>,
+    /// Those of its volumes whose item another reader on the agent held when it was launched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_item: Vec<String>,
     /// When it was decided.
     pub intended_ms: Millis,
+    /// Whether the master's operator stream showed it running, perhaps before its own update came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen_running: bool,
     /// The latest state; `None` as long as nobody has confirmed the launch.
     pub state: Option<TaskState>,
     /// Why, by the latest update.
@@ -232,6 +238,17 @@ impl Attempt {
     pub fn writes(&self) -> impl Iterator<Item = &str> {
         let written = |claim: &&String| !self.reads.contains(*claim);
         self.claims.iter().filter(written).map(String::as_str)
+    }
+
+    /// Whether it is known to have begun.
+    pub fn has_begun(&self) -> bool {
+        self.seen_running || self.was_started()
+    }
+
+    /// Whether it holds the volume's item of `ebsvolumes` as a reader.
+    pub fn reads_with_item(&self, claim: &str) -> bool {
+        let is = |known: &String| known == claim;
+        self.reads.iter().any(is) && !self.without_item.iter().any(is)
     }
 
     /// Whether an executor has reported on it, so that its command may have begun.

@@ -8,12 +8,15 @@ use mesos_http::resources::Resources;
 use mesos_http::scheduler::{Call, Event, Operation};
 use mesos_http::types::{Offer, Resource, TaskInfo, TaskState, TaskStatus, UpdateId};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use scheduler::job::Job;
 use scheduler::machine::{Input, Machine, Rules, Step};
 use scheduler::plan::Plan;
-use scheduler::state::{JobState, Millis};
+use scheduler::state::{Attempt, JobState, Millis, Verdict};
 
-/// Two agents offer the same volumes; `c` and `d` share one with `a`, `e` needs both.
+/// Two agents offer the same volumes; `c` and `d` share one with `a`, `e` needs both. The readers of `vol-3` share an agent,
+/// where the first of them holds the item.
 const JOB: &str = "version: 1
 name: j
 tasks:
@@ -22,9 +25,15 @@ tasks:
   c: {command: x, after: a, volumes: {v: vol-1}, agent: {not-same-as: a}}
   d: {command: x, volumes: {v: vol-1}}
   e: {command: x, after: [b, d], volumes: {v: vol-1, w: vol-2}}
+  r: {command: x, volumes: {v: {volume: vol-3, mode: ro}}}
+  s: {command: x, volumes: {v: {volume: vol-3, mode: ro}}}
+  t: {command: x, after: b, volumes: {v: {volume: vol-3, mode: ro}}}
+  u: {command: x, after: a, volumes: {v: {volume: vol-3, mode: ro}}}
 ";
 const AGENTS: [&str; 2] = ["s1", "s2"];
-const VOLUMES: [&str; 2] = ["vol-1", "vol-2"];
+const VOLUMES: [&str; 3] = ["vol-1", "vol-2", READ];
+/// The volume that is only read.
+const READ: &str = "vol-3";
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -49,6 +58,14 @@ enum Action {
     Return(usize),
     /// It is gone for good with all its tasks, says an operator; another takes its place.
     MarkGone(usize),
+    /// An agent has forgotten a task that ran there, and says that it is gone.
+    Forget(usize),
+    /// Another framework takes the item of the volume that is only read, and writes.
+    TakeItem(usize),
+    /// It gives the item back.
+    GiveItem(usize),
+    /// Somebody cancels the run.
+    Cancel,
     Pass(Millis),
 }
 
@@ -63,8 +80,28 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0..2usize).prop_map(Action::Vanish),
         1 => (0..2usize).prop_map(Action::Return),
         1 => (0..2usize).prop_map(Action::MarkGone),
+        1 => (0..8usize).prop_map(Action::Forget),
+        1 => (0..2usize).prop_map(Action::TakeItem),
+        1 => (0..2usize).prop_map(Action::GiveItem),
+        1 => proptest::bool::weighted(0.1).prop_map(|cancel| if cancel { Action::Cancel } else { Action::Reconnect }),
         2 => (1..70_000u64).prop_map(Action::Pass),
     ]
+}
+
+/// Faults that are planted between scheduler and master, to show that the histories would notice them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planted {
+    Nothing,
+    /// The state on disk does not say which readers have no item.
+    ItemsAreForgotten,
+    /// A task of which the agent knows nothing is told to have failed.
+    GoneIsFailed,
+    /// Nobody tells that a task runs.
+    BeginningsAreUntold,
+    /// A KILL that follows from an update is lost.
+    LateKillsAreLost,
+    /// An attempt is made before it is on disk.
+    LaunchBeforeDisk,
 }
 
 /// A task as it really is, whatever the scheduler thinks.
@@ -72,6 +109,7 @@ struct Real {
     name: String,
     agent: String,
     claims: BTreeSet<String>,
+    reads: bool,
     state: TaskState,
     unacknowledged: VecDeque<TaskState>,
 }
@@ -95,10 +133,13 @@ struct World {
     answers: VecDeque<TaskStatus>,
     offers: u32,
     over: bool,
+    planted: Planted,
+    /// The agents where another framework has the item of the volume that is only read.
+    taken: BTreeSet<String>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(planted: Planted) -> Self {
         let plan = Plan::new(Job::parse(JOB).expect("the job is good"), None).expect("the plan is good");
         let disk = JobState::new(&plan, 0);
         let machine = Machine::new(plan.clone(), disk.clone(), rules());
@@ -114,6 +155,8 @@ impl World {
             answers: VecDeque::new(),
             offers: 0,
             over: false,
+            planted,
+            taken: BTreeSet::new(),
         };
         world.connect();
         world
@@ -128,10 +171,24 @@ impl World {
 
     /// Carries out a step as its documentation says, or as far as the crash lets it.
     fn input(&mut self, input: Input) {
-        let Step { save, calls, end, .. } = self.machine.handle(input, self.now);
+        let update = matches!(&input, Input::Event(event) if matches!(**event, Event::Update(_)));
+        let mut step = self.machine.handle(input, self.now);
+        if update && self.planted == Planted::LateKillsAreLost {
+            step.calls.retain(|call| !matches!(call, Call::Kill(_)));
+        }
+        self.carry_out(step);
+    }
+
+    fn carry_out(&mut self, Step { save, calls, end, .. }: Step) {
         let crash = self.crash.take();
-        if crash != Some(0) && save {
+        let launches = calls.iter().any(|call| matches!(call, Call::Accept(_)));
+        let late = self.planted == Planted::LaunchBeforeDisk && launches;
+        if crash != Some(0) && save && !late {
             self.disk = self.machine.state().clone();
+            if self.planted == Planted::ItemsAreForgotten {
+                let attempts = self.disk.tasks.values_mut().flat_map(|record| &mut record.attempts);
+                attempts.for_each(|attempt| attempt.without_item.clear());
+            }
         }
         let made = crash.map_or(calls.len(), |at| at.saturating_sub(1).min(calls.len()));
         for call in calls.into_iter().take(made) {
@@ -173,10 +230,16 @@ impl World {
                 let state = task.unacknowledged.pop_front().expect("acknowledged is what was sent");
                 let saved = attempt.is_some_and(|attempt| attempt.changes.iter().any(|change| change.state == state));
                 let given_up = attempt.is_some_and(|attempt| attempt.verdict.is_some());
-                assert!(saved || given_up, "{task_id} {state} is acknowledged and not on disk");
+                let untold = self.planted == Planted::BeginningsAreUntold;
+                assert!(
+                    saved || given_up || untold,
+                    "{task_id} {state} is acknowledged and not on disk"
+                );
             }
             Call::Kill(kill) => {
-                if let Some(task) = self.tasks.get_mut(kill.task_id.as_str()).filter(|task| task.runs()) {
+                let vanished = &self.vanished;
+                let reached = |task: &&mut Real| task.runs() && !vanished.contains(&task.agent);
+                if let Some(task) = self.tasks.get_mut(kill.task_id.as_str()).filter(reached) {
                     task.state = TaskState::Killed;
                     task.unacknowledged.push_back(TaskState::Killed);
                 }
@@ -208,7 +271,12 @@ impl World {
             .into_iter()
             .map(str::to_owned)
             .collect();
+        let reads = task.labels.iter().any(|(_, volume)| volume == READ);
+        if reads && self.taken.contains(task.agent_id.as_str()) {
+            panic!("{} reads beside another framework, which may write", task.task_id);
+        }
         let real = Real {
+            reads,
             name: task.name,
             agent: task.agent_id.0,
             claims,
@@ -224,6 +292,7 @@ impl World {
 
     fn check(&self) {
         invariant_no_volume_has_two_tasks(&self.tasks);
+        invariant_readers_share_an_agent(&self.tasks);
         invariant_no_task_runs_twice_or_again(&self.tasks);
         invariant_what_runs_is_on_disk(&self.tasks, &self.disk);
     }
@@ -255,9 +324,7 @@ impl World {
                 if let Some(id) = self.nth(index) {
                     self.deliver(&id);
                 }
-                if let Some(status) = self.answers.pop_front() {
-                    self.input(Input::Event(Box::new(Event::Update(status))));
-                }
+                self.answer();
             }
             Action::Crash(at) => self.crash = Some(at),
             Action::Reconnect => {
@@ -289,11 +356,58 @@ impl World {
                     }
                 }
             }
+            Action::Forget(index) => {
+                let Some(id) = self.nth(index) else { return };
+                let task = self.tasks.get_mut(&id).expect("the id is one of them");
+                // Whether a task of which nothing was heard had begun, nobody can know.
+                let heard = self.disk.tasks.values().flat_map(|record| &record.attempts);
+                let heard = heard
+                    .filter(|attempt| attempt.task_id == id)
+                    .any(|attempt| attempt.was_started());
+                let there = !self.vanished.contains(&task.agent);
+                if task.state == TaskState::Running && there && (heard || self.planted == Planted::BeginningsAreUntold)
+                {
+                    task.state = TaskState::Gone;
+                    task.unacknowledged.clear();
+                    self.answers
+                        .push_back(TaskStatus::new(id.as_str().into(), TaskState::Gone));
+                }
+            }
+            Action::TakeItem(index) => {
+                let agent = AGENTS[index];
+                let holds = |task: &Real| task.agent == agent && task.runs() && task.claims.contains(READ);
+                // The master tells of a task's end before it offers the task's item to anybody.
+                let known = |attempt: &Attempt| {
+                    let real = self.tasks.get(&attempt.task_id);
+                    attempt.agent.id == agent && real.is_none_or(|task| task.claims.contains(READ))
+                };
+                let in_use =
+                    self.tasks.values().any(holds) || self.machine.state().live().any(|(_, attempt)| known(attempt));
+                if !in_use && !self.vanished.contains(agent) {
+                    self.taken.insert(agent.to_owned());
+                }
+            }
+            Action::GiveItem(index) => drop(self.taken.remove(AGENTS[index])),
+            Action::Cancel => {
+                let step = self.machine.cancel(self.now);
+                self.carry_out(step);
+            }
             Action::Pass(millis) => {
                 self.now += millis;
                 self.input(Input::Tick);
             }
         }
+    }
+
+    /// The master's oldest answer arrives.
+    fn answer(&mut self) {
+        let Some(mut status) = self.answers.pop_front() else {
+            return;
+        };
+        if self.planted == Planted::GoneIsFailed && status.state == TaskState::Gone {
+            status.state = TaskState::Failed;
+        }
+        self.input(Input::Event(Box::new(Event::Update(status))));
     }
 
     fn tell_all(&mut self, agent: &str, state: &TaskState) {
@@ -317,7 +431,11 @@ impl World {
         else {
             return;
         };
-        let mut status = TaskStatus::new(id.into(), state.clone());
+        let mut told = state.clone();
+        if self.planted == Planted::BeginningsAreUntold && told == TaskState::Running {
+            told = TaskState::Staging;
+        }
+        let mut status = TaskStatus::new(id.into(), told);
         status.agent_id = Some(task.agent.as_str().into());
         status.uuid = Some(UpdateId::random());
         self.input(Input::Event(Box::new(Event::Update(status))));
@@ -336,6 +454,7 @@ impl World {
         let free = VOLUMES
             .iter()
             .filter(|volume| !held.contains(&(**volume).to_owned()))
+            .filter(|volume| **volume != READ || !self.taken.contains(agent))
             .copied();
         self.offers += 1;
         let mut offer: Offer = serde_json::from_value(serde_json::json!({
@@ -357,18 +476,29 @@ impl World {
         self.lose_call = false;
         for index in 0..AGENTS.len() {
             self.act(Action::Return(index));
+            self.act(Action::GiveItem(index));
+        }
+        if self.machine.state().cancelled {
+            // The scheduler hears of every task once more, and asks for all of them after ten minutes.
+            for _ in 0..3 {
+                self.deliver_all();
+                self.act(Action::Pass(600_000));
+            }
+            self.deliver_all();
+            let on: Vec<&String> = self
+                .tasks
+                .iter()
+                .filter(|(_, task)| task.runs())
+                .map(|(id, _)| id)
+                .collect();
+            assert!(on.is_empty(), "the run is cancelled and {on:?} run on");
         }
         self.act(Action::Reconnect);
         for _ in 0..200 {
             if self.over {
-                return;
+                return self.check_end();
             }
-            while let Some(status) = self.answers.pop_front() {
-                self.input(Input::Event(Box::new(Event::Update(status))));
-            }
-            for id in self.tasks.keys().cloned().collect::<Vec<_>>() {
-                self.deliver(&id);
-            }
+            self.deliver_all();
             for index in 0..self.tasks.len() {
                 self.act(Action::Advance {
                     task: index,
@@ -380,6 +510,27 @@ impl World {
             self.act(Action::Pass(31_000));
         }
         panic!("the job does not end: {:#?}", self.machine.state());
+    }
+
+    fn deliver_all(&mut self) {
+        while !self.answers.is_empty() && !self.over {
+            self.answer();
+        }
+        for id in self.tasks.keys().cloned().collect::<Vec<_>>() {
+            if !self.over {
+                self.deliver(&id);
+            }
+        }
+    }
+
+    /// No task is given up that never began, unless the run was cancelled.
+    fn check_end(&self) {
+        let state = self.machine.state();
+        let attempts = state.tasks.values().flat_map(|record| &record.attempts);
+        for attempt in attempts.filter(|attempt| attempt.verdict == Some(Verdict::Failed) && !state.cancelled) {
+            let real = self.tasks.get(&attempt.task_id);
+            assert!(real.is_some(), "{} is given up and never began", attempt.task_id);
+        }
     }
 }
 
@@ -401,6 +552,13 @@ fn invariant_no_volume_has_two_tasks(tasks: &BTreeMap<String, Real>) {
             .collect();
         assert!(users.len() <= 1, "{volume} is used by {users:?}");
     }
+}
+
+/// The volume that is read can be attached to one host.
+fn invariant_readers_share_an_agent(tasks: &BTreeMap<String, Real>) {
+    let readers = tasks.values().filter(|task| task.runs() && task.reads);
+    let agents: BTreeSet<&String> = readers.map(|task| &task.agent).collect();
+    assert!(agents.len() <= 1, "{READ} is read on {agents:?}");
 }
 
 /// A task that has finished must not run again, nor beside itself.
@@ -431,10 +589,38 @@ proptest! {
     // 256 histories unless PROPTEST_CASES says otherwise.
     #[test]
     fn no_history_launches_twice_or_lets_two_write(actions in proptest::collection::vec(action(), 0..150)) {
-        let mut world = World::new();
-        for action in actions {
-            world.act(action);
-        }
-        world.settle();
+        run(actions, Planted::Nothing);
+    }
+}
+
+fn run(actions: Vec<Action>, planted: Planted) {
+    let mut world = World::new(planted);
+    for action in actions {
+        world.act(action);
+    }
+    world.settle();
+}
+
+#[test]
+fn every_planted_fault_is_noticed() {
+    let all = [
+        Planted::ItemsAreForgotten,
+        Planted::GoneIsFailed,
+        Planted::BeginningsAreUntold,
+        Planted::LateKillsAreLost,
+        Planted::LaunchBeforeDisk,
+    ];
+    let histories = proptest::collection::vec(action(), 0..150);
+    for planted in all {
+        let mut runner = TestRunner::deterministic();
+        let noticed = (0..1_000).find(|_| {
+            let actions = histories
+                .new_tree(&mut runner)
+                .expect("a history can always be made")
+                .current();
+            std::panic::catch_unwind(|| run(actions, planted)).is_err()
+        });
+        println!("{planted:?}: history {noticed:?}");
+        assert!(noticed.is_some(), "{planted:?} is not noticed");
     }
 }

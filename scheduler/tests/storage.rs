@@ -27,6 +27,7 @@ fn claim(ledger: &mut Ledger, volume: &str) {
         agent: "a1",
         instances: &[],
         volumes: &[(volume, Mode::Write)],
+        without_item: &[],
     };
     ledger.intend(&wish, RULES, 1).expect("it is free");
 }

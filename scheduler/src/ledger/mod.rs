@@ -18,12 +18,14 @@
 //!   or the agent says that it is gone, or when the storage says that the volume it used is attached to
 //!   nobody. The latter proves nothing for a task that had not begun (it may yet attach), nor for a volume
 //!   that several hosts may attach;
-//! * a listing of the storage counts from the moment it was asked for, not from when it came.
+//! * a listing of the storage counts from the moment it was asked for, not from when it came. A volume that a later listing
+//!   of the same source omits was deleted, and only what is attached to no host can be.
 //!
 //! The ledger does no I/O and is given the time. It has to be durable before a launch that it allowed is made.
 
 pub mod file;
 mod observe;
+mod refusal;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,9 +33,10 @@ use std::fmt;
 
 use mesos_http::types::TaskState;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::state::Millis;
+pub(crate) use observe::has_run;
+pub use refusal::{Refusal, Wish};
 pub use view::{VolumeView, table};
 
 /// The version of the format on disk.
@@ -112,6 +115,13 @@ pub struct Claim {
     pub since_ms: Millis,
     /// Whether the task was seen to run, so that it had the volume.
     pub used: bool,
+    /// The names under which the storage may know the agent's host; empty for tasks of other frameworks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<String>,
+    /// Whether the task reads the volume without its item of `ebsvolumes`, which another reader on
+    /// the agent held when it was launched.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_item: bool,
 }
 
 /// What the storage said of a volume last.
@@ -127,6 +137,9 @@ pub struct Stored {
     pub name: Option<String>,
     /// Its zone.
     pub zone: Option<String>,
+    /// The fingerprints of the sources whose listings have named it. Only one of these can say that it was deleted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub sources: BTreeSet<String>,
 }
 
 /// A change that is remembered.
@@ -151,44 +164,6 @@ pub struct Entry {
     pub stored: Option<Stored>,
     /// The latest changes, the last one last.
     pub history: Vec<Change>,
-}
-
-/// Why a volume may not be used.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
-pub enum Refusal {
-    /// It has a holder.
-    #[error("volume {volume} is {state} by {holder} on agent {agent}")]
-    Held {
-        /// The volume.
-        volume: String,
-        /// The holder.
-        holder: Holder,
-        /// The holder's agent.
-        agent: String,
-        /// The claim's state, in words.
-        state: String,
-    },
-    /// The storage has attached it to a host, and no known task uses it.
-    #[error("volume {volume} is attached to {instance}, by nobody this scheduler knows")]
-    Foreign {
-        /// The volume.
-        volume: String,
-        /// The host, in the storage's words.
-        instance: String,
-    },
-}
-
-/// What somebody wants to do.
-#[derive(Clone, Debug)]
-pub struct Wish<'a> {
-    /// Who.
-    pub holder: Holder,
-    /// The agent's id.
-    pub agent: &'a str,
-    /// The names under which the storage may know the agent's host.
-    pub instances: &'a [&'a str],
-    /// Each volume with what for.
-    pub volumes: &'a [(&'a str, Mode)],
 }
 
 /// How the ledger decides.
@@ -247,6 +222,8 @@ impl Ledger {
                 state: ClaimState::Intent,
                 since_ms: now,
                 used: false,
+                instances: wish.instances.iter().map(|name| (*name).to_owned()).collect(),
+                without_item: wish.without_item.contains(volume),
             };
             self.volumes.entry((*volume).to_owned()).or_default().add(claim);
             self.changed.insert((*volume).to_owned());
@@ -365,7 +342,9 @@ fn next(claim: &Claim, state: &TaskState) -> Option<Option<ClaimState>> {
         // The master has refused the launch, or the agent has never had it.
         TaskState::Error | TaskState::Dropped if !claim.used => None,
         TaskState::Error => Some(ClaimState::Releasing),
-        TaskState::Gone if !began => None,
+        // Nothing is known to have begun. Had it begun all the same, then its agent, which does not know the task any
+        // more, lets go of the volume as after any end.
+        TaskState::Gone if !began => Some(ClaimState::Releasing),
         TaskState::Gone | TaskState::GoneByOperator => Some(ClaimState::Fenced),
         _ => Some(ClaimState::Suspect),
     };
@@ -391,50 +370,6 @@ impl Entry {
     /// The agent that had the volume last, as far as is remembered.
     pub fn last_agent(&self) -> Option<&str> {
         self.history.last().map(|change| change.agent.as_str())
-    }
-
-    /// Whether somebody reads it on this agent, and nobody else may do more.
-    pub(crate) fn is_read_on(&self, agent: &str) -> bool {
-        let live = |claim: &&Claim| !matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
-        let mut claims = self.claims.iter().filter(live).peekable();
-        claims.peek().is_some() && claims.all(|claim| claim.mode == Mode::Read && claim.agent == agent)
-    }
-
-    fn refusal(&self, volume: &str, mode: Mode, wish: &Wish<'_>, rules: Rules, now: Millis) -> Option<Refusal> {
-        let multi_attach = self.stored.as_ref().is_some_and(|stored| stored.multi_attach);
-        let in_the_way = |claim: &&Claim| {
-            let here = claim.agent == wish.agent;
-            let both_read = mode == Mode::Read && claim.mode == Mode::Read;
-            if both_read && (here || multi_attach) {
-                return false;
-            }
-            match claim.state {
-                ClaimState::Releasing if here => false,
-                ClaimState::Releasing | ClaimState::Fenced => rules.storage || now < claim.since_ms + rules.let_go,
-                _ => true,
-            }
-        };
-        if let Some(claim) = self.claims.iter().find(in_the_way) {
-            return Some(Refusal::Held {
-                volume: volume.to_owned(),
-                holder: claim.holder.clone(),
-                agent: claim.agent.clone(),
-                state: claim.state.to_string(),
-            });
-        }
-        let stored = self
-            .stored
-            .as_ref()
-            .filter(|stored| rules.storage && !stored.multi_attach)?;
-        // While somebody has a claim the attachment is his.
-        let foreign = stored
-            .instances
-            .iter()
-            .find(|instance| self.claims.is_empty() && !wish.instances.contains(&instance.as_str()))?;
-        Some(Refusal::Foreign {
-            volume: volume.to_owned(),
-            instance: foreign.clone(),
-        })
     }
 
     fn add(&mut self, claim: Claim) {

@@ -65,6 +65,8 @@ impl Ledger {
                 since_ms: now,
                 // A task that is unreachable now may have run before.
                 used: has_run(task),
+                instances: Vec::new(),
+                without_item: !holds_item(task, &volume),
             };
             match next(&claim, &task.state) {
                 // It has ended, and whether its agent has let go is the storage's to say.
@@ -96,6 +98,37 @@ impl Ledger {
             changed |= turned;
         }
         changed
+    }
+
+    /// This listing, asked for at `asked_ms`, names every volume of the source with this fingerprint. A volume that an earlier
+    /// listing of the same source named was deleted, which the storage allows only when no host has it. One
+    /// that no listing has ever named is none of this storage's, so that the storage will not say when it is detached. An
+    /// empty listing is taken for a fault of the source. Returns whether a claim changed.
+    pub fn complete(&mut self, source: &str, catalogue: &Catalogue, asked_ms: Millis, now: Millis) -> bool {
+        let listed: BTreeSet<String> = catalogue.volumes().map(|volume| volume.id.to_string()).collect();
+        if listed.is_empty() {
+            return false;
+        }
+        let mut freed = false;
+        for (volume, entry) in &mut self.volumes {
+            let news = match &mut entry.stored {
+                Some(stored) if listed.contains(volume) => stored.sources.insert(source.to_owned()),
+                Some(stored) => {
+                    if !stored.sources.contains(source) || stored.asked_ms >= asked_ms {
+                        continue;
+                    }
+                    stored.asked_ms = asked_ms;
+                    !std::mem::take(&mut stored.instances).is_empty()
+                }
+                None => false,
+            };
+            let let_go = !listed.contains(volume) && entry.free(|claim, _| is_past(claim, asked_ms), now);
+            freed |= let_go;
+            if news || let_go {
+                self.changed.insert(volume.clone());
+            }
+        }
+        freed
     }
 
     /// After a rebuild: a volume that is attached and that no task has was used by the last one that ran with it; when several
@@ -143,6 +176,11 @@ impl Entry {
             multi_attach: volume.multi_attach,
             name: volume.name.clone(),
             zone: Some(volume.zone.clone()),
+            sources: self
+                .stored
+                .as_ref()
+                .map(|stored| stored.sources.clone())
+                .unwrap_or_default(),
         };
         let known = self.stored.take().map(|known| Stored { asked_ms, ..known });
         let news = known.as_ref() != Some(&stored);
@@ -164,11 +202,16 @@ impl Entry {
             // The proof is as old as the question.
             asked_ms,
         );
-        let past = |claim: &Claim| match claim.state {
-            ClaimState::Fenced => asked_ms >= claim.since_ms,
-            _ => asked_ms > claim.since_ms,
-        };
-        fenced | self.free(|claim, _| past(claim), now)
+        fenced | self.free(|claim, _| is_past(claim, asked_ms), now)
+    }
+}
+
+/// Whether a listing that was asked for at `asked_ms` is later than the end of the claim's task.
+fn is_past(claim: &Claim, asked_ms: Millis) -> bool {
+    match claim.state {
+        // The proof that the task does not run may be this very listing.
+        ClaimState::Fenced => asked_ms >= claim.since_ms,
+        _ => asked_ms > claim.since_ms,
     }
 }
 
@@ -179,7 +222,7 @@ fn ended(task: &Task) -> f64 {
 }
 
 /// Whether the task was seen to run, so that it had its volumes.
-fn has_run(task: &Task) -> bool {
+pub(crate) fn has_run(task: &Task) -> bool {
     let claim = unused(&holder(task), task);
     task.statuses
         .iter()
@@ -201,7 +244,16 @@ fn unused(holder: &Holder, task: &Task) -> Claim {
         state: ClaimState::Launched,
         since_ms: 0,
         used: false,
+        instances: Vec::new(),
+        without_item: false,
     }
+}
+
+/// Whether the volume's item of `ebsvolumes` is among the task's resources.
+fn holds_item(task: &Task, volume: &str) -> bool {
+    let items = task.resources.iter().filter(|resource| resource.name == EBS_VOLUMES);
+    let mut items = items.filter_map(|resource| resource.value.as_set()).flatten();
+    items.any(|item| item == volume)
 }
 
 /// The volumes a task holds in `ebsvolumes`, and those its labels name; by the catalogue's ids where it has them.

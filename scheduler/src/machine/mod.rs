@@ -201,8 +201,9 @@ impl Machine {
         }
     }
 
-    /// Begins nothing more, and kills what may run.
-    pub(crate) fn cancel(&mut self, now: Millis) -> Step {
+    /// Begins nothing more, and kills what may run: at once, after each subscription, and when a task whose agent could not be
+    /// reached is heard of again.
+    pub fn cancel(&mut self, now: Millis) -> Step {
         let mut step = Step::default();
         if self.state.end.is_none() {
             self.state.cancelled = true;
@@ -237,6 +238,18 @@ impl Machine {
     /// Whether the task with this id, by its own prefix, was launched by this machine and may still run on the agent.
     pub(crate) fn uses_agent(&self, agent: &str) -> bool {
         self.state.live().any(|(_, attempt)| attempt.agent.id == agent)
+    }
+
+    /// Somebody else than the task's own updates has shown that it runs.
+    pub(crate) fn seen_running(&mut self, task_id: &str) -> Step {
+        let attempts = self.state.tasks.values_mut().flat_map(|record| &mut record.attempts);
+        let mut unseen = attempts.filter(|attempt| attempt.task_id == task_id && !attempt.has_begun());
+        let mut step = Step::default();
+        if let Some(attempt) = unseen.next() {
+            attempt.seen_running = true;
+            step.save = true;
+        }
+        step
     }
 
     /// What is known of the job.

@@ -57,7 +57,14 @@ pub(crate) struct Claims<'a> {
 }
 
 impl Claims<'_> {
-    fn with_wish<T>(&self, task: &PlannedTask, task_id: &str, pool: &Pool, act: impl FnOnce(&Wish<'_>) -> T) -> T {
+    fn with_wish<T>(
+        &self,
+        task: &PlannedTask,
+        task_id: &str,
+        pool: &Pool,
+        without_item: &[&str],
+        act: impl FnOnce(&Wish<'_>) -> T,
+    ) -> T {
         let reads = task.reads();
         let mode = |claim: &str| match reads.contains(claim) {
             true => Mode::Read,
@@ -72,6 +79,7 @@ impl Claims<'_> {
             agent: &pool.agent.id,
             instances: &pool.instances(),
             volumes: &volumes,
+            without_item,
         })
     }
 
@@ -86,12 +94,23 @@ impl Claims<'_> {
     }
 
     fn refusal(&self, task: &PlannedTask, task_id: &str, pool: &Pool, now: Millis) -> Option<Refusal> {
-        self.with_wish(task, task_id, pool, |wish| self.ledger.refusal(wish, self.rules, now))
+        self.with_wish(task, task_id, pool, &[], |wish| {
+            self.ledger.refusal(wish, self.rules, now)
+        })
     }
 
-    fn intend(&mut self, task: &PlannedTask, task_id: &str, pool: &Pool, now: Millis) -> Result<(), Refusal> {
+    fn intend(
+        &mut self,
+        task: &PlannedTask,
+        task_id: &str,
+        pool: &Pool,
+        without_item: &[&str],
+        now: Millis,
+    ) -> Result<(), Refusal> {
         let mut ledger = std::mem::take(self.ledger);
-        let done = self.with_wish(task, task_id, pool, |wish| ledger.intend(wish, self.rules, now));
+        let done = self.with_wish(task, task_id, pool, without_item, |wish| {
+            ledger.intend(wish, self.rules, now)
+        });
         *self.ledger = ledger;
         done
     }
@@ -134,14 +153,16 @@ impl Machine {
         match self.choose(task, &task_id, pools, claims.as_deref(), now) {
             Ok(index) => {
                 let task = task.clone();
+                let beside = read_beside(&task, &self.state, &pools[index], claims.as_deref());
+                let without_item: Vec<&str> = beside.iter().copied().collect();
                 if let Some(claims) = &mut claims
-                    && let Err(refusal) = claims.intend(&task, &task_id, &pools[index], now)
+                    && let Err(refusal) = claims.intend(&task, &task_id, &pools[index], &without_item, now)
                 {
                     self.waiting
                         .note(name, vec![(pools[index].agent.clone(), Unfit::Claim(refusal))]);
                     return;
                 }
-                self.place(&task, &mut pools[index], claims.as_deref(), now, step);
+                self.place(&task, &mut pools[index], &beside, now, step);
             }
             Err(reasons) => {
                 let let_go = reasons.iter().filter_map(|(_, reason)| match reason {
@@ -233,16 +254,8 @@ impl Machine {
     }
 
     /// Notes the launch and takes the task's share from the pool.
-    fn place(
-        &mut self,
-        task: &PlannedTask,
-        pool: &mut Pool,
-        claims: Option<&Claims<'_>>,
-        now: Millis,
-        step: &mut Step,
-    ) {
-        let beside = read_beside(task, &self.state, pool, claims);
-        let Ok(share) = pool.left.take(&demand(task, &beside)) else {
+    fn place(&mut self, task: &PlannedTask, pool: &mut Pool, beside: &BTreeSet<&str>, now: Millis, step: &mut Step) {
+        let Ok(share) = pool.left.take(&demand(task, beside)) else {
             return;
         };
         let Some(record) = self.state.tasks.get_mut(task.name()) else {
@@ -254,7 +267,9 @@ impl Machine {
             agent: pool.agent.clone(),
             claims: task.claims().into_iter().map(str::to_owned).collect(),
             reads: task.reads().into_iter().map(str::to_owned).collect(),
+            without_item: beside.iter().map(|claim| (*claim).to_owned()).collect(),
             intended_ms: now,
+            seen_running: false,
             state: None,
             reason: None,
             message: None,
@@ -278,9 +293,9 @@ fn last_agent<'a>(task: &PlannedTask, state: &'a JobState) -> Option<&'a str> {
         .map(|attempt| attempt.agent.id.as_str())
 }
 
-/// The volumes of the task that others read on this agent, and whose item of the SET resource one of them holds: no second
-/// task is offered it as long as he does. A reader needs it only when nobody holds it, except on an agent that
-/// refuses whoever has no claim: there one reads after the other.
+/// The volumes of the task that others read on this agent, and whose item of the SET resource one of them holds: as long as
+/// that reader runs no task is offered the item. A reader that finds no such reader needs the item itself, since another
+/// framework may have taken it. On an agent that refuses tasks without a claim every reader needs it.
 fn read_beside<'a>(
     task: &'a PlannedTask,
     state: &JobState,
@@ -294,11 +309,11 @@ fn read_beside<'a>(
     let offered = pool.left.items(label_mapper::EBS_VOLUMES);
     let own = |claim: &str| {
         let mut live = state.live();
-        live.any(|(_, attempt)| attempt.agent.id == agent && attempt.reads.iter().any(|read| read == claim))
+        live.any(|(_, attempt)| attempt.agent.id == agent && attempt.reads_with_item(claim))
     };
     let anybodys = |claim: &str| {
         let entry = claims.and_then(|claims| claims.ledger.volumes.get(claim));
-        entry.is_some_and(|entry| entry.is_read_on(agent))
+        entry.is_some_and(|entry| entry.is_read_with_item_on(agent))
     };
     let here = |claim: &&str| !offered.contains(claim) && (own(claim) || anybodys(claim));
     task.reads().into_iter().filter(here).collect()

@@ -39,6 +39,11 @@ impl Machine {
                     step.save = true;
                     step.tell.push(Progress::state(&name, attempt, now));
                 }
+                if self.state.cancelled && may_be_killed(&status.state) {
+                    // The KILL of the moment of the cancellation did not reach it.
+                    let agent = Some(attempt.agent.id.clone().into());
+                    step.calls.push(Call::kill(status.task_id.clone(), agent));
+                }
                 attempt.verdict = verdict(attempt);
                 let verdict = attempt.verdict;
                 if verdict.is_some() {
@@ -119,15 +124,18 @@ fn note(attempt: &mut Attempt, status: &TaskStatus, now: Millis) -> bool {
 }
 
 /// What the attempt's state means for its task; `None` while it may still run. An unreachable, lost or unknown task may:
-/// whatever it writes to stays its own until an agent or an operator says that it is over.
+/// whatever it writes to stays its own until an agent or an operator says that it is over. Whether the task began is judged
+/// by everything that is known of it: its own earlier states, and what the operator stream showed.
 fn verdict(attempt: &Attempt) -> Option<Verdict> {
     match attempt.state.as_ref()? {
         TaskState::Finished => Some(Verdict::Finished),
-        TaskState::Dropped => Some(Verdict::NeverLaunched),
+        TaskState::Dropped if !attempt.has_begun() => Some(Verdict::NeverLaunched),
         // The agent is there and does not know the task: it is the answer for a launch that the master never got.
-        TaskState::Gone if attempt.changes.len() == 1 => Some(Verdict::NeverLaunched),
+        TaskState::Gone if !attempt.has_begun() => Some(Verdict::NeverLaunched),
         // A master that does not know PARTITION_AWARE's states says so of an offer that was gone.
-        TaskState::Lost if attempt.reason == Some(Reason::InvalidOffers) => Some(Verdict::NeverLaunched),
+        TaskState::Lost if attempt.reason == Some(Reason::InvalidOffers) && !attempt.has_begun() => {
+            Some(Verdict::NeverLaunched)
+        }
         TaskState::Failed if is_volume_elsewhere(attempt) => Some(Verdict::VolumeElsewhere),
         state if state.is_terminal() => Some(Verdict::Failed),
         _ => None,

@@ -3,10 +3,10 @@
 use label_mapper::Catalogue;
 use mesos_http::operator::ClusterEvent;
 use mesos_http::scheduler::{Call, Event, Operation};
-use mesos_http::types::{InverseOffer, TaskState, TaskStatus};
+use mesos_http::types::{FrameworkId, InverseOffer, Reason, Task, TaskState, TaskStatus};
 
 use super::{RunId, Service, Step};
-use crate::ledger::Holder;
+use crate::ledger::{Holder, has_run};
 use crate::machine::Input;
 use crate::progress::Progress;
 use crate::state::Millis;
@@ -19,6 +19,7 @@ impl Service {
     pub fn listed(&mut self, catalogue: Catalogue, asked_ms: Millis, now: Millis) -> Step {
         let mut step = Step::default();
         self.ledger.stored(&catalogue, asked_ms, now);
+        self.ledger.complete(&self.settings.source, &catalogue, asked_ms, now);
         self.catalogue = Some(catalogue);
         self.advance(now, &mut step);
         step
@@ -34,6 +35,9 @@ impl Service {
         let mut step = Step::default();
         for event in events {
             self.agents.take(&event);
+            for task_id in self.shown_running(&event) {
+                self.seen_running(&task_id, &mut step);
+            }
             let names = self.catalogue.as_ref();
             match event {
                 ClusterEvent::Snapshot(snapshot) => self.ledger.snapshot(&snapshot.tasks, names, now),
@@ -47,7 +51,7 @@ impl Service {
                         framework: framework_id.0,
                         task: status.task_id.0,
                     };
-                    self.ledger.task(&holder, &state, now)
+                    self.ledger.task(&holder, &meant(&state, status.reason.as_ref()), now)
                 }
                 ClusterEvent::AgentRemoved(agent) => self.ledger.agent_lost(agent.as_str(), now),
                 _ => false,
@@ -55,6 +59,39 @@ impl Service {
         }
         self.advance(now, &mut step);
         step
+    }
+
+    /// The tasks of this framework that an event of the operator stream shows to run, or to have run.
+    fn shown_running(&self, event: &ClusterEvent) -> Vec<String> {
+        let own = |framework: &FrameworkId| self.record.framework_id.as_deref() == Some(framework.as_str());
+        match event {
+            ClusterEvent::Snapshot(snapshot) => {
+                let tasks = &snapshot.tasks;
+                let tasks = tasks
+                    .tasks
+                    .iter()
+                    .chain(&tasks.unreachable_tasks)
+                    .chain(&tasks.completed_tasks);
+                let ran = |task: &&Task| own(&task.framework_id) && (is_running(&task.state) || has_run(task));
+                tasks.filter(ran).map(|task| task.task_id.0.clone()).collect()
+            }
+            ClusterEvent::TaskUpdated {
+                framework_id,
+                status,
+                state,
+            } if own(framework_id) && (is_running(state) || is_running(&status.state)) => {
+                vec![status.task_id.0.clone()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn seen_running(&mut self, task_id: &str, step: &mut Step) {
+        let Some(id) = self.run_of(task_id) else { return };
+        if let Some(run) = self.runs.get_mut(&id) {
+            let done = run.machine.seen_running(task_id);
+            self.take(&id, done, step);
+        }
     }
 
     /// One input, at `now`.
@@ -137,7 +174,8 @@ impl Service {
             framework,
             task: status.task_id.0.clone(),
         };
-        self.ledger.task(&holder, &status.state, now);
+        self.ledger
+            .task(&holder, &meant(&status.state, status.reason.as_ref()), now);
         self.counters.update(&status);
         match self.run_of(status.task_id.as_str()) {
             Some(id) => self.input(&id, Input::Event(Box::new(Event::Update(status))), now, step),
@@ -199,5 +237,18 @@ impl Service {
                 self.ledger.launched(&holder, now);
             }
         }
+    }
+}
+
+fn is_running(state: &TaskState) -> bool {
+    matches!(state, TaskState::Starting | TaskState::Running | TaskState::Killing)
+}
+
+/// What a state means for the claims. A master that does not know the states of partition-aware frameworks
+/// says LOST of a launch that it refuses.
+fn meant(state: &TaskState, reason: Option<&Reason>) -> TaskState {
+    match (state, reason) {
+        (TaskState::Lost, Some(Reason::InvalidOffers)) => TaskState::Dropped,
+        (state, _) => state.clone(),
     }
 }

@@ -6,6 +6,7 @@ use std::process;
 use std::time::UNIX_EPOCH;
 
 use label_mapper::{Catalogue, lists_volumes};
+use sha2::{Digest, Sha256};
 
 use crate::run::Clock;
 use crate::state::Millis;
@@ -23,6 +24,11 @@ impl Listing {
     /// Whether there is nothing to read.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.command.is_none()
+    }
+
+    /// A fingerprint of the files and the command: listings of one source name the same volumes, as long as those exist.
+    pub fn source(&self) -> String {
+        hex::encode(&Sha256::digest(format!("{:?} {:?}", self.files, self.command))[..8])
     }
 
     /// The volumes with their aliases, and when what is said of them was true at the latest known moment: when the command was

@@ -48,6 +48,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Whether the storage is asked, and so has to say that a volume is detached.
     pub storage: bool,
+    /// The fingerprint of where its listings come from ([`Listing::source`](listing::Listing::source)).
+    pub source: String,
     /// How labels spell the catalogue's volumes.
     pub spelling: Spelling,
     /// How many ended runs of a job are kept.

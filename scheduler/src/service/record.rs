@@ -19,7 +19,7 @@ pub struct JobRecord {
     pub created_ms: Millis,
     /// When it runs next by its schedule.
     pub next_ms: Option<Millis>,
-    /// How many runs it has had.
+    /// The number of its last run, of all that ever were.
     pub runs: u64,
 }
 
@@ -66,6 +66,10 @@ pub struct ServiceRecord {
     /// The jobs by name. Version 1 kept them here; now each is kept by itself, since one that changes would rewrite all.
     #[serde(default, skip_serializing)]
     pub jobs: BTreeMap<String, JobRecord>,
+    /// The number of the last run of each job that was deleted. A job that is given again under its name goes on from there:
+    /// masters and agents remember the ids of old tasks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_numbers: BTreeMap<String, u64>,
 }
 
 /// The version of [`ServiceRecord`].

@@ -30,7 +30,7 @@ impl Service {
             text,
             created_ms: now,
             next_ms: job.schedule.as_ref().and_then(|schedule| schedule.next(now)),
-            runs: old.map_or(0, |old| old.runs),
+            runs: self.last_number(&job.name),
         };
         self.record.jobs.insert(job.name.clone(), record);
         let step = Step {
@@ -51,16 +51,27 @@ impl Service {
         if let Some(id) = self.active_run(name) {
             return Err(RequestError::Conflict(format!("run {id} is not over; cancel it first")));
         }
+        self.record.last_numbers.insert(name.to_owned(), self.last_number(name));
         self.record.jobs.remove(name);
         let forget: Vec<RunId> = self.runs_of(name).map(|(id, _)| id.clone()).collect();
         for id in &forget {
             self.runs.remove(id);
         }
         Ok(Step {
+            save_service: true,
             save_jobs: BTreeSet::from([name.to_owned()]),
             forget,
             ..Step::default()
         })
+    }
+
+    /// The highest number that a run of the job is known to have had. What was saved last may be the job, one of its runs,
+    /// or that it was deleted.
+    fn last_number(&self, job: &str) -> u64 {
+        let record = self.record.jobs.get(job).map_or(0, |job| job.runs);
+        let deleted = self.record.last_numbers.get(job).copied().unwrap_or(0);
+        let runs = self.runs_of(job).map(|(_, run)| run.record.number).max();
+        record.max(deleted).max(runs.unwrap_or(0))
     }
 
     /// The run of a job that is not over.
@@ -81,12 +92,13 @@ impl Service {
         }
         let text = job.text.clone();
         let (plan, catalogue) = self.plan(&text)?;
+        let number = self.last_number(name) + 1;
         let job = self.record.jobs.get_mut(name).expect("it was there just now");
-        job.runs += 1;
-        let id = format!("{name}.{}", job.runs);
+        job.runs = number;
+        let id = format!("{name}.{number}");
         let record = RunRecord {
             job: name.to_owned(),
-            number: job.runs,
+            number,
             text,
             volumes: catalogue
                 .as_ref()

@@ -11,15 +11,14 @@ use mesos_http::scheduler::{Call, Caller, Config, Connection, Notice};
 use mesos_http::types::FrameworkInfo;
 
 use super::listing::Listing;
-use super::storage::Storage;
-use super::{RequestError, Run, RunId, Service, Settings, Step};
+use super::storage::{self, Storage};
+use super::{RequestError, RunId, Service, Settings, Step};
 use crate::crash_point;
 use crate::machine::Input;
 use crate::notification;
 use crate::progress::Progress;
 use crate::run::{Clock, Framework, RunError};
 use crate::state::Millis;
-use crate::store::StoreError;
 
 /// How often the service is given the time.
 const TICK: Duration = Duration::from_millis(250);
@@ -89,7 +88,7 @@ impl Core {
         if self.broken.is_some() {
             return;
         }
-        if let Err(error) = self.save(&step) {
+        if let Err(error) = storage::save(self.storage.as_mut(), &self.service, &step) {
             // What is not on disk must not be done; the next instance goes on from what is.
             self.broken = Some(error.into());
             return;
@@ -105,25 +104,6 @@ impl Core {
             // The thread that tells lives as long as this does.
             let _ = self.ended.send(id);
         }
-    }
-
-    fn save(&mut self, step: &Step) -> Result<(), StoreError> {
-        let Self { service, storage, .. } = self;
-        if !step.save_claims.is_empty() {
-            storage.save_claims(service.ledger(), &step.save_claims)?;
-        }
-        let runs = step.save_runs.iter().filter_map(|id| service.runs().get(id));
-        let runs: Vec<_> = runs.map(Run::record).collect();
-        if !runs.is_empty() {
-            storage.save_runs(runs)?;
-        }
-        for name in &step.save_jobs {
-            storage.save_job(name, service.jobs().get(name))?;
-        }
-        if step.save_service {
-            storage.save_service(service.record())?;
-        }
-        step.forget.iter().try_for_each(|id| storage.remove_run(id))
     }
 
     fn inputs(&mut self, inputs: Vec<Input>) {

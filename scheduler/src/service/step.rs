@@ -7,7 +7,7 @@ use mesos_http::scheduler::Call;
 use super::RunId;
 use crate::progress::Progress;
 
-/// What is to be done, in this order: save claims, runs, jobs, the service; tell; call; forget. Steps may be joined, and the
+/// What is to be done, in this order: save (as [`storage::save`](super::storage::save) does); tell; call. Steps may be joined, and the
 /// whole be carried out at once: what is saved is then at least as new as what the calls follow from.
 #[derive(Debug, Default)]
 pub struct Step {

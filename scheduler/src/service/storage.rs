@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{JobRecord, RunId, RunRecord, ServiceRecord, VERSION};
+use super::{JobRecord, Run, RunId, RunRecord, Service, ServiceRecord, Step, VERSION};
 use crate::ledger::file::Journal;
 use crate::ledger::{self, Ledger};
 use crate::store::{Store, StoreError, replace_all};
@@ -56,6 +56,33 @@ pub trait Storage: Send {
     /// # Errors
     /// It may still be there.
     fn remove_run(&mut self, id: &RunId) -> Result<(), StoreError>;
+}
+
+/// Keeps what a step changed, in an order in which a crash between any two of its parts is harmless:
+///
+/// 1. the service, whose counters outlive a job that is deleted;
+/// 2. the jobs, so that the number of a run is taken before the run exists;
+/// 3. the claims, which count for nothing until a run knows of their launch;
+/// 4. the runs; 5. the removal of old ones.
+///
+/// # Errors
+/// Not everything is certainly kept; what was kept before each part is whole.
+pub fn save(storage: &mut dyn Storage, service: &Service, step: &Step) -> Result<(), StoreError> {
+    if step.save_service {
+        storage.save_service(service.record())?;
+    }
+    for name in &step.save_jobs {
+        storage.save_job(name, service.jobs().get(name))?;
+    }
+    if !step.save_claims.is_empty() {
+        storage.save_claims(service.ledger(), &step.save_claims)?;
+    }
+    let runs = step.save_runs.iter().filter_map(|id| service.runs().get(id));
+    let runs: Vec<_> = runs.map(Run::record).collect();
+    if !runs.is_empty() {
+        storage.save_runs(runs)?;
+    }
+    step.forget.iter().try_for_each(|id| storage.remove_run(id))
 }
 
 /// A folder: `service.json`, `jobs/<name>.json`, `runs/<job>.<number>.json`, `claims.json` with its log.

@@ -49,10 +49,22 @@ pub(crate) enum Action {
     Detach {
         volume: u8,
     },
+    /// A host that is no agent attaches the volume that several may attach, or lets go of it, and the storage says so at
+    /// once. Of any other volume the storage itself refuses the second host.
+    Foreign,
+    /// Somebody deletes a volume that no host has.
+    Delete {
+        volume: u8,
+    },
     /// The storage is asked.
     Ask,
     /// Its oldest answer arrives.
     Listing,
+    /// A listing comes that does not name every volume: an empty one, or one of another source.
+    Partial {
+        empty: bool,
+        volume: u8,
+    },
     /// The scheduler dies and comes back with what is on disk; with the master's tasks, or without.
     Crash {
         before_save: bool,
@@ -89,7 +101,15 @@ impl Action {
             76..79 => Self::Lose { agent },
             79..82 => Self::Back { agent },
             82..83 => Self::Gone { agent },
-            83..84 => Self::Detach { volume },
+            83..84 => match rng.u8(0..4) {
+                0 => Self::Detach { volume },
+                1 => Self::Delete { volume },
+                2 => Self::Foreign,
+                _ => Self::Partial {
+                    empty: rng.bool(),
+                    volume,
+                },
+            },
             84..88 => Self::Ask,
             88..92 => Self::Listing,
             92..95 => Self::Crash {

@@ -104,6 +104,7 @@ fn a_refusal_names_the_holder_and_the_state() {
         agent: "a1",
         instances: &[],
         volumes: &[("vol-1", Mode::Write)],
+        without_item: &[],
     };
     ledger.intend(&wish("one"), rules, 0).unwrap();
     ledger.task(&holder("one"), &mesos_http::types::TaskState::Unreachable, 5);
@@ -142,6 +143,7 @@ fn a_volume_that_a_stranger_has_is_refused_by_his_name() {
         agent: "a1",
         instances,
         volumes: &[("vol-1", Mode::Write)],
+        without_item: &[],
     };
     let refusal = ledger.refusal(&wish(&OURS), rules, 10).unwrap();
     assert_eq!(

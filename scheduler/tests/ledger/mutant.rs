@@ -28,12 +28,20 @@ pub(crate) enum Mutant {
     OthersUnseen,
     /// After a crash the master's tasks count, and the file does not.
     SnapshotInsteadOfDisk,
+    /// Volumes that the storage's listing omits are remembered as they were.
+    DeletedAreRemembered,
+    /// A listing of another source counts as one of this source.
+    SourcesAreMixed,
+    /// An empty listing counts as one in which every volume was deleted.
+    EmptyIsDeleted,
+    /// The storage does not tell of hosts that are no agents.
+    ForeignHostsUnlisted,
     /// A lost folder is made anew without the tasks that the master cannot reach.
     RebuiltWithoutUnreachable,
 }
 
 impl Mutant {
-    pub(crate) const PLANTED: [Mutant; 13] = [
+    pub(crate) const PLANTED: [Mutant; 17] = [
         Mutant::LaunchBeforeDisk,
         Mutant::UnreachableIsFailed,
         Mutant::LostAgentIsGone,
@@ -47,5 +55,9 @@ impl Mutant {
         Mutant::OthersUnseen,
         Mutant::SnapshotInsteadOfDisk,
         Mutant::RebuiltWithoutUnreachable,
+        Mutant::DeletedAreRemembered,
+        Mutant::SourcesAreMixed,
+        Mutant::EmptyIsDeleted,
+        Mutant::ForeignHostsUnlisted,
     ];
 }

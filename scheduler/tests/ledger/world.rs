@@ -11,6 +11,11 @@ use crate::action::{AGENTS, Action, VOLUMES};
 use crate::mutant::Mutant;
 use crate::real::{MULTI, OTHERS, OURS, Real, agent_id, described, holder, volume_id};
 
+/// What the storage's own listings come from.
+const SOURCE: &str = "the storage";
+/// A host that is no agent.
+const FOREIGN: u8 = AGENTS + 1;
+
 /// What a run has seen.
 #[derive(Default)]
 pub(crate) struct Figures {
@@ -31,6 +36,9 @@ pub(crate) struct World {
     /// The hosts each volume is attached to, and those whose detaching by force it survived.
     attached: BTreeMap<u8, BTreeSet<u8>>,
     lost: BTreeSet<u8>,
+    deleted: BTreeSet<u8>,
+    /// The volumes that a host has which is no agent, as the storage has said.
+    foreign: BTreeSet<u8>,
     listings: VecDeque<(u64, Catalogue)>,
     pub(crate) figures: Figures,
 }
@@ -48,6 +56,8 @@ impl World {
             updates: VecDeque::new(),
             attached: BTreeMap::new(),
             lost: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             listings: VecDeque::new(),
             figures: Figures::default(),
         };
@@ -148,7 +158,15 @@ impl World {
                 // What was said before it died says nothing about what was not.
                 self.each_of(agent, |task| task.state.clone());
             }
+            Action::Foreign => self.foreign(MULTI)?,
+            Action::Delete { volume } => {
+                if self.attached.get(&volume).is_none_or(BTreeSet::is_empty) {
+                    self.deleted.insert(volume);
+                }
+            }
+            Action::Partial { empty, volume } => self.partial(empty, volume),
             Action::Detach { volume } => {
+                self.foreign.remove(&volume);
                 self.attached.remove(&volume);
                 for task in self.tasks.values_mut() {
                     task.mounted.remove(&volume);
@@ -160,6 +178,9 @@ impl World {
                     let late = self.mutant == Mutant::ListingFromArrival;
                     let asked = if late { self.now } else { asked };
                     self.ledger.stored(&listing, asked, self.now);
+                    if self.mutant != Mutant::DeletedAreRemembered {
+                        self.ledger.complete(SOURCE, &listing, asked, self.now);
+                    }
                     self.save();
                 }
             }
@@ -186,6 +207,7 @@ impl World {
                     }
                     self.updates.clear();
                     self.ledger = Ledger::rebuilt(&tasks, Some(&listing), self.now, self.now + 1);
+                    self.ledger.complete(SOURCE, &listing, self.now, self.now + 1);
                     self.listings.clear();
                     self.save();
                 }
@@ -248,6 +270,7 @@ impl World {
             agent: &name,
             instances: &[&name],
             volumes: &ids,
+            without_item: &[],
         };
         let storage = self.rules.storage && self.mutant != Mutant::StorageNotAsked;
         let rules = Rules { storage, ..self.rules };
@@ -289,6 +312,12 @@ impl World {
                 return Err(format!("{id} is given {} beside {other}", volume_id(volume)));
             }
         }
+        if self.foreign.contains(&volume) {
+            return Err(format!(
+                "{id} is given {}, which a host has that is no agent",
+                volume_id(volume)
+            ));
+        }
         let elsewhere = self
             .attached
             .get(&volume)
@@ -318,7 +347,8 @@ impl World {
         let (agent, volumes) = (task.agent, task.volumes.keys().copied().collect::<Vec<_>>());
         let busy = |volume: &u8| {
             let on = self.attached.get(volume);
-            *volume != MULTI && on.is_some_and(|on| on.iter().any(|on| *on != agent))
+            let elsewhere = on.is_some_and(|on| on.iter().any(|on| *on != agent));
+            self.deleted.contains(volume) || *volume != MULTI && elsewhere
         };
         let refused = volumes.iter().any(busy);
         let task = self.tasks.get_mut(&id).expect("the task is there");
@@ -353,6 +383,51 @@ impl World {
                 on.remove(&agent);
             }
         }
+    }
+
+    fn foreign(&mut self, volume: u8) -> Result<(), String> {
+        let on = self.attached.entry(volume).or_default();
+        if on.remove(&FOREIGN) {
+            self.foreign.remove(&volume);
+        } else if self.rules.storage && !self.deleted.contains(&volume) {
+            on.insert(FOREIGN);
+        } else {
+            return Ok(());
+        }
+        self.act(Action::Ask)?;
+        while !self.listings.is_empty() {
+            self.act(Action::Listing)?;
+        }
+        if self.attached[&volume].contains(&FOREIGN) {
+            self.foreign.insert(volume);
+        }
+        Ok(())
+    }
+
+    /// A listing that says nothing of most volumes: of a source that is broken, or of another one.
+    fn partial(&mut self, empty: bool, volume: u8) {
+        if !self.rules.storage {
+            return;
+        }
+        let all = self.listing();
+        let some = all.volumes().filter(|of| !empty && of.id.as_str() == volume_id(volume));
+        let mut listing = Catalogue::new(some.cloned());
+        let mut source = if empty { SOURCE } else { "another source" };
+        match self.mutant {
+            Mutant::SourcesAreMixed => source = SOURCE,
+            Mutant::EmptyIsDeleted if empty => {
+                let of_nobody = Volume {
+                    id: "vol-9".parse().expect("it is an id"),
+                    attachments: Vec::new(),
+                    ..all.volumes().next().expect("no volume is ever the last").clone()
+                };
+                listing = Catalogue::new([of_nobody]);
+            }
+            _ => {}
+        }
+        self.ledger.stored(&listing, self.now, self.now);
+        self.ledger.complete(source, &listing, self.now, self.now);
+        self.save();
     }
 
     fn other(&mut self, agent: u8, volume: u8) {
@@ -398,8 +473,12 @@ impl World {
     }
 
     fn listing(&self) -> Catalogue {
-        Catalogue::new((0..VOLUMES).map(|volume| {
+        let there = (0..VOLUMES).filter(|volume| !self.deleted.contains(volume));
+        // One volume that no task uses is never deleted, so that a listing is empty only when its source is broken.
+        Catalogue::new(there.chain([VOLUMES]).map(|volume| {
             let on = self.attached.get(&volume).into_iter().flatten();
+            let listed = |on: &&u8| **on != FOREIGN || self.mutant != Mutant::ForeignHostsUnlisted;
+            let on = on.filter(listed);
             Volume {
                 id: volume_id(volume).parse().expect("it is an id"),
                 name: None,
@@ -467,6 +546,7 @@ impl World {
         }
         // What machines that were switched off had is detached by those who did it.
         self.attached.clear();
+        self.foreign.clear();
         self.listings.clear();
         self.act(Action::Ask)?;
         self.act(Action::Listing)?;

@@ -328,6 +328,25 @@ fn a_launch_that_never_happened_is_made_again_under_another_id() {
 }
 
 #[test]
+fn a_task_that_is_gone_and_never_began_is_launched_again_whatever_was_said_of_it_before() {
+    for before in [&[Staging][..], &[Unreachable], &[Staging, Unreachable], &[Unknown]] {
+        let mut world = World::new(ONE);
+        world.connect();
+        world.offer(&[agent("s1")]);
+        world.launches();
+        for state in before {
+            world.update(update("j.a.1", state.clone()));
+        }
+        world.update(update("j.a.1", Gone).reason("REASON_RECONCILIATION"));
+        world.pass(1000);
+        world.offer(&[agent("s1")]);
+        let launched = world.launches();
+        assert_eq!(launched.len(), 1, "{before:?}");
+        assert_eq!(launched[0].task_id.as_str(), "j.a.2");
+    }
+}
+
+#[test]
 fn a_task_that_ran_and_is_gone_is_not_run_again() {
     let mut world = World::new(ONE);
     world.connect();

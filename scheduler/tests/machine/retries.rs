@@ -95,3 +95,28 @@ fn one_that_writes_lets_nobody_read() {
     world.offer(&[agent("s1").volumes(&["data"])]);
     assert_eq!(world.launches().len(), 1);
 }
+
+#[test]
+fn a_reader_waits_for_the_item_when_the_reader_that_held_it_has_ended() {
+    let mut world = World::new(
+        "version: 1\nname: j\ntasks:\n  r1: {command: x, volumes: {v: {volume: data, mode: ro}}}\n  r2: {command: x, volumes: {v: {volume: data, mode: ro}}}\n  r3: {command: x, cpus: 9, volumes: {v: {volume: data, mode: ro}}}\n",
+    );
+    world.connect();
+    world.offer(&[agent("s1").volumes(&["data"])]);
+    let held: Vec<usize> = world
+        .launches()
+        .iter()
+        .map(|task| task.resources.items("ebsvolumes").len())
+        .collect();
+    assert_eq!(held, [1, 0], "the first reader holds the item");
+    world.update(update("j.r1.1", Running).acknowledged());
+    world.update(update("j.r2.1", Running).acknowledged());
+    world.update(update("j.r1.1", Finished).acknowledged());
+    // Another framework has taken the item meanwhile, and may write.
+    world.offer(&[agent("s1").cpus(16.0)]);
+    assert!(world.launches().is_empty(), "nobody of this job holds the item");
+    world.offer(&[agent("s1").cpus(16.0).volumes(&["data"])]);
+    let launched = world.launches();
+    assert_eq!(launched[0].name, "j.r3");
+    assert_eq!(launched[0].resources.items("ebsvolumes").len(), 1);
+}

@@ -1,186 +1,15 @@
 //! The service without its I/O, with a clock of its own.
 
-use label_mapper::Spelling;
-use mesos_http::resources::Resources;
-use mesos_http::scheduler::{Call, Event, Operation};
-use mesos_http::types::{Offer, Resource, TaskState, TaskStatus};
-use scheduler::ledger::Ledger;
-use scheduler::machine::{Input, Rules};
+mod numbers;
+mod proofs;
+mod world;
+
+use mesos_http::scheduler::{Call, Event};
+use mesos_http::types::TaskState;
+use scheduler::machine::Input;
 use scheduler::progress::Progress;
-use scheduler::service::{Cause, RunRecord, Service, ServiceRecord, Settings, Step};
-
-struct World {
-    service: Service,
-    now: u64,
-    /// All that a restarted service knows.
-    disk: (ServiceRecord, Ledger, Vec<RunRecord>),
-    launched: Vec<String>,
-    told: Vec<Progress>,
-    offers: u32,
-    /// How often the master was asked for all tasks.
-    all_asked: u32,
-    killed: Vec<String>,
-    /// Of the next offer's agent.
-    attributes: serde_json::Value,
-}
-
-fn settings() -> Settings {
-    Settings {
-        rules: Rules::default(),
-        storage: false,
-        spelling: Spelling::Id,
-        keep: 2,
-        release_alarm: 300_000,
-    }
-}
-
-impl World {
-    /// On 2026-01-01, at midnight.
-    fn new() -> Self {
-        Self::with(settings())
-    }
-
-    fn with(settings: Settings) -> Self {
-        let now = 1_767_225_600_000;
-        let service = Service::new(settings, ServiceRecord::default(), Ledger::default(), Vec::new(), now)
-            .expect("nothing was kept");
-        let mut world = Self {
-            service,
-            now,
-            disk: (ServiceRecord::default(), Ledger::default(), Vec::new()),
-            launched: Vec::new(),
-            told: Vec::new(),
-            offers: 0,
-            all_asked: 0,
-            killed: Vec::new(),
-            attributes: serde_json::json!([]),
-        };
-        world.connect();
-        world
-    }
-
-    fn connect(&mut self) {
-        self.input(Input::Connected {
-            framework_id: "F".to_owned(),
-        });
-    }
-
-    fn take(&mut self, step: Step) {
-        if step.save_service || !step.save_jobs.is_empty() {
-            self.disk.0 = self.service.record().clone();
-        }
-        if !step.save_claims.is_empty() {
-            self.disk.1 = self.service.ledger().clone();
-        }
-        for id in step.save_runs.iter().chain(&step.forget) {
-            self.disk.2.retain(|run| format!("{}.{}", run.job, run.number) != *id);
-            self.disk.2.extend(self.service.runs().get(id).map(|run| run.record()));
-        }
-        for call in step.calls {
-            if let Call::Accept(accept) = &call {
-                for operation in &accept.operations {
-                    let Operation::Launch(tasks) = operation else {
-                        panic!("{operation:?}")
-                    };
-                    for task in tasks {
-                        let id = &task.task_id.0;
-                        let on_disk = self.disk.2.iter().flat_map(|run| run.state.tasks.values());
-                        let mut attempts = on_disk.flat_map(|record| &record.attempts);
-                        assert!(attempts.any(|attempt| attempt.task_id == *id), "{id} is not on disk");
-                        let items = task.resources.items("ebsvolumes");
-                        let claimed = |item: &&str| {
-                            self.disk
-                                .1
-                                .claims()
-                                .any(|(v, claim)| v == *item && claim.holder.task == *id)
-                        };
-                        assert!(items.iter().all(claimed), "the claims of {id} are not on disk");
-                        self.launched.push(id.clone());
-                    }
-                }
-            }
-            match &call {
-                Call::Reconcile { tasks } if tasks.is_empty() => self.all_asked += 1,
-                Call::Kill(kill) => self.killed.push(kill.task_id.0.clone()),
-                _ => {}
-            }
-            self.service.sent(&call, self.now);
-        }
-        self.told.extend(step.tell.into_iter().map(|(_, progress)| progress));
-    }
-
-    fn input(&mut self, input: Input) {
-        let step = self.service.handle(input, self.now);
-        self.take(step);
-    }
-
-    fn pass(&mut self, millis: u64) {
-        let end = self.now + millis;
-        while self.now < end {
-            self.now = (self.now + 1_000).min(end);
-            self.input(Input::Tick);
-        }
-    }
-
-    fn give(&mut self, text: &str) -> String {
-        let (name, step) = self
-            .service
-            .put(text.to_owned(), false, self.now)
-            .expect("the job is good");
-        self.take(step);
-        name
-    }
-
-    fn begin(&mut self, text: &str) -> String {
-        let name = self.give(text);
-        let (id, step) = self
-            .service
-            .begin(&name, Cause::Request, self.now)
-            .expect("it has no run");
-        self.take(step);
-        id
-    }
-
-    fn made_offer(&mut self, agent: &str, cpus: f64, volumes: &[&str]) -> Offer {
-        self.offers += 1;
-        let mut offer: Offer = serde_json::from_value(serde_json::json!({
-            "id": {"value": format!("O{}", self.offers)}, "framework_id": {"value": "F"},
-            "agent_id": {"value": agent}, "hostname": agent, "attributes": self.attributes,
-        }))
-        .expect("the offer is one of Mesos");
-        offer.resources = Resources::from_iter([
-            Resource::scalar("cpus", cpus),
-            Resource::scalar("mem", 8192.0),
-            Resource::set("ebsvolumes", volumes.iter().copied()),
-        ]);
-        offer
-    }
-
-    fn offer(&mut self, agent: &str, cpus: f64, volumes: &[&str]) -> Vec<String> {
-        let offer = self.made_offer(agent, cpus, volumes);
-        self.launched.clear();
-        self.input(Input::Event(Box::new(Event::Offers(vec![offer]))));
-        std::mem::take(&mut self.launched)
-    }
-
-    fn update(&mut self, task: &str, state: TaskState) {
-        self.input(Input::Event(Box::new(Event::Update(TaskStatus::new(
-            task.into(),
-            state,
-        )))));
-    }
-
-    /// SIGKILL.
-    fn restart(&mut self) {
-        let (record, ledger, runs) = self.disk.clone();
-        self.service = Service::new(settings(), record, ledger, runs, self.now).expect("what was kept is good");
-        self.connect();
-    }
-}
-
-fn job(name: &str, extra: &str) -> String {
-    format!("version: 1\nname: {name}\ntasks:\n  a: {{command: x, cpus: 1{extra}}}\n")
-}
+use scheduler::service::{Cause, Settings};
+use world::{World, job, settings, text_attribute, with_attributes};
 
 #[test]
 fn a_job_with_a_schedule_begins_when_it_is_due_and_not_twice_at_once() {
@@ -287,18 +116,6 @@ fn only_the_latest_ended_runs_are_kept() {
     let kept: Vec<&String> = world.service.runs().keys().collect();
     assert_eq!(kept, ["j.3", "j.4", "j.5"]);
     assert_eq!(world.disk.2.len(), 3);
-}
-
-/// An offer with attributes.
-fn with_attributes(world: &mut World, agent: &str, volumes: &[&str], attributes: &serde_json::Value) -> Vec<String> {
-    world.attributes = attributes.clone();
-    let launched = world.offer(agent, 8.0, volumes);
-    world.attributes = serde_json::json!([]);
-    launched
-}
-
-fn text_attribute(name: &str, value: &str) -> serde_json::Value {
-    serde_json::json!({"name": name, "type": "TEXT", "text": {"value": value}})
 }
 
 #[test]

@@ -1,0 +1,119 @@
+//! Whether a task may use volumes now, and if not, who is in the way.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::{Claim, ClaimState, Entry, Holder, Mode, Rules, Stored};
+use crate::state::Millis;
+
+/// Why a volume may not be used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
+pub enum Refusal {
+    /// It has a holder.
+    #[error("volume {volume} is {state} by {holder} on agent {agent}")]
+    Held {
+        /// The volume.
+        volume: String,
+        /// The holder.
+        holder: Holder,
+        /// The holder's agent.
+        agent: String,
+        /// The claim's state, in words.
+        state: String,
+    },
+    /// The storage has attached it to a host, and no known task uses it.
+    #[error("volume {volume} is attached to {instance}, by nobody this scheduler knows")]
+    Foreign {
+        /// The volume.
+        volume: String,
+        /// The host, in the storage's words.
+        instance: String,
+    },
+}
+
+/// What somebody wants to do.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// Who.
+    pub holder: Holder,
+    /// The agent's id.
+    pub agent: &'a str,
+    /// The names under which the storage may know the agent's host.
+    pub instances: &'a [&'a str],
+    /// Each volume with what for.
+    pub volumes: &'a [(&'a str, Mode)],
+    /// Those of them whose item of `ebsvolumes` another reader on the agent holds.
+    pub without_item: &'a [&'a str],
+}
+
+impl Entry {
+    /// Whether a reader on this agent holds the volume's item of `ebsvolumes`, and nobody anywhere may write. As long as
+    /// that reader runs no task of another framework is offered the item there.
+    pub(crate) fn is_read_with_item_on(&self, agent: &str) -> bool {
+        let live = |claim: &&Claim| !matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
+        let claims = || self.claims.iter().filter(live);
+        claims().all(|claim| claim.mode == Mode::Read)
+            && claims().any(|claim| claim.agent == agent && !claim.without_item)
+    }
+
+    pub(super) fn refusal(
+        &self,
+        volume: &str,
+        mode: Mode,
+        wish: &Wish<'_>,
+        rules: Rules,
+        now: Millis,
+    ) -> Option<Refusal> {
+        let multi_attach = self.stored.as_ref().is_some_and(|stored| stored.multi_attach);
+        let in_the_way = |claim: &&Claim| {
+            let here = claim.agent == wish.agent;
+            let both_read = mode == Mode::Read && claim.mode == Mode::Read;
+            if both_read && (here || multi_attach) {
+                return false;
+            }
+            match claim.state {
+                ClaimState::Releasing if here => false,
+                ClaimState::Releasing | ClaimState::Fenced => rules.storage || now < claim.since_ms + rules.let_go,
+                _ => true,
+            }
+        };
+        if let Some(claim) = self.claims.iter().find(in_the_way) {
+            return Some(Refusal::Held {
+                volume: volume.to_owned(),
+                holder: claim.holder.clone(),
+                agent: claim.agent.clone(),
+                state: claim.state.to_string(),
+            });
+        }
+        let stored = self.stored.as_ref().filter(|_| rules.storage)?;
+        let mut elsewhere = stored
+            .instances
+            .iter()
+            .filter(|instance| !wish.instances.contains(&instance.as_str()));
+        let foreign = match (stored.multi_attach, mode) {
+            // While a claim exists the only attachment that is possible belongs to it.
+            (false, _) => elsewhere.next().filter(|_| self.claims.is_empty()),
+            // The storage refuses no second host, so that a writer is let in beside none.
+            (true, Mode::Write) => elsewhere.next(),
+            (true, Mode::Read) => elsewhere
+                .filter(|instance| !self.claims.iter().any(|claim| claim.instances.contains(instance)))
+                .nth(self.unnamed_hosts(stored, wish)),
+        };
+        Some(Refusal::Foreign {
+            volume: volume.to_owned(),
+            instance: foreign?.clone(),
+        })
+    }
+
+    /// How many of the volume's attachments belong to agents of which the storage's names are not known: those where tasks of
+    /// other frameworks have run with it since before the storage was asked.
+    fn unnamed_hosts(&self, stored: &Stored, wish: &Wish<'_>) -> usize {
+        let unnamed = |claim: &&Claim| {
+            let attached = claim.state == ClaimState::InUse && claim.since_ms < stored.asked_ms;
+            attached && claim.instances.is_empty() && claim.agent != wish.agent
+        };
+        let claims = self.claims.iter().filter(unnamed);
+        claims.map(|claim| claim.agent.as_str()).collect::<BTreeSet<_>>().len()
+    }
+}

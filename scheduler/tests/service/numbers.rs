@@ -1,0 +1,282 @@
+//! A run's number, and so the ids of its tasks, is used once: an agent or a master that remembers an id means that task.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use fastrand::Rng;
+use mesos_http::resources::Resources;
+use mesos_http::scheduler::{Call, Event, Operation};
+use mesos_http::types::{Offer, Resource, TaskState, TaskStatus};
+use scheduler::ledger::Ledger;
+use scheduler::machine::Input;
+use scheduler::service::storage::{self, Saved, Storage};
+use scheduler::service::{Cause, JobRecord, RequestError, RunId, RunRecord, Service, ServiceRecord, Settings, Step};
+use scheduler::store::StoreError;
+
+use crate::world::{World, job, settings};
+
+#[test]
+fn a_run_that_was_saved_while_its_job_was_not_keeps_its_number() {
+    let mut world = World::new();
+    world.begin(&job("j", ""));
+    world.disk.0.jobs.get_mut("j").expect("the job is on disk").runs = 0;
+    world.restart();
+    world.cancel("j.1");
+    assert_eq!(world.begin_again("j"), "j.2");
+}
+
+#[test]
+fn a_job_that_is_deleted_and_given_again_goes_on_with_the_next_number() {
+    for restarts in [false, true] {
+        let mut world = World::new();
+        world.begin(&job("j", ""));
+        world.cancel("j.1");
+        let step = world.service.delete("j").expect("its run is over");
+        world.take(step);
+        if restarts {
+            world.restart();
+        }
+        assert_eq!(world.begin(&job("j", "")), "j.2", "restarts: {restarts}");
+        assert_eq!(world.offer("s1", 4.0, &[]), ["j.2.a.1"]);
+        world.update("j.2.a.1", TaskState::Finished);
+        assert_eq!(world.begin(&job("other", "")), "other.1");
+    }
+}
+
+/// What is on disk, and after how many further writes the power fails.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<Written>>);
+
+#[derive(Default)]
+struct Written {
+    record: ServiceRecord,
+    ledger: Ledger,
+    runs: BTreeMap<String, RunRecord>,
+    left: Option<usize>,
+}
+
+impl Disk {
+    fn write(&self, change: impl FnOnce(&mut Written)) -> Result<(), StoreError> {
+        let mut disk = self.0.lock().expect("no test thread has failed with the lock");
+        if disk.left == Some(0) {
+            let (path, source) = ("disk".into(), io::ErrorKind::StorageFull.into());
+            return Err(StoreError::Write { path, source });
+        }
+        disk.left = disk.left.map(|left| left - 1);
+        change(&mut disk);
+        Ok(())
+    }
+}
+
+impl Storage for Disk {
+    fn load(&mut self) -> Result<Saved, StoreError> {
+        let disk = self.0.lock().expect("no test thread has failed with the lock");
+        Ok(Saved {
+            service: disk.record.clone(),
+            ledger: disk.ledger.clone(),
+            runs: disk.runs.values().cloned().collect(),
+        })
+    }
+    fn save_service(&mut self, record: &ServiceRecord) -> Result<(), StoreError> {
+        self.write(|disk| {
+            let jobs = std::mem::take(&mut disk.record.jobs);
+            disk.record = ServiceRecord { jobs, ..record.clone() };
+        })
+    }
+    fn save_job(&mut self, name: &str, job: Option<&JobRecord>) -> Result<(), StoreError> {
+        self.write(|disk| match job {
+            Some(job) => drop(disk.record.jobs.insert(name.to_owned(), job.clone())),
+            None => drop(disk.record.jobs.remove(name)),
+        })
+    }
+    fn save_claims(&mut self, ledger: &Ledger, _: &BTreeSet<String>) -> Result<(), StoreError> {
+        self.write(|disk| disk.ledger = ledger.clone())
+    }
+    fn save_runs(&mut self, runs: Vec<RunRecord>) -> Result<(), StoreError> {
+        runs.into_iter()
+            .try_for_each(|run| self.write(|disk| drop(disk.runs.insert(format!("{}.{}", run.job, run.number), run))))
+    }
+    fn remove_run(&mut self, id: &RunId) -> Result<(), StoreError> {
+        self.write(|disk| drop(disk.runs.remove(id)))
+    }
+}
+
+/// Faults that are planted between service and disk, to show that the histories would notice them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planted {
+    Nothing,
+    /// Runs are saved before the jobs whose numbers they have.
+    RunsBeforeJobs,
+    /// The numbers of deleted jobs are not on disk.
+    NumbersAreForgotten,
+    /// A job is removed before the number of its last run is kept.
+    NumberAfterRemoval,
+}
+
+struct History {
+    service: Service,
+    disk: Disk,
+    planted: Planted,
+    launched: BTreeSet<String>,
+    now: u64,
+    offers: u32,
+}
+
+impl History {
+    fn start(disk: &mut Disk, planted: Planted, now: u64) -> Service {
+        let mut saved = disk.load().expect("the disk can be read");
+        if planted == Planted::NumbersAreForgotten {
+            saved.service.last_numbers.clear();
+        }
+        // No run is kept once it is over: what was is known by the numbers alone.
+        let settings = Settings { keep: 0, ..settings() };
+        Service::new(settings, saved.service, saved.ledger, saved.runs, now).expect("what was kept is good")
+    }
+
+    /// Saves as the service does, then calls the master. A write that fails ends the process, and the next one begins.
+    fn carry_out(&mut self, step: Step) -> Result<(), String> {
+        let (service, disk) = (&self.service, &mut self.disk);
+        let early = match self.planted {
+            Planted::RunsBeforeJobs => Step {
+                save_runs: step.save_runs.clone(),
+                ..Step::default()
+            },
+            Planted::NumberAfterRemoval => Step {
+                save_jobs: step.save_jobs.clone(),
+                ..Step::default()
+            },
+            _ => Step::default(),
+        };
+        let saved = storage::save(disk, service, &early).and_then(|()| storage::save(disk, service, &step));
+        if saved.is_err() {
+            self.disk
+                .0
+                .lock()
+                .expect("no test thread has failed with the lock")
+                .left = None;
+            self.service = Self::start(&mut self.disk, self.planted, self.now);
+            return self.connect();
+        }
+        for call in step.calls {
+            self.service.sent(&call, self.now);
+            let Call::Accept(accept) = call else { continue };
+            for operation in accept.operations {
+                let Operation::Launch(tasks) = operation else { continue };
+                for task in tasks {
+                    if !self.launched.insert(task.task_id.0.clone()) {
+                        return Err(format!("{} is launched twice", task.task_id));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), String> {
+        let step = self.service.handle(input, self.now);
+        self.carry_out(step)
+    }
+
+    fn connect(&mut self) -> Result<(), String> {
+        let framework_id = "F".to_owned();
+        self.input(Input::Connected { framework_id })
+    }
+
+    fn request(&mut self, done: Result<Step, RequestError>) -> Result<(), String> {
+        // What cannot be done as things are changes nothing.
+        done.map_or(Ok(()), |step| self.carry_out(step))
+    }
+
+    fn act(&mut self, rng: &mut Rng) -> Result<(), String> {
+        self.now += 1_000;
+        let name = ["j", "k"][rng.usize(0..2)];
+        match rng.u8(0..12) {
+            0 | 1 => {
+                let put = self.service.put(job(name, ""), true, self.now);
+                self.request(put.map(|(_, step)| step))
+            }
+            2 | 3 => {
+                let deleted = self.service.delete(name);
+                self.request(deleted)
+            }
+            4..7 => {
+                let begun = self.service.begin(name, Cause::Request, self.now);
+                self.request(begun.map(|(_, step)| step))
+            }
+            7 => self.input(Input::Tick),
+            8 | 9 => {
+                self.offers += 1;
+                let mut offer: Offer = serde_json::from_value(serde_json::json!({
+                    "id": {"value": format!("O{}", self.offers)}, "framework_id": {"value": "F"},
+                    "agent_id": {"value": "s1"}, "hostname": "s1",
+                }))
+                .expect("the offer is one of Mesos");
+                let resources = [Resource::scalar("cpus", 8.0), Resource::scalar("mem", 8192.0)];
+                offer.resources = Resources::from_iter(resources);
+                self.input(Input::Event(Box::new(Event::Offers(vec![offer]))))
+            }
+            10 => {
+                let active = self.service.active_run(name).map(|id| format!("{id}.a.1"));
+                let ended = active.filter(|task| self.launched.contains(task));
+                let status = ended.map(|task| TaskStatus::new(task.as_str().into(), TaskState::Finished));
+                status.map_or(Ok(()), |status| {
+                    self.input(Input::Event(Box::new(Event::Update(status))))
+                })
+            }
+            _ => {
+                self.disk
+                    .0
+                    .lock()
+                    .expect("no test thread has failed with the lock")
+                    .left = Some(rng.usize(0..6));
+                Ok(())
+            }
+        }
+    }
+
+    fn run(seed: u64, planted: Planted) -> Result<usize, String> {
+        let mut rng = Rng::with_seed(seed);
+        let mut disk = Disk::default();
+        let service = Self::start(&mut disk, planted, 1_000);
+        let mut history = Self {
+            service,
+            disk,
+            planted,
+            launched: BTreeSet::new(),
+            now: 1_000,
+            offers: 0,
+        };
+        history.connect()?;
+        (0..rng.usize(20..120)).try_for_each(|_| history.act(&mut rng))?;
+        Ok(history.launched.len())
+    }
+}
+
+const HISTORIES: u64 = 600;
+
+#[test]
+fn no_history_of_crashes_and_deletions_uses_a_task_id_twice() {
+    let mut launched = 0;
+    for seed in 0..HISTORIES {
+        launched += History::run(seed, Planted::Nothing).unwrap_or_else(|what| panic!("history {seed}: {what}"));
+    }
+    assert!(
+        launched > 1_000,
+        "histories without launches would prove nothing: {launched}"
+    );
+}
+
+#[test]
+fn every_fault_that_is_planted_between_service_and_disk_is_noticed() {
+    let planted = [
+        Planted::RunsBeforeJobs,
+        Planted::NumbersAreForgotten,
+        Planted::NumberAfterRemoval,
+    ];
+    for planted in planted {
+        let noticed = (0..HISTORIES).find(|seed| History::run(*seed, planted).is_err());
+        println!("{planted:?}: history {noticed:?}");
+        assert!(noticed.is_some(), "{planted:?} is not noticed");
+    }
+}

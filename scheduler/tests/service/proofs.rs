@@ -1,0 +1,137 @@
+//! What ends a task and frees its volumes, and what does not.
+
+use mesos_http::types::{Reason, TaskState, TaskStatus};
+use scheduler::ledger::ClaimState;
+use scheduler::service::Settings;
+use scheduler::state::Standing;
+use serde_json::json;
+
+use crate::world::{World, job, settings, text_attribute, volume, with_attributes};
+
+const WRITER: &str = ", volumes: {v: vol-1}";
+const READER: &str = ", volumes: {v: {volume: vol-1, mode: ro}}";
+
+fn with_storage() -> World {
+    World::with(Settings {
+        storage: true,
+        ..settings()
+    })
+}
+
+fn claims(world: &World) -> Vec<ClaimState> {
+    world.service.ledger().claims().map(|(_, claim)| claim.state).collect()
+}
+
+fn on_host(world: &mut World, agent: &str, volumes: &[&str]) -> Vec<String> {
+    let attributes = json!([text_attribute("instance_id", &format!("i-{agent}"))]);
+    with_attributes(world, agent, volumes, &attributes)
+}
+
+#[test]
+fn a_task_that_was_unreachable_when_its_run_was_cancelled_is_killed_when_it_is_back() {
+    let mut world = World::new();
+    world.begin(&job("j", ""));
+    world.offer("s1", 4.0, &[]);
+    world.update("j.1.a.1", TaskState::Running);
+    world.update("j.1.a.1", TaskState::Unreachable);
+    world.cancel("j.1");
+    // The master drops the KILL: it does not reach the agent.
+    world.killed.clear();
+    world.update("j.1.a.1", TaskState::Running);
+    assert_eq!(world.killed, ["j.1.a.1"]);
+    world.update("j.1.a.1", TaskState::Killed);
+    assert!(world.service.runs()["j.1"].machine().state().end.is_some());
+}
+
+#[test]
+fn a_launch_of_a_bad_offer_frees_its_claim_although_an_old_master_calls_the_task_lost() {
+    let mut world = World::new();
+    world.begin(&job("j", WRITER));
+    world.offer("s1", 4.0, &["vol-1"]);
+    let mut status = TaskStatus::new("j.1.a.1".into(), TaskState::Lost);
+    status.reason = Some(Reason::InvalidOffers);
+    world.update_with(status);
+    assert_eq!(claims(&world), []);
+    world.pass(1_000);
+    assert_eq!(world.offer("s1", 4.0, &["vol-1"]), ["j.1.a.2"]);
+}
+
+#[test]
+fn a_task_of_which_gone_is_the_first_word_keeps_its_claim_until_the_storage_has_detached_its_volume() {
+    let mut world = with_storage();
+    world.list(&json!([volume("vol-1", false, &[])]));
+    world.begin(&job("j", WRITER));
+    on_host(&mut world, "s1", &["vol-1"]);
+    world.update("j.1.a.1", TaskState::Gone);
+    assert_eq!(
+        claims(&world),
+        [ClaimState::Releasing],
+        "it may have attached the volume"
+    );
+    world.list(&json!([volume("vol-1", false, &[])]));
+    assert_eq!(claims(&world), []);
+}
+
+#[test]
+fn readers_of_another_run_join_readers_on_two_agents_where_several_hosts_may_attach_the_volume() {
+    let mut world = with_storage();
+    world.list(&json!([volume("vol-1", true, &[])]));
+    for (name, agent) in [("one", "s1"), ("two", "s2")] {
+        world.begin(&job(name, READER));
+        assert_eq!(on_host(&mut world, agent, &["vol-1"]).len(), 1);
+    }
+    world.list(&json!([volume("vol-1", true, &["i-s1", "i-s2"])]));
+    world.begin(&job("three", READER));
+    // The first reader holds the item of the agent.
+    assert_eq!(
+        on_host(&mut world, "s1", &[]),
+        ["three.1.a.1"],
+        "{}",
+        world.why("three.1")
+    );
+}
+
+#[test]
+fn nobody_writes_or_reads_beside_a_host_that_no_claim_explains() {
+    for kind in [WRITER, READER] {
+        let mut world = with_storage();
+        world.list(&json!([volume("vol-1", true, &["i-foreign"])]));
+        world.begin(&job("j", kind));
+        assert!(on_host(&mut world, "s1", &["vol-1"]).is_empty());
+        let why = world.why("j.1");
+        assert!(why.contains("volume vol-1 is attached to i-foreign"), "{why}");
+    }
+}
+
+#[test]
+fn a_volume_that_was_deleted_after_its_task_leaves_no_claim_and_no_attachment() {
+    let mut world = with_storage();
+    let other = volume("vol-2", false, &[]);
+    world.list(&json!([volume("vol-1", false, &[]), other]));
+    world.begin(&job("j", WRITER));
+    on_host(&mut world, "s1", &["vol-1"]);
+    world.update("j.1.a.1", TaskState::Running);
+    world.list(&json!([volume("vol-1", false, &["i-s1"]), other]));
+    world.update("j.1.a.1", TaskState::Finished);
+    world.list(&json!([]));
+    assert_eq!(
+        claims(&world),
+        [ClaimState::Releasing],
+        "an empty listing proves nothing"
+    );
+    world.list(&json!([other]));
+    assert_eq!(claims(&world), []);
+    let on_host = world.service.ledger().on_host("s9", &["i-s1"]);
+    assert!(on_host.is_empty(), "{on_host:?}");
+}
+
+#[test]
+fn a_task_that_the_operator_stream_saw_run_is_not_run_again_when_it_is_gone() {
+    let mut world = World::new();
+    world.begin(&job("j", ""));
+    world.offer("s1", 4.0, &[]);
+    world.seen_on_the_operator_stream("j.1.a.1", TaskState::Running);
+    world.restart();
+    world.update("j.1.a.1", TaskState::Gone);
+    assert_eq!(world.standing("j.1", "a"), Standing::Failed);
+}
