@@ -21,7 +21,7 @@ pub struct Agents {
 /// A text that is not the master's list of agents.
 #[derive(Debug, Error)]
 #[error("not the JSON of the master's /slaves: {0}")]
-pub struct AgentsError(#[from] serde_json::Error);
+pub struct AgentsError(String);
 
 #[derive(Clone, Debug)]
 struct Agent {
@@ -92,7 +92,7 @@ impl Agents {
     /// # Errors
     /// Text of another shape.
     pub fn from_slaves(json: &str, zone_attribute: &str, instance_attribute: &str) -> Result<Self, AgentsError> {
-        let listing: Listing = serde_json::from_str(json)?;
+        let listing: Listing = serde_json::from_str(json).map_err(|error| AgentsError(error.to_string()))?;
         let agents = listing.slaves.into_iter().map(|listed| {
             let attribute = |name: &str| listed.attributes.get(name).and_then(Value::as_str).map(str::to_owned);
             let domain = listed.domain.pointer("/fault_domain/zone/name").and_then(Value::as_str);
@@ -181,21 +181,23 @@ impl Agent {
     }
 
     fn attachment(&self, volume: &Volume, against: &mut Vec<String>, remarks: &mut Vec<String>) {
-        if volume.multi_attach {
-            return;
-        }
         for attachment in &volume.attachments {
-            match &self.instance {
-                Some(instance) if *instance == attachment.instance => {
-                    remarks.push(format!("{} is attached here already", volume.id));
-                }
-                Some(_) => against.push(format!(
-                    "{} is held by {} ({})",
-                    volume.id, attachment.instance, attachment.state
+            let (id, holder, state) = (&volume.id, attachment.holder(), &attachment.state);
+            let is_here = self
+                .instance
+                .as_ref()
+                .filter(|_| attachment.is_known())
+                .map(|instance| *instance == attachment.instance);
+            match is_here {
+                // It is on its way off, and cannot be attached before that is over.
+                Some(true) if attachment.is_leaving() => against.push(format!(
+                    "{id} is being detached from here ({state}): wait until the storage lists it as detached"
                 )),
+                Some(true) => remarks.push(format!("{id} is attached here already")),
+                _ if volume.multi_attach => {}
+                Some(false) => against.push(format!("{id} is held by {holder} ({state})")),
                 None => remarks.push(format!(
-                    "{} is held by {} ({}), and whether that is this agent is not known",
-                    volume.id, attachment.instance, attachment.state
+                    "{id} is held by {holder} ({state}), and whether that is this agent is not known"
                 )),
             }
         }

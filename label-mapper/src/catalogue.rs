@@ -111,6 +111,27 @@ pub struct Attachment {
     pub state: String,
 }
 
+impl Attachment {
+    /// Whether the volume is being taken off the host: `detaching`, or `busy`, which is a detachment that waits for the host to
+    /// let go of the device.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.state.as_str(), "detaching" | "busy")
+    }
+
+    /// Whether the host is told; a catalogue may have an attachment without one.
+    pub fn is_known(&self) -> bool {
+        !self.instance.is_empty()
+    }
+
+    /// The host, for messages.
+    pub(crate) fn holder(&self) -> &str {
+        match self.is_known() {
+            true => &self.instance,
+            false => "a host that the listing does not name",
+        }
+    }
+}
+
 /// One volume of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
@@ -184,12 +205,12 @@ pub struct Catalogue {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AliasError {
     /// What it stands for means no volume.
-    #[error("alias '{alias}': {source}")]
+    #[error("alias '{alias}': {problem}")]
     Unresolved {
         /// The alias.
         alias: String,
         /// Why.
-        source: ResolveError,
+        problem: ResolveError,
     },
     /// It is the id or the Name tag of a volume already.
     #[error("alias '{alias}' is the id or the Name tag of volume {id} already; choose another word")]
@@ -228,7 +249,12 @@ impl Catalogue {
         let shown = || volume_labels::cleaned(alias);
         let id = match self.named(of) {
             Ok(volume) => volume.id.clone(),
-            Err(source) => return Err(AliasError::Unresolved { alias: shown(), source }),
+            Err(problem) => {
+                return Err(AliasError::Unresolved {
+                    alias: shown(),
+                    problem,
+                });
+            }
         };
         let is_it = |volume: &&Volume| volume.id.as_str() == alias || volume.name.as_deref() == Some(alias);
         if let Some(volume) = self.volumes().filter(|volume| volume.state.is_alive()).find(is_it) {

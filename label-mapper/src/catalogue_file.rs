@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::catalogue::{Attachment, Catalogue, Volume, VolumeId, VolumeState};
-use crate::describe::{CatalogueError, described};
+use crate::describe::CatalogueError;
+use crate::listing::{self, Text};
 
 /// A catalogue file, YAML or JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(crate) struct File {
     #[serde(default)]
     volumes: Vec<Entry>,
     /// Word to id or Name tag.
@@ -51,12 +52,13 @@ impl Catalogue {
         let mut volumes = Vec::new();
         let mut aliases = Vec::new();
         for text in texts {
-            if is_listing(text) {
-                volumes.extend(described(text)?);
-                continue;
-            }
-            let file: File =
-                serde_saphyr::from_str(text).map_err(|error| CatalogueError::File(one_line(&error.to_string())))?;
+            let file = match listing::read(text)? {
+                Text::Listing(listed) => {
+                    volumes.extend(listed);
+                    continue;
+                }
+                Text::File(file) => file,
+            };
             aliases.extend(file.aliases);
             for entry in file.volumes {
                 aliases.extend(entry.aliases.iter().map(|alias| (alias.clone(), entry.id.to_string())));
@@ -85,23 +87,8 @@ impl Catalogue {
 /// # Errors
 /// It is a text of another shape.
 pub fn lists_volumes(text: &str) -> Result<bool, CatalogueError> {
-    if is_listing(text) {
-        return Ok(true);
+    match listing::read(text)? {
+        Text::Listing(_) => Ok(true),
+        Text::File(file) => Ok(!file.volumes.is_empty()),
     }
-    let file: File =
-        serde_saphyr::from_str(text).map_err(|error| CatalogueError::File(one_line(&error.to_string())))?;
-    Ok(!file.volumes.is_empty())
-}
-
-/// Whatever is JSON and not plainly ours is taken for a listing, so that a broken one is told as such.
-fn is_listing(text: &str) -> bool {
-    match serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(text) {
-        Ok(keys) => !keys.contains_key("volumes") && !keys.contains_key("aliases"),
-        Err(_) => text.trim().is_empty() || text.trim_start().starts_with(['{', '[']),
-    }
-}
-
-/// The parser draws the place of an error on lines of its own.
-fn one_line(message: &str) -> String {
-    volume_labels::cleaned(message.lines().next().unwrap_or_default())
 }

@@ -6,9 +6,11 @@ use serde::Serialize;
 use volume_labels::{Create, VolumeLabels};
 
 use crate::catalogue::{Catalogue, ResolveError};
-use crate::frameworks::{self, Channel, Definition, Framework, Problem, Task, Wanted, Zone};
+use crate::frameworks::{
+    self, Channel, DOCKER_VOLUME, Definition, ENVIRONMENT, Framework, Problem, Task, Wanted, Zone,
+};
 use crate::mapping::Spelling;
-use crate::planned::{Asked, Planned, Unplanned, planned};
+use crate::planned::{self, Asked, Planned, Unplanned, planned};
 
 /// How to convert.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +76,14 @@ pub struct TaskReport {
 impl Converted {
     /// Whether every task with volumes has a way for them to come.
     pub fn all_mounted(&self) -> bool {
-        self.tasks.iter().all(|task| task.channel != Channel::Nothing)
+        self.tasks.iter().all(|task| !task.has_no_way())
+    }
+}
+
+impl TaskReport {
+    /// Whether it asks for volumes of drivers, and one of them has no way to it.
+    pub fn has_no_way(&self) -> bool {
+        self.volumes.iter().any(|asked| asked.channel == Channel::Nothing)
     }
 }
 
@@ -118,7 +127,7 @@ pub fn convert(framework: Framework, text: &str, options: &Options<'_>) -> Resul
     run.each(|definition, index, task, options| {
         let plan = planned(task, labels_of(task, options)?, options)?;
         if plan.is_empty() {
-            return Ok(None);
+            return Ok(Some((plan, Vec::new())));
         }
         let labels = plan.labels();
         let notes = definition.write(index, &wanted(&plan, &labels, options))?;
@@ -135,26 +144,30 @@ pub fn migrate(framework: Framework, text: &str, options: &Options<'_>) -> Resul
     let mut run = Run::new(framework, text, options)?;
     run.each(|definition, index, task, options| {
         if task.native.is_empty() {
-            return Ok(None);
+            return Ok(Some((Planned::of_notes(task.unread.clone()), Vec::new())));
         }
         let mut labels = labels_of(task, options)?;
         if task.channel != Channel::Labels {
             let plan = planned(task, labels, options)?;
-            return Ok(Some((
-                plan,
-                vec!["its volumes are left in the framework's own words: labels would not be seen".to_owned()],
-            )));
+            let note = "its volumes are left in the framework's own words: labels would not be seen".to_owned();
+            let notes = if plan.is_empty() { Vec::new() } else { vec![note] };
+            return Ok(Some((plan, notes)));
         }
         let mut notes = Vec::new();
         let mut moved = Vec::new();
+        let mut kept = Vec::new();
         for (place, native) in task.native.iter().enumerate() {
-            let mut volume = match native.labels(&labels) {
+            let stays = native.stays.clone().map_or(Ok(()), Err);
+            let mut volume = match stays.and_then(|()| native.labels(&labels)) {
                 Ok(volume) => volume,
                 Err(why) => {
-                    notes.push(format!(
-                        "the volume at '{}' is left as it is: {why}",
-                        volume_labels::cleaned(&native.path)
-                    ));
+                    if native.foreign.is_none() {
+                        notes.push(format!(
+                            "the volume at '{}' is left as it is: {why}",
+                            volume_labels::cleaned(&native.path)
+                        ));
+                    }
+                    kept.push(native.clone());
                     continue;
                 }
             };
@@ -162,8 +175,13 @@ pub fn migrate(framework: Framework, text: &str, options: &Options<'_>) -> Resul
             labels.push(volume);
             moved.push(place);
         }
+        // What stays is looked up all the same; what moves is asked for by label alone.
+        let task = &Task {
+            native: kept,
+            ..task.clone()
+        };
         if moved.is_empty() {
-            return Ok(Some((Planned::default(), notes)));
+            return Ok(Some((planned(task, labels, options)?, notes)));
         }
         // Two slots at one path, and the like, show when all are read together.
         let labels = volume_labels::parse(labels.iter().flat_map(VolumeLabels::to_labels))?;
@@ -188,7 +206,7 @@ pub fn migrate_back(framework: Framework, text: &str, options: &Options<'_>) -> 
     run.each(|definition, index, task, options| {
         let labels = labels_of(task, options)?;
         if labels.is_empty() {
-            return Ok(None);
+            return Ok(Some((Planned::of_notes(planned::left_alone(task)), Vec::new())));
         }
         let plan = planned(task, labels, options)?;
         let labels = plan.labels();
@@ -330,8 +348,17 @@ impl<'a> Run<'a> {
                     Failure::Volumes(problem) => problem.to_string(),
                 },
             })?;
-            if let Some((plan, notes)) = outcome {
+            if let Some((plan, notes)) = outcome
+                && !(plan.is_empty() && plan.notes.is_empty() && notes.is_empty())
+            {
                 reports.push(report(task, plan, notes));
+            }
+        }
+        if self.framework == Framework::Marathon {
+            let asked = |report: &TaskReport| (report.task.clone(), report.volumes.clone());
+            let all: Vec<(String, Vec<Asked>)> = reports.iter().map(asked).collect();
+            for (index, note) in planned::shared(&all, self.options.catalogue) {
+                reports[index].notes.push(note);
             }
         }
         Ok(Converted {
@@ -342,13 +369,28 @@ impl<'a> Run<'a> {
 }
 
 fn report(task: &Task, plan: Planned, notes: Vec<String>) -> TaskReport {
+    let by_label = !plan.asked.is_empty();
+    let volumes: Vec<Asked> = plan.asked.into_iter().chain(plan.native).collect();
+    let channel = match volumes.first() {
+        Some(own) if !by_label => own.channel,
+        _ => task.channel,
+    };
+    // What is said of the task's labels and volumes is said where it has some.
+    let of_task = task.notes.iter().filter(|_| !volumes.is_empty()).cloned();
+    let of_channels = [
+        (Channel::DockerVolume, DOCKER_VOLUME),
+        (Channel::Environment, ENVIRONMENT),
+    ]
+    .into_iter()
+    .filter(|(channel, _)| volumes.iter().any(|asked| asked.channel == *channel))
+    .map(|(_, note)| note.to_owned());
     TaskReport {
         task: task.name.clone(),
-        channel: task.channel,
+        channel,
         labels_in: task.lands,
-        volumes: plan.asked.into_iter().chain(plan.native).collect(),
+        notes: of_task.chain(of_channels).chain(plan.notes).chain(notes).collect(),
+        volumes,
         claims: plan.claims,
         zone: plan.zone,
-        notes: task.notes.iter().cloned().chain(plan.notes).chain(notes).collect(),
     }
 }

@@ -114,16 +114,29 @@ fn reasons(report: &TaskReport) -> Vec<String> {
             .iter()
             .map(|volume| format!("{} in {}", volume.id, volume.zone))
             .collect();
+        // Copies that have a volume each have a name each.
+        let made = match asked.volumes.as_slice() {
+            [_, _, ..] => asked
+                .volumes
+                .iter()
+                .filter_map(|volume| volume.name.as_deref())
+                .collect::<Vec<_>>()
+                .join(", "),
+            _ => labels.name.clone(),
+        };
         let meant = if meant.is_empty() {
             "no volume known by now".to_owned()
         } else {
             meant.join(", ")
         };
-        let by = labels.driver.as_ref().map_or_else(
-            || "the agent's default driver".to_owned(),
-            |driver| format!("driver {driver}"),
-        );
-        let way = match report.channel {
+        let by = match (&labels.driver, asked.channel) {
+            (Some(driver), _) => format!("driver {driver}"),
+            (None, Channel::DockerEngine) => {
+                "the driver that the Docker engine knows it by, else Docker's own 'local'".to_owned()
+            }
+            (None, _) => "the agent's default driver".to_owned(),
+        };
+        let way = match asked.channel {
             Channel::Labels => "by label",
             Channel::DockerVolume => "as DOCKER_VOLUME",
             Channel::Environment => "by DVDI_VOLUME_* variables",
@@ -133,7 +146,7 @@ fn reasons(report: &TaskReport) -> Vec<String> {
         lines.push(format!(
             "'{}' is {meant}; it comes {way} as '{}' to {} ({}), through {by}",
             volume_labels::cleaned(&asked.name),
-            volume_labels::cleaned(&labels.name),
+            volume_labels::cleaned(&made),
             labels.path,
             labels.mode,
         ));

@@ -16,6 +16,8 @@ pub struct JobFile {
     pub text: String,
     /// What was not taken over, a line each.
     pub notes: Vec<String>,
+    /// Whether a volume is among what was not taken over.
+    pub leaves_volumes_out: bool,
 }
 
 /// One task of it.
@@ -103,6 +105,7 @@ pub fn job_file(framework: Framework, text: &str) -> Result<JobFile, ConvertErro
     }
     Ok(JobFile {
         text: written(&name, &jobs),
+        leaves_volumes_out: notes.iter().any(|note| note.contains(WITHOUT)),
         notes,
     })
 }
@@ -143,7 +146,7 @@ fn marathon(app: &Value, task: &Task, notes: &mut Vec<String>) -> Result<Job, St
         mem: Some(app["mem"].as_f64().unwrap_or(128.0)),
         environment: environment(&name, &app["env"], notes),
         instances: task.copies,
-        volumes: volumes(task)?,
+        volumes: volumes(task, &name, notes)?,
         name,
         ..Job::default()
     };
@@ -171,10 +174,7 @@ fn dcos(service: &Value, tasks: &[Task], notes: &mut Vec<String>) -> Result<Vec<
     let mut jobs: Vec<Job> = Vec::new();
     for pod in tasks {
         let described = &service["pods"][pod.name.as_str()];
-        // The framework appends the pod's index to the name of each volume.
-        let mut of_pod = volumes(pod)?;
-        let suffix = if pod.copies > 1 { "_{i}" } else { "_0" };
-        of_pod.iter_mut().for_each(|volume| volume.name += suffix);
+        let of_pod = volumes(pod, &pod.name, notes)?;
         let mut before: Option<String> = None;
         for (task, what) in described["tasks"].as_object().into_iter().flatten() {
             let name = word(&format!("{}-{task}", pod.name));
@@ -215,22 +215,48 @@ fn dcos(service: &Value, tasks: &[Task], notes: &mut Vec<String>) -> Result<Vec<
     Ok(jobs)
 }
 
-/// What the task asks for by label and in the framework's own words.
-fn volumes(task: &Task) -> Result<Vec<VolumeLabels>, String> {
+/// The beginning of the note on a volume that a task goes without.
+const WITHOUT: &str = "it runs without a volume:";
+
+/// What the task asks for by label and in the framework's own words, under the names that the framework gives the driver.
+fn volumes(task: &Task, name: &str, notes: &mut Vec<String>) -> Result<Vec<VolumeLabels>, String> {
     let labels = task.labels.iter().map(|(key, value)| (key, value));
     let mut volumes = volume_labels::parse(labels).map_err(|error| error.to_string())?;
+    for volume in &mut volumes {
+        volume.name = task.names.of(volume, None)?.in_job_file(task.copies);
+    }
     for native in &task.native {
-        let volume = native.labels(&volumes)?;
-        if !volumes.iter().any(|known| known.path == volume.path) {
-            volumes.push(volume);
+        let mut volume = match native.labels(&volumes) {
+            Ok(volume) => volume,
+            Err(why) => {
+                let path = volume_labels::cleaned(&native.path);
+                notes.push(format!("{name}: {WITHOUT} the one at '{path}' is left out: {why}"));
+                continue;
+            }
+        };
+        volume.name = native.name.in_job_file(task.copies);
+        match volumes.iter().find(|known| known.path == volume.path) {
+            None => volumes.push(volume),
+            Some(known) if known.name == volume.name => {}
+            Some(known) => {
+                return Err(format!(
+                    "the volumes '{}' and '{}' of '{name}' both mount at '{}': give one of them another path",
+                    known.name, volume.name, volume.path
+                ));
+            }
         }
     }
+    notes.extend(task.unread.iter().map(|line| format!("{name}: {WITHOUT} {line}")));
     Ok(volumes)
 }
 
 fn environment(job: &str, variables: &Value, notes: &mut Vec<String>) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::new();
     for (name, value) in variables.as_object().into_iter().flatten() {
+        // These name volumes, and have become some.
+        if name.starts_with("DVDI_VOLUME_") {
+            continue;
+        }
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(_) | Value::Bool(_) => value.to_string(),

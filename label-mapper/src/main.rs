@@ -10,7 +10,7 @@ use std::process::{Command as Process, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use label_mapper::{Agents, Catalogue, Cluster, Converted, NameMap, Options, Volume};
+use label_mapper::{Agents, Catalogue, Cluster, Converted, NameMap, Options, Spelling, Volume};
 
 use arguments::{Cli, Command, Source, Volumes};
 
@@ -40,7 +40,11 @@ fn run(command: Command) -> Result<ExitCode> {
             json,
         } => {
             let catalogue = catalogue(&source)?;
-            let mapped = label_mapper::mapped(catalogue.resolve(&name)?, slot, spelling);
+            let volume = catalogue.resolve(&name)?;
+            if spelling == Spelling::Name {
+                catalogue.tells_apart(volume)?;
+            }
+            let mapped = label_mapper::mapped(volume, slot, spelling);
             if json {
                 serde_json::to_string_pretty(&mapped)? + "\n"
             } else {
@@ -48,7 +52,10 @@ fn run(command: Command) -> Result<ExitCode> {
             }
         }
         Command::NameMap { source, output } => {
-            let names = NameMap::from_catalogue(&catalogue(&source)?)?;
+            let names = NameMap::from_catalogue(&catalogue(&source)?);
+            for doubtful in names.doubtful() {
+                eprintln!("label-mapper: {doubtful}");
+            }
             match output {
                 Some(path) => {
                     names.write(&path)?;
@@ -84,6 +91,9 @@ fn run(command: Command) -> Result<ExitCode> {
             let made = label_mapper::job_file(definition.from, &file(&definition.file, "the definition")?)?;
             for note in &made.notes {
                 eprintln!("label-mapper: {note}");
+            }
+            if made.leaves_volumes_out {
+                code = ExitCode::from(NOT_ALL);
             }
             made.text
         }
@@ -131,9 +141,7 @@ fn run(command: Command) -> Result<ExitCode> {
                 Some(framework) => {
                     let text = file(Path::new(&what), "the definition")?;
                     let explained = label_mapper::explain(framework, &text, &options, &cluster)?;
-                    let stuck = |task: &label_mapper::Explained| {
-                        task.report.channel == label_mapper::Channel::Nothing || nobody(&task.agents)
-                    };
+                    let stuck = |task: &label_mapper::Explained| task.report.has_no_way() || nobody(&task.agents);
                     if explained.iter().any(stuck) {
                         code = ExitCode::from(NOT_ALL);
                     }
@@ -245,16 +253,20 @@ fn output_of(command: &str) -> Result<String> {
     if !output.status.success() {
         bail!("the catalogue command '{command}' failed: {}", output.status);
     }
-    String::from_utf8(output.stdout).with_context(|| format!("the catalogue command '{command}' printed no text"))
+    label_mapper::decoded(output.stdout).with_context(|| format!("the output of the catalogue command '{command}'"))
 }
 
+/// The text of a file, in whatever encoding a shell wrote it.
 fn file(path: &Path, what: &str) -> Result<String> {
-    if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .with_context(|| format!("cannot read {what} from standard input"))?;
-        return Ok(text);
+    let cannot = || match path == Path::new("-") {
+        true => format!("cannot read {what} from standard input"),
+        false => format!("cannot read {what} {}", path.display()),
+    };
+    let mut bytes = Vec::new();
+    match path == Path::new("-") {
+        true => std::io::stdin().read_to_end(&mut bytes).map(|_| ()),
+        false => std::fs::read(path).map(|read| bytes = read),
     }
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {what} {}", path.display()))
+    .with_context(cannot)?;
+    label_mapper::decoded(bytes).with_context(cannot)
 }

@@ -73,7 +73,7 @@ pub fn mapped(volume: &Volume, slot: Slot, spelling: Spelling) -> Mapped {
 }
 
 /// Puts `volume` in the place of whatever name and claim `labels` had.
-pub fn spell(labels: &mut VolumeLabels, volume: &Volume, spelling: Spelling) {
+pub(crate) fn spell(labels: &mut VolumeLabels, volume: &Volume, spelling: Spelling) {
     let id = volume.id.as_str();
     let name = match spelling {
         Spelling::Id => id,

@@ -1,6 +1,7 @@
 //! The agents' `name_map` file: which name a driver has for an id.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,58 +17,80 @@ use crate::catalogue::{Catalogue, VolumeId, joined};
 #[serde(transparent)]
 pub struct NameMap {
     names: BTreeMap<VolumeId, String>,
+    #[serde(skip)]
+    doubtful: Vec<Doubtful>,
 }
 
-/// Why a catalogue gives no name map, or the file was not written.
+/// Volumes whose names a driver cannot tell apart. They are not in the map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubtful {
+    /// The name of the first.
+    pub name: String,
+    /// All of them.
+    pub ids: Vec<VolumeId>,
+}
+
+impl fmt::Display for Doubtful {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 5;
+        let more = match self.ids.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        write!(
+            f,
+            "volumes {}{more} have Name tags that differ at most in case, '{}': REX-Ray would take either for the other, so the map \
+             has none of them; to use one, rename all but one",
+            joined(&self.ids[..self.ids.len().min(SHOWN)]),
+            volume_labels::cleaned(&self.name)
+        )
+    }
+}
+
+/// Why the file was not written.
 #[derive(Debug, Error)]
 pub enum NameMapError {
-    /// Names that REX-Ray cannot tell apart.
-    #[error(
-        "volumes {} have Name tags that differ at most in case, '{name}'; REX-Ray would take either for the other, rename \
-         all but one",
-        joined(ids)
-    )]
-    Ambiguous {
-        /// The name.
-        name: String,
-        /// The volumes.
-        ids: Vec<VolumeId>,
-    },
     /// The file could not be replaced; the old one, if any, is untouched.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {problem}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// The system's words.
-        source: io::Error,
+        problem: io::Error,
     },
 }
 
 impl NameMap {
-    /// The names of all living volumes that have one.
-    ///
-    /// # Errors
-    /// Names equal but for their case: REX-Ray's driver compares without case and takes the first match, so either
-    /// could be mounted in the other's place.
-    pub fn from_catalogue(catalogue: &Catalogue) -> Result<Self, NameMapError> {
-        let mut names = BTreeMap::new();
-        let mut by_folded: BTreeMap<String, (String, Vec<VolumeId>)> = BTreeMap::new();
+    /// The names of all living volumes that have one. Volumes whose names are equal but for their case are left out: REX-Ray's driver
+    /// compares without case and takes the first match, so either could be mounted in the other's place.
+    pub fn from_catalogue(catalogue: &Catalogue) -> Self {
+        let mut by_folded: BTreeMap<String, Vec<(&VolumeId, &String)>> = BTreeMap::new();
         for volume in catalogue.volumes().filter(|volume| volume.state.is_alive()) {
-            let Some(name) = &volume.name else { continue };
-            by_folded
-                .entry(name.to_lowercase())
-                .or_insert_with(|| (name.clone(), Vec::new()))
-                .1
-                .push(volume.id.clone());
-            names.insert(volume.id.clone(), name.clone());
+            if let Some(name) = &volume.name {
+                by_folded
+                    .entry(name.to_lowercase())
+                    .or_default()
+                    .push((&volume.id, name));
+            }
         }
-        match by_folded.into_values().find(|(_, ids)| ids.len() > 1) {
-            Some((name, ids)) => Err(NameMapError::Ambiguous {
-                name: volume_labels::cleaned(&name),
-                ids,
-            }),
-            None => Ok(Self { names }),
+        let mut map = Self::default();
+        for same in by_folded.into_values() {
+            match same.as_slice() {
+                [(id, name)] => {
+                    map.names.insert((*id).clone(), (*name).clone());
+                }
+                several => map.doubtful.push(Doubtful {
+                    name: several[0].1.clone(),
+                    ids: several.iter().map(|(id, _)| (*id).clone()).collect(),
+                }),
+            }
         }
+        map
+    }
+
+    /// The volumes that are left out, by name.
+    pub fn doubtful(&self) -> &[Doubtful] {
+        &self.doubtful
     }
 
     /// The driver's name for an id.
@@ -113,9 +136,9 @@ impl NameMap {
         durable_files::replace(path, 0o644, Durability::Synced, |file| {
             file.write_all(self.to_json().as_bytes())
         })
-        .map_err(|source| NameMapError::Write {
+        .map_err(|problem| NameMapError::Write {
             path: path.to_owned(),
-            source,
+            problem,
         })
     }
 }

@@ -65,17 +65,16 @@ pub(crate) fn tasks(tasks: &[Explained]) -> String {
 
 fn task(task: &Explained) -> String {
     let report = &task.report;
-    let mut text = format!(
-        "task '{}'\n  channel    {}\n  labels in  {}\n",
-        report.task, report.channel, report.labels_in
-    );
+    let mut text = format!("task '{}'\n", report.task);
+    if !report.volumes.is_empty() {
+        text += &format!("  channel    {}\n  labels in  {}\n", report.channel, report.labels_in);
+    }
     for reason in &task.reasons {
         text += &format!("  volume     {reason}\n");
     }
-    if report.channel == Channel::Labels {
-        for (key, value) in report.volumes.iter().flat_map(|asked| asked.labels.to_labels()) {
-            text += &format!("  label      {key}={value}\n");
-        }
+    let by_label = report.volumes.iter().filter(|asked| asked.channel == Channel::Labels);
+    for (key, value) in by_label.flat_map(|asked| asked.labels.to_labels()) {
+        text += &format!("  label      {key}={value}\n");
     }
     if !report.claims.is_empty() {
         text += &format!(

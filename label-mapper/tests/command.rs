@@ -85,14 +85,89 @@ fn a_bad_slot_is_wrong_usage() {
 }
 
 #[test]
-fn name_map_refuses_twins_and_lists_them() {
+fn name_map_leaves_doubtful_names_out_and_tells_them() {
     let output = label_mapper(&["name-map", "--catalogue", "-"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        text(&output.stderr).lines().count(),
+        1,
+        "a line for each doubtful name: {}",
+        text(&output.stderr)
+    );
     assert!(
         text(&output.stderr).contains("vol-0aaaaaaaaaaaaaaa3, vol-0aaaaaaaaaaaaaaa4"),
         "{}",
         text(&output.stderr)
     );
+    let names: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(names["vol-0aaaaaaaaaaaaaaa1"], "orders");
+    assert!(names.get("vol-0aaaaaaaaaaaaaaa3").is_none(), "{names}");
+}
+
+/// Runs with a catalogue of its own in a file.
+fn with_catalogue(catalogue: &[u8], arguments: &[&str]) -> Output {
+    let mut file = tempfile::NamedTempFile::new().expect("there is room for a file");
+    file.write_all(catalogue).expect("there is room for a file");
+    let path = file.path().to_str().expect("the path is text");
+    label_mapper(&[arguments, &["--catalogue", path]].concat())
+}
+
+#[test]
+fn names_that_differ_in_case_alone_are_refused_by_resolve_too() {
+    let twins = b"volumes: [{id: vol-1, zone: z, name: RC1}, {id: vol-2, zone: z, name: rc1}]";
+    let output = with_catalogue(twins, &["resolve", "rc1", "--spelling", "name"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    assert_eq!(
+        text(&output.stderr),
+        "label-mapper: the driver is given the name 'rc1', which vol-1, vol-2 have but for upper and lower case: rename all but one\n"
+    );
+    assert!(
+        with_catalogue(twins, &["resolve", "rc1"]).status.success(),
+        "by id they are told apart"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_catalogue_is_said_once() {
+    let output = with_catalogue(br#"{"Volumes": [{"VolumeId": 1}]}"#, &["list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr).matches("invalid type").count(),
+        1,
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+}
+
+#[test]
+fn a_catalogue_that_powershell_wrote_is_read() {
+    let listing = "\u{feff}".to_owned() + LISTING;
+    let wide: Vec<u8> = listing.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let output = with_catalogue(&wide, &["list"]);
+    assert_eq!(text(&output.stdout).lines().count(), 7, "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_job_without_one_of_its_volumes_is_printed_with_exit_code_3() {
+    let app = br#"{"id": "/a", "cmd": "x", "container": {"volumes": [{"containerPath": "d", "external": {"provider": "csi", "name": "v"}}]}}"#;
+    let mut file = tempfile::NamedTempFile::new().expect("there is room for a file");
+    file.write_all(app).expect("there is room for a file");
+    let path = file.path().to_str().expect("the path is text");
+    let output = label_mapper(&["job-file", "--from", "marathon", path]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("it runs without a volume: the one at 'd' is left out"),
+        "{}",
+        text(&output.stderr)
+    );
+    let explained = label_mapper(&["explain", "--from", "marathon", path]);
+    assert!(
+        text(&explained.stdout).contains("its provider is 'csi'"),
+        "{}",
+        text(&explained.stdout)
+    );
+    assert!(explained.status.success());
 }
 
 #[test]

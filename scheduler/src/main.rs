@@ -302,13 +302,14 @@ fn catalogue(files: &[PathBuf]) -> Result<Catalogue, Failure> {
 }
 
 fn read(path: &Path, what: &str) -> Result<String, Failure> {
-    let failed = |error| usage(format!("cannot read the {what} {}: {error}", path.display()));
-    if path != Path::new("-") {
-        return fs::read_to_string(path).map_err(failed);
+    let failed = |error: String| usage(format!("cannot read the {what} {}: {error}", path.display()));
+    let mut bytes = Vec::new();
+    match path == Path::new("-") {
+        true => std::io::stdin().read_to_end(&mut bytes).map(|_| ()),
+        false => fs::read(path).map(|read| bytes = read),
     }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
+    .map_err(|error| failed(error.to_string()))?;
+    label_mapper::decoded(bytes).map_err(|error| failed(error.to_string()))
 }
 
 /// What each task asks of an agent.
@@ -321,7 +322,7 @@ fn explained(plan: &Plan) -> String {
             text += &format!("  after      {}\n", after.join(", "));
         }
         text += &format!("  resources  cpus:{};mem:{}", task.task.cpus, task.task.mem);
-        let claims: Vec<&str> = task.claims().into_iter().collect();
+        let claims: Vec<&str> = task.items().into_iter().collect();
         if !claims.is_empty() {
             text += &format!(";{}:{{{}}}", label_mapper::EBS_VOLUMES, claims.join(","));
         }

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use label_mapper::{Catalogue, ResolveError, Spelling, Volume, spell};
+use label_mapper::{Catalogue, PlacementError, Spelling, VolumeProblem};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use thiserror::Error;
-use volume_labels::{Access, Mode, VolumeLabels};
+use volume_labels::{Access, Lifetime, Mode, VolumeLabels};
 
 use crate::job::{self, Job, Notify, Task};
 
@@ -48,8 +47,14 @@ pub struct PlannedTask {
 pub struct PlannedVolume {
     /// The name in the job file.
     pub name: String,
-    /// The item of the SET resource that claims it, which is its id.
-    pub claim: String,
+    /// What no other task may use beside this one: the volume's id, or its name where the id is not known. A volume that is
+    /// created for its container has none, since every task has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// Whether agents offer the claim as an item of the SET resource. They do not when the catalogue does not know the volume,
+    /// because it is created by the first task that uses it.
+    #[serde(skip)]
+    pub is_offered: bool,
     /// What the task's labels say.
     pub labels: VolumeLabels,
     /// Whether several hosts may hold it at once, by the catalogue.
@@ -63,15 +68,27 @@ impl PlannedTask {
         &self.task.name
     }
 
-    /// The items of the SET resource it has to hold; one for two slots of one volume.
+    /// The claims it has to have; one for two slots of one volume.
     pub fn claims(&self) -> BTreeSet<&str> {
-        self.volumes.iter().map(|volume| volume.claim.as_str()).collect()
+        self.volumes
+            .iter()
+            .filter_map(|volume| volume.claim.as_deref())
+            .collect()
+    }
+
+    /// Those of [`claims`](Self::claims) that it takes from an offer, as items of the SET resource.
+    pub fn items(&self) -> BTreeSet<&str> {
+        let offered = self.volumes.iter().filter(|volume| volume.is_offered);
+        offered.filter_map(|volume| volume.claim.as_deref()).collect()
     }
 
     /// The volumes of [`claims`](Self::claims) that it only reads, and lets others read beside it.
     pub fn reads(&self) -> BTreeSet<&str> {
         let only_read = |claim: &&str| {
-            let slots = self.volumes.iter().filter(|volume| volume.claim == **claim);
+            let slots = self
+                .volumes
+                .iter()
+                .filter(|volume| volume.claim.as_deref() == Some(*claim));
             slots
                 .into_iter()
                 .all(|volume| volume.labels.mode == Mode::ReadOnly && volume.labels.access == Access::Shared)
@@ -85,42 +102,11 @@ impl PlannedTask {
     }
 }
 
-/// Why a task's volumes cannot be had.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum VolumeProblem {
-    /// The name means no volume.
-    #[error("slot '{slot}': {source}")]
-    Unresolved {
-        /// The slot.
-        slot: String,
-        /// Why.
-        source: ResolveError,
-    },
-    /// The file's own claim is not what the catalogue says.
-    #[error("slot '{slot}': the claim '{given}' is not the id of '{name}', {id}; leave the claim to the catalogue")]
-    Claim {
-        /// The slot.
-        slot: String,
-        /// The volume's name in the job file.
-        name: String,
-        /// The claim there.
-        given: String,
-        /// The id by the catalogue.
-        id: String,
-    },
-    /// Volumes that no one agent can have.
-    #[error("its volumes are in different zones, and an agent is in one: {}", zones.join(", "))]
-    Zones {
-        /// `name (id) in zone`, each.
-        zones: Vec<String>,
-    },
-}
-
 /// Everything that keeps a job from being planned. `Display` has one line for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanError {
     /// The line of the job file, the task and what is wrong with it. Never empty.
-    pub problems: Vec<(u64, String, VolumeProblem)>,
+    pub problems: Vec<(u64, String, PlacementError)>,
 }
 
 impl fmt::Display for PlanError {
@@ -128,7 +114,12 @@ impl fmt::Display for PlanError {
         let lines: Vec<String> = self
             .problems
             .iter()
-            .map(|(line, task, problem)| format!("{line}:1: task '{task}': {problem}"))
+            .map(|(line, task, problem)| match problem {
+                PlacementError::Volume { slot, problem } => {
+                    format!("{line}:1: task '{task}': slot '{slot}': {problem}")
+                }
+                zones => format!("{line}:1: task '{task}': {zones}"),
+            })
             .collect();
         f.write_str(&lines.join("\n"))
     }
@@ -148,7 +139,7 @@ impl Plan {
         for task in job.tasks {
             match planned(&task, volumes) {
                 Ok((volumes, zone)) => tasks.push(PlannedTask { task, volumes, zone }),
-                Err(problem) => problems.push((task.line, task.name, problem)),
+                Err(problem) => problems.push((line_of(&task, &problem), task.name, problem)),
             }
         }
         match problems.is_empty() {
@@ -178,52 +169,34 @@ impl Plan {
     }
 }
 
-fn planned(task: &Task, volumes: Option<&Volumes>) -> Result<(Vec<PlannedVolume>, Option<String>), VolumeProblem> {
-    let Some(Volumes { catalogue, spelling }) = volumes else {
-        let as_named = task.volumes.iter().map(|labels| PlannedVolume {
-            name: labels.name.clone(),
-            claim: labels.claim_id().to_owned(),
-            labels: labels.clone(),
-            multi_attach: false,
-        });
-        return Ok((as_named.collect(), None));
+/// The line of the field that is wrong; of several the task's own.
+fn line_of(task: &Task, problem: &PlacementError) -> u64 {
+    let key = match problem {
+        PlacementError::Zones(_) => return task.line,
+        PlacementError::Volume { slot, problem } => match problem {
+            VolumeProblem::Claim { .. } => format!("volume.{slot}.claim"),
+            VolumeProblem::Unresolved(_) | VolumeProblem::Twins { .. } => format!("volume.{slot}"),
+        },
     };
-    let mut planned = Vec::new();
-    let mut found = Vec::new();
-    for labels in &task.volumes {
-        let slot = || labels.slot.to_string();
-        let volume = catalogue
-            .resolve(&labels.name)
-            .map_err(|source| VolumeProblem::Unresolved { slot: slot(), source })?;
-        if let Some(given) = labels.claim.as_deref().filter(|given| *given != volume.id.as_str()) {
-            return Err(VolumeProblem::Claim {
-                slot: slot(),
-                name: labels.name.clone(),
-                given: given.to_owned(),
-                id: volume.id.to_string(),
-            });
-        }
-        let mut spelled = labels.clone();
-        spell(&mut spelled, volume, *spelling);
-        planned.push(PlannedVolume {
-            name: labels.name.clone(),
-            claim: volume.id.to_string(),
-            labels: spelled,
-            multi_attach: volume.multi_attach,
-        });
-        found.push((labels.name.as_str(), volume));
-    }
-    Ok((planned, one_zone(&found)?))
+    task.label_lines.get(&key).copied().unwrap_or(task.line)
 }
 
-fn one_zone(volumes: &[(&str, &Volume)]) -> Result<Option<String>, VolumeProblem> {
-    let zones: BTreeSet<&str> = volumes.iter().map(|(_, volume)| volume.zone.as_str()).collect();
-    if zones.len() > 1 {
-        let zones = volumes
-            .iter()
-            .map(|(name, volume)| format!("'{name}' ({}) in {}", volume.id, volume.zone))
-            .collect();
-        return Err(VolumeProblem::Zones { zones });
-    }
-    Ok(zones.into_iter().next().map(str::to_owned))
+fn planned(task: &Task, volumes: Option<&Volumes>) -> Result<(Vec<PlannedVolume>, Option<String>), PlacementError> {
+    let (catalogue, spelling) = match volumes {
+        Some(Volumes { catalogue, spelling }) => (Some(catalogue), *spelling),
+        None => (None, Spelling::Id),
+    };
+    let placement = label_mapper::placement(&task.volumes, catalogue, spelling)?;
+    let planned = placement.volumes.into_iter().map(|placed| PlannedVolume {
+        claim: match (&placed.volume, placed.labels.lifetime) {
+            (_, Lifetime::Container) => None,
+            (Some(volume), _) => Some(volume.id.to_string()),
+            (None, _) => Some(placed.labels.claim_id().to_owned()),
+        },
+        is_offered: placed.volume.is_some() || catalogue.is_none(),
+        multi_attach: placed.volume.is_some_and(|volume| volume.multi_attach),
+        name: placed.name,
+        labels: placed.labels,
+    });
+    Ok((planned.collect(), placement.zone))
 }

@@ -132,9 +132,9 @@ pub enum Progress {
 
 impl Progress {
     pub(crate) fn launched(task: &PlannedTask, attempt: &Attempt) -> Self {
-        let volumes = task.volumes.iter().map(|volume| match volume.name == volume.claim {
-            true => volume.name.clone(),
-            false => format!("{} ({})", volume.name, volume.claim),
+        let volumes = task.volumes.iter().map(|volume| match &volume.claim {
+            Some(claim) if *claim != volume.name => format!("{} ({claim})", volume.name),
+            _ => volume.name.clone(),
         });
         Self::Launched {
             task: task.name().to_owned(),

@@ -53,7 +53,7 @@ struct TaskReport<'a> {
 struct VolumeReport<'a> {
     slot: &'a str,
     name: &'a str,
-    id: &'a str,
+    id: Option<&'a str>,
     path: String,
     mode: String,
     driver: Option<&'a str>,
@@ -107,7 +107,7 @@ fn task_report<'a>(task: &'a PlannedTask, state: &'a JobState) -> TaskReport<'a>
             .map(|volume| VolumeReport {
                 slot: volume.labels.slot.as_str(),
                 name: &volume.name,
-                id: &volume.claim,
+                id: volume.claim.as_deref(),
                 path: volume.labels.path.to_string(),
                 mode: volume.labels.mode.to_string(),
                 driver: volume.labels.driver.as_deref(),

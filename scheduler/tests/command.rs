@@ -95,7 +95,7 @@ fn errors_have_file_and_line_and_end_with_code_2() {
     let cases = [
         (
             JOB.replace("orders", "ordres"),
-            "job.yml:4:1: task 'extract': slot 'src': no volume has the id or the Name tag 'ordres', did you mean 'orders'?",
+            "job.yml:6:1: task 'extract': slot 'src': no volume has the id or the Name tag 'ordres', did you mean 'orders'?",
         ),
         (
             JOB.replace("orders", "far"),
@@ -103,7 +103,7 @@ fn errors_have_file_and_line_and_end_with_code_2() {
         ),
         (
             JOB.replace("orders", "{volume: orders, claim: vol-9}"),
-            "job.yml:4:1: task 'extract': slot 'src': the claim 'vol-9' is not the id of 'orders', vol-1",
+            "job.yml:6:1: task 'extract': slot 'src': the claim 'vol-9' is not the id of 'orders', vol-1",
         ),
         (
             JOB.replace("after: extract", "after: exract"),

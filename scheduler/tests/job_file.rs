@@ -161,7 +161,29 @@ fn what_is_wrong_is_told_with_its_line() {
         ),
         (
             &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: {volume: x, mode: r}\n"),
-            "7:7: label 'volume.d.mode=r'",
+            "7:28: label 'volume.d.mode=r'",
+        ),
+        (
+            &with_tasks(
+                "  a:\n    command: 'true'\n    volumes:\n      d:\n        volume: x\n        lifetime: forever\n",
+            ),
+            "9:19: label 'volume.d.lifetime=forever'",
+        ),
+        (
+            &with_tasks(
+                "  a:\n    command: 'true'\n    volumes:\n      d:\n        lifetime: container\n        volume: ''\n",
+            ),
+            "9:17: label 'volume.d=': the value is empty",
+        ),
+        (
+            &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d:\n        volume: x\n        claim: '{i}'\n"),
+            "9:16: '{i}' has '{i}', but the task has no 'instances'",
+        ),
+        (
+            &with_tasks(
+                "  a:\n    command: 'true'\n    volumes:\n      d:\n        volume: x\n        options:\n          size: \"a\\0\"\n",
+            ),
+            "10:17: label 'volume.d.options.size=",
         ),
         (
             &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: {volume: x, mod: r}\n"),

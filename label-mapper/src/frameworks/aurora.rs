@@ -3,7 +3,8 @@
 
 use super::docker::Place;
 use super::json::{Labels, Placement, Unit, name_of, read_labels};
-use super::{Channel, DOCKER_ENGINE, Problem, Task, refused};
+use super::native::{OwnWords, host_folder};
+use super::{Channel, DOCKER_ENGINE, Names, Problem, Task, parameters as docker_parameters, refused};
 use crate::text::{JsonText, Path};
 
 /// The text, unless it is Python.
@@ -44,6 +45,28 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         at.keys(&["container", "parameters"])
     };
     let labels = Labels::Pairs(at.key("metadata"), "key", "value");
+    let mut words = OwnWords::default();
+    docker_parameters::read(
+        &mut words,
+        &docker_parameters::of_list(text, &parameters, "name"),
+        docker,
+    );
+    // `Mesos(image = .., volumes = [Volume(..)])` of the client's schema: folders of the host.
+    for list in [
+        at.keys(&["container", "volumes"]),
+        at.keys(&["container", "mesos", "volumes"]),
+    ] {
+        words.each(text, &list, |words, at, volume| {
+            let of = |one: &str, other: &str| {
+                volume
+                    .text_of(one)
+                    .or_else(|| volume.text_of(other))
+                    .unwrap_or_default()
+            };
+            let folder = host_folder(of("host_path", "hostPath"));
+            words.foreign(at, of("container_path", "containerPath"), folder);
+        });
+    }
     let (channel, note) = if docker {
         (
             Channel::DockerEngine,
@@ -61,11 +84,12 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         task: Task {
             name: name_of(text, at, "name"),
             copies: node.number_of("instances").unwrap_or(1),
-            indexed: false,
+            names: Names::AsWritten,
             lands: "TaskInfo.labels, prefixed org.apache.aurora.metadata.",
             channel,
             labels: read_labels(text, &labels)?,
-            native: Vec::new(),
+            native: words.native,
+            unread: words.unread,
             notes: vec![note],
         },
         labels,

@@ -1,8 +1,9 @@
 //! Chronos: jobs. It gives tasks no labels; what reaches the isolator is the command's environment.
 
 use super::docker::Place;
-use super::json::{Labels, Placement, Unit, each, name_of, natives, read_labels};
-use super::{Channel, DOCKER_ENGINE, ENVIRONMENT, Problem, Task, native, refused};
+use super::json::{Labels, Placement, Unit, each, name_of, read_labels};
+use super::native::{self, OwnWords};
+use super::{Channel, DOCKER_ENGINE, Names, Problem, Task, dvdi, parameters, refused};
 use crate::text::{JsonText, Path};
 
 pub(super) fn units(text: &JsonText) -> Result<Vec<Unit>, Problem> {
@@ -16,31 +17,38 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
     let container = node.get("container");
     let kind = container.map(|container| container.text_of("type").unwrap_or("DOCKER"));
     let docker = kind.is_some_and(|kind| kind.eq_ignore_ascii_case("DOCKER"));
-    let custom = node.text_of("executor").is_some_and(|executor| !executor.is_empty());
     let variables = Labels::Pairs(at.key("environmentVariables"), "name", "value");
     let labels = Labels::Dvdi(Box::new(variables));
-    let volumes = at.keys(&["container", "volumes"]);
-    let (channel, note) = match (docker, custom) {
-        (true, _) => (Channel::DockerEngine, DOCKER_ENGINE.to_owned()),
-        (false, true) => (
-            Channel::Nothing,
-            "its own executor is launched without the job's variables: nothing is mounted; run it by the command executor \
-             (no 'executor')"
-                .to_owned(),
-        ),
-        (false, false) => (Channel::Environment, ENVIRONMENT.to_owned()),
+    let (channel, note) = match docker {
+        true => (Channel::DockerEngine, Some(DOCKER_ENGINE.to_owned())),
+        // `MesosTaskBuilder.appendExecutorData` gives the executor the job's variables and its container.
+        false => (Channel::Environment, None),
     };
+    let mut words = own_words(text, at, docker);
+    let environment = dvdi::of_list(text, &at.key("environmentVariables"));
+    match docker {
+        true => words.unread.extend(dvdi::unused(&environment)),
+        false => {
+            let names: Vec<&str> = environment.iter().map(|variable| variable.name.as_str()).collect();
+            words.unread.extend(dvdi::strays(&names));
+        }
+    }
     let concurrent = node.get("concurrent").and_then(|node| node.scalar()) == Some("true");
     Ok(Unit {
         task: Task {
             name: name_of(text, at, "name"),
             copies: if concurrent { 2 } else { 1 },
-            indexed: false,
+            names: Names::AsWritten,
             lands: "CommandInfo.environment",
             channel,
-            labels: read_labels(text, &labels)?,
-            native: natives(text, &volumes, native::external),
-            notes: vec![note],
+            labels: if docker {
+                Vec::new()
+            } else {
+                read_labels(text, &labels)?
+            },
+            native: words.native,
+            unread: words.unread,
+            notes: note.into_iter().collect(),
         },
         labels,
         placement: Placement::Rows(at.key("constraints"), "EQUALS"),
@@ -48,4 +56,33 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         native: docker.then(|| Place::Parameters(at.keys(&["container", "parameters"]), "key")),
         extra: Vec::new(),
     })
+}
+
+/// `JobDeserializer.deserialize` reads a container only when it has an image.
+fn own_words(text: &JsonText, at: &Path, docker: bool) -> OwnWords {
+    let mut words = OwnWords::default();
+    let channel = if docker {
+        Channel::DockerEngine
+    } else {
+        Channel::DockerVolume
+    };
+    let container = at.key("container");
+    words.each(text, &container.key("volumes"), |words, at, volume| {
+        native::chronos(words, at, volume, channel);
+    });
+    parameters::read(
+        &mut words,
+        &parameters::of_list(text, &container.key("parameters"), "key"),
+        docker,
+    );
+    let has_image = text.at(&container).is_some_and(|node| node.get("image").is_some());
+    if !has_image && !words.is_empty() {
+        return OwnWords {
+            native: Vec::new(),
+            unread: vec![format!(
+                "the volumes of '{container}' were not read: Chronos takes no notice of a container without an 'image'"
+            )],
+        };
+    }
+    words
 }

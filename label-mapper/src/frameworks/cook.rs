@@ -2,7 +2,8 @@
 
 use super::docker::Place;
 use super::json::{Labels, Placement, Unit, each, read_labels};
-use super::{Channel, DOCKER_ENGINE, Problem, Task, refused};
+use super::native::{OwnWords, host_folder};
+use super::{Channel, DOCKER_ENGINE, Names, Problem, Task, dvdi, parameters as docker_parameters, refused};
 use crate::text::{JsonText, Node, Path};
 
 pub(super) fn units(text: &JsonText) -> Result<Vec<Unit>, Problem> {
@@ -47,6 +48,7 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
             }
         }
     };
+    let words = own_words(text, at, node, docker)?;
     let name = node
         .text_of("name")
         .or_else(|| node.text_of("uuid"))
@@ -55,11 +57,12 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         task: Task {
             name,
             copies: 1,
-            indexed: false,
+            names: Names::AsWritten,
             lands: "TaskInfo.labels",
             channel,
             labels: read_labels(text, &labels)?,
-            native: Vec::new(),
+            native: words.native,
+            unread: words.unread,
             notes,
         },
         labels,
@@ -80,4 +83,29 @@ fn parameters(node: &Node, at: &Path) -> Path {
     } else {
         at.keys(&["container", "parameters"])
     }
+}
+
+/// Cook's volumes are folders of the host (`Volume` in its `rest/api.clj`); those of drivers are parameters of `docker run`.
+fn own_words(text: &JsonText, at: &Path, node: &Node, docker: bool) -> Result<OwnWords, Problem> {
+    let mut words = OwnWords::default();
+    words.each(text, &at.keys(&["container", "volumes"]), |words, at, volume| {
+        let of = |one: &str, other: &str| {
+            volume
+                .text_of(one)
+                .or_else(|| volume.text_of(other))
+                .unwrap_or_default()
+        };
+        let folder = of("host-path", "host_path");
+        // Without a path in the container it is the host's.
+        let path = Some(of("container-path", "container_path")).filter(|path| !path.is_empty());
+        words.foreign(at, path.unwrap_or(folder), host_folder(folder));
+    });
+    let given = docker_parameters::of_list(text, &parameters(node, at), "key");
+    docker_parameters::read(&mut words, &given, docker);
+    let variables = dvdi::of_map(text, &at.key("env"));
+    match docker {
+        true => words.unread.extend(dvdi::unused(&variables)),
+        false => dvdi::read(&mut words, &variables)?,
+    }
+    Ok(words)
 }

@@ -1,15 +1,13 @@
 //! dcos-commons: a service's YAML, filled in or still a Mustache template.
 //!
 //! Its pods run under the default executor, whose labels it does not set; a task's own labels reach no isolator. What does
-//! is `external-volumes`: a DOCKER_VOLUME of the container. The pod's index is appended to the volume's name.
-
-use std::collections::BTreeMap;
+//! is `external-volumes`: a DOCKER_VOLUME of the container. `dcos_names` has the rules for the driver's name of it.
 
 use serde_json::{Value, json};
 use volume_labels::Mode;
 
 use super::json::pinned;
-use super::{Channel, DOCKER_VOLUME, Definition, Native, Problem, Task, Wanted, Zone, docker, refused};
+use super::{Channel, Definition, Names, Problem, Task, Wanted, Zone, dcos_reading, docker, refused};
 use crate::mapping::EBS_VOLUMES;
 use crate::text::{Node, Path, YamlText, path, quoted};
 
@@ -20,7 +18,29 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn read(text: &str) -> Result<Self, Problem> {
-        let yaml = YamlText::parse(text)?;
+        // A template whose sections break the indentation, or give a key twice, is YAML only once it is filled in.
+        let unfilled = |problem: &str| {
+            refused(format!(
+                "it is a template that cannot be read before it is filled in ({problem}): fill it in first"
+            ))
+        };
+        let yaml = match YamlText::parse(text) {
+            Ok(yaml) => yaml,
+            Err(error) if text.contains("{{") => return unfilled(&error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        let service = Self { yaml };
+        let written = text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("external-volumes:"));
+        let pods = service.pods();
+        let found = pods
+            .iter()
+            .filter(|pod| service.yaml.at(&pod.key("external-volumes")).is_some());
+        if text.contains("{{") && written.count() > found.count() {
+            return unfilled("its sections hide which pod an 'external-volumes' belongs to");
+        }
+        let Self { yaml } = service;
         if yaml.at(&path(&["pods"])).is_none_or(|pods| !pods.is_map()) {
             return refused("the service has no 'pods'");
         }
@@ -34,7 +54,7 @@ impl Service {
     }
 
     fn pod(&self, at: &Path) -> Result<Task, Problem> {
-        let mut notes = vec![DOCKER_VOLUME.to_owned()];
+        let mut notes = Vec::new();
         let count = at.key("count");
         let copies = self
             .yaml
@@ -44,41 +64,33 @@ impl Service {
         if self.yaml.at(&count).is_some_and(|node| self.yaml.is_template(node)) {
             notes.push("its count is a template: only the volume of its first pod is looked up".to_owned());
         }
-        let mut native = Vec::new();
-        let volumes = at.key("external-volumes");
-        for entry in self.yaml.at(&volumes).map(Node::entries).unwrap_or_default() {
-            match self.native(&volumes.key(&entry.key), at) {
-                Some(volume) => native.push(volume),
-                None => notes.push(format!(
-                    "the name of its volume '{}' is a template and was not looked up",
-                    entry.key
-                )),
-            }
-        }
+        let mut words = dcos_reading::own_words(&self.yaml, at)?;
+        let labels = self.labels(at, &mut words.unread)?;
         Ok(Task {
             name: at.split_last().map_or_else(String::new, |(_, step)| match step {
                 crate::text::Step::Key(key) => volume_labels::cleaned(key),
                 crate::text::Step::Index(index) => index.to_string(),
             }),
             copies,
-            indexed: true,
+            names: Names::DcosCommons,
             lands: "TaskInfo.labels of the pod's tasks",
             channel: Channel::DockerVolume,
-            labels: self.labels(at, &mut notes)?,
-            native,
+            labels,
+            native: words.native,
+            unread: words.unread,
             notes,
         })
     }
 
     /// The labels of all the pod's tasks together: they share its volumes.
-    fn labels(&self, at: &Path, notes: &mut Vec<String>) -> Result<Vec<(String, String)>, Problem> {
+    fn labels(&self, at: &Path, unread: &mut Vec<String>) -> Result<Vec<(String, String)>, Problem> {
         let tasks = at.key("tasks");
         let mut labels = Vec::new();
         for task in self.yaml.at(&tasks).map(Node::entries).unwrap_or_default() {
             let place = tasks.keys(&[&task.key, "labels"]);
             let Some(node) = self.yaml.at(&place) else { continue };
             if self.yaml.is_template(node) {
-                notes.push(format!(
+                unread.push(format!(
                     "the labels of its task '{}' are a template and were not read",
                     task.key
                 ));
@@ -97,42 +109,6 @@ impl Service {
             }
         }
         Ok(labels)
-    }
-
-    fn native(&self, at: &Path, pod: &Path) -> Option<Native> {
-        let of = |key: &str| self.yaml.scalar(&at.key(key));
-        let template = |key: &str| {
-            self.yaml
-                .at(&at.key(key))
-                .is_some_and(|node| self.yaml.is_template(node))
-        };
-        let path = of("container-path");
-        let name = match of("volume-name") {
-            Some(name) => name.to_owned(),
-            None if template("volume-name") || template("container-path") => return None,
-            None => {
-                let (_, crate::text::Step::Key(pod)) = pod.split_last()? else {
-                    return None;
-                };
-                let service = self.yaml.scalar(&crate::text::path(&["name"]))?;
-                path.map_or_else(|| format!("{service}_{pod}"), |path| format!("{service}_{pod}-{path}"))
-            }
-        };
-        let options: BTreeMap<String, String> = of("driver-options")
-            .unwrap_or_default()
-            .split(';')
-            .filter_map(|option| option.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
-        Some(Native {
-            at: at.clone(),
-            name,
-            driver: of("driver-name").map(str::to_owned),
-            path: path.unwrap_or_default().to_owned(),
-            read_only: of("volume-mode") == Some("RO"),
-            options,
-            foreign: None,
-        })
     }
 
     fn write_volumes(&mut self, at: &Path, wanted: &Wanted<'_>) -> Result<(), Problem> {

@@ -35,7 +35,7 @@ pub(super) fn write(text: &mut JsonText, place: &Place, wanted: &Wanted<'_>) -> 
     }
     if let Place::Parameters(path, key) = place {
         for (volume, driver) in wanted.volumes.iter().zip(&drivers) {
-            let target = absolute(volume);
+            let target = absolute(&volume.path.to_string());
             if let ContainerPath::Relative(_) = volume.path {
                 notes.push(format!(
                     "'volume.{}' goes to {target}, where agents with the default --sandbox_directory show a Docker task its \
@@ -171,11 +171,11 @@ pub(super) fn driver(volume: &VolumeLabels, default: Option<&str>) -> Result<Str
     }
 }
 
-/// Where a volume goes in a container of the Docker engine.
-pub(super) fn absolute(volume: &VolumeLabels) -> String {
-    match &volume.path {
-        ContainerPath::Absolute(path) => path.display().to_string(),
-        ContainerPath::Relative(path) => format!("{SANDBOX}/{}", path.display()),
+/// Where a path is in a container of the Docker engine.
+pub(crate) fn absolute(path: &str) -> String {
+    match path.trim_end_matches('/') {
+        path if path.starts_with('/') => path.to_owned(),
+        path => format!("{SANDBOX}/{}", path.trim_start_matches("./")),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use volume_labels::VolumeLabels;
 
 use super::docker::{self, Place};
-use super::{Channel, Definition, Native, Problem, Task, Wanted, Zone, dvdi, refused};
+use super::{Channel, Definition, Problem, Task, Wanted, Zone, dvdi, refused};
 use crate::mapping::EBS_VOLUMES;
 use crate::text::{JsonText, Path};
 
@@ -117,12 +117,11 @@ impl Definition for Json {
 
     fn drop_native(&mut self, task: usize, which: &[usize]) -> Result<(), Problem> {
         let unit = self.unit(task)?;
-        let paths: Vec<Path> = which
-            .iter()
-            .filter_map(|index| unit.task.native.get(*index).map(|native| native.at.clone()))
-            .collect();
+        let natives = which.iter().filter_map(|index| unit.task.native.get(*index));
+        let mut paths: Vec<Path> = natives.flat_map(|native| native.at.clone()).collect();
         // From the last on: taking an element away moves those behind it.
-        for path in paths.iter().rev() {
+        paths.sort_by_key(|path| std::cmp::Reverse(path.place()));
+        for path in &paths {
             self.text.remove(path);
         }
         Ok(())
@@ -371,10 +370,4 @@ pub(super) fn each(text: &JsonText, at: &Path) -> Vec<Path> {
 pub(super) fn name_of(text: &JsonText, at: &Path, key: &str) -> String {
     let name = text.at(at).and_then(|node| node.text_of(key));
     name.map_or_else(|| at.to_string(), volume_labels::cleaned)
-}
-
-/// The framework's own volumes of a list that are external ones.
-pub(super) fn natives(text: &JsonText, list: &Path, read: fn(&JsonText, &Path) -> Option<Native>) -> Vec<Native> {
-    let count = text.at(list).map_or(0, |node| node.elements().len());
-    (0..count).filter_map(|index| read(text, &list.index(index))).collect()
 }

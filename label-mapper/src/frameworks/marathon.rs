@@ -4,8 +4,9 @@
 //! isolator; the labels of a container are its task's, which no isolator sees.
 
 use super::docker::Place;
-use super::json::{Labels, Placement, Unit, name_of, natives, read_labels};
-use super::{Channel, DOCKER_ENGINE, Problem, Task, native, refused};
+use super::json::{Labels, Placement, Unit, name_of, read_labels};
+use super::native::{self, OwnWords, host_folder};
+use super::{Channel, DOCKER_ENGINE, Names, Problem, Task, dvdi, parameters, refused};
 use crate::text::{JsonText, Node, Path};
 
 pub(super) fn units(text: &JsonText) -> Result<Vec<Unit>, Problem> {
@@ -34,6 +35,10 @@ fn collect(text: &JsonText, at: &Path, units: &mut Vec<Unit>) -> Result<(), Prob
         return lists
             .filter(|list| text.at(list).is_some())
             .try_for_each(|list| collect(text, &list, units));
+    }
+    // What `/v2/apps/ID` answers.
+    if node.text_of("id").is_none() && node.get("app").is_some_and(Node::is_map) {
+        return collect(text, &at.key("app"), units);
     }
     if node.text_of("id").is_none() {
         return refused(format!("{at} has no 'id', so it is no app, pod or group"));
@@ -78,15 +83,17 @@ fn app(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
     if docker {
         extra.push("Marathon takes 'external' volumes with --enable_features external_volumes only".to_owned());
     }
+    let words = own_words(text, at, docker)?;
     Ok(Unit {
         task: Task {
             name: name_of(text, at, "id"),
             copies,
-            indexed: false,
+            names: Names::AsWritten,
             lands: "TaskInfo.labels",
             channel,
             labels: read_labels(text, &labels)?,
-            native: natives(text, &volumes, native::external),
+            native: words.native,
+            unread: words.unread,
             notes,
         },
         labels,
@@ -95,6 +102,72 @@ fn app(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         native: Some(Place::External(volumes)),
         extra,
     })
+}
+
+fn own_words(text: &JsonText, at: &Path, docker: bool) -> Result<OwnWords, Problem> {
+    let mut words = OwnWords::default();
+    let channel = if docker {
+        Channel::DockerEngine
+    } else {
+        Channel::DockerVolume
+    };
+    words.each(text, &at.keys(&["container", "volumes"]), |words, at, volume| {
+        native::marathon(words, at, volume, channel);
+    });
+    let list = at.keys(&["container", "docker", "parameters"]);
+    parameters::read(&mut words, &parameters::of_list(text, &list, "key"), docker);
+    let variables = dvdi::of_map(text, &at.key("env"));
+    match docker {
+        true => words.unread.extend(dvdi::unused(&variables)),
+        false => dvdi::read(&mut words, &variables)?,
+    }
+    Ok(words)
+}
+
+/// A pod's volumes are folders, persistent volumes and secrets; Marathon has no external ones for pods. The variables of the pod are
+/// those of all its containers.
+fn words_of_pod(text: &JsonText, at: &Path, containers: &[Node]) -> Result<OwnWords, Problem> {
+    let mut words = OwnWords::default();
+    words.each(text, &at.key("volumes"), |words, at, volume| {
+        let name = volume.text_of("name").unwrap_or("?");
+        let mounts = |container: &Node| {
+            let mounts = container
+                .get("volumeMounts")
+                .map(Node::elements)
+                .unwrap_or_default()
+                .iter();
+            let own = mounts.filter(|mount| mount.text_of("name") == Some(name));
+            own.filter_map(|mount| mount.text_of("mountPath").map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        let paths: Vec<String> = containers.iter().flat_map(mounts).collect();
+        let what = match (volume.get("persistent"), volume.get("secret"), volume.text_of("host")) {
+            (Some(_), ..) => "a persistent volume of Mesos, on a disk of the agent".to_owned(),
+            (_, Some(_), _) => "a secret".to_owned(),
+            (.., Some(folder)) => host_folder(folder).trim_start_matches("it is ").to_owned(),
+            _ if volume.entries().len() > 1 => "of a kind that is not known here".to_owned(),
+            _ => "a folder of the pod's sandbox".to_owned(),
+        };
+        words.unread(format!(
+            "the pod's volume '{}' ('{at}', mounted at {}) is left as it is: it is {what}",
+            volume_labels::cleaned(name),
+            if paths.is_empty() {
+                "no path".to_owned()
+            } else {
+                paths.join(", ")
+            }
+        ));
+    });
+    dvdi::read(&mut words, &dvdi::of_map(text, &at.key("environment")))?;
+    for index in 0..containers.len() {
+        let first = words.native.len();
+        let environment = at.key("containers").index(index).key("environment");
+        dvdi::read(&mut words, &dvdi::of_map(text, &environment))?;
+        for volume in words.native.iter_mut().skip(first) {
+            volume.stays = Some("it belongs to one container, and labels of a pod belong to all of them".to_owned());
+        }
+    }
+    Ok(words)
 }
 
 fn pod(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
@@ -112,6 +185,7 @@ fn pod(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
             ));
         }
     }
+    let words = words_of_pod(text, at, node.get("containers").map(Node::elements).unwrap_or_default())?;
     let copies = node
         .get("scaling")
         .and_then(|scaling| scaling.number_of("instances"))
@@ -120,11 +194,12 @@ fn pod(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         task: Task {
             name: name_of(text, at, "id"),
             copies,
-            indexed: false,
+            names: Names::AsWritten,
             lands: "ExecutorInfo.labels",
             channel: Channel::Labels,
             labels: read_labels(text, &labels)?,
-            native: Vec::new(),
+            native: words.native,
+            unread: words.unread,
             notes,
         },
         labels,

@@ -5,11 +5,14 @@ mod aurora;
 mod chronos;
 mod cook;
 mod dcos_commons;
+mod dcos_names;
+mod dcos_reading;
 mod docker;
 mod dvdi;
 mod json;
 mod marathon;
 mod native;
+mod parameters;
 mod singularity;
 mod spark;
 mod task_info;
@@ -22,7 +25,8 @@ use volume_labels::VolumeLabels;
 
 use crate::text::TextError;
 
-pub(crate) use native::Native;
+pub(crate) use docker::absolute;
+pub(crate) use native::{GeneratedName, Native};
 
 /// A framework's way to describe what runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -91,8 +95,8 @@ pub(crate) struct Task {
     pub(crate) name: String,
     /// How many run at once.
     pub(crate) copies: u64,
-    /// Whether the framework appends `_` and the copy's index to every volume's name.
-    pub(crate) indexed: bool,
+    /// How the framework makes the driver's name for a volume of [`labels`](Self::labels).
+    pub(crate) names: Names,
     /// Where in Mesos' messages what [`labels`](Self::labels) was read from comes to be.
     pub(crate) lands: &'static str,
     pub(crate) channel: Channel,
@@ -100,8 +104,35 @@ pub(crate) struct Task {
     pub(crate) labels: Vec<(String, String)>,
     /// What it asks for in the framework's own words, with what must be known of each.
     pub(crate) native: Vec<Native>,
+    /// What describes a volume and was not read, a line each.
+    pub(crate) unread: Vec<String>,
     /// What the author must know whatever the volumes are.
     pub(crate) notes: Vec<String>,
+}
+
+/// How a framework makes the driver's name for a volume from the one in a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// As written.
+    AsWritten,
+    /// As dcos-commons makes it for `volume-name`.
+    DcosCommons,
+}
+
+impl Names {
+    /// The name that the framework makes.
+    ///
+    /// # Errors
+    /// One line: the framework refuses the name.
+    pub(crate) fn of(self, labels: &VolumeLabels, default_driver: Option<&str>) -> Result<GeneratedName, String> {
+        match self {
+            Self::AsWritten => Ok(GeneratedName::fixed(labels.name.as_str())),
+            Self::DcosCommons => {
+                let driver = labels.driver.as_deref().or(default_driver).unwrap_or_default();
+                dcos_names::given(&labels.name, driver, &labels.options)
+            }
+        }
+    }
 }
 
 /// What is to be written for one task.
@@ -175,11 +206,11 @@ pub(crate) const DOCKER_ENGINE: &str = "the Docker containerizer runs this task,
     other tasks off the volume while it runs";
 
 /// The note of a task whose volumes come as DOCKER_VOLUME.
-pub(crate) const DOCKER_VOLUME: &str = "no label of this task reaches the isolator; its volumes come as DOCKER_VOLUME, \
+pub(crate) const DOCKER_VOLUME: &str = "volumes in the framework's own words come as DOCKER_VOLUME, \
     which the module mounts only where the operator turned that source on (module parameter \
     docker_volume_source, off by default: the agent's own docker/volume isolator may have it)";
 
 /// The note of a task whose volumes come by environment.
-pub(crate) const ENVIRONMENT: &str = "no label of this task reaches the isolator; its volumes come by DVDI_VOLUME_* \
+pub(crate) const ENVIRONMENT: &str = "volumes that variables name come by DVDI_VOLUME_* \
     variables, which the module mounts only where the operator turned that source on (module parameter \
     dvdi_source, off by default)";

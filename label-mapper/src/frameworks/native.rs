@@ -1,47 +1,175 @@
-//! External volumes in a framework's own words, read.
+//! Volumes in a framework's own words, read.
 
 use std::collections::BTreeMap;
 
-use volume_labels::{ContainerPath, Create, Mode, Slot, VolumeLabels};
+use volume_labels::{ContainerPath, Create, Mode, Slot, VolumeLabels, cleaned};
 
+use super::Channel;
 use crate::text::{JsonText, Node, Path};
 
-/// One external volume as the framework describes it.
+/// The name that a framework gives the driver. Some frameworks put the number of the copy into it, so that each copy of a task
+/// has a volume of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GeneratedName {
+    written: String,
+    /// The parts around the copy's number; a single part is the same name for every copy.
+    parts: Vec<String>,
+    /// The number of the first copy.
+    first: u64,
+}
+
+impl GeneratedName {
+    /// The same name for every copy.
+    pub(crate) fn fixed(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            parts: vec![name.clone()],
+            written: name,
+            first: 0,
+        }
+    }
+
+    /// A name with the copy's number between its parts.
+    pub(crate) fn numbered(written: impl Into<String>, parts: Vec<String>, first: u64) -> Self {
+        Self {
+            written: written.into(),
+            parts,
+            first,
+        }
+    }
+
+    /// As the definition has it.
+    pub(crate) fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether each copy has a volume of its own.
+    pub(crate) fn is_per_copy(&self) -> bool {
+        self.parts.len() > 1
+    }
+
+    /// The name for one copy, counted from 0.
+    pub(crate) fn of_copy(&self, copy: u64) -> String {
+        self.parts.join(&(self.first + copy).to_string())
+    }
+
+    /// The name in a job file of the scheduler, which counts instances from 0, as the frameworks with job files do.
+    pub(crate) fn in_job_file(&self, copies: u64) -> String {
+        match copies > 1 {
+            true => self.parts.join("{i}"),
+            false => self.of_copy(0),
+        }
+    }
+}
+
+/// One volume as the framework describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Native {
-    /// The element that describes it.
-    pub(crate) at: Path,
-    pub(crate) name: String,
+    /// The elements that describe it.
+    pub(crate) at: Vec<Path>,
+    pub(crate) name: GeneratedName,
     pub(crate) driver: Option<String>,
     pub(crate) path: String,
+    /// The slot of its labels; otherwise the path gives one.
+    pub(crate) slot: Option<Slot>,
     pub(crate) read_only: bool,
-    /// For the driver's Create, which the framework's own way calls when the volume is missing.
+    pub(crate) create: Create,
+    /// For the driver's Create.
     pub(crate) options: BTreeMap<String, String>,
-    /// Why it has no labels, when it is not a Docker volume at all.
+    /// By which way it reaches the container.
+    pub(crate) channel: Channel,
+    /// What it is when it is no volume of a Docker volume driver.
     pub(crate) foreign: Option<String>,
+    /// Why labels cannot take its place, if they cannot.
+    pub(crate) stays: Option<String>,
 }
 
 impl Native {
-    /// The labels for it. The framework's way creates a missing volume, so the labels do too.
+    /// A volume of a driver, which the framework's way creates when it is missing.
+    pub(crate) fn new(at: Path, name: GeneratedName, path: impl Into<String>, channel: Channel) -> Self {
+        Self {
+            at: vec![at],
+            name,
+            driver: None,
+            path: path.into(),
+            slot: None,
+            read_only: false,
+            create: Create::IfMissing,
+            options: BTreeMap::new(),
+            channel,
+            foreign: None,
+            stays: None,
+        }
+    }
+
+    /// The labels for it, under the name that the definition has.
     ///
     /// # Errors
-    /// One line: the path is none that a label may hold.
+    /// One line: it is no volume of a driver, or the path is none that a label may hold.
     pub(crate) fn labels(&self, taken: &[VolumeLabels]) -> Result<VolumeLabels, String> {
         if let Some(foreign) = &self.foreign {
             return Err(foreign.clone());
         }
-        let mut labels = VolumeLabels::new(free_slot(&self.path, taken), self.name.clone());
-        labels.path = ContainerPath::parse(&self.path)
-            .map_err(|problem| format!("'{}': {problem}", volume_labels::cleaned(&self.path)))?;
-        labels.driver.clone_from(&self.driver);
-        labels.mode = if self.read_only {
-            Mode::ReadOnly
-        } else {
-            Mode::ReadWrite
+        let free = |slot: &Slot| !taken.iter().any(|volume| volume.slot == *slot);
+        let slot = match &self.slot {
+            Some(slot) if free(slot) => slot.clone(),
+            _ => free_slot(&self.path, taken),
         };
-        labels.create = Create::IfMissing;
+        let mut labels = VolumeLabels::new(slot, self.name.written());
+        labels.path = ContainerPath::parse(&self.path).map_err(|problem| format!("its path: {problem}"))?;
+        labels.driver.clone_from(&self.driver);
+        labels.mode = match self.read_only {
+            true => Mode::ReadOnly,
+            false => Mode::ReadWrite,
+        };
+        labels.create = self.create;
         labels.options.clone_from(&self.options);
         Ok(labels)
+    }
+}
+
+/// What a definition says of volumes in the framework's own words.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnWords {
+    pub(super) native: Vec<Native>,
+    /// What describes a volume and was not read, a line each.
+    pub(super) unread: Vec<String>,
+}
+
+impl OwnWords {
+    /// A volume that is none of a driver: `what` says what it is.
+    pub(super) fn foreign(&mut self, at: &Path, path: &str, what: impl Into<String>) {
+        self.native.push(Native {
+            foreign: Some(what.into()),
+            ..Native::new(at.clone(), GeneratedName::fixed(""), path, Channel::Nothing)
+        });
+    }
+
+    pub(super) fn unread(&mut self, line: impl Into<String>) {
+        self.unread.push(line.into());
+    }
+
+    /// Whether nothing is said of volumes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.native.is_empty() && self.unread.is_empty()
+    }
+
+    /// Reads every element of a list of volumes.
+    pub(super) fn each(&mut self, text: &JsonText, list: &Path, mut read: impl FnMut(&mut Self, &Path, &Node)) {
+        let Some(node) = text.at(list) else { return };
+        if !node.is_list() {
+            self.unread(format!(
+                "'{list}' is {} and was not read: a list of volumes belongs there",
+                node.words()
+            ));
+        }
+        for (index, element) in node.elements().iter().enumerate() {
+            let at = list.index(index);
+            match element.is_map() {
+                true => read(self, &at, element),
+                false => self.unread(format!("'{at}' is {} and was not read", element.words())),
+            }
+        }
     }
 }
 
@@ -62,74 +190,171 @@ fn free_slot(path: &str, taken: &[VolumeLabels]) -> Slot {
         .expect("numbers do not end, and a word of these characters is a slot")
 }
 
-/// Marathon's `{"containerPath", "mode", "external": {"name", "provider", "options", "size"}}`, which Chronos has too.
-pub(super) fn external(text: &JsonText, at: &Path) -> Option<Native> {
-    let volume = text.at(at)?;
-    let external = volume.get("external")?;
+/// A folder of the agent's host.
+pub(super) fn host_folder(folder: &str) -> String {
+    format!(
+        "it is the folder '{}' of the agent's host, not a volume of a driver",
+        cleaned(folder)
+    )
+}
+
+const SECRET: &str = "it is a secret, not a volume of a driver";
+const PERSISTENT: &str = "it is a persistent volume of Mesos, on a disk of the agent, not a volume of a driver";
+
+/// A volume of a Marathon app (`VolumeConversion.scala`, `volumeReads`): `external`, `persistent`, `secret` or `hostPath`.
+pub(super) fn marathon(words: &mut OwnWords, at: &Path, volume: &Node, channel: Channel) {
+    let path = volume.text_of("containerPath").unwrap_or_default();
+    let Some(external) = volume.get("external") else {
+        let what = match (
+            volume.get("persistent"),
+            volume.get("secret"),
+            volume.text_of("hostPath"),
+        ) {
+            (Some(_), ..) => PERSISTENT.to_owned(),
+            (_, Some(_), _) => SECRET.to_owned(),
+            (.., Some(folder)) => host_folder(folder),
+            _ => "it is of a kind that is not known here ('external', 'persistent', 'secret' and 'hostPath' are)"
+                .to_owned(),
+        };
+        return words.foreign(at, path, what);
+    };
     let provider = external.text_of("provider").unwrap_or("dvdi");
-    // Marathon hands the driver the options that begin so, without that beginning; `size` beside them counts for more.
-    let mut options: BTreeMap<String, String> = strings(external.get("options"))
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.strip_prefix("dvdi/")?.to_owned(), value)))
+    if provider != "dvdi" {
+        let what = format!("its provider is '{}', not a Docker volume driver", cleaned(provider));
+        return words.foreign(at, path, what);
+    }
+    let Some(name) = external.text_of("name") else {
+        return words.unread(format!("'{at}' was not read: its 'external' has no 'name'"));
+    };
+    // `DVDIProvider.Builders.dockerVolumeParameters`: the driver gets the options that begin so, without that beginning;
+    // `size` beside them counts for more.
+    let given = strings(external.get("options"));
+    let mut options: BTreeMap<String, String> = given
+        .iter()
+        .filter(|(key, _)| !key.eq_ignore_ascii_case("dvdi/driver"))
+        .filter_map(|(key, value)| Some((key.strip_prefix("dvdi/")?.to_owned(), value.trim().to_owned())))
         .collect();
-    let driver = options.remove("driver");
     if let Some(size) = external.get("size").and_then(Node::scalar) {
         options.insert("size".to_owned(), size.to_owned());
     }
-    let foreign = (provider != "dvdi").then(|| {
-        format!(
-            "its provider is '{}', not a Docker volume driver",
-            volume_labels::cleaned(provider)
-        )
-    });
-    Some(Native {
-        at: at.clone(),
-        name: external.text_of("name")?.to_owned(),
-        driver,
-        path: volume.text_of("containerPath")?.to_owned(),
+    words.native.push(Native {
+        driver: given.get("dvdi/driver").cloned(),
         read_only: read_only(volume),
         options,
-        foreign,
-    })
+        ..Native::new(at.clone(), GeneratedName::fixed(name), path, channel)
+    });
 }
 
-/// Mesos' `{"container_path", "mode", "source": {"type": "DOCKER_VOLUME", "docker_volume": {..}}}`.
-pub(super) fn mesos_source(text: &JsonText, at: &Path) -> Option<Native> {
-    let volume = text.at(at)?;
-    let source = volume
-        .get("source")
-        .filter(|source| source.text_of("type") == Some("DOCKER_VOLUME"))?;
-    let docker = source.get("docker_volume")?;
-    let parameters = docker
-        .get("driver_options")
-        .and_then(|options| options.get("parameter"));
-    let pairs = parameters.map(Node::elements).unwrap_or_default().iter();
-    Some(Native {
-        at: at.clone(),
-        name: docker.text_of("name")?.to_owned(),
-        driver: docker.text_of("driver").map(str::to_owned),
-        path: volume.text_of("container_path")?.to_owned(),
+/// A volume of a Chronos job (`JobDeserializer.scala`, `MesosTaskBuilder.createContainerInfo`): the provider is the driver, the
+/// options are a list of `key` and `value`, and it reaches the agent as a DOCKER_VOLUME.
+pub(super) fn chronos(words: &mut OwnWords, at: &Path, volume: &Node, channel: Channel) {
+    let path = volume.text_of("containerPath").unwrap_or_default();
+    let Some(external) = volume.get("external") else {
+        let what = match volume.text_of("hostPath") {
+            Some(folder) => host_folder(folder),
+            None => "it has neither 'external' nor 'hostPath': Mesos makes it a folder of the sandbox".to_owned(),
+        };
+        return words.foreign(at, path, what);
+    };
+    let (Some(name), Some(provider)) = (external.text_of("name"), external.text_of("provider")) else {
+        return words.unread(format!(
+            "'{at}' was not read: its 'external' needs a 'name' and a 'provider'"
+        ));
+    };
+    if external.get("options").is_some_and(|options| !options.is_list()) {
+        words.unread(format!(
+            "the options of '{at}' were not read: Chronos takes a list of {{\"key\": .., \"value\": ..}}"
+        ));
+    }
+    words.native.push(Native {
+        driver: Some(provider.to_owned()),
         read_only: read_only(volume),
-        options: pairs
-            .filter_map(|pair| Some((pair.text_of("key")?.to_owned(), pair.text_of("value")?.to_owned())))
-            .collect(),
-        foreign: None,
-    })
+        options: pairs(external.get("options")),
+        ..Native::new(at.clone(), GeneratedName::fixed(name), path, channel)
+    });
 }
 
-/// Singularity's `{"containerPath", "mode", "source": {"type": "DOCKER_VOLUME", "dockerVolume": {..}}}`.
-pub(super) fn singularity_source(text: &JsonText, at: &Path) -> Option<Native> {
-    let volume = text.at(at)?;
-    let docker = volume.get("source")?.get("dockerVolume")?;
-    Some(Native {
-        at: at.clone(),
-        name: docker.text_of("name")?.to_owned(),
+/// A volume of Mesos' `ContainerInfo`. `volume_driver` is the deprecated member of its `docker`, with which a relative `host_path`
+/// is the name of a volume (`Docker::RunOptions::create` in Mesos' `docker.cpp`).
+pub(super) fn mesos(words: &mut OwnWords, at: &Path, volume: &Node, channel: Channel, volume_driver: Option<&str>) {
+    let path = volume.text_of("container_path").unwrap_or_default();
+    let source = volume.get("source");
+    let kind = source.and_then(|source| source.text_of("type"));
+    let docker = source.and_then(|source| source.get("docker_volume"));
+    if let (Some(folder), None) = (volume.text_of("host_path"), source) {
+        return match volume_driver.filter(|_| !folder.starts_with('/') && channel == Channel::DockerEngine) {
+            Some(driver) => words.native.push(Native {
+                driver: Some(driver.to_owned()),
+                read_only: read_only(volume),
+                ..Native::new(at.clone(), GeneratedName::fixed(folder), path, channel)
+            }),
+            None => words.foreign(at, path, host_folder(folder)),
+        };
+    }
+    let (Some("DOCKER_VOLUME"), Some(docker)) = (kind, docker) else {
+        let what = match kind {
+            Some("SECRET") => SECRET.to_owned(),
+            Some("HOST_PATH") => {
+                let folder = source.and_then(|source| source.get("host_path")?.text_of("path"));
+                host_folder(folder.unwrap_or_default())
+            }
+            Some("SANDBOX_PATH") => "it is a folder of a sandbox, not a volume of a driver".to_owned(),
+            Some("CSI_VOLUME") => "it is a CSI volume, not one of a Docker volume driver".to_owned(),
+            Some(other) => format!("its source '{}' is none of a Docker volume driver", cleaned(other)),
+            None if volume.get("image").is_some() => "it is an image, not a volume of a driver".to_owned(),
+            None => "it has no source: Mesos makes it a folder of the sandbox".to_owned(),
+        };
+        return words.foreign(at, path, what);
+    };
+    let Some(name) = docker.text_of("name") else {
+        return words.unread(format!("'{at}' was not read: its 'docker_volume' has no 'name'"));
+    };
+    words.native.push(Native {
         driver: docker.text_of("driver").map(str::to_owned),
-        path: volume.text_of("containerPath")?.to_owned(),
         read_only: read_only(volume),
+        options: pairs(
+            docker
+                .get("driver_options")
+                .and_then(|options| options.get("parameter")),
+        ),
+        ..Native::new(at.clone(), GeneratedName::fixed(name), path, channel)
+    });
+}
+
+/// A volume of Singularity (`SingularityMesosTaskBuilder.prepareContainerInfo`): `%i` in the name is the instance's number, from 1;
+/// without a mode it is read-only; `${TASK_...}` in the path is filled in for each task.
+pub(super) fn singularity(words: &mut OwnWords, at: &Path, volume: &Node, channel: Channel) {
+    let path = volume.text_of("containerPath").unwrap_or_default();
+    let source = volume.get("source");
+    let Some(docker) = source.and_then(|source| source.get("dockerVolume")) else {
+        let what = match volume.text_of("hostPath") {
+            Some(folder) => host_folder(folder),
+            None => {
+                "it has neither a 'dockerVolume' nor a 'hostPath': Mesos makes it a folder of the sandbox".to_owned()
+            }
+        };
+        return words.foreign(at, path, what);
+    };
+    let Some(name) = docker.text_of("name") else {
+        return words.unread(format!("'{at}' was not read: its 'dockerVolume' has no 'name'"));
+    };
+    let parts: Vec<String> = name.split("%i").map(str::to_owned).collect();
+    let stays = if parts.len() > 1 {
+        Some("Singularity puts the instance's number in the place of '%i', and labels are no templates".to_owned())
+    } else if path.contains("${TASK_") {
+        Some("Singularity fills in '${TASK_..}' in its path for each task, and labels are no templates".to_owned())
+    } else {
+        None
+    };
+    words.native.push(Native {
+        driver: docker.text_of("driver").map(str::to_owned),
+        read_only: volume
+            .text_of("mode")
+            .is_none_or(|mode| mode.eq_ignore_ascii_case("RO")),
         options: strings(docker.get("driverOptions")),
-        foreign: None,
-    })
+        stays,
+        ..Native::new(at.clone(), GeneratedName::numbered(name, parts, 1), path, channel)
+    });
 }
 
 fn read_only(volume: &Node) -> bool {
@@ -138,9 +363,18 @@ fn read_only(volume: &Node) -> bool {
         .is_some_and(|mode| mode.eq_ignore_ascii_case("RO"))
 }
 
-fn strings(node: Option<&Node>) -> BTreeMap<String, String> {
+/// A map of texts.
+pub(super) fn strings(node: Option<&Node>) -> BTreeMap<String, String> {
     let entries = node.map(Node::entries).unwrap_or_default().iter();
     entries
         .filter_map(|entry| Some((entry.key.clone(), entry.value.scalar()?.to_owned())))
+        .collect()
+}
+
+/// A list of `key` and `value`.
+fn pairs(node: Option<&Node>) -> BTreeMap<String, String> {
+    let elements = node.map(Node::elements).unwrap_or_default().iter();
+    elements
+        .filter_map(|pair| Some((pair.text_of("key")?.to_owned(), pair.get("value")?.scalar()?.to_owned())))
         .collect()
 }

@@ -1,8 +1,9 @@
 //! Singularity: deploys (labels, containers) and requests (instances, placement), alone or in one object.
 
 use super::docker::Place;
-use super::json::{Labels, Placement, Unit, name_of, natives, read_labels};
-use super::{Channel, DOCKER_ENGINE, Problem, Task, native, refused};
+use super::json::{Labels, Placement, Unit, name_of, read_labels};
+use super::native::{self, OwnWords};
+use super::{Channel, DOCKER_ENGINE, Names, Problem, Task, dvdi, parameters, refused};
 use crate::text::{JsonText, Node, Path};
 
 pub(super) fn units(text: &JsonText) -> Result<Vec<Unit>, Problem> {
@@ -74,6 +75,14 @@ fn unit(text: &JsonText, at: &Path, request: Option<&Path>) -> Result<Unit, Prob
         }
     }
     let volumes = at.keys(&["containerInfo", "volumes"]);
+    let words = own_words(text, at, docker)?;
+    if request.is_none() && words.native.iter().any(|volume| volume.name.is_per_copy()) {
+        notes.push(
+            "how many instances there are is in the request: only the volume of the first is looked up; put both in one \
+             object: {\"request\": .., \"deploy\": ..}"
+                .to_owned(),
+        );
+    }
     let request_node = request.and_then(|path| text.at(path));
     let placement = match (request, request_node) {
         (Some(path), Some(node)) => {
@@ -94,11 +103,12 @@ fn unit(text: &JsonText, at: &Path, request: Option<&Path>) -> Result<Unit, Prob
         task: Task {
             name: name_of(text, at, "requestId"),
             copies: request_node.and_then(|node| node.number_of("instances")).unwrap_or(1),
-            indexed: false,
+            names: Names::AsWritten,
             lands: "TaskInfo.labels",
             channel,
             labels: read_labels(text, &labels)?,
-            native: natives(text, &volumes, native::singularity_source),
+            native: words.native,
+            unread: words.unread,
             notes,
         },
         labels,
@@ -107,4 +117,37 @@ fn unit(text: &JsonText, at: &Path, request: Option<&Path>) -> Result<Unit, Prob
         native: Some(Place::SingularitySource(volumes)),
         extra: Vec::new(),
     })
+}
+
+fn own_words(text: &JsonText, at: &Path, docker: bool) -> Result<OwnWords, Problem> {
+    let mut words = OwnWords::default();
+    let channel = if docker {
+        Channel::DockerEngine
+    } else {
+        Channel::DockerVolume
+    };
+    words.each(text, &at.keys(&["containerInfo", "volumes"]), |words, at, volume| {
+        native::singularity(words, at, volume, channel);
+    });
+    let engine = at.keys(&["containerInfo", "docker"]);
+    // A map is the old form of the list, and a deploy may have both.
+    let mut given = parameters::of_map(text, &engine.key("parameters"));
+    given.extend(parameters::of_list(text, &engine.key("dockerParameters"), "key"));
+    parameters::read(&mut words, &given, docker);
+    let mut environments = vec![at.key("env")];
+    let instances = at.key("taskEnv");
+    let entries = text.at(&instances).map(Node::entries).unwrap_or_default();
+    environments.extend(entries.iter().map(|entry| instances.key(&entry.key)));
+    for (index, environment) in environments.iter().enumerate() {
+        let variables = dvdi::of_map(text, environment);
+        let first = words.native.len();
+        match docker {
+            true => words.unread.extend(dvdi::unused(&variables)),
+            false => dvdi::read(&mut words, &variables)?,
+        }
+        for volume in words.native.iter_mut().skip(first).filter(|_| index > 0) {
+            volume.stays = Some("it belongs to one instance (taskEnv), and labels belong to all of them".to_owned());
+        }
+    }
+    Ok(words)
 }

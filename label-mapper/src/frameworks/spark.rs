@@ -2,24 +2,40 @@
 
 use volume_labels::VolumeLabels;
 
+use super::dvdi::{self, Variable};
 use super::json::{no_domain, other_zone};
-use super::{Channel, DOCKER_ENGINE, Definition, Problem, Task, Wanted, docker, refused};
+use super::native::{OwnWords, host_folder};
+use super::parameters::{self, Parameter};
+use super::{Channel, DOCKER_ENGINE, Definition, Names, Problem, Task, Wanted, docker, refused};
 use crate::mapping::EBS_VOLUMES;
-use crate::text::Properties;
+use crate::text::{Path, Properties, Step};
 
 /// Properties of one submission, or a cluster's defaults.
 pub(super) struct Submission {
     properties: Properties,
 }
 
-/// The parts of an application that are tasks of Mesos: name, labels, constraints.
-const PARTS: [(&str, &str, &str); 2] = [
-    ("executors", "spark.mesos.task.labels", "spark.mesos.constraints"),
-    ("driver", "spark.mesos.driver.labels", "spark.mesos.driver.constraints"),
+/// The parts of an application that are tasks of Mesos: name, labels, constraints, and the beginning of their variables.
+const PARTS: [(&str, &str, &str, &str); 2] = [
+    (
+        "executors",
+        "spark.mesos.task.labels",
+        "spark.mesos.constraints",
+        "spark.executorEnv.",
+    ),
+    (
+        "driver",
+        "spark.mesos.driver.labels",
+        "spark.mesos.driver.constraints",
+        "spark.mesos.driverEnv.",
+    ),
 ];
 const IMAGE: &str = "spark.mesos.executor.docker.image";
 const CONTAINERIZER: &str = "spark.mesos.containerizer";
 const PARAMETERS: &str = "spark.mesos.executor.docker.parameters";
+const VOLUMES: &str = "spark.mesos.executor.docker.volumes";
+/// The dispatcher's own properties that begin so are defaults of every driver that it launches.
+const DEFAULTS: &str = "spark.mesos.dispatcher.driverDefault.";
 
 impl Submission {
     pub(super) fn read(text: &str) -> Self {
@@ -29,7 +45,7 @@ impl Submission {
     }
 
     fn part(&self, index: usize) -> Result<Task, Problem> {
-        let (name, key, _) = PARTS[index];
+        let (name, key, ..) = PARTS[index];
         let mut notes = Vec::new();
         // Spark's own default for images is the Docker containerizer, for the driver's as for the executors'.
         let docker = self.properties.get(IMAGE).is_some() && self.properties.get(CONTAINERIZER) != Some("mesos");
@@ -53,16 +69,109 @@ impl Submission {
             }
             .to_owned(),
         );
+        let words = self.own_words(index, docker)?;
         Ok(Task {
             name: name.to_owned(),
             copies: if index == 0 { 2 } else { 1 },
-            indexed: false,
+            names: Names::AsWritten,
             lands: "TaskInfo.labels",
             channel,
             labels: parsed(key, self.properties.get(key).unwrap_or_default())?,
-            native: Vec::new(),
+            native: words.native,
+            unread: words.unread,
             notes,
         })
+    }
+
+    /// `MesosSchedulerBackendUtil.buildContainerInfo` makes the containers of executors and, in the dispatcher, of drivers.
+    fn own_words(&self, index: usize, docker: bool) -> Result<OwnWords, Problem> {
+        let (.., variables) = PARTS[index];
+        let mut words = OwnWords::default();
+        let of = |property: &str| {
+            let value = self.properties.get(property).unwrap_or_default();
+            value
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+        };
+        let image = self.properties.get(IMAGE).is_some();
+        if index == 0 {
+            let parameter = |part: &&str| {
+                let (key, value) = part.split_once('=')?;
+                Some(Parameter {
+                    key: key.to_owned(),
+                    value: value.to_owned(),
+                    at: Path::default().key(PARAMETERS),
+                })
+            };
+            let given: Vec<Parameter> = of(PARAMETERS).iter().filter_map(parameter).collect();
+            parameters::read(&mut words, &given, docker);
+            if !words.native.is_empty() {
+                words.unread(format!(
+                    "a driver that the dispatcher launches gets the volumes of {PARAMETERS} too, and has no zone constraint by them"
+                ));
+            }
+            let at = Path::default().key(VOLUMES);
+            for spec in of(VOLUMES) {
+                match spec.split(':').collect::<Vec<_>>().as_slice() {
+                    _ if !image => {
+                        words.unread(format!("'{VOLUMES}' was not read: Spark uses it with '{IMAGE}' alone"))
+                    }
+                    [path] | [path, "rw" | "ro"] => words.foreign(&at, path, "it is a folder of the sandbox"),
+                    [folder, path] | [folder, path, "rw" | "ro"] => words.foreign(&at, path, host_folder(folder)),
+                    _ => words.unread(format!(
+                        "'{}' of '{VOLUMES}' was not read, and Spark passes it over: it takes [HOST:]PATH[:rw|:ro]",
+                        volume_labels::cleaned(spec)
+                    )),
+                }
+            }
+        }
+        let part = if index == 0 { "executor" } else { "driver" };
+        for ending in ["filenames", "filename"] {
+            let property = format!("spark.mesos.{part}.secret.{ending}");
+            for path in of(&property) {
+                words.foreign(
+                    &Path::default().key(&property),
+                    path,
+                    "it is a secret, not a volume of a driver",
+                );
+            }
+        }
+        let environment: Vec<Variable> = self
+            .properties
+            .keys()
+            .filter_map(|property| {
+                Some(Variable {
+                    name: property.strip_prefix(variables)?.to_owned(),
+                    value: self.properties.get(property).map(str::to_owned),
+                    at: Path::default().key(property),
+                })
+            })
+            .collect();
+        match docker {
+            true => words.unread.extend(dvdi::unused(&environment)),
+            false => dvdi::read(&mut words, &environment)?,
+        }
+        let defaults = self.properties.keys().filter(|property| {
+            let rest = property.strip_prefix(DEFAULTS).unwrap_or_default();
+            [
+                PARAMETERS,
+                VOLUMES,
+                "spark.mesos.task.labels",
+                "spark.mesos.driver.labels",
+            ]
+            .contains(&rest)
+                || rest.contains("DVDI_VOLUME_")
+        });
+        if index == 1 {
+            for property in defaults {
+                words.unread(format!(
+                    "'{property}' was not read: write it without '{DEFAULTS}' to have it looked up"
+                ));
+            }
+        }
+        Ok(words)
     }
 
     fn write_labels(&mut self, key: &str, volumes: &[VolumeLabels]) -> Result<(), Problem> {
@@ -120,7 +229,12 @@ impl Submission {
         for volume in wanted.volumes {
             docker::cannot_say(volume)?;
             let driver = docker::driver(volume, wanted.default_driver)?;
-            let value = format!("{}:{}:{}", volume.name, docker::absolute(volume), volume.mode);
+            let value = format!(
+                "{}:{}:{}",
+                volume.name,
+                docker::absolute(&volume.path.to_string()),
+                volume.mode
+            );
             if value.contains([',', '=']) || driver.contains([',', '=']) {
                 return refused(format!("'volume.{}': {PARAMETERS} cannot hold '{value}'", volume.slot));
             }
@@ -144,7 +258,7 @@ impl Definition for Submission {
     }
 
     fn write(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem> {
-        let (_, labels, constraints) = PARTS[task];
+        let (_, labels, constraints, _) = PARTS[task];
         let channel = self.part(task)?.channel;
         self.write_labels(labels, wanted.volumes)?;
         if channel == Channel::DockerEngine {
@@ -180,7 +294,17 @@ impl Definition for Submission {
         })
     }
 
-    fn drop_native(&mut self, _: usize, _: &[usize]) -> Result<(), Problem> {
+    fn drop_native(&mut self, task: usize, which: &[usize]) -> Result<(), Problem> {
+        let native = self.part(task)?.native;
+        for at in which
+            .iter()
+            .filter_map(|index| native.get(*index))
+            .flat_map(|native| &native.at)
+        {
+            if let Some((_, Step::Key(property))) = at.split_last() {
+                self.properties.remove(property);
+            }
+        }
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! Mesos' own `TaskInfo` as JSON: the one form in which a task holds items of the SET resource.
 
 use super::docker::Place;
-use super::json::{Labels, Placement, Unit, each, name_of, natives, read_labels};
-use super::{Channel, DOCKER_ENGINE, Problem, Task, native, refused};
+use super::json::{Labels, Placement, Unit, each, name_of, read_labels};
+use super::native::{self, OwnWords};
+use super::{Channel, DOCKER_ENGINE, Names, Problem, Task, dvdi, parameters, refused};
 use crate::text::{JsonText, Node, Path};
 
 pub(super) fn units(text: &JsonText) -> Result<Vec<Unit>, Problem> {
@@ -45,6 +46,14 @@ fn task(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         }
     }
     let volumes = owner.keys(&["container", "volumes"]);
+    let mut words = own_words(text, &owner, docker)?;
+    let own = own_words(text, at, docker)?;
+    if executor && !own.is_empty() {
+        words.unread(
+            "the volumes of the task's own container and command were not read: its executor's are what the agent mounts".to_owned(),
+        );
+    }
+    persistent(text, at, &mut words);
     let named = node.get("task_id").and_then(|id| id.text_of("value"));
     Ok(Unit {
         task: Task {
@@ -52,7 +61,7 @@ fn task(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
                 .or_else(|| node.get("name").and_then(Node::text))
                 .map_or_else(|| name_of(text, at, "name"), volume_labels::cleaned),
             copies: 1,
-            indexed: false,
+            names: Names::AsWritten,
             lands: if executor {
                 "ExecutorInfo.labels"
             } else {
@@ -60,7 +69,8 @@ fn task(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
             },
             channel: if docker { Channel::DockerEngine } else { Channel::Labels },
             labels: read_labels(text, &labels)?,
-            native: natives(text, &volumes, native::mesos_source),
+            native: words.native,
+            unread: words.unread,
             notes,
         },
         labels,
@@ -69,4 +79,48 @@ fn task(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         native: Some(Place::Source(volumes)),
         extra: Vec::new(),
     })
+}
+
+/// Of a task, or of its executor: `container` and the variables of `command`.
+fn own_words(text: &JsonText, at: &Path, docker: bool) -> Result<OwnWords, Problem> {
+    let mut words = OwnWords::default();
+    let channel = if docker {
+        Channel::DockerEngine
+    } else {
+        Channel::DockerVolume
+    };
+    let engine = at.keys(&["container", "docker"]);
+    let driver = text.at(&engine).and_then(|node| node.text_of("volume_driver"));
+    words.each(text, &at.keys(&["container", "volumes"]), |words, at, volume| {
+        native::mesos(words, at, volume, channel, driver);
+    });
+    parameters::read(
+        &mut words,
+        &parameters::of_list(text, &engine.key("parameters"), "key"),
+        docker,
+    );
+    let variables = dvdi::of_list(text, &at.keys(&["command", "environment", "variables"]));
+    match docker {
+        true => words.unread.extend(dvdi::unused(&variables)),
+        false => dvdi::read(&mut words, &variables)?,
+    }
+    Ok(words)
+}
+
+/// Persistent volumes are resources: disks with a path.
+fn persistent(text: &JsonText, at: &Path, words: &mut OwnWords) {
+    let resources = at.key("resources");
+    for (index, resource) in text
+        .at(&resources)
+        .map(Node::elements)
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+    {
+        let volume = resource.get("disk").and_then(|disk| disk.get("volume"));
+        if let Some(path) = volume.and_then(|volume| volume.text_of("container_path")) {
+            let what = "it is a persistent volume of Mesos, on a disk of the agent, not a volume of a driver";
+            words.foreign(&resources.index(index), path, what);
+        }
+    }
 }

@@ -8,7 +8,7 @@ mod yaml;
 
 pub(crate) use json::JsonText;
 pub(crate) use properties::Properties;
-pub(crate) use tree::{Node, Path, Step, path};
+pub(crate) use tree::{Entry, Node, Path, Step, path};
 pub(crate) use yaml::{YamlText, quoted};
 
 use thiserror::Error;

@@ -16,6 +16,8 @@ struct Entry {
     /// Between key and value, as written.
     separator: String,
     value_span: Range<usize>,
+    /// The whole lines of it.
+    lines: Range<usize>,
 }
 
 impl Properties {
@@ -67,6 +69,20 @@ impl Properties {
                 format!("{}{gap}{key}{separator}{}{newline}", self.text, escaped(value))
             }
         };
+        *self = Self::parse(&text);
+    }
+
+    /// Every key, in the order of the text.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.key.as_str())
+    }
+
+    /// Takes every line of the key out.
+    pub(crate) fn remove(&mut self, key: &str) {
+        let mut text = self.text.clone();
+        for entry in self.entries.iter().rev().filter(|entry| entry.key == key) {
+            text.replace_range(entry.lines.clone(), "");
+        }
         *self = Self::parse(&text);
     }
 
@@ -123,6 +139,7 @@ fn entry(text: &str, line: Range<usize>) -> Option<Entry> {
         value: unescaped(at(value..content.len())),
         separator: at(key_end..value).to_owned(),
         value_span: line.start + value..line.start + content.len(),
+        lines: line.clone(),
     })
 }
 

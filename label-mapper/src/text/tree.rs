@@ -63,6 +63,15 @@ impl Path {
         Self(steps)
     }
 
+    /// The index at each step that has one, so that paths of one list sort by their places in it.
+    pub(crate) fn place(&self) -> Vec<usize> {
+        let indices = self.0.iter().filter_map(|step| match step {
+            Step::Index(index) => Some(*index),
+            Step::Key(_) => None,
+        });
+        indices.collect()
+    }
+
     /// The path without its last step, and that step; `None` for the root.
     pub(crate) fn split_last(&self) -> Option<(Self, &Step)> {
         let (last, before) = self.0.split_last()?;

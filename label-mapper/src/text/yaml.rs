@@ -19,17 +19,29 @@ impl YamlText {
     pub(crate) fn parse(text: &str) -> Result<Self, TextError> {
         let masked = masked(text);
         let mut events = Vec::new();
+        let mut documents = false;
         for event in Parser::new_from_str(&masked) {
             let (event, span) = event.map_err(|error| TextError::Yaml(error.to_string()))?;
             let range = span.byte_range().unwrap_or_default();
+            let at_line = |what: &str| TextError::Yaml(format!("{what} in line {}", span.start.line()));
             match event {
-                Event::Comment(..) | Event::StreamStart | Event::DocumentStart(..) => {}
-                Event::DocumentEnd => break,
+                Event::Comment(..) | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+                Event::DocumentStart(..) if documents => {
+                    return Err(at_line(
+                        "a second document begins, and a service is one: take the others out;",
+                    ));
+                }
+                Event::DocumentStart(..) => documents = true,
+                Event::Alias(_) => {
+                    return Err(at_line(
+                        "an alias ('*name') is not followed here: write out what it stands for,",
+                    ));
+                }
                 event => events.push((event, range)),
             }
         }
         let mut events = events.into_iter().peekable();
-        let root = node(&mut events).unwrap_or(Node {
+        let root = node(&mut events, text)?.unwrap_or(Node {
             span: 0..0,
             kind: Kind::Null,
         });
@@ -136,29 +148,46 @@ pub(crate) fn quoted(text: &str) -> String {
 
 type Events<'a> = std::iter::Peekable<std::vec::IntoIter<(Event<'a>, std::ops::Range<usize>)>>;
 
-fn node(events: &mut Events<'_>) -> Option<Node> {
-    let (event, span) = events.next()?;
+/// The value that begins with the next event. A merge key and a key that stands twice are refused: readers differ in what they
+/// make of them.
+fn node(events: &mut Events<'_>, source: &str) -> Result<Option<Node>, TextError> {
+    let Some((event, span)) = events.next() else {
+        return Ok(None);
+    };
+    let line = |byte: usize| source.get(..byte).unwrap_or_default().matches('\n').count() + 1;
     let kind = match event {
         Event::Scalar(text, style, ..) => scalar(&text, style),
-        Event::Alias(_) => Kind::Other(String::new()),
         Event::SequenceStart(..) => {
             let mut elements = Vec::new();
             while !matches!(events.peek(), None | Some((Event::SequenceEnd, _))) {
-                elements.extend(node(events));
+                elements.extend(node(events, source)?);
             }
             let end = events.next().map_or(span.end, |(_, span)| span.end);
-            return Some(Node {
+            return Ok(Some(Node {
                 span: span.start..end.max(span.start),
                 kind: Kind::List(elements),
-            });
+            }));
         }
         Event::MappingStart(..) => {
-            let mut entries = Vec::new();
+            let mut entries: Vec<Entry> = Vec::new();
             while !matches!(events.peek(), None | Some((Event::MappingEnd, _))) {
-                let (Some(key), Some(value)) = (node(events), node(events)) else {
+                let (Some(key), Some(value)) = (node(events, source)?, node(events, source)?) else {
                     break;
                 };
                 let name = key.scalar().unwrap_or_default().to_owned();
+                if name == "<<" {
+                    return Err(TextError::Yaml(format!(
+                        "a merge key ('<<') is not followed here: write out what it stands for, in line {}",
+                        line(key.span.start)
+                    )));
+                }
+                // A template may have one key in two sections of which one is taken.
+                if entries.iter().any(|entry| entry.key == name) {
+                    return Err(TextError::Repeated {
+                        key: volume_labels::cleaned(&name),
+                        line: line(key.span.start),
+                    });
+                }
                 entries.push(Entry {
                     key: name,
                     key_span: key.span,
@@ -166,14 +195,14 @@ fn node(events: &mut Events<'_>) -> Option<Node> {
                 });
             }
             let end = events.next().map_or(span.end, |(_, span)| span.end);
-            return Some(Node {
+            return Ok(Some(Node {
                 span: span.start..end.max(span.start),
                 kind: Kind::Map(entries),
-            });
+            }));
         }
         _ => Kind::Null,
     };
-    Some(Node { span, kind })
+    Ok(Some(Node { span, kind }))
 }
 
 fn scalar(text: &str, style: ScalarStyle) -> Kind {

@@ -278,3 +278,40 @@ fn an_app_with_its_own_executor_is_written_and_told_that_nothing_is_mounted() {
     has_note(task, "several copies ask for vol-0000000000000001a");
     assert!(!converted.all_mounted());
 }
+
+/// Marathon, `ProviderValidationHelpers.validateUniqueVolumes` for its whole group: one volume name, one task.
+#[test]
+fn apps_of_one_group_that_name_the_same_volume_are_told_of_each_other_unless_all_read() {
+    let catalogue = catalogue();
+    let group = |first: &str, second: &str| {
+        format!(
+            r#"{{"id": "/g", "apps": [{{"id": "/g/a", "labels": {{"volume.d": "orders"{first}}}}}], "groups": [{{"id": "/g/h", "apps": [
+              {{"id": "/g/h/b", "labels": {{"volume.x": "sales"{second}}}}}, {{"id": "/g/h/c", "labels": {{"volume.x": "stage"}}}}]}}]}}"#
+        )
+    };
+    let note = "is named by '/g/a' and by '/g/h/b', and not all of them only read it";
+    let tell = |text: &str| {
+        let options = Case::new(Framework::Marathon, text, &catalogue).options;
+        let tasks = label_mapper::convert(Framework::Marathon, text, &options)
+            .unwrap()
+            .tasks;
+        tasks
+            .iter()
+            .map(|task| task.notes.iter().filter(|line| line.contains(note)).count())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(tell(&group("", "")), [1, 1, 0]);
+    assert_eq!(tell(&group(r#", "volume.d.mode": "ro""#, "")), [1, 1, 0]);
+    assert_eq!(
+        tell(&group(r#", "volume.d.mode": "ro""#, r#", "volume.x.mode": "ro""#)),
+        [0, 0, 0]
+    );
+    assert_eq!(tell(&group(r#", "volume.d.lifetime": "container""#, "")), [0, 0, 0]);
+    // Without a catalogue the names are compared, and an external volume counts as one by label does.
+    let external = r#"[{"id": "/g/a", "labels": {"volume.d": "x", "volume.d.driver": "r"}}, {"id": "/g/h/b", "container": {"volumes": [{"containerPath": "d", "mode": "RW",
+        "external": {"name": "x", "provider": "dvdi", "options": {"dvdi/driver": "r"}}}]}}]"#;
+    let tasks = label_mapper::convert(Framework::Marathon, external, &Options::default())
+        .unwrap()
+        .tasks;
+    has_note(&tasks[1], note);
+}

@@ -32,7 +32,7 @@ fn an_app_that_cannot_have_its_volumes_says_why() {
         (
             r#""volume.d": "orders", "volume.d.claim": "vol-7bca078f""#,
             "",
-            "'volume.d.claim' = 'vol-7bca078f' is not the id of 'orders', vol-0000000000000001a",
+            "'volume.d': the claim 'vol-7bca078f' is not the id of 'orders', vol-0000000000000001a: leave the claim to the catalogue",
         ),
         (
             r#""volume.d": "orders""#,

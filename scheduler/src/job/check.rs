@@ -237,6 +237,7 @@ fn checked(
             environment: environment.clone(),
             after: every(&shape.after, counts),
             volumes: volumes(&name, &shape.volumes, values, defaults.driver.as_deref(), problems),
+            label_lines: lines(&shape.volumes),
             agent: constraint(&shape.agent, instance, counts),
             name: own_name,
             instance,
@@ -337,27 +338,21 @@ fn volumes(
     problems: &mut Vec<Problem>,
 ) -> Vec<VolumeLabels> {
     let mut labels = Vec::new();
-    let mut all_good = true;
+    let before = problems.len();
     for (slot, shape) in &entries.0 {
-        let mut own = match labels_of(&slot.value, shape, values) {
-            Ok(own) => own,
-            Err(message) => {
-                problems.push(Problem::at(slot.referenced, message));
-                all_good = false;
-                continue;
-            }
-        };
+        let mut own = labels_of(slot, shape, values, problems);
         let driver = format!("volume.{}.driver", slot.value);
         if let Some(default) = default_driver.filter(|_| own.iter().all(|(key, _)| *key != driver)) {
             own.push((driver, default.to_owned()));
         }
-        if let Err(error) = volume_labels::parse(pairs(&own)) {
+        if problems.len() == before
+            && let Err(error) = volume_labels::parse(pairs(&own))
+        {
             problems.push(Problem::at(slot.referenced, error.to_string()));
-            all_good = false;
         }
         labels.extend(own);
     }
-    if !all_good {
+    if problems.len() > before {
         return Vec::new();
     }
     // Each is good on its own; what is left are two of them at one path, and too many.
@@ -367,16 +362,61 @@ fn volumes(
     })
 }
 
-fn labels_of(slot: &str, shape: &VolumeShape, values: Values<'_>) -> Result<Vec<(String, String)>, String> {
-    let mut labels = vec![(format!("volume.{slot}"), instances::filled(&shape.volume, values)?)];
-    for (attribute, value) in &shape.attributes {
-        let value = match attribute.as_str() {
-            "claim" => instances::filled(value, values)?,
-            _ => value.clone(),
-        };
-        labels.push((format!("volume.{slot}.{attribute}"), value));
+/// The line of each label of the volumes, by its key.
+fn lines(entries: &Entries<VolumeShape>) -> BTreeMap<String, u64> {
+    let mut lines = BTreeMap::new();
+    for (slot, shape) in &entries.0 {
+        let name = format!("volume.{}", slot.value);
+        for (attribute, given) in &shape.attributes {
+            lines.insert(format!("{name}.{attribute}"), given.referenced.line());
+        }
+        lines.insert(name, shape.place.unwrap_or(slot.referenced).line());
     }
-    Ok(labels)
+    lines
+}
+
+/// The labels of one slot. What is wrong with one of them is told at its own place.
+fn labels_of(
+    slot: &Spanned<String>,
+    shape: &VolumeShape,
+    values: Values<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<(String, String)> {
+    let name = format!("volume.{}", slot.value);
+    let place = shape.place.unwrap_or(slot.referenced);
+    let mut labels = Vec::new();
+    match instances::filled(&shape.volume, values) {
+        Ok(volume) => labels.push((name.clone(), volume)),
+        Err(message) => problems.push(Problem::at(place, message)),
+    }
+    if let Err(error) = volume_labels::parse(pairs(&labels)) {
+        // A slot that is none stands elsewhere than its volume's name.
+        let place = match error {
+            volume_labels::LabelError::BadSlot { .. } => slot.referenced,
+            _ => place,
+        };
+        problems.push(Problem::at(place, error.to_string()));
+        return Vec::new();
+    }
+    for (attribute, given) in &shape.attributes {
+        let value = match attribute.as_str() {
+            "claim" => instances::filled(&given.value, values),
+            _ => Ok(given.value.clone()),
+        };
+        let label = value.map(|value| (format!("{name}.{attribute}"), value));
+        let checked = label.and_then(|label| {
+            let both = [(name.clone(), "any".to_owned()), label.clone()];
+            match volume_labels::parse(pairs(&both)) {
+                Ok(_) => Ok(label),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        match checked {
+            Ok(label) => labels.push(label),
+            Err(message) => problems.push(Problem::at(given.referenced, message)),
+        }
+    }
+    labels
 }
 
 fn pairs(labels: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {

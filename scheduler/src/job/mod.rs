@@ -50,6 +50,9 @@ pub struct Task {
     pub after: BTreeSet<String>,
     /// Its volumes by slot, each named as people name it; what a catalogue says of it is not looked at here.
     pub volumes: Vec<VolumeLabels>,
+    /// The line of the file where each label of [`volumes`](Self::volumes) stands, by the label's key.
+    #[serde(skip)]
+    pub label_lines: BTreeMap<String, u64>,
     /// On which agents it may run.
     pub agent: AgentConstraint,
     // What follows came later: a plan without it has the fingerprint it always had.

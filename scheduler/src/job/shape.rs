@@ -92,27 +92,28 @@ pub(super) struct AgentShape {
 }
 
 /// A volume: its name alone, or everything that labels can say of it.
-#[derive(Default)]
 pub(super) struct VolumeShape {
     pub(super) volume: String,
+    /// Where the name stands; `None` when it stands behind the slot.
+    pub(super) place: Option<Location>,
     /// Attributes as in labels, after `volume.<slot>.`.
-    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) attributes: BTreeMap<String, Spanned<String>>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LongVolume {
-    volume: String,
-    path: Option<String>,
-    mode: Option<String>,
-    access: Option<String>,
-    lifetime: Option<String>,
-    create: Option<String>,
+    volume: Spanned<String>,
+    path: Option<Spanned<String>>,
+    mode: Option<Spanned<String>>,
+    access: Option<Spanned<String>>,
+    lifetime: Option<Spanned<String>>,
+    create: Option<Spanned<String>>,
     #[serde(default)]
-    options: BTreeMap<String, Text>,
-    owner: Option<String>,
-    driver: Option<String>,
-    claim: Option<String>,
+    options: BTreeMap<String, Spanned<Text>>,
+    owner: Option<Spanned<String>>,
+    driver: Option<Spanned<String>>,
+    claim: Option<Spanned<String>>,
 }
 
 pub(super) enum CommandShape {
@@ -213,7 +214,8 @@ impl<'de> Deserialize<'de> for VolumeShape {
             fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
                 Ok(VolumeShape {
                     volume: name.to_owned(),
-                    ..VolumeShape::default()
+                    place: None,
+                    attributes: BTreeMap::new(),
                 })
             }
 
@@ -238,15 +240,17 @@ impl From<LongVolume> for VolumeShape {
             ("driver", long.driver),
             ("claim", long.claim),
         ];
-        let mut attributes: BTreeMap<String, String> = words
+        let mut attributes: BTreeMap<String, Spanned<String>> = words
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value?)))
             .collect();
-        for (option, Text(value)) in long.options {
-            attributes.insert(format!("options.{option}"), value);
+        for (option, text) in long.options {
+            let (place, Text(value)) = (text.referenced, text.value);
+            attributes.insert(format!("options.{option}"), Spanned::new(value, place, place));
         }
         Self {
-            volume: long.volume,
+            place: Some(long.volume.referenced),
+            volume: long.volume.value,
             attributes,
         }
     }

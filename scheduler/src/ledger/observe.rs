@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use label_mapper::{Catalogue, EBS_VOLUMES, Volume};
 use mesos_http::operator::Tasks;
 use mesos_http::types::Task;
-use volume_labels::{Access, Mode as LabelMode};
+use volume_labels::{Access, Lifetime, Mode as LabelMode};
 
 use super::{Claim, ClaimState, Entry, Holder, Ledger, Mode, Stored, next};
 use crate::state::Millis;
@@ -261,6 +261,10 @@ pub(super) fn volumes(task: &Task, names: Option<&Catalogue>) -> BTreeMap<String
     let mut volumes = BTreeMap::new();
     // Labels that cannot be read are the agent's to refuse; the resources still count.
     for labels in volume_labels::parse(task.labels.iter()).unwrap_or_default() {
+        // Every container has its own.
+        if labels.lifetime == Lifetime::Container {
+            continue;
+        }
         let id = names
             .and_then(|names| names.resolve(&labels.name).ok())
             .map_or_else(|| labels.claim_id().to_owned(), |volume| volume.id.to_string());

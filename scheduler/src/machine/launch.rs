@@ -15,7 +15,7 @@ pub(super) fn demand(task: &PlannedTask, beside: &BTreeSet<&str>) -> Demand {
     let demand = Demand::new()
         .scalar("cpus", task.task.cpus)
         .scalar("mem", task.task.mem);
-    match &task.claims() - beside {
+    match &task.items() - beside {
         claims if claims.is_empty() => demand,
         claims => demand.items(label_mapper::EBS_VOLUMES, claims),
     }

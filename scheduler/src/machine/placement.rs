@@ -219,7 +219,7 @@ impl Machine {
     /// Whether another agent had one of the task's volumes until just now.
     fn letting_go(&self, task: &PlannedTask, pool: &Pool, now: Millis) -> Option<Unfit> {
         task.volumes.iter().find_map(|volume| {
-            let (agent, ended) = self.freed.get(&volume.claim)?;
+            let (agent, ended) = self.freed.get(volume.claim.as_ref()?)?;
             let until = ended + self.rules.let_go;
             (*agent != pool.agent.id && now < until).then(|| Unfit::LettingGo {
                 volume: volume.name.clone(),
@@ -325,9 +325,10 @@ fn read_elsewhere(task: &PlannedTask, state: &JobState, agent: &str) -> Option<(
         .iter()
         .filter(|volume| !volume.multi_attach)
         .find_map(|volume| {
+            let claim = volume.claim.as_ref()?;
             let (_, other) = state
                 .live()
-                .find(|(_, attempt)| attempt.agent.id != agent && attempt.claims.contains(&volume.claim))?;
+                .find(|(_, attempt)| attempt.agent.id != agent && attempt.claims.contains(claim))?;
             Some((volume.name.clone(), other.agent.to_string()))
         })
 }
@@ -383,7 +384,7 @@ fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState, claims: Option<&
     match pool.left.clone().take(&demand(task, &beside)) {
         Ok(_) => None,
         Err(Shortage::Item { item, .. }) => {
-            let volume = task.volumes.iter().find(|volume| volume.claim == item);
+            let volume = task.volumes.iter().find(|volume| volume.claim.as_ref() == Some(&item));
             let name = volume.map_or_else(|| item.clone(), |volume| format!("'{}'", volume.name));
             Some(Unfit::Volume { name, item })
         }

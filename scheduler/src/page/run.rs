@@ -164,8 +164,13 @@ fn row(view: View<'_>, task: &PlannedTask, explanation: &Explanation, state: &Jo
                     span {
                         @for (index, volume) in task.volumes.iter().enumerate() {
                             @if index > 0 { ", " }
-                            a href={ "/volumes/" (volume.claim) } { (volume.name) }
-                            @if task.reads().contains(volume.claim.as_str()) { " (reads)" }
+                            @match &volume.claim {
+                                Some(claim) => {
+                                    a href={ "/volumes/" (claim) } { (volume.name) }
+                                    @if task.reads().contains(claim.as_str()) { " (reads)" }
+                                },
+                                None => { (volume.name) },
+                            }
                         }
                     }
                 }

@@ -42,7 +42,8 @@ impl Listing {
         for path in &self.files {
             let failed = |error: String| format!("catalogue {}: {error}", path.display());
             let written = written(path);
-            let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+            let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
+            let text = label_mapper::decoded(bytes).map_err(|error| failed(error.to_string()))?;
             if lists_volumes(&text).map_err(|error| failed(error.to_string()))? {
                 asked_ms = asked_ms.min(written);
             }
@@ -74,5 +75,5 @@ fn output_of(line: &str) -> Result<String, String> {
         let last = said.trim().lines().last().unwrap_or("it said nothing").to_owned();
         return Err(format!("'{line}' failed ({}): {last}", output.status));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    label_mapper::decoded(output.stdout).map_err(|error| format!("the output of '{line}': {error}"))
 }

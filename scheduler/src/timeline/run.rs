@@ -45,7 +45,9 @@ fn shared_hosts(state: &JobState) -> BTreeSet<&str> {
 fn volume_names(plan: &Plan) -> BTreeMap<&str, &str> {
     let mut names = BTreeMap::new();
     for volume in plan.tasks.iter().flat_map(|task| &task.volumes) {
-        names.entry(volume.claim.as_str()).or_insert(volume.name.as_str());
+        if let Some(claim) = &volume.claim {
+            names.entry(claim.as_str()).or_insert(volume.name.as_str());
+        }
     }
     names
 }
