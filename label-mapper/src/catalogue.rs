@@ -7,8 +7,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The storage's own id of a volume (`vol-7bca078f`). Held to the characters that Mesos takes in the text form of a
-/// SET resource, `[a-zA-Z0-9_/.-]`, so that every id can be written into an agent's `--resources`.
+/// The storage's own id of a volume (`vol-7bca078f`). Held to the characters that Mesos takes in
+/// the text form of a SET resource, `[a-zA-Z0-9_/.-]`, so that every id can be written into an
+/// agent's `--resources`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct VolumeId(String);
@@ -112,8 +113,8 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Whether the volume is being taken off the host: `detaching`, or `busy`, which is a detachment that waits for the host to
-    /// let go of the device.
+    /// Whether the volume is being taken off the host: `detaching`, or `busy`, which is a
+    /// detachment that waits for the host to let go of the device.
     pub fn is_leaving(&self) -> bool {
         matches!(self.state.as_str(), "detaching" | "busy")
     }
@@ -194,7 +195,8 @@ pub(crate) fn joined(ids: &[VolumeId]) -> String {
     ids.iter().map(VolumeId::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Every volume the storage listed, in the order of ids, and the names that people have for some of them.
+/// Every volume the storage listed, in the order of ids, and the names that people have for some of
+/// them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     volumes: BTreeMap<VolumeId, Volume>,
@@ -296,9 +298,10 @@ impl Catalogue {
         self.volumes.get(id)
     }
 
-    /// The volume that `name` means: the one with that id, else the one with that alias, else the only living one with
-    /// that Name tag. Upper and lower case differ, as they do for EC2. Volumes deleted or lost do not count against the
-    /// living: EC2 lists them for a while after another has taken over their name.
+    /// The volume that `name` means: the one with that id, else the one with that alias, else the
+    /// only living one with that Name tag. Upper and lower case differ, as they do for EC2. Volumes
+    /// deleted or lost do not count against the living: EC2 lists them for a while after another
+    /// has taken over their name.
     ///
     /// # Errors
     /// Unknown (with the nearest name), ambiguous (with every id), or a volume that is no more.

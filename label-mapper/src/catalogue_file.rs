@@ -1,4 +1,5 @@
-//! Catalogues from several files: listings of `aws ec2 describe-volumes`, and files of our own with volumes and aliases.
+//! Catalogues from several files: listings of `aws ec2 describe-volumes`, and files of our own with
+//! volumes and aliases.
 
 use std::collections::BTreeMap;
 
@@ -43,11 +44,12 @@ fn available() -> VolumeState {
 }
 
 impl Catalogue {
-    /// From texts that are each what `aws ec2 describe-volumes` prints or a catalogue file: volumes of all of them, and then
-    /// the aliases, which may speak of any of the volumes.
+    /// From texts that are each what `aws ec2 describe-volumes` prints or a catalogue file: volumes
+    /// of all of them, and then the aliases, which may speak of any of the volumes.
     ///
     /// # Errors
-    /// A text of another shape, one page of several, an id listed twice, or an alias that means no volume or two.
+    /// A text of another shape, one page of several, an id listed twice, or an alias that means no
+    /// volume or two.
     pub fn from_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, CatalogueError> {
         let mut volumes = Vec::new();
         let mut aliases = Vec::new();
@@ -81,8 +83,8 @@ impl Catalogue {
     }
 }
 
-/// Whether this text says of volumes where they are attached: a listing, or a catalogue file with volumes. One that has only
-/// aliases does not grow old.
+/// Whether this text says of volumes where they are attached: a listing, or a catalogue file with
+/// volumes. One that has only aliases does not grow old.
 ///
 /// # Errors
 /// It is a text of another shape.

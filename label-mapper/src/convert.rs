@@ -15,11 +15,13 @@ use crate::planned::{self, Asked, Planned, Unplanned, planned};
 /// How to convert.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// Where names are looked up; without one they are taken as they stand, and no zone and no claim is known.
+    /// Where names are looked up; without one they are taken as they stand, and no zone and no
+    /// claim is known.
     pub catalogue: Option<&'a Catalogue>,
     /// How labels spell a volume. Other channels always have the driver's own name.
     pub spelling: Spelling,
-    /// The agents' attribute that says their zone; `@zone` for their fault domain, where the framework knows those.
+    /// The agents' attribute that says their zone; `@zone` for their fault domain, where the
+    /// framework knows those.
     pub zone_attribute: &'a str,
     /// For channels outside of the isolator, which knows its own default.
     pub default_driver: Option<&'a str>,
@@ -117,8 +119,8 @@ impl fmt::Display for ConvertError {
 
 impl std::error::Error for ConvertError {}
 
-/// Looks up the volumes that the definition's labels name, and writes labels, claims and zone constraint where they take
-/// effect. Done twice it changes nothing more.
+/// Looks up the volumes that the definition's labels name, and writes labels, claims and zone
+/// constraint where they take effect. Done twice it changes nothing more.
 ///
 /// # Errors
 /// The text is no definition of that framework, or a task cannot have its volumes.
@@ -135,8 +137,8 @@ pub fn convert(framework: Framework, text: &str, options: &Options<'_>) -> Resul
     })
 }
 
-/// As [`convert`], for tasks that describe their volumes in the framework's own words: these become labels, where labels
-/// reach the isolator.
+/// As [`convert`], for tasks that describe their volumes in the framework's own words: these become
+/// labels, where labels reach the isolator.
 ///
 /// # Errors
 /// As [`convert`].
@@ -196,7 +198,8 @@ pub fn migrate(framework: Framework, text: &str, options: &Options<'_>) -> Resul
 /// The way back: labels become the framework's own words for a volume.
 ///
 /// # Errors
-/// As [`convert`]; also labels that the framework's words cannot say, and frameworks without such words.
+/// As [`convert`]; also labels that the framework's words cannot say, and frameworks without such
+/// words.
 pub fn migrate_back(framework: Framework, text: &str, options: &Options<'_>) -> Result<Converted, ConvertError> {
     let options = &Options {
         spelling: Spelling::Name,

@@ -1,4 +1,5 @@
-//! Volumes as EC2 describes them: what `aws ec2 describe-volumes` prints, in JSON or YAML, and what PowerShell's `Get-EC2Volume` does.
+//! Volumes as EC2 describes them: what `aws ec2 describe-volumes` prints, in JSON or YAML, and what
+//! PowerShell's `Get-EC2Volume` does.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,8 @@ pub enum CatalogueError {
     /// Something else that people have in the place of it.
     #[error("this is {0}: write the catalogue with 'aws ec2 describe-volumes --output json'")]
     Foreign(&'static str),
-    /// One page of several: a name looked up in it could be unknown or seem unique for that reason alone.
+    /// One page of several: a name looked up in it could be unknown or seem unique for that reason
+    /// alone.
     #[error("the list of volumes is one page of several (it has a NextToken); write all of them, without --max-items")]
     OnePage,
     /// A volume listed twice.
@@ -30,7 +32,8 @@ pub enum CatalogueError {
     Alias(#[from] AliasError),
 }
 
-/// One answer of EC2. Every member may be missing or null, since a `--query` leaves out what it does not name.
+/// One answer of EC2. Every member may be missing or null, since a `--query` leaves out what it
+/// does not name.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Page {
@@ -95,7 +98,8 @@ fn or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
 }
 
 impl Catalogue {
-    /// From what `aws ec2 describe-volumes` prints; fields this product has no use for are passed over.
+    /// From what `aws ec2 describe-volumes` prints; fields this product has no use for are passed
+    /// over.
     ///
     /// # Errors
     /// Text of another shape, one page of several, or an id listed twice.
@@ -117,7 +121,8 @@ impl Catalogue {
     }
 }
 
-/// The volumes of these pages. A token on a page says that another follows, so only the last one must have none.
+/// The volumes of these pages. A token on a page says that another follows, so only the last one
+/// must have none.
 pub(crate) fn volumes_of(pages: Vec<Page>) -> Result<Vec<Volume>, CatalogueError> {
     let open = |page: &Page| page.next_token.as_deref().is_some_and(|token| !token.is_empty());
     if pages.last().is_some_and(open) {

@@ -1,4 +1,5 @@
-//! A framework's definition as a job file of the scheduler: what it runs and its volumes, once instead of for ever.
+//! A framework's definition as a job file of the scheduler: what it runs and its volumes, once
+//! instead of for ever.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -62,11 +63,12 @@ const MARATHON: &[&str] = &[
 ];
 const DCOS_TASK: &[&str] = &["goal", "cmd", "cpus", "memory", "env", "labels"];
 
-/// Makes a job file of apps (Marathon) or of a service's pods (dcos-commons, templates filled in). Names of volumes stay names:
-/// the scheduler looks them up.
+/// Makes a job file of apps (Marathon) or of a service's pods (dcos-commons, templates filled in).
+/// Names of volumes stay names: the scheduler looks them up.
 ///
 /// # Errors
-/// The text is no definition of that framework, another framework's, or has something that a job file cannot say.
+/// The text is no definition of that framework, another framework's, or has something that a job
+/// file cannot say.
 pub fn job_file(framework: Framework, text: &str) -> Result<JobFile, ConvertError> {
     let failed = |problem: String| ConvertError::of(framework, None, problem);
     let definition = frameworks::read(framework, text).map_err(|problem| failed(problem.to_string()))?;
@@ -218,7 +220,8 @@ fn dcos(service: &Value, tasks: &[Task], notes: &mut Vec<String>) -> Result<Vec<
 /// The beginning of the note on a volume that a task goes without.
 const WITHOUT: &str = "it runs without a volume:";
 
-/// What the task asks for by label and in the framework's own words, under the names that the framework gives the driver.
+/// What the task asks for by label and in the framework's own words, under the names that the
+/// framework gives the driver.
 fn volumes(task: &Task, name: &str, notes: &mut Vec<String>) -> Result<Vec<VolumeLabels>, String> {
     let labels = task.labels.iter().map(|(key, value)| (key, value));
     let mut volumes = volume_labels::parse(labels).map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
-//! The forms in which catalogues come: JSON and YAML of the AWS CLI, whole, in pages or cut out by a `--query`, our own files, in any
-//! of the encodings of a Windows shell; and forms that are refused with the one thing to do.
+//! The forms in which catalogues come: JSON and YAML of the AWS CLI, whole, in pages or cut out by
+//! a `--query`, our own files, in any of the encodings of a Windows shell; and forms that are
+//! refused with the one thing to do.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,8 @@ pub(crate) enum Text {
 #[error("it is neither UTF-8 nor UTF-16; save it as UTF-8")]
 pub struct EncodingError;
 
-/// The text of a file: UTF-8, with or without a byte order mark, or UTF-16, which PowerShell's `>` writes.
+/// The text of a file: UTF-8, with or without a byte order mark, or UTF-16, which PowerShell's `>`
+/// writes.
 ///
 /// # Errors
 /// The bytes are none of these.

@@ -179,7 +179,8 @@ fn run(command: Command) -> Result<ExitCode> {
     Ok(code)
 }
 
-/// Runs a conversion; its notes go to standard error, so that the definition alone is on standard output.
+/// Runs a conversion; its notes go to standard error, so that the definition alone is on standard
+/// output.
 fn written<E: std::error::Error + Send + Sync + 'static>(
     path: &Path,
     volumes: &Volumes,

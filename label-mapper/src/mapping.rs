@@ -18,8 +18,8 @@ pub enum Spelling {
     /// By id. Agents whose driver knows names only translate it with their `name_map` file.
     #[default]
     Id,
-    /// By the Name tag, with the id as the claim: for agents without such a file. A volume without a Name tag
-    /// is still spelled by its id.
+    /// By the Name tag, with the id as the claim: for agents without such a file. A volume without
+    /// a Name tag is still spelled by its id.
     Name,
 }
 

@@ -11,8 +11,8 @@ use thiserror::Error;
 
 use crate::catalogue::{Catalogue, VolumeId, joined};
 
-/// From the storage's id to the driver's name: one JSON object, id to name. The agents' `name_map` parameter names this
-/// file; they take no label's word for which name belongs to which id.
+/// From the storage's id to the driver's name: one JSON object, id to name. The agents' `name_map`
+/// parameter names this file; they take no label's word for which name belongs to which id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct NameMap {
@@ -61,8 +61,9 @@ pub enum NameMapError {
 }
 
 impl NameMap {
-    /// The names of all living volumes that have one. Volumes whose names are equal but for their case are left out: REX-Ray's driver
-    /// compares without case and takes the first match, so either could be mounted in the other's place.
+    /// The names of all living volumes that have one. Volumes whose names are equal but for their
+    /// case are left out: REX-Ray's driver compares without case and takes the first match, so
+    /// either could be mounted in the other's place.
     pub fn from_catalogue(catalogue: &Catalogue) -> Self {
         let mut by_folded: BTreeMap<String, Vec<(&VolumeId, &String)>> = BTreeMap::new();
         for volume in catalogue.volumes().filter(|volume| volume.state.is_alive()) {
@@ -127,8 +128,8 @@ impl NameMap {
         }
     }
 
-    /// Replaces the file at once, so that an agent that rereads it sees the old one or the new one, whole. It is
-    /// readable by everybody: agents need not run as its author.
+    /// Replaces the file at once, so that an agent that rereads it sees the old one or the new one,
+    /// whole. It is readable by everybody: agents need not run as its author.
     ///
     /// # Errors
     /// The file could not be written, synced or renamed; the old one is untouched.

@@ -1,4 +1,5 @@
-//! Which volumes the labels of one task mean, and in which zone the task has to run: the one planner of label-mapper and scheduler.
+//! Which volumes the labels of one task mean, and in which zone the task has to run: the one
+//! planner of label-mapper and scheduler.
 
 use std::collections::BTreeSet;
 
@@ -58,8 +59,8 @@ pub enum PlacementError {
 pub struct PlacedVolume {
     /// The name in the definition.
     pub name: String,
-    /// The volume that it means. There is none without a catalogue, for a volume that lives as long as its container, and for one that
-    /// is created when the task first runs.
+    /// The volume that it means. There is none without a catalogue, for a volume that lives as long
+    /// as its container, and for one that is created when the task first runs.
     pub volume: Option<Volume>,
     /// What the labels say with the name looked up.
     pub labels: VolumeLabels,
@@ -74,11 +75,12 @@ pub struct Placement {
     pub zone: Option<String>,
 }
 
-/// Looks up the volumes of one task. Without a catalogue names stay as they are, and no zone is known.
+/// Looks up the volumes of one task. Without a catalogue names stay as they are, and no zone is
+/// known.
 ///
 /// # Errors
-/// A name that means no volume and is not to be created, a claim of another volume, names that differ in case alone where the driver
-/// is given the name, and volumes in different zones.
+/// A name that means no volume and is not to be created, a claim of another volume, names that
+/// differ in case alone where the driver is given the name, and volumes in different zones.
 pub fn placement(
     labels: &[VolumeLabels],
     catalogue: Option<&Catalogue>,
@@ -133,7 +135,8 @@ pub(crate) fn find<'a>(
     name: &str,
     catalogue: Option<&'a Catalogue>,
 ) -> Result<Option<&'a Volume>, ResolveError> {
-    // A volume that is made for its container has nothing to do with one of that name in the storage.
+    // A volume that is made for its container has nothing to do with one of that name in the
+    // storage.
     let Some(catalogue) = catalogue.filter(|_| labels.lifetime == Lifetime::Persistent) else {
         return Ok(None);
     };
@@ -159,7 +162,8 @@ pub(crate) fn one_zone<'a>(
 }
 
 impl Catalogue {
-    /// Whether a driver that compares names without case, as REX-Ray does, can tell this volume from all others by its Name tag.
+    /// Whether a driver that compares names without case, as REX-Ray does, can tell this volume
+    /// from all others by its Name tag.
     ///
     /// # Errors
     /// [`VolumeProblem::Twins`]: other living volumes have the name, upper and lower case aside.

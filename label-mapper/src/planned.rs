@@ -1,4 +1,5 @@
-//! What one task of a definition asks for, looked up: its volumes, where it can run, and what its author must know.
+//! What one task of a definition asks for, looked up: its volumes, where it can run, and what its
+//! author must know.
 
 use std::collections::BTreeSet;
 
@@ -72,8 +73,8 @@ pub struct Asked {
     pub name: String,
     /// By which way it comes to the task.
     pub channel: Channel,
-    /// What it means; none without a catalogue, or when it is yet to be created; several where each copy of the task has
-    /// one of its own.
+    /// What it means; none without a catalogue, or when it is yet to be created; several where each
+    /// copy of the task has one of its own.
     pub volumes: Vec<Volume>,
     /// What the labels say with the name looked up.
     pub labels: VolumeLabels,
@@ -124,7 +125,8 @@ pub(crate) fn left_alone(task: &Task) -> Vec<String> {
     foreign.chain(task.unread.iter().cloned()).collect()
 }
 
-/// Looks up what the task asks for by these labels, and what it asks for in its framework's own words.
+/// Looks up what the task asks for by these labels, and what it asks for in its framework's own
+/// words.
 pub(crate) fn planned(task: &Task, labels: Vec<VolumeLabels>, options: &Options<'_>) -> Result<Planned, Unplanned> {
     let mut plan = Planned::of_notes(left_alone(task));
     for labels in labels {

@@ -47,12 +47,12 @@ pub struct PlannedTask {
 pub struct PlannedVolume {
     /// The name in the job file.
     pub name: String,
-    /// What no other task may use beside this one: the volume's id, or its name where the id is not known. A volume that is
-    /// created for its container has none, since every task has its own.
+    /// What no other task may use beside this one: the volume's id, or its name where the id is not
+    /// known. A volume that is created for its container has none, since every task has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
-    /// Whether agents offer the claim as an item of the SET resource. They do not when the catalogue does not know the volume,
-    /// because it is created by the first task that uses it.
+    /// Whether agents offer the claim as an item of the SET resource. They do not when the
+    /// catalogue does not know the volume, because it is created by the first task that uses it.
     #[serde(skip)]
     pub is_offered: bool,
     /// What the task's labels say.
@@ -128,8 +128,8 @@ impl fmt::Display for PlanError {
 impl std::error::Error for PlanError {}
 
 impl Plan {
-    /// Finds the volumes of every task. Without a catalogue each name is taken as it is, for the driver's name of the
-    /// volume and for the item that claims it, and no zone is known.
+    /// Finds the volumes of every task. Without a catalogue each name is taken as it is, for the
+    /// driver's name of the volume and for the item that claims it, and no zone is known.
     ///
     /// # Errors
     /// Every volume that is not found, or cannot be on one agent with the others of its task.

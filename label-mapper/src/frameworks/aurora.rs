@@ -1,5 +1,5 @@
-//! Aurora: a job as JSON. Its metadata become labels of the task, prefixed; the executor, Thermos, is a custom one, and the
-//! isolator sees labels of that only.
+//! Aurora: a job as JSON. Its metadata become labels of the task, prefixed; the executor, Thermos,
+//! is a custom one, and the isolator sees labels of that only.
 
 use super::docker::Place;
 use super::json::{Labels, Placement, Unit, name_of, read_labels};

@@ -21,7 +21,8 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
     let labels = Labels::Dvdi(Box::new(variables));
     let (channel, note) = match docker {
         true => (Channel::DockerEngine, Some(DOCKER_ENGINE.to_owned())),
-        // `MesosTaskBuilder.appendExecutorData` gives the executor the job's variables and its container.
+        // `MesosTaskBuilder.appendExecutorData` gives the executor the job's variables and its
+        // container.
         false => (Channel::Environment, None),
     };
     let mut words = own_words(text, at, docker);

@@ -1,4 +1,5 @@
-//! Cook: jobs. Their labels are the task's, which the isolator sees of the command executor and not of Cook's own.
+//! Cook: jobs. Their labels are the task's, which the isolator sees of the command executor and not
+//! of Cook's own.
 
 use super::docker::Place;
 use super::json::{Labels, Placement, Unit, each, read_labels};
@@ -85,7 +86,8 @@ fn parameters(node: &Node, at: &Path) -> Path {
     }
 }
 
-/// Cook's volumes are folders of the host (`Volume` in its `rest/api.clj`); those of drivers are parameters of `docker run`.
+/// Cook's volumes are folders of the host (`Volume` in its `rest/api.clj`); those of drivers are
+/// parameters of `docker run`.
 fn own_words(text: &JsonText, at: &Path, node: &Node, docker: bool) -> Result<OwnWords, Problem> {
     let mut words = OwnWords::default();
     words.each(text, &at.keys(&["container", "volumes"]), |words, at, volume| {

@@ -1,7 +1,8 @@
 //! dcos-commons: a service's YAML, filled in or still a Mustache template.
 //!
-//! Its pods run under the default executor, whose labels it does not set; a task's own labels reach no isolator. What does
-//! is `external-volumes`: a DOCKER_VOLUME of the container. `dcos_names` has the rules for the driver's name of it.
+//! Its pods run under the default executor, whose labels it does not set; a task's own labels reach
+//! no isolator. What does is `external-volumes`: a DOCKER_VOLUME of the container. `dcos_names` has
+//! the rules for the driver's name of it.
 
 use serde_json::{Value, json};
 use volume_labels::Mode;
@@ -18,7 +19,8 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn read(text: &str) -> Result<Self, Problem> {
-        // A template whose sections break the indentation, or give a key twice, is YAML only once it is filled in.
+        // A template whose sections break the indentation, or give a key twice, is YAML only once
+        // it is filled in.
         let unfilled = |problem: &str| {
             refused(format!(
                 "it is a template that cannot be read before it is filled in ({problem}): fill it in first"

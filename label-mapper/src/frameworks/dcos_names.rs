@@ -1,5 +1,6 @@
-//! The names that dcos-commons gives the driver (`ExternalVolumeProviderFactory`, `PortworxVolumeProvider`,
-//! `GenericDockerVolumeProvider` and `SchedulerUtils.withEscapedSlashes`, from its release 0.58 on).
+//! The names that dcos-commons gives the driver, from its release 0.58 on: see its classes
+//! `ExternalVolumeProviderFactory`, `PortworxVolumeProvider`, `GenericDockerVolumeProvider`, and
+//! `SchedulerUtils.withEscapedSlashes`.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,8 @@ pub(super) fn given(name: &str, driver: &str, options: &BTreeMap<String, String>
     Ok(GeneratedName::numbered(name, parts, 0))
 }
 
-/// The name for a volume without one: service, separator, pod. The container's path is no part of it.
+/// The name for a volume without one: service, separator, pod. The container's path is no part of
+/// it.
 ///
 /// # Errors
 /// As [`given`].

@@ -1,4 +1,5 @@
-//! What a pod of dcos-commons says of volumes, read (`YAMLToInternalMappers`, `RawPod`, `RawTask`, `RawResourceSet`).
+//! What a pod of dcos-commons says of volumes, read (`YAMLToInternalMappers`, `RawPod`, `RawTask`,
+//! `RawResourceSet`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Volumes in a framework's own words, written: for the Docker containerizer, and for the way back from labels.
+//! Volumes in a framework's own words, written: for the Docker containerizer, and for the way back
+//! from labels.
 
 use serde_json::{Map, Value, json};
 use volume_labels::{Access, ContainerPath, Lifetime, Mode, VolumeLabels};

@@ -1,5 +1,5 @@
-//! The environment variables of mesos-module-dvdi: `DVDI_VOLUME_NAME`, `_DRIVER`, `_OPTS`, `_CONTAINERPATH`, each alone or
-//! with a digit from 1 to 9 behind it.
+//! The environment variables of mesos-module-dvdi: `DVDI_VOLUME_NAME`, `_DRIVER`, `_OPTS`,
+//! `_CONTAINERPATH`, each alone or with a digit from 1 to 9 behind it.
 
 use volume_labels::{Access, ContainerPath, Create, Lifetime, Mode, VolumeLabels};
 
@@ -17,7 +17,8 @@ fn slot(suffix: &str) -> String {
     format!("dvdi{suffix}")
 }
 
-/// One variable of a command, and where it stands. A value that is no text, a secret for example, is none.
+/// One variable of a command, and where it stands. A value that is no text, a secret for example,
+/// is none.
 pub(super) struct Variable {
     pub(super) name: String,
     pub(super) value: Option<String>,
@@ -48,7 +49,8 @@ pub(super) fn of_list(text: &JsonText, list: &Path) -> Vec<Variable> {
     elements.enumerate().filter_map(variable).collect()
 }
 
-/// One volume as the variables of one digit describe it (`DockerVolumeDriverIsolator::prepare` of mesos-module-dvdi).
+/// One volume as the variables of one digit describe it (`DockerVolumeDriverIsolator::prepare` of
+/// mesos-module-dvdi).
 struct Described<'a> {
     suffix: &'static str,
     name: &'a str,
@@ -163,7 +165,8 @@ pub(super) fn unused(variables: &[Variable]) -> Option<String> {
     ))
 }
 
-/// Variables that look like these and are none: mesos-module-dvdi refuses or ignores them, and the module refuses them.
+/// Variables that look like these and are none: mesos-module-dvdi refuses or ignores them, and the
+/// module refuses them.
 pub(super) fn strays(names: &[&str]) -> Vec<String> {
     let is_known = |rest: &str| {
         let of = |what: &&str| {
@@ -187,7 +190,8 @@ pub(super) fn strays(names: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// The variables that say what the labels say. A volume whose variables exist keeps their digit; others take free ones.
+/// The variables that say what the labels say. A volume whose variables exist keeps their digit;
+/// others take free ones.
 pub(super) fn from_volumes(
     volumes: &[VolumeLabels],
     environment: &[(String, String)],
@@ -220,7 +224,8 @@ pub(super) fn from_volumes(
                 .collect();
             put("OPTS", options.join(","));
         }
-        // A volume read from variables without a path goes to its slot by label; the variable stays unsaid.
+        // A volume read from variables without a path goes to its slot by label; the variable stays
+        // unsaid.
         if known.is_none() || *volume.path.as_path() != *slot(suffix) {
             put("CONTAINERPATH", volume.path.to_string());
         }

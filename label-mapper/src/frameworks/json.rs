@@ -1,4 +1,5 @@
-//! Definitions written in JSON: a framework's module says where things are, and this reads and edits them there.
+//! Definitions written in JSON: a framework's module says where things are, and this reads and
+//! edits them there.
 
 use serde_json::{Value, json};
 use volume_labels::VolumeLabels;

@@ -1,7 +1,7 @@
 //! Marathon: apps, pods and groups.
 //!
-//! An app's labels are its tasks' labels. A pod's labels are its executor's, which every container of it shows to the
-//! isolator; the labels of a container are its task's, which no isolator sees.
+//! An app's labels are its tasks' labels. A pod's labels are its executor's, which every container
+//! of it shows to the isolator; the labels of a container are its task's, which no isolator sees.
 
 use super::docker::Place;
 use super::json::{Labels, Placement, Unit, name_of, read_labels};
@@ -124,8 +124,8 @@ fn own_words(text: &JsonText, at: &Path, docker: bool) -> Result<OwnWords, Probl
     Ok(words)
 }
 
-/// A pod's volumes are folders, persistent volumes and secrets; Marathon has no external ones for pods. The variables of the pod are
-/// those of all its containers.
+/// A pod's volumes are folders, persistent volumes and secrets; Marathon has no external ones for
+/// pods. The variables of the pod are those of all its containers.
 fn words_of_pod(text: &JsonText, at: &Path, containers: &[Node]) -> Result<OwnWords, Problem> {
     let mut words = OwnWords::default();
     words.each(text, &at.key("volumes"), |words, at, volume| {

@@ -1,5 +1,5 @@
-//! The frameworks whose definitions are read and written, one module each: where each keeps labels, placement and
-//! volumes, and what of it reaches the agent's isolator.
+//! The frameworks whose definitions are read and written, one module each: where each keeps labels,
+//! placement and volumes, and what of it reaches the agent's isolator.
 
 mod aurora;
 mod chronos;
@@ -32,7 +32,8 @@ pub(crate) use native::{GeneratedName, Native};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framework {
-    /// Marathon: an app, a pod, a group, or a list of them, as for `/v2/apps`, `/v2/pods` and `/v2/groups`
+    /// Marathon: an app, a pod, a group, or a list of them, as for `/v2/apps`, `/v2/pods` and
+    /// `/v2/groups`
     Marathon,
     /// Chronos: a job or a list of jobs
     Chronos,
@@ -65,8 +66,8 @@ impl fmt::Display for Framework {
 pub enum Channel {
     /// Labels that the isolator sees.
     Labels,
-    /// A `DOCKER_VOLUME` of the container, which the isolator reads only where the operator has turned that source on, and
-    /// which Mesos' own docker/volume isolator reads as well.
+    /// A `DOCKER_VOLUME` of the container, which the isolator reads only where the operator has
+    /// turned that source on, and which Mesos' own docker/volume isolator reads as well.
     DockerVolume,
     /// `DVDI_VOLUME_*` variables, which the isolator reads only where the operator has turned that source on.
     Environment,
@@ -163,7 +164,8 @@ pub(crate) trait Definition {
     /// What it runs, in its order. Edits keep number and order.
     fn tasks(&self) -> Result<Vec<Task>, Problem>;
 
-    /// Writes what a task wants and leaves all else as it is. The answer is what the author must know of it.
+    /// Writes what a task wants and leaves all else as it is. The answer is what the author must
+    /// know of it.
     fn write(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem>;
 
     /// Takes the framework's own words for these volumes out (places in [`Task::native`]).

@@ -7,8 +7,8 @@ use volume_labels::{ContainerPath, Create, Mode, Slot, VolumeLabels, cleaned};
 use super::Channel;
 use crate::text::{JsonText, Node, Path};
 
-/// The name that a framework gives the driver. Some frameworks put the number of the copy into it, so that each copy of a task
-/// has a volume of its own.
+/// The name that a framework gives the driver. Some frameworks put the number of the copy into it,
+/// so that each copy of a task has a volume of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GeneratedName {
     written: String,
@@ -53,7 +53,8 @@ impl GeneratedName {
         self.parts.join(&(self.first + copy).to_string())
     }
 
-    /// The name in a job file of the scheduler, which counts instances from 0, as the frameworks with job files do.
+    /// The name in a job file of the scheduler, which counts instances from 0, as the frameworks
+    /// with job files do.
     pub(crate) fn in_job_file(&self, copies: u64) -> String {
         match copies > 1 {
             true => self.parts.join("{i}"),
@@ -201,7 +202,8 @@ pub(super) fn host_folder(folder: &str) -> String {
 const SECRET: &str = "it is a secret, not a volume of a driver";
 const PERSISTENT: &str = "it is a persistent volume of Mesos, on a disk of the agent, not a volume of a driver";
 
-/// A volume of a Marathon app (`VolumeConversion.scala`, `volumeReads`): `external`, `persistent`, `secret` or `hostPath`.
+/// A volume of a Marathon app (`VolumeConversion.scala`, `volumeReads`): `external`, `persistent`,
+/// `secret` or `hostPath`.
 pub(super) fn marathon(words: &mut OwnWords, at: &Path, volume: &Node, channel: Channel) {
     let path = volume.text_of("containerPath").unwrap_or_default();
     let Some(external) = volume.get("external") else {
@@ -226,8 +228,8 @@ pub(super) fn marathon(words: &mut OwnWords, at: &Path, volume: &Node, channel: 
     let Some(name) = external.text_of("name") else {
         return words.unread(format!("'{at}' was not read: its 'external' has no 'name'"));
     };
-    // `DVDIProvider.Builders.dockerVolumeParameters`: the driver gets the options that begin so, without that beginning;
-    // `size` beside them counts for more.
+    // `DVDIProvider.Builders.dockerVolumeParameters`: the driver gets the options that begin so,
+    // without that beginning; `size` beside them counts for more.
     let given = strings(external.get("options"));
     let mut options: BTreeMap<String, String> = given
         .iter()
@@ -245,8 +247,9 @@ pub(super) fn marathon(words: &mut OwnWords, at: &Path, volume: &Node, channel: 
     });
 }
 
-/// A volume of a Chronos job (`JobDeserializer.scala`, `MesosTaskBuilder.createContainerInfo`): the provider is the driver, the
-/// options are a list of `key` and `value`, and it reaches the agent as a DOCKER_VOLUME.
+/// A volume of a Chronos job (`JobDeserializer.scala`, `MesosTaskBuilder.createContainerInfo`): the
+/// provider is the driver, the options are a list of `key` and `value`, and it reaches the agent as
+/// a DOCKER_VOLUME.
 pub(super) fn chronos(words: &mut OwnWords, at: &Path, volume: &Node, channel: Channel) {
     let path = volume.text_of("containerPath").unwrap_or_default();
     let Some(external) = volume.get("external") else {
@@ -274,8 +277,9 @@ pub(super) fn chronos(words: &mut OwnWords, at: &Path, volume: &Node, channel: C
     });
 }
 
-/// A volume of Mesos' `ContainerInfo`. `volume_driver` is the deprecated member of its `docker`, with which a relative `host_path`
-/// is the name of a volume (`Docker::RunOptions::create` in Mesos' `docker.cpp`).
+/// A volume of Mesos' `ContainerInfo`. `volume_driver` is the deprecated member of its `docker`,
+/// with which a relative `host_path` is the name of a volume (`Docker::RunOptions::create` in
+/// Mesos' `docker.cpp`).
 pub(super) fn mesos(words: &mut OwnWords, at: &Path, volume: &Node, channel: Channel, volume_driver: Option<&str>) {
     let path = volume.text_of("container_path").unwrap_or_default();
     let source = volume.get("source");
@@ -321,8 +325,9 @@ pub(super) fn mesos(words: &mut OwnWords, at: &Path, volume: &Node, channel: Cha
     });
 }
 
-/// A volume of Singularity (`SingularityMesosTaskBuilder.prepareContainerInfo`): `%i` in the name is the instance's number, from 1;
-/// without a mode it is read-only; `${TASK_...}` in the path is filled in for each task.
+/// A volume of Singularity (`SingularityMesosTaskBuilder.prepareContainerInfo`): `%i` in the name
+/// is the instance's number, from 1; without a mode it is read-only; `${TASK_...}` in the path is
+/// filled in for each task.
 pub(super) fn singularity(words: &mut OwnWords, at: &Path, volume: &Node, channel: Channel) {
     let path = volume.text_of("containerPath").unwrap_or_default();
     let source = volume.get("source");

@@ -1,5 +1,6 @@
-//! Volumes among the parameters of `docker run`, which Marathon, Chronos, Cook, Aurora, Singularity, Spark and Mesos itself hand to
-//! the Docker engine as `--KEY=VALUE` (`Docker::run` in Mesos' `docker.cpp`).
+//! Volumes among the parameters of `docker run`, which Marathon, Chronos, Cook, Aurora,
+//! Singularity, Spark and Mesos itself hand to the Docker engine as `--KEY=VALUE` (`Docker::run` in
+//! Mesos' `docker.cpp`).
 
 use volume_labels::cleaned;
 
@@ -45,7 +46,8 @@ pub(super) fn of_map(text: &JsonText, map: &Path) -> Vec<Parameter> {
         .collect()
 }
 
-/// Reads what the parameters say of volumes. `engine` is whether the Docker engine runs the task and gets them at all.
+/// Reads what the parameters say of volumes. `engine` is whether the Docker engine runs the task
+/// and gets them at all.
 pub(super) fn read(words: &mut OwnWords, parameters: &[Parameter], engine: bool) {
     // Docker takes the last of several.
     let driver = parameters.iter().rfind(|parameter| parameter.key == "volume-driver");

@@ -1,4 +1,5 @@
-//! Singularity: deploys (labels, containers) and requests (instances, placement), alone or in one object.
+//! Singularity: deploys (labels, containers) and requests (instances, placement), alone or in one
+//! object.
 
 use super::docker::Place;
 use super::json::{Labels, Placement, Unit, name_of, read_labels};

@@ -1,4 +1,5 @@
-//! Spark: properties. Executors and a driver that the dispatcher launches are command tasks, whose labels the isolator sees.
+//! Spark: properties. Executors and a driver that the dispatcher launches are command tasks, whose
+//! labels the isolator sees.
 
 use volume_labels::VolumeLabels;
 
@@ -15,7 +16,8 @@ pub(super) struct Submission {
     properties: Properties,
 }
 
-/// The parts of an application that are tasks of Mesos: name, labels, constraints, and the beginning of their variables.
+/// The parts of an application that are tasks of Mesos: name, labels, constraints, and the
+/// beginning of their variables.
 const PARTS: [(&str, &str, &str, &str); 2] = [
     (
         "executors",
@@ -47,7 +49,8 @@ impl Submission {
     fn part(&self, index: usize) -> Result<Task, Problem> {
         let (name, key, ..) = PARTS[index];
         let mut notes = Vec::new();
-        // Spark's own default for images is the Docker containerizer, for the driver's as for the executors'.
+        // Spark's own default for images is the Docker containerizer, for the driver's as for the
+        // executors'.
         let docker = self.properties.get(IMAGE).is_some() && self.properties.get(CONTAINERIZER) != Some("mesos");
         let fine = index == 0 && self.properties.get("spark.mesos.coarse") == Some("false");
         let channel = if docker {
@@ -83,7 +86,8 @@ impl Submission {
         })
     }
 
-    /// `MesosSchedulerBackendUtil.buildContainerInfo` makes the containers of executors and, in the dispatcher, of drivers.
+    /// `MesosSchedulerBackendUtil.buildContainerInfo` makes the containers of executors and, in the
+    /// dispatcher, of drivers.
     fn own_words(&self, index: usize, docker: bool) -> Result<OwnWords, Problem> {
         let (.., variables) = PARTS[index];
         let mut words = OwnWords::default();
@@ -313,7 +317,8 @@ impl Definition for Submission {
     }
 }
 
-/// The labels as Spark reads them: `key:value`, separated by commas, a backslash before a comma or colon that is none.
+/// The labels as Spark reads them: `key:value`, separated by commas, a backslash before a comma or
+/// colon that is none.
 fn parsed(property: &str, text: &str) -> Result<Vec<(String, String)>, Problem> {
     if text.is_empty() {
         return Ok(Vec::new());

@@ -1,4 +1,5 @@
-//! Texts that are edited in place: what is not edited keeps every byte, its order, its indentation and its comments.
+//! Texts that are edited in place: what is not edited keeps every byte, its order, its indentation
+//! and its comments.
 
 mod json;
 mod layout;

@@ -1,4 +1,5 @@
-//! Java properties, as Spark's `spark-defaults.conf` and `--properties-file` are written, edited in place.
+//! Java properties, as Spark's `spark-defaults.conf` and `--properties-file` are written, edited in
+//! place.
 
 use std::ops::Range;
 
@@ -115,7 +116,8 @@ fn entry(text: &str, line: Range<usize>) -> Option<Entry> {
     let bytes = content.as_bytes();
     let mut key_end = blank;
     while key_end < bytes.len() && !matches!(bytes[key_end], b'=' | b':' | b' ' | b'\t' | b'\x0c') {
-        // An escaped character may be any, of several bytes too: those are no separators, and are passed one by one.
+        // An escaped character may be any, of several bytes too: those are no separators, and are
+        // passed one by one.
         key_end += if bytes[key_end] == b'\\' && key_end + 1 < bytes.len() {
             2
         } else {

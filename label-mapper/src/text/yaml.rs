@@ -1,5 +1,6 @@
-//! YAML, also as a Mustache template, that is edited in place. Templates are no YAML: each `{{..}}` is read as a word of
-//! the same length, and a line of sections alone as a comment, so that every byte keeps its place.
+//! YAML, also as a Mustache template, that is edited in place. Templates are no YAML: each `{{..}}`
+//! is read as a word of the same length, and a line of sections alone as a comment, so that every
+//! byte keeps its place.
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
@@ -91,7 +92,8 @@ impl YamlText {
         Ok(())
     }
 
-    /// Puts these lines into the map there, before the entry `before` and the comments that stand directly above it.
+    /// Puts these lines into the map there, before the entry `before` and the comments that stand
+    /// directly above it.
     ///
     /// # Errors
     /// The map is not written a line an entry, or the result is no YAML any more.
@@ -148,8 +150,8 @@ pub(crate) fn quoted(text: &str) -> String {
 
 type Events<'a> = std::iter::Peekable<std::vec::IntoIter<(Event<'a>, std::ops::Range<usize>)>>;
 
-/// The value that begins with the next event. A merge key and a key that stands twice are refused: readers differ in what they
-/// make of them.
+/// The value that begins with the next event. A merge key and a key that stands twice are refused:
+/// readers differ in what they make of them.
 fn node(events: &mut Events<'_>, source: &str) -> Result<Option<Node>, TextError> {
     let Some((event, span)) = events.next() else {
         return Ok(None);

@@ -51,7 +51,8 @@ fn aliases_merge_keys_repeated_keys_and_second_documents_are_refused_with_their_
     convert(Framework::DcosCommons, &marked, &Options::default()).expect("it is read");
 }
 
-/// The shape of dcos-commons' own `frameworks/cassandra/src/main/dist/svc.yml`: sections give one key twice.
+/// The shape of dcos-commons' own `frameworks/cassandra/src/main/dist/svc.yml`: sections give one
+/// key twice.
 const TWICE: &str = "name: {{NAME}}
 pods:
   node:
@@ -75,7 +76,8 @@ pods:
       server: {goal: RUNNING, cmd: x}
 ";
 
-/// The shape of dcos-commons' own `frameworks/helloworld/src/main/dist/external-volumes.yml`: a section's lines are indented more.
+/// The shape of dcos-commons' own `frameworks/helloworld/src/main/dist/external-volumes.yml`: a
+/// section's lines are indented more.
 const INDENTED: &str = "name: {{NAME}}
 pods:
   world:

@@ -1,4 +1,5 @@
-//! Names that a framework makes for the driver: what is looked up, and what a job file says, is what the driver is asked for.
+//! Names that a framework makes for the driver: what is looked up, and what a job file says, is
+//! what the driver is asked for.
 
 use label_mapper::{Catalogue, Framework, Options, convert, explain, job_file, migrate};
 
@@ -151,7 +152,8 @@ const DEPLOY: &str = r#"{"request": {"id": "r", "requestType": "SERVICE", "insta
  "deploy": {"requestId": "r", "id": "1", "command": "x", "containerInfo": {"type": "MESOS", "volumes": [
   {"containerPath": "/data", "mode": "RW", "source": {"type": "DOCKER_VOLUME", "dockerVolume": {"driver": "rexray", "name": "data-%i"}}}]}}}"#;
 
-/// Singularity, `SingularityMesosTaskBuilder.prepareContainerInfo`: `%i` is `taskId.getInstanceNo()`, which counts from 1.
+/// Singularity, `SingularityMesosTaskBuilder.prepareContainerInfo`: `%i` is
+/// `taskId.getInstanceNo()`, which counts from 1.
 #[test]
 fn each_instance_of_singularity_has_its_own_volume_and_labels_cannot_say_so() {
     let catalogue = named(&["data-1", "data-2", "data-3"]);
@@ -210,7 +212,8 @@ fn a_path_that_singularity_fills_in_for_each_task_is_not_migrated() {
     has_note(&migrated.tasks[0], "Singularity fills in '${TASK_..}'");
 }
 
-/// Singularity, `SingularityMesosTaskBuilder.prepareContainerInfo`: `Volume.Mode.RO` without a mode.
+/// Singularity, `SingularityMesosTaskBuilder.prepareContainerInfo`: `Volume.Mode.RO` without a
+/// mode.
 #[test]
 fn a_volume_of_singularity_without_a_mode_is_read_only() {
     let text = DEPLOY.replace("data-%i", "data").replace(r#""mode": "RW", "#, "");

@@ -1,5 +1,5 @@
-//! Definitions as each framework's documentation describes them, read and written: what is asked for is there afterwards,
-//! and every other byte is as it was.
+//! Definitions as each framework's documentation describes them, read and written: what is asked
+//! for is there afterwards, and every other byte is as it was.
 
 mod aurora;
 mod chronos;
@@ -41,8 +41,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Converts, and checks that the text differs from the old one in exactly these replacements, and that converting
-    /// what came out changes nothing more.
+    /// Converts, and checks that the text differs from the old one in exactly these replacements,
+    /// and that converting what came out changes nothing more.
     #[track_caller]
     pub(crate) fn converts(&self, edits: &[(&str, &str)]) -> Converted {
         let converted = convert(self.framework, self.text, &self.options).expect("the definition converts");

@@ -279,7 +279,8 @@ fn an_app_with_its_own_executor_is_written_and_told_that_nothing_is_mounted() {
     assert!(!converted.all_mounted());
 }
 
-/// Marathon, `ProviderValidationHelpers.validateUniqueVolumes` for its whole group: one volume name, one task.
+/// Marathon, `ProviderValidationHelpers.validateUniqueVolumes` for its whole group: one volume
+/// name, one task.
 #[test]
 fn apps_of_one_group_that_name_the_same_volume_are_told_of_each_other_unless_all_read() {
     let catalogue = catalogue();
@@ -307,7 +308,8 @@ fn apps_of_one_group_that_name_the_same_volume_are_told_of_each_other_unless_all
         [0, 0, 0]
     );
     assert_eq!(tell(&group(r#", "volume.d.lifetime": "container""#, "")), [0, 0, 0]);
-    // Without a catalogue the names are compared, and an external volume counts as one by label does.
+    // Without a catalogue the names are compared, and an external volume counts as one by label
+    // does.
     let external = r#"[{"id": "/g/a", "labels": {"volume.d": "x", "volume.d.driver": "r"}}, {"id": "/g/h/b", "container": {"volumes": [{"containerPath": "d", "mode": "RW",
         "external": {"name": "x", "provider": "dvdi", "options": {"dvdi/driver": "r"}}}]}}]"#;
     let tasks = label_mapper::convert(Framework::Marathon, external, &Options::default())

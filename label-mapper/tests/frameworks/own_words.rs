@@ -1,5 +1,5 @@
-//! Volumes in a framework's own words, of every kind that its source code knows: each is read, or told as not read. "No task here
-//! has volumes" is said when that is true.
+//! Volumes in a framework's own words, of every kind that its source code knows: each is read, or
+//! told as not read. "No task here has volumes" is said when that is true.
 
 use label_mapper::{Channel, Cluster, Converted, Explained, Framework, Options, convert, explain, job_file, migrate};
 use serde_json::{Value, json};
@@ -120,7 +120,8 @@ fn what_chronos_does_not_take_for_a_volume_is_told() {
 
 const DVDI: &str = r#""DVDI_VOLUME_NAME": "orders", "DVDI_VOLUME_DRIVER": "rexray", "DVDI_VOLUME_OPTS": "size=5,iops=150", "DVDI_VOLUME_CONTAINERPATH": "/tmp/o", "DVDI_VOLUME_NAME1": "stage""#;
 
-/// mesos-module-dvdi, `DockerVolumeDriverIsolator::prepare` reads the environment of the executor's command.
+/// mesos-module-dvdi, `DockerVolumeDriverIsolator::prepare` reads the environment of the executor's
+/// command.
 #[test]
 fn variables_of_mesos_module_dvdi_name_volumes_in_every_framework_that_hands_them_on() {
     let list: Vec<Value> = serde_json::from_str::<serde_json::Map<String, Value>>(&format!("{{{DVDI}}}"))
@@ -543,7 +544,8 @@ fn volumes_of_a_task_info_are_read_or_told() {
     );
 }
 
-/// Cook, `Volume` in `rest/api.clj`; Aurora, `Volume` in `config/schema/base.py`; Spark, `MesosSchedulerBackendUtil.parseVolumesSpec`.
+/// Cook, `Volume` in `rest/api.clj`; Aurora, `Volume` in `config/schema/base.py`; Spark,
+/// `MesosSchedulerBackendUtil.parseVolumesSpec`.
 #[test]
 fn folders_of_the_host_are_told() {
     is_told(

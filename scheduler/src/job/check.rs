@@ -51,7 +51,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a job file, in the order of its lines. `Display` has one line for each.
+/// Everything that is wrong with a job file, in the order of its lines. `Display` has one line for
+/// each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobFileError {
     /// Never empty.
@@ -139,7 +140,8 @@ fn instances_of(name: &str, counts: &Counts) -> Vec<String> {
     names.into_iter().map(|(name, _)| name).collect()
 }
 
-/// Names that instances get must not be those of other tasks, and `same-as` needs one task to look at.
+/// Names that instances get must not be those of other tasks, and `same-as` needs one task to look
+/// at.
 fn check_instances(names: &[Spanned<String>], counts: &Counts, references: &[Reference], problems: &mut Vec<Problem>) {
     for name in names.iter().filter(|name| counts[&name.value].is_some()) {
         let own = instances_of(&name.value, counts);
@@ -329,7 +331,8 @@ fn every(words: &OneOrMore, counts: &Counts) -> BTreeSet<String> {
         .collect()
 }
 
-/// The volumes by way of their labels, so that the grammar and its messages are those of the labels.
+/// The volumes by way of their labels, so that the grammar and its messages are those of the
+/// labels.
 fn volumes(
     task: &Spanned<String>,
     entries: &Entries<VolumeShape>,
@@ -500,7 +503,8 @@ fn check_order(
 
 /// The names around one cycle, the first repeated at the end.
 fn cycle(tasks: &[Task]) -> Option<Vec<String>> {
-    // Take away what waits for nothing that is left, until nothing changes: what remains leads into a cycle.
+    // Take away what waits for nothing that is left, until nothing changes: what remains leads into
+    // a cycle.
     let mut left: BTreeMap<&str, &BTreeSet<String>> =
         tasks.iter().map(|task| (task.name.as_str(), &task.after)).collect();
     while let Some(free) = left

@@ -1,4 +1,5 @@
-//! The job file: what is to run, after what, with which volumes. Its format is documented in `scheduler/JOBFILE.md`.
+//! The job file: what is to run, after what, with which volumes. Its format is documented in
+//! `scheduler/JOBFILE.md`.
 
 mod check;
 mod instances;
@@ -15,7 +16,8 @@ pub use check::{JobFileError, Problem};
 pub use notify::{Notify, Target};
 pub use schedule::Schedule;
 
-/// A job, checked: names are unique, dependencies exist and have no cycle, every volume's labels are good.
+/// A job, checked: names are unique, dependencies exist and have no cycle, every volume's labels
+/// are good.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// The job's name, the first part of every task id.
@@ -48,9 +50,11 @@ pub struct Task {
     pub environment: BTreeMap<String, String>,
     /// The tasks that have to be finished before.
     pub after: BTreeSet<String>,
-    /// Its volumes by slot, each named as people name it; what a catalogue says of it is not looked at here.
+    /// Its volumes by slot, each named as people name it; what a catalogue says of it is not looked
+    /// at here.
     pub volumes: Vec<VolumeLabels>,
-    /// The line of the file where each label of [`volumes`](Self::volumes) stands, by the label's key.
+    /// The line of the file where each label of [`volumes`](Self::volumes) stands, by the label's
+    /// key.
     #[serde(skip)]
     pub label_lines: BTreeMap<String, u64>,
     /// On which agents it may run.
@@ -104,7 +108,8 @@ impl Job {
     /// Reads a job file.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with its line; or, when it is no job file at all, the first thing.
+    /// Everything that is wrong with it, each with its line; or, when it is no job file at all, the
+    /// first thing.
     pub fn parse(text: &str) -> Result<Self, JobFileError> {
         check::job(shape::parse(text)?)
     }

@@ -130,7 +130,8 @@ pub(super) struct OneOrMore(pub(super) Vec<Spanned<String>>);
 #[serde(transparent)]
 pub(super) struct Text(pub(super) String);
 
-/// A mapping in the order of the file, with the place of every key. Equal keys are the parser's to refuse.
+/// A mapping in the order of the file, with the place of every key. Equal keys are the parser's to
+/// refuse.
 pub(super) struct Entries<V>(pub(super) Vec<(Spanned<String>, V)>);
 
 impl<V> Default for Entries<V> {
@@ -139,7 +140,8 @@ impl<V> Default for Entries<V> {
     }
 }
 
-/// Reads the shape. The version goes first: a file of a later version is not told that its fields are unknown.
+/// Reads the shape. The version goes first: a file of a later version is not told that its fields
+/// are unknown.
 pub(super) fn parse(text: &str) -> Result<JobShape, JobFileError> {
     #[derive(serde::Deserialize)]
     struct Versioned {
@@ -353,7 +355,8 @@ impl<'de> Deserialize<'de> for OneOrMore {
             }
         }
 
-        // A single word has no place of its own inside the visitor; that of the value around it is the same.
+        // A single word has no place of its own inside the visitor; that of the value around it is
+        // the same.
         let words: Spanned<Words> = Spanned::deserialize(deserializer)?;
         let place = words.referenced;
         let known = |word: Spanned<String>| match word.referenced {

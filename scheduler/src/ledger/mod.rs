@@ -131,6 +131,9 @@ pub struct Stored {
     pub asked_ms: Millis,
     /// The hosts it is attached to, or on its way to or from.
     pub instances: Vec<String>,
+    /// Those of them that it is being detached from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<String>,
     /// Whether several hosts may attach it.
     pub multi_attach: bool,
     /// Its Name tag.

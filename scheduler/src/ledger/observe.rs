@@ -1,5 +1,5 @@
-//! What masters and storage say of volumes, taken into the ledger: this is how it is made anew, and how it sees the
-//! tasks of other frameworks.
+//! What masters and storage say of volumes, taken into the ledger: this is how it is made anew, and
+//! how it sees the tasks of other frameworks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,8 @@ use super::{Claim, ClaimState, Entry, Holder, Ledger, Mode, Stored, next};
 use crate::state::Millis;
 
 impl Ledger {
-    /// A ledger from what the master knows, and the storage if it was asked. `asked_ms` is when, before both answered.
+    /// A ledger from what the master knows, and the storage if it was asked. `asked_ms` is when,
+    /// before both answered.
     pub fn rebuilt(tasks: &Tasks, catalogue: Option<&Catalogue>, asked_ms: Millis, now: Millis) -> Self {
         let mut ledger = Self::default();
         ledger.snapshot(tasks, catalogue, now);
@@ -23,8 +24,9 @@ impl Ledger {
         ledger
     }
 
-    /// All tasks the master knows. Claims of tasks that it does not know any more are not freed for that: they are SUSPECT,
-    /// unless they were never launched or are over. Returns whether anything changed.
+    /// All tasks the master knows. Claims of tasks that it does not know any more are not freed for
+    /// that: they are SUSPECT, unless they were never launched or are over. Returns whether
+    /// anything changed.
     pub fn snapshot(&mut self, tasks: &Tasks, names: Option<&Catalogue>, now: Millis) -> bool {
         let mut changed = false;
         let mut known = BTreeSet::new();
@@ -48,7 +50,8 @@ impl Ledger {
             })
     }
 
-    /// A task of any framework, as the master describes it. A task that uses a volume has a claim, whoever let it.
+    /// A task of any framework, as the master describes it. A task that uses a volume has a claim,
+    /// whoever let it.
     pub fn observe(&mut self, task: &Task, names: Option<&Catalogue>, now: Millis) -> bool {
         let holder = holder(task);
         let mut changed = false;
@@ -100,10 +103,11 @@ impl Ledger {
         changed
     }
 
-    /// This listing, asked for at `asked_ms`, names every volume of the source with this fingerprint. A volume that an earlier
-    /// listing of the same source named was deleted, which the storage allows only when no host has it. One
-    /// that no listing has ever named is none of this storage's, so that the storage will not say when it is detached. An
-    /// empty listing is taken for a fault of the source. Returns whether a claim changed.
+    /// This listing, asked for at `asked_ms`, names every volume of the source with this
+    /// fingerprint. A volume that an earlier listing of the same source named was deleted, which
+    /// the storage allows only when no host has it. One that no listing has ever named is none of
+    /// this storage's, so that the storage will not say when it is detached. An empty listing is
+    /// taken for a fault of the source. Returns whether a claim changed.
     pub fn complete(&mut self, source: &str, catalogue: &Catalogue, asked_ms: Millis, now: Millis) -> bool {
         let listed: BTreeSet<String> = catalogue.volumes().map(|volume| volume.id.to_string()).collect();
         if listed.is_empty() {
@@ -131,8 +135,8 @@ impl Ledger {
         freed
     }
 
-    /// After a rebuild: a volume that is attached and that no task has was used by the last one that ran with it; when several
-    /// hosts may attach it, by the last one on each agent.
+    /// After a rebuild: a volume that is attached and that no task has was used by the last one
+    /// that ran with it; when several hosts may attach it, by the last one on each agent.
     fn last_users(&mut self, tasks: &Tasks, catalogue: &Catalogue, now: Millis) {
         let mut ran: Vec<&Task> = tasks.completed_tasks.iter().filter(|task| has_run(task)).collect();
         ran.sort_by(|one, other| ended(other).total_cmp(&ended(one)));
@@ -165,14 +169,15 @@ impl Ledger {
 impl Entry {
     /// What the storage says of the volume. Returns whether that is news.
     fn store(&mut self, volume: &Volume, asked_ms: Millis) -> bool {
+        let attached = volume
+            .attachments
+            .iter()
+            .filter(|attachment| attachment.state != "detached");
+        let leaving = attached.clone().filter(|attachment| attachment.is_leaving());
         let stored = Stored {
             asked_ms,
-            instances: volume
-                .attachments
-                .iter()
-                .filter(|attachment| attachment.state != "detached")
-                .map(|attachment| attachment.instance.clone())
-                .collect(),
+            instances: attached.map(|attachment| attachment.instance.clone()).collect(),
+            leaving: leaving.map(|attachment| attachment.instance.clone()).collect(),
             multi_attach: volume.multi_attach,
             name: volume.name.clone(),
             zone: Some(volume.zone.clone()),
@@ -256,7 +261,8 @@ fn holds_item(task: &Task, volume: &str) -> bool {
     items.any(|item| item == volume)
 }
 
-/// The volumes a task holds in `ebsvolumes`, and those its labels name; by the catalogue's ids where it has them.
+/// The volumes a task holds in `ebsvolumes`, and those its labels name; by the catalogue's ids
+/// where it has them.
 pub(super) fn volumes(task: &Task, names: Option<&Catalogue>) -> BTreeMap<String, Mode> {
     let mut volumes = BTreeMap::new();
     // Labels that cannot be read are the agent's to refuse; the resources still count.

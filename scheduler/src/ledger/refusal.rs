@@ -22,6 +22,16 @@ pub enum Refusal {
         /// The claim's state, in words.
         state: String,
     },
+    /// The storage is detaching it from the agent's own host.
+    #[error(
+        "volume {volume} is being detached from {instance}, and can be attached again when the storage lists it as detached"
+    )]
+    Leaving {
+        /// The volume.
+        volume: String,
+        /// The host, in the storage's words.
+        instance: String,
+    },
     /// The storage has attached it to a host, and no known task uses it.
     #[error("volume {volume} is attached to {instance}, by nobody this scheduler knows")]
     Foreign {
@@ -48,8 +58,9 @@ pub struct Wish<'a> {
 }
 
 impl Entry {
-    /// Whether a reader on this agent holds the volume's item of `ebsvolumes`, and nobody anywhere may write. As long as
-    /// that reader runs no task of another framework is offered the item there.
+    /// Whether a reader on this agent holds the volume's item of `ebsvolumes`, and nobody anywhere
+    /// may write. As long as that reader runs no task of another framework is offered the item
+    /// there.
     pub(crate) fn is_read_with_item_on(&self, agent: &str) -> bool {
         let live = |claim: &&Claim| !matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
         let claims = || self.claims.iter().filter(live);
@@ -87,6 +98,12 @@ impl Entry {
             });
         }
         let stored = self.stored.as_ref().filter(|_| rules.storage)?;
+        if let Some(instance) = self.leaves(stored, wish) {
+            return Some(Refusal::Leaving {
+                volume: volume.to_owned(),
+                instance: instance.clone(),
+            });
+        }
         let mut elsewhere = stored
             .instances
             .iter()
@@ -106,8 +123,22 @@ impl Entry {
         })
     }
 
-    /// How many of the volume's attachments belong to agents of which the storage's names are not known: those where tasks of
-    /// other frameworks have run with it since before the storage was asked.
+    /// The agent's host, when the storage is detaching the volume from it. What happened on the
+    /// agent after the storage was asked counts for more: a task that had the volume there since
+    /// then proves that the detachment is over.
+    fn leaves<'a>(&self, stored: &'a Stored, wish: &Wish<'_>) -> Option<&'a String> {
+        let mut later = self.claims.iter().filter(|claim| claim.agent == wish.agent);
+        let is_over = later.any(|claim| match claim.state {
+            ClaimState::Releasing | ClaimState::Fenced => claim.since_ms > stored.asked_ms,
+            _ => true,
+        });
+        let mut leaving = stored.leaving.iter();
+        leaving.find(|instance| !is_over && wish.instances.contains(&instance.as_str()))
+    }
+
+    /// How many of the volume's attachments belong to agents of which the storage's names are not
+    /// known: those where tasks of other frameworks have run with it since before the storage was
+    /// asked.
     fn unnamed_hosts(&self, stored: &Stored, wish: &Wish<'_>) -> usize {
         let unnamed = |claim: &&Claim| {
             let attached = claim.state == ClaimState::InUse && claim.since_ms < stored.asked_ms;

@@ -152,3 +152,53 @@ fn a_volume_that_a_stranger_has_is_refused_by_his_name() {
     );
     assert_eq!(ledger.refusal(&wish(&THEIRS), rules, 10), None);
 }
+
+/// EC2 lists a volume as `busy` while it waits for the host to let go of the device.
+#[test]
+fn a_volume_that_is_being_detached_from_the_agents_own_host_is_waited_for() {
+    const OURS: [&str; 1] = ["i-1"];
+    let catalogue = |state: &str| {
+        let listing = format!(
+            r#"{{"Volumes": [{{"VolumeId": "vol-1", "AvailabilityZone": "za", "State": "in-use",
+                "Attachments": [{{"InstanceId": "i-1", "State": "{state}"}}]}}]}}"#
+        );
+        label_mapper::Catalogue::from_describe_volumes(&listing).expect("the listing is a catalogue")
+    };
+    let rules = Rules {
+        storage: true,
+        let_go: 500,
+    };
+    let holder = |task: &str| Holder {
+        framework: "F".into(),
+        task: task.into(),
+    };
+    let wish = |task: &str| Wish {
+        holder: holder(task),
+        agent: "a1",
+        instances: &OURS,
+        volumes: &[("vol-1", Mode::Write)],
+        without_item: &[],
+    };
+    for state in ["busy", "detaching"] {
+        let mut ledger = Ledger::default();
+        ledger.stored(&catalogue(state), 10, 11);
+        let refusal = ledger.intend(&wish("one"), rules, 12).expect_err("it is leaving");
+        assert!(matches!(refusal, Refusal::Leaving { .. }));
+        assert_eq!(
+            refusal.to_string(),
+            "volume vol-1 is being detached from i-1, and can be attached again when the storage lists it as detached"
+        );
+        // The next listing has it attached again, or detached.
+        ledger.stored(&catalogue("attached"), 20, 21);
+        ledger.intend(&wish("one"), rules, 22).expect("it is attached here");
+        // A task that ends after the storage was asked has had the volume since.
+        let mut ledger = Ledger::default();
+        ledger.intend(&wish("one"), rules, 5).expect("nobody has it");
+        ledger.task(&holder("one"), &mesos_http::types::TaskState::Running, 6);
+        ledger.stored(&catalogue(state), 10, 11);
+        ledger.task(&holder("one"), &mesos_http::types::TaskState::Finished, 12);
+        ledger
+            .intend(&wish("two"), rules, 13)
+            .expect("the listing is older than the task's end");
+    }
+}

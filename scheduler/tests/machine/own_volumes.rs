@@ -9,7 +9,8 @@ const OWN: &str = "version: 1\nname: j\ntasks:\n  a: {command: 'true', volumes: 
 fn tasks_that_each_have_their_own_volume_run_beside_each_other_anywhere() {
     for mut world in [World::new(OWN), World::with_catalogue(OWN, "scratch", "vol-1", "za")] {
         world.connect();
-        // No agent offers an item, and none has to be in the zone of the volume that has the same name.
+        // No agent offers an item, and none has to be in the zone of the volume that has the same
+        // name.
         world.offer(&[agent("s1"), agent("s2").zone("zb")]);
         let launches = world.launches();
         assert_eq!(launches.len(), 2);
