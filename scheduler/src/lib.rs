@@ -13,6 +13,7 @@
 //!   effects can be run in a test.
 //! * [`state`] and [`store`]: what has to survive, and the folder it lies in. It is on disk before anything follows from
 //!   it: an attempt before its launch, an update before its acknowledgement.
+//! * [`declared`]: what an operator has said of tasks that nobody can reach.
 //! * [`ledger`]: who may use which volume, cluster-wide.
 //! * [`run`]: the loop that carries the machine's steps out.
 //! * [`service`]: many jobs in one framework, with schedules, an HTTP API and a [`page`].
@@ -33,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod crash_point;
+pub mod declared;
 pub mod job;
 pub mod ledger;
 pub mod machine;

@@ -1,7 +1,8 @@
-//! The command line: `scheduler run`, `scheduler check`, `scheduler serve`, `scheduler claims`.
+//! The command line: `scheduler run`, `check`, `serve`, `claims` and `declare-dead`.
 #![forbid(unsafe_code)]
 
 mod claims;
+mod dead;
 mod serve;
 
 use std::fs;
@@ -56,6 +57,9 @@ enum Command {
     },
     /// Run many jobs, by schedule and on request, and serve an HTTP API
     Serve(Box<serve::ServeArgs>),
+    /// Declare that a task does not run, of which the master cannot say whether it does: its agent is gone for good, or is back
+    /// under another id. To say it of a task that still writes means two writers on one volume
+    DeclareDead(dead::DeadArgs),
     /// Show the claim ledger, or make it anew
     #[command(subcommand)]
     Claims(claims::ClaimsCommand),
@@ -160,6 +164,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run_job(*arguments),
         Command::Check { job, explain } => check(&job, explain),
         Command::Serve(arguments) => serve::serve(*arguments),
+        Command::DeclareDead(arguments) => dead::declare_dead(&arguments),
         Command::Claims(command) => claims::claims(command),
     };
     match done {

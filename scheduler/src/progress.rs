@@ -75,6 +75,22 @@ pub enum Progress {
         /// Its state.
         state: TaskState,
     },
+    /// Nobody can say whether a task runs.
+    InDoubt {
+        /// The task.
+        task: String,
+        /// The attempt.
+        task_id: String,
+        /// What an operator can do about it.
+        remedy: String,
+    },
+    /// An operator's declaration that a task does not run was not taken up.
+    NotDeclared {
+        /// The task's id.
+        task_id: String,
+        /// Why not.
+        reason: String,
+    },
     /// The master did not take a call.
     CallFailed {
         /// Its type.
@@ -167,6 +183,8 @@ impl Progress {
             Self::Disconnected { .. }
                 | Self::Waiting { .. }
                 | Self::Stray { .. }
+                | Self::InDoubt { .. }
+                | Self::NotDeclared { .. }
                 | Self::CallFailed { .. }
                 | Self::Unreadable { .. }
                 | Self::NotNotified { .. }
@@ -248,6 +266,8 @@ impl fmt::Display for Progress {
                     "killing {task_id} ({state}), which this job has given up or does not know"
                 )
             }
+            Self::InDoubt { task, remedy, .. } => write!(f, "{task}: {remedy}"),
+            Self::NotDeclared { task_id, reason } => write!(f, "{task_id} is not declared dead: {}", line(reason)),
             Self::CallFailed { call, reason } => write!(f, "the master did not take {call}: {}", line(reason)),
             Self::Unreadable { kind, reason } => write!(f, "an event {kind} cannot be read: {}", line(reason)),
             Self::NotNotified { target, reason } => {
@@ -267,7 +287,10 @@ impl fmt::Display for Progress {
                     "volume {volume} has been {state} for {seconds} s by {holder} on agent {agent}: "
                 )?;
                 f.write_str(match state.as_str() {
-                    "SUSPECT" => "bring the agent back, or mark it gone once it is certain that the task does not run",
+                    "SUSPECT" => {
+                        "bring the agent back, or mark it gone once it is certain that the task does not run; where the \
+                         master does not know the agent any more, use 'scheduler declare-dead'"
+                    }
                     _ => "the storage has not said that it is detached; look at its host, and detach it there",
                 })
             }

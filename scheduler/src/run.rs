@@ -12,6 +12,7 @@ use mesos_http::types::FrameworkInfo;
 use thiserror::Error;
 
 use crate::crash_point;
+use crate::declared;
 use crate::machine::{Input, Machine, Rules, Step};
 use crate::notification;
 use crate::progress::Progress;
@@ -22,6 +23,9 @@ use crate::store::{Store, StoreError};
 const CALL_TRIES: u32 = 5;
 /// The first pause between such tries; it doubles.
 const CALL_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often to look whether an operator has declared a task dead, in milliseconds, while one could be.
+const DECLARATIONS_EVERY: Millis = 1_000;
 
 /// As whom to run a job, and where.
 #[derive(Clone, Debug)]
@@ -112,6 +116,10 @@ pub fn run(
     let connection = connect(machine, framework)?;
     let mut inputs = VecDeque::new();
     loop {
+        if machine.in_doubt().next().is_some() {
+            let declared = declared::declared_dead(store.folder())?;
+            inputs.extend(declared.into_iter().map(|task_id| Input::DeclaredDead { task_id }));
+        }
         let input = match inputs.pop_front() {
             Some(input) => input,
             None => match next(&connection, machine, clock) {
@@ -122,6 +130,10 @@ pub fn run(
                 Err(cause) => return Err(RunError::Master { cause }),
             },
         };
+        let declared = match &input {
+            Input::DeclaredDead { task_id } => Some(task_id.clone()),
+            _ => None,
+        };
         let Step {
             save,
             tell: told,
@@ -130,6 +142,9 @@ pub fn run(
         } = machine.handle(input, clock.now());
         if save {
             store.save(machine.state())?;
+        }
+        if let Some(task) = declared {
+            declared::forget(store.folder(), &task)?;
         }
         for progress in &told {
             tell(clock.now(), progress);
@@ -194,7 +209,9 @@ fn connect(machine: &Machine, framework: &Framework) -> Result<Connection, RunEr
 
 /// What happens next: a notice, or the machine's deadline.
 fn next(connection: &Connection, machine: &Machine, clock: Clock) -> Result<Input, mesos_http::Error> {
-    let notice = match machine.deadline() {
+    let in_doubt = machine.in_doubt().next().is_some();
+    let declarations = in_doubt.then(|| clock.now() + DECLARATIONS_EVERY);
+    let notice = match machine.deadline().into_iter().chain(declarations).min() {
         None => connection.notices().recv().map_err(|_| mesos_http::Error::Ended)?,
         Some(deadline) => {
             let wait = Duration::from_millis(deadline.saturating_sub(clock.now()));

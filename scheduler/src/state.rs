@@ -141,6 +141,8 @@ pub enum Verdict {
     NeverLaunched,
     /// Another host still held a volume; the task is launched again.
     VolumeElsewhere,
+    /// Its agent was drained; the task is launched again.
+    Drained,
 }
 
 /// Where a task stands.
@@ -205,7 +207,8 @@ impl TaskRecord {
             (Some(None), _) => Standing::Active,
             (Some(Some(Verdict::Finished)), _) => Standing::Finished,
             (Some(Some(Verdict::Failed)), _) => Standing::Failed,
-            (Some(Some(Verdict::FailedOnce | Verdict::NeverLaunched | Verdict::VolumeElsewhere)), _) => Standing::Ready,
+            // Any other verdict lets the task be launched again.
+            (Some(Some(_)), _) => Standing::Ready,
             (None, Some(_)) => Standing::Ready,
             (None, None) => Standing::Waiting,
         }
@@ -238,6 +241,17 @@ impl Attempt {
     pub fn writes(&self) -> impl Iterator<Item = &str> {
         let written = |claim: &&String| !self.reads.contains(*claim);
         self.claims.iter().filter(written).map(String::as_str)
+    }
+
+    /// Whether nobody can say whether it runs: its agent cannot be reached, or the master does not know it.
+    pub fn is_in_doubt(&self) -> bool {
+        let doubtful = |state: &TaskState| {
+            matches!(
+                state,
+                TaskState::Unreachable | TaskState::Lost | TaskState::Unknown | TaskState::Other(_)
+            )
+        };
+        self.verdict.is_none() && self.state.as_ref().is_some_and(doubtful)
     }
 
     /// Whether it is known to have begun.

@@ -140,9 +140,32 @@ impl Store {
         .map_err(|source| StoreError::Write { path, source })
     }
 
-    fn file(&self) -> PathBuf {
-        self.folder.join("job.json")
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
+
+    fn file(&self) -> PathBuf {
+        job_file(&self.folder)
+    }
+}
+
+fn job_file(folder: &Path) -> PathBuf {
+    folder.join("job.json")
+}
+
+/// The state of the job that a folder keeps, whoever has the folder; `None` when it keeps none.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub fn read_state(folder: &Path) -> Result<Option<JobState>, StoreError> {
+    let path = job_file(folder);
+    match fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+    .map_err(|reason| StoreError::Unreadable { path, reason })
 }
 
 /// Replaces a file durably and at once; only its owner may read it.

@@ -90,6 +90,8 @@ open_enum! {
         AgentRemoved = "REASON_AGENT_REMOVED",
         /// An operator said the agent is gone.
         AgentRemovedByOperator = "REASON_AGENT_REMOVED_BY_OPERATOR",
+        /// The agent is being drained: an operator moves what runs there to other agents.
+        AgentDraining = "REASON_AGENT_DRAINING",
         /// The agent was unreachable and has come back.
         AgentReregistered = "REASON_AGENT_REREGISTERED",
         /// The agent was restarted.

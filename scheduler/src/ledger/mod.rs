@@ -370,6 +370,14 @@ impl Entry {
         stored.is_some_and(|stored| stored.instances.iter().any(|on| instances.contains(&on.as_str())))
     }
 
+    /// Whether the holder's claim was proven not to be in use, and it has none that may be.
+    pub(crate) fn was_fenced(&self, holder: &Holder) -> bool {
+        let over = |claim: &Claim| matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
+        let may_run = self.claims.iter().any(|claim| claim.holder == *holder && !over(claim));
+        let fenced = |change: &Change| change.holder == *holder && change.state == Some(ClaimState::Fenced);
+        !may_run && self.history.iter().any(fenced)
+    }
+
     /// The agent that had the volume last, as far as is remembered.
     pub fn last_agent(&self) -> Option<&str> {
         self.history.last().map(|change| change.agent.as_str())

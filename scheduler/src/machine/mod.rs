@@ -1,6 +1,7 @@
 //! The scheduler without its I/O: what comes from the master goes in, what is to be written, said and called comes out.
 //! It reads no clock, no file and no socket.
 
+mod doubt;
 mod launch;
 pub(crate) mod placement;
 pub(crate) mod pool;
@@ -33,6 +34,8 @@ pub struct Rules {
     pub volume_retries: u32,
     /// How often in a row a task is launched again that never began (the offer was gone, the agent was).
     pub launch_retries: u32,
+    /// How often in a row a task is launched again because its agent was drained.
+    pub drain_retries: u32,
     /// How long the agent that had a volume is given to unmount it before the volume's next task is launched on another
     /// one. It saves most of those retries where the storage is quick, and costs this much where it is not.
     pub let_go: Millis,
@@ -65,6 +68,7 @@ impl Default for Rules {
             role: "*".to_owned(),
             volume_retries: 15,
             launch_retries: 5,
+            drain_retries: 20,
             let_go: 500,
             pause: 250,
             longest_pause: 30_000,
@@ -100,6 +104,11 @@ pub enum Input {
         call: Call,
         /// Why.
         reason: String,
+    },
+    /// An operator has declared that the task with this id does not run.
+    DeclaredDead {
+        /// The id.
+        task_id: String,
     },
     /// Nothing but time.
     Tick,
@@ -288,6 +297,7 @@ impl Machine {
                     reason,
                 });
             }
+            Input::DeclaredDead { task_id } => self.declared_dead(&task_id, now, &mut step),
             Input::Tick => {}
         }
         if self.state.end.is_none() {

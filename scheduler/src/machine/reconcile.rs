@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_http::scheduler::{Call, TaskReference};
-use mesos_http::types::TaskState;
 
 use super::{Machine, Step};
 use crate::state::{Attempt, Millis};
@@ -88,14 +87,7 @@ impl Machine {
 
     /// Whether nothing that was said of the attempt can be relied on.
     fn is_doubtful(&self, attempt: &Attempt, now: Millis) -> bool {
-        match &attempt.state {
-            None => now >= attempt.intended_ms + self.rules.confirm_within,
-            Some(state) => {
-                matches!(
-                    state,
-                    TaskState::Unreachable | TaskState::Lost | TaskState::Unknown | TaskState::Other(_)
-                )
-            }
-        }
+        let unconfirmed = attempt.state.is_none() && now >= attempt.intended_ms + self.rules.confirm_within;
+        unconfirmed || attempt.is_in_doubt()
     }
 }

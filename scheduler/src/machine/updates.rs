@@ -3,6 +3,7 @@
 use mesos_http::scheduler::Call;
 use mesos_http::types::{Reason, TaskState, TaskStatus};
 
+use super::doubt::remedy;
 use super::{Machine, Step};
 use crate::progress::Progress;
 use crate::state::{Attempt, Change, Millis, Verdict};
@@ -38,6 +39,13 @@ impl Machine {
                 if note(attempt, &status, now) {
                     step.save = true;
                     step.tell.push(Progress::state(&name, attempt, now));
+                    if attempt.is_in_doubt() {
+                        step.tell.push(Progress::InDoubt {
+                            task: name.clone(),
+                            task_id: attempt.task_id.clone(),
+                            remedy: remedy(attempt),
+                        });
+                    }
                 }
                 if self.state.cancelled && may_be_killed(&status.state) {
                     // The KILL of the moment of the cancellation did not reach it.
@@ -80,6 +88,7 @@ impl Machine {
         let (again, retries, limit) = match verdict {
             Verdict::NeverLaunched => (verdict, record.in_a_row(verdict), self.rules.launch_retries),
             Verdict::VolumeElsewhere => (verdict, record.in_a_row(verdict), self.rules.volume_retries),
+            Verdict::Drained => (verdict, record.in_a_row(verdict), self.rules.drain_retries),
             Verdict::Failed => (Verdict::FailedOnce, record.count(Verdict::FailedOnce) + 1, own_retries),
             Verdict::Finished | Verdict::FailedOnce => return,
         };
@@ -137,6 +146,8 @@ fn verdict(attempt: &Attempt) -> Option<Verdict> {
             Some(Verdict::NeverLaunched)
         }
         TaskState::Failed if is_volume_elsewhere(attempt) => Some(Verdict::VolumeElsewhere),
+        // The operator moves what runs there; the task did nothing wrong.
+        TaskState::Killed if attempt.reason == Some(Reason::AgentDraining) => Some(Verdict::Drained),
         state if state.is_terminal() => Some(Verdict::Failed),
         _ => None,
     }

@@ -107,6 +107,9 @@ impl Machine {
                 if let Some(attempt) = record.live() {
                     let state = attempt.state.as_ref().map_or("not confirmed", |state| state.as_str());
                     why.push(format!("it is {state} on {}", attempt.agent));
+                    if attempt.is_in_doubt() {
+                        why.push(super::doubt::remedy(attempt));
+                    }
                 }
             }
             Standing::Failed => why.extend(record.attempts.last().map(|last| super::failure(task.name(), last))),

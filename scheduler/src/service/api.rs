@@ -24,6 +24,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/v1/runs/{id}", get(one_run))
         .route("/v1/runs/{id}/explain", get(explain))
         .route("/v1/runs/{id}/cancel", post(cancel))
+        .route("/v1/tasks/{id}/declare-dead", post(declare_dead))
         .route("/v1/claims", get(claims))
         .route("/openapi.json", get(openapi))
         .route("/metrics", get(metrics_text))
@@ -188,6 +189,11 @@ async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
 
 async fn cancel(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, RequestError> {
     blocking(move || shared.change(|service, now| Ok(((), service.cancel(&id, now)?)))).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn declare_dead(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, RequestError> {
+    blocking(move || shared.change(|service, now| Ok(((), service.declare_dead(&id, now)?)))).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

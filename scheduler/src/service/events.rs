@@ -21,6 +21,7 @@ impl Service {
         self.ledger.stored(&catalogue, asked_ms, now);
         self.ledger.complete(&self.settings.source, &catalogue, asked_ms, now);
         self.catalogue = Some(catalogue);
+        self.end_detached(now, &mut step);
         self.advance(now, &mut step);
         step
     }
@@ -140,6 +141,13 @@ impl Service {
                 let call = call.kind().to_owned();
                 step.tell.push((None, Progress::CallFailed { call, reason }));
             }
+            Input::DeclaredDead { task_id } => match self.declare_dead(&task_id, now) {
+                Ok(declared) => step.join(declared),
+                Err(error) => {
+                    let reason = error.to_string();
+                    step.tell.push((None, Progress::NotDeclared { task_id, reason }));
+                }
+            },
             Input::Tick if now >= self.ticked + TICK => {
                 self.ticked = now;
                 // Pauses may be over.

@@ -12,6 +12,7 @@
 pub mod agents;
 mod alarm;
 pub mod api;
+mod doubt;
 mod events;
 pub mod listing;
 pub mod metrics;

@@ -33,6 +33,10 @@ pub fn document() -> Value {
             "/v1/runs/{id}/cancel": {
                 "post": operation("cancelRun", "Begins nothing more, and kills what runs.", &[&id], None, &["202", "404", "409"]),
             },
+            "/v1/tasks/{id}/declare-dead": {
+                "post": operation("declareTaskDead", "Takes an operator's word that a task does not run, of which the master cannot say whether it does.",
+                    &[&path_parameter("id", "The task's id, `<job>.<number>.<task>.<attempt>`.")], None, &["202", "404", "409"]),
+            },
             "/v1/claims": {"get": operation("listClaims", "Who holds which volume.", &[], None, &["200"])},
             "/metrics": {"get": operation("metrics", "Metrics in Prometheus' text format.", &[], None, &["200"])},
             "/health": {"get": operation("health", "Whether a master has the scheduler subscribed.", &[], None, &["200", "503"])},

@@ -126,6 +126,9 @@ impl Service {
                 explanation.why = holders;
             }
         }
+        for explanation in explanations.iter_mut().filter(|one| one.standing == Standing::Active) {
+            explanation.why.extend(self.storages_word(id, &explanation.task));
+        }
         Some(explanations)
     }
 

@@ -106,9 +106,28 @@ impl Core {
         }
     }
 
+    /// Carries the inputs out, and forgets the declarations among them once what follows from them is on disk.
     fn inputs(&mut self, inputs: Vec<Input>) {
+        let declared = inputs.iter().filter_map(|input| match input {
+            Input::DeclaredDead { task_id } => Some(task_id.clone()),
+            _ => None,
+        });
+        let declared: Vec<String> = declared.collect();
         let step = self.service.handle_all(inputs, self.clock.now());
         self.carry_out(step);
+        if self.broken.is_none()
+            && let Err(error) = self.storage.forget_declared(&declared)
+        {
+            self.broken = Some(error.into());
+        }
+    }
+
+    /// Adds what operators have declared of tasks that nobody can reach.
+    fn take_declarations(&mut self, inputs: &mut Vec<Input>) {
+        match self.storage.declared_dead() {
+            Ok(tasks) => inputs.extend(tasks.into_iter().map(|task_id| Input::DeclaredDead { task_id })),
+            Err(error) => self.broken = Some(error.into()),
+        }
     }
 }
 
@@ -280,6 +299,7 @@ impl Running {
             }
             inputs.push(Input::Tick);
             let mut core = self.shared.lock();
+            core.take_declarations(&mut inputs);
             core.inputs(inputs);
             if let Some(error) = core.broken.take().or(end) {
                 return error;

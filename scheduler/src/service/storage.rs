@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::{JobRecord, Run, RunId, RunRecord, Service, ServiceRecord, Step, VERSION};
+use crate::declared;
 use crate::ledger::file::Journal;
 use crate::ledger::{self, Ledger};
 use crate::store::{Store, StoreError, replace_all};
@@ -56,6 +57,20 @@ pub trait Storage: Send {
     /// # Errors
     /// It may still be there.
     fn remove_run(&mut self, id: &RunId) -> Result<(), StoreError>;
+    /// The ids of the tasks that an operator has declared dead since they were last forgotten.
+    ///
+    /// # Errors
+    /// A declaration is there and cannot be read.
+    fn declared_dead(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+    /// Forgets declarations that were taken up.
+    ///
+    /// # Errors
+    /// They may still be there.
+    fn forget_declared(&mut self, _tasks: &[String]) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Keeps what a step changed, in an order in which a crash between any two of its parts is harmless:
@@ -128,24 +143,35 @@ impl Folder {
             }
         }
     }
+}
 
-    /// The values of all files `*.json` of a folder, by the first part of their names. What a crash left of a file that was
-    /// being written has another ending.
-    fn all<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<(String, T)>, StoreError> {
-        let folder = self.path.join(name);
-        let unreadable = |error: io::Error| StoreError::Unreadable {
-            path: folder.clone(),
-            reason: error.to_string(),
-        };
-        let mut values = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-            if let Some(stem) = stem.filter(|_| path.extension().is_some_and(|extension| extension == "json")) {
-                values.extend(read(&path)?.map(|value| (stem, value)));
-            }
+/// The values of all files `*.json` of a folder, by the first part of their names. What a crash left of a file that was
+/// being written has another ending.
+fn all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<(String, T)>, StoreError> {
+    let unreadable = |error: io::Error| StoreError::Unreadable {
+        path: folder.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut values = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+        if let Some(stem) = stem.filter(|_| path.extension().is_some_and(|extension| extension == "json")) {
+            values.extend(read(&path)?.map(|value| (stem, value)));
         }
-        Ok(values)
+    }
+    Ok(values)
+}
+
+/// The runs that a service's folder keeps, whoever has the folder; none when there are none.
+///
+/// # Errors
+/// One is there and cannot be read.
+pub fn read_runs(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
+    let folder = folder.join("runs");
+    match folder.is_dir() {
+        true => Ok(all(&folder)?.into_iter().map(|(_, run)| run).collect()),
+        false => Ok(Vec::new()),
     }
 }
 
@@ -196,13 +222,13 @@ impl Storage for Folder {
             service.version = VERSION;
             self.save_service(&service)?;
         }
-        service.jobs.extend(self.all("jobs")?);
+        service.jobs.extend(all(&self.path.join("jobs"))?);
         let (_, ledger) = self.claims()?;
         let ledger = match ledger {
             Some(ledger) => ledger,
             None => ledger::file::load(&self.path)?.unwrap_or_default(),
         };
-        let runs = self.all("runs")?.into_iter().map(|(_, run)| run).collect();
+        let runs = read_runs(&self.path)?;
         Ok(Saved { service, ledger, runs })
     }
 
@@ -228,5 +254,13 @@ impl Storage for Folder {
 
     fn remove_run(&mut self, id: &RunId) -> Result<(), StoreError> {
         remove(self.run(id))
+    }
+
+    fn declared_dead(&self) -> Result<Vec<String>, StoreError> {
+        declared::declared_dead(&self.path)
+    }
+
+    fn forget_declared(&mut self, tasks: &[String]) -> Result<(), StoreError> {
+        tasks.iter().try_for_each(|task| declared::forget(&self.path, task))
     }
 }

@@ -51,6 +51,44 @@ fn the_task_with_the_higher_priority_gets_what_is_left() {
     }
 }
 
+#[test]
+fn a_task_whose_agent_is_drained_is_launched_again_a_bounded_number_of_times_and_uses_no_retry() {
+    let mut world = World::new("version: 1\nname: j\ntasks:\n  a: {command: x, retries: 1}\n");
+    world.connect();
+    let drained = |attempt: u32| {
+        update(&format!("j.a.{attempt}"), Killed)
+            .reason("REASON_AGENT_DRAINING")
+            .acknowledged()
+    };
+    for attempt in 1..=20 {
+        world.offer(&[agent("s1")]);
+        world.update(update(&format!("j.a.{attempt}"), Running).acknowledged());
+        world.update(drained(attempt));
+        assert_eq!(world.state().tasks["a"].standing(), Standing::Ready, "drain {attempt}");
+        world.pass(30_000);
+    }
+    world.offer(&[agent("s1")]);
+    world.update(update("j.a.21", Running).acknowledged());
+    world.update(update("j.a.21", Failed).acknowledged());
+    assert_eq!(
+        world.state().tasks["a"].standing(),
+        Standing::Ready,
+        "its own retry is left"
+    );
+    for attempt in 22..=42 {
+        world.pass(30_000);
+        world.offer(&[agent("s1")]);
+        world.update(update(&format!("j.a.{attempt}"), Running).acknowledged());
+        world.update(drained(attempt));
+    }
+    assert_eq!(
+        world.state().tasks["a"].standing(),
+        Standing::Failed,
+        "an agent that is drained for ever"
+    );
+    assert!(world.state().end.is_some());
+}
+
 const READERS: &str = "version: 1
 name: j
 tasks:

@@ -135,3 +135,84 @@ fn a_task_that_the_operator_stream_saw_run_is_not_run_again_when_it_is_gone() {
     world.update("j.1.a.1", TaskState::Gone);
     assert_eq!(world.standing("j.1", "a"), Standing::Failed);
 }
+
+/// A task that runs with the volume on an agent that the master then forgets.
+fn forgotten(extra: &str) -> World {
+    let mut world = with_storage();
+    world.list(&json!([volume("vol-1", false, &[])]));
+    world.begin(&job("j", &format!("{WRITER}{extra}")));
+    on_host(&mut world, "s1", &["vol-1"]);
+    world.update("j.1.a.1", TaskState::Running);
+    world.list(&json!([volume("vol-1", false, &["i-s1"])]));
+    world.update("j.1.a.1", TaskState::Lost);
+    world.update("j.1.a.1", TaskState::Unknown);
+    world
+}
+
+#[test]
+fn a_task_that_the_master_has_forgotten_ends_with_the_listing_in_which_its_volume_is_detached() {
+    for restarts in [false, true] {
+        let mut world = forgotten("");
+        world.list(&json!([volume("vol-1", false, &["i-s1"])]));
+        assert_eq!(world.standing("j.1", "a"), Standing::Active, "the volume is attached");
+        assert!(
+            world
+                .why("j.1")
+                .contains("it ends by itself when the storage lists vol-1 as detached")
+        );
+        if restarts {
+            world.restart();
+        }
+        world.list(&json!([volume("vol-1", false, &[])]));
+        assert_eq!(world.standing("j.1", "a"), Standing::Failed);
+        assert_eq!(claims(&world), []);
+        assert_eq!(world.begin_again("j"), "j.2");
+        assert_eq!(on_host(&mut world, "s2", &["vol-1"]), ["j.2.a.1"]);
+    }
+    let mut world = forgotten(", retries: 1");
+    world.list(&json!([volume("vol-1", false, &[])]));
+    assert_eq!(world.standing("j.1", "a"), Standing::Ready, "it uses its retry");
+    world.pass(1_000);
+    assert_eq!(on_host(&mut world, "s2", &["vol-1"]), ["j.1.a.2"]);
+    world.killed.clear();
+    world.update("j.1.a.1", TaskState::Running);
+    assert_eq!(world.killed, ["j.1.a.1"], "it turns up after all");
+}
+
+#[test]
+fn a_task_whose_agent_cannot_be_reached_does_not_end_with_its_attachment() {
+    let mut world = forgotten("");
+    world.update("j.1.a.1", TaskState::Unreachable);
+    world.list(&json!([volume("vol-1", false, &[])]));
+    // The agent may have unmounted after the task's end, and may come back and say how it ended.
+    assert_eq!(world.standing("j.1", "a"), Standing::Active);
+    world.update("j.1.a.1", TaskState::Finished);
+    assert_eq!(world.standing("j.1", "a"), Standing::Finished);
+}
+
+#[test]
+fn a_task_is_declared_dead_only_when_nobody_can_say_whether_it_runs() {
+    let mut world = World::new();
+    world.begin(&job("j", WRITER));
+    world.offer("s1", 4.0, &["vol-1"]);
+    world.update("j.1.a.1", TaskState::Running);
+    let declare = |world: &mut World, task: &str| {
+        let done = world.service.declare_dead(task, world.now);
+        done.map(|step| world.take(step)).map_err(|error| error.to_string())
+    };
+    let refused = declare(&mut world, "j.1.a.1").unwrap_err();
+    assert!(refused.contains("'j.1.a.1' is TASK_RUNNING on s1"), "{refused}");
+    assert!(declare(&mut world, "j.1.a.9").is_err());
+    world.update("j.1.a.1", TaskState::Unknown);
+    assert!(world.why("j.1").contains("scheduler declare-dead --state DIR j.1.a.1"));
+    declare(&mut world, "j.1.a.1").unwrap();
+    assert_eq!(claims(&world), [ClaimState::Fenced]);
+    assert_eq!(world.standing("j.1", "a"), Standing::Failed);
+    world.restart();
+    assert_eq!(world.standing("j.1", "a"), Standing::Failed);
+    assert_eq!(claims(&world), [ClaimState::Fenced]);
+    assert!(declare(&mut world, "j.1.a.1").is_err(), "it has ended");
+    world.pass(1_000);
+    assert_eq!(world.begin_again("j"), "j.2");
+    assert_eq!(world.offer("s2", 4.0, &["vol-1"]), ["j.2.a.1"]);
+}

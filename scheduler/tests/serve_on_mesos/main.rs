@@ -1,5 +1,7 @@
 //! `scheduler serve` on a real master: the API, claims across frameworks, and one instance taking over from another.
 
+mod agents;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
