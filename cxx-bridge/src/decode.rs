@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use isolator::{ContainerClass, ContainerId, ContainerLaunch, DVDI_PREFIX, DockerVolume, Origin, RecoveredContainer};
+use isolator::{
+    ContainerClass, ContainerId, ContainerLaunch, DVDI_PREFIX, DockerVolume, MesosMount, Origin, RecoveredContainer,
+};
 use prost::Message;
 
 use crate::checkpoint;
@@ -18,6 +20,8 @@ const DEBUG: i32 = 2;
 const DEFAULT_EXECUTOR: i32 = 1;
 /// `Volume.Source.Type::DOCKER_VOLUME` of Mesos.
 const DOCKER_VOLUME: i32 = 1;
+/// `Volume.Source.SandboxPath.Type::PARENT` of Mesos.
+const PARENT: i32 = 2;
 /// `Volume.Mode::RO` of Mesos.
 const READ_ONLY: i32 = 2;
 
@@ -78,6 +82,7 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
         executor: value(executor.executor_id),
         task: value(task.task_id),
     };
+    let mesos_mounts = mesos_mounts(config.container_info.as_ref(), &resources, &directory);
     Ok(ContainerLaunch {
         class: match config.container_class {
             Some(DEBUG) => ContainerClass::Debug,
@@ -90,6 +95,7 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
         default_executor: executor.r#type == Some(DEFAULT_EXECUTOR),
         executor_labels: labels(executor.labels),
         docker_volumes: docker_volumes(config.container_info),
+        mesos_mounts,
         dvdi_variables: dvdi_variables(config.command_info),
         set_resources: sets(resources),
         origin,
@@ -155,6 +161,54 @@ fn docker_volumes(container: Option<wire::ContainerInfo>) -> Vec<DockerVolume> {
         })
     };
     volumes.filter_map(docker_volume).collect()
+}
+
+/// Everything that Mesos itself mounts in the container because its description says so.
+fn mesos_mounts(
+    container: Option<&wire::ContainerInfo>,
+    resources: &[wire::Resource],
+    directory: &Path,
+) -> Vec<MesosMount> {
+    let volumes = container
+        .map(|container| container.volumes.as_slice())
+        .unwrap_or_default();
+    let described = volumes.iter().enumerate().map(|(index, volume)| MesosMount {
+        said: format!("ContainerInfo.volumes[{index}]"),
+        path: path(volume.container_path.clone().unwrap_or_default()),
+        source: source_in_sandbox(volume, directory),
+        docker: volume
+            .source
+            .as_ref()
+            .is_some_and(|source| source.r#type == Some(DOCKER_VOLUME)),
+    });
+    let disks = resources
+        .iter()
+        .filter_map(|resource| resource.disk.as_ref()?.volume.as_ref());
+    let persistent = disks.map(|volume| MesosMount {
+        said: "a persistent volume".to_owned(),
+        path: path(volume.container_path.clone().unwrap_or_default()),
+        source: None,
+        docker: false,
+    });
+    described.chain(persistent).collect()
+}
+
+/// What a volume shows of a sandbox, this container's or that of the one around it (`<parent's>/containers/<id>` is ours), or
+/// of the host.
+fn source_in_sandbox(volume: &wire::Volume, directory: &Path) -> Option<PathBuf> {
+    let source = volume.source.clone().unwrap_or_default();
+    if let Some(wire::SandboxPath { r#type, path: inside }) = source.sandbox_path {
+        let sandbox = match r#type {
+            Some(PARENT) => directory.parent()?.parent()?,
+            _ => directory,
+        };
+        return Some(sandbox.join(path(inside?)));
+    }
+    let host_path = source
+        .host_path
+        .and_then(|host| host.path)
+        .or(volume.host_path.clone())?;
+    Some(directory.join(path(host_path)))
 }
 
 /// The rest of an environment may hold secrets and stays behind.

@@ -49,6 +49,8 @@ pub struct Config {
     /// Reads the principal out of an agent's checkpoint of a framework (`Origin::framework_info`); `None` where there is none. Not a
     /// parameter: whoever knows Mesos' wire format sets it.
     pub principal_of: fn(&Path) -> Result<Option<String>, String>,
+    /// The agent's own folders, which no driver may show to containers. Not a parameter: the isolator finds them when it starts.
+    pub agents_folders: Vec<PathBuf>,
     /// Where metrics are written for a collector of files.
     pub metrics_file: Option<PathBuf>,
     /// The unix socket where they are served.
@@ -204,6 +206,7 @@ impl Default for Config {
             dvdi_source: false,
             policy: None,
             principal_of: |_| Ok(None),
+            agents_folders: Vec::new(),
             metrics_file: None,
             metrics_socket: None,
             audit_log: None,

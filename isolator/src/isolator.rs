@@ -12,8 +12,8 @@ use volume_driver_client::Drivers;
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::effects::{
-    Answer, Baselines, BindError, Binder, Engine, Message, Order, Patient, Register, make_rounds, share_mount_bases,
-    targets, write_records,
+    Answer, Baselines, BindError, Binder, Engine, Message, Order, Patient, Register, agents_folders, make_rounds,
+    share_mount_bases, targets, write_records,
 };
 use crate::error::PrepareError;
 use crate::names::NameMap;
@@ -84,6 +84,14 @@ impl Isolator {
             name: "mev-audit",
             source,
         })?;
+        let mut config = config;
+        config.agents_folders = agents_folders();
+        config.agents_folders.push(
+            config
+                .state_dir
+                .canonicalize()
+                .unwrap_or_else(|_| config.state_dir.clone()),
+        );
         let config = Arc::new(config);
         let drivers = Drivers::new(config.discovery.clone(), config.profiles.clone());
         let (engine, inbox) = unbounded();
@@ -93,10 +101,11 @@ impl Isolator {
         let mut threads = Vec::new();
 
         threads.push(spawn("mev-answers", move || given.iter().for_each(|answer| answer()))?);
-        let binder = Binder::start(answers.clone()).map_err(|source| StartError::Thread {
-            name: "mev-bind",
-            source,
-        })?;
+        let binder =
+            Binder::start(answers.clone(), config.agents_folders.clone()).map_err(|source| StartError::Thread {
+                name: "mev-bind",
+                source,
+            })?;
         let (written, records) = (engine.clone(), Arc::clone(&store));
         threads.push(spawn("mev-records", move || {
             write_records(&records, &orders, &written)
@@ -312,15 +321,15 @@ fn resolve(
     for Resolve { id, launch, volumes } in jobs {
         let permitted = |names: NameMap| {
             let wishes = wishes(&id, volumes, &launch, config, &names, host_id)?;
-            policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| {
+            let forbidden = policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| {
                 reports.denied(&denied.by);
                 denied.message
             })?;
-            Ok(wishes)
+            Ok((wishes, forbidden))
         };
         let result = NameMap::read(config.name_map.as_deref())
             .and_then(permitted)
-            .and_then(|wishes| targets(&wishes, &launch, config, drivers))
+            .and_then(|(wishes, forbidden)| targets(&wishes, &forbidden, &launch, config, drivers))
             .map(|(requests, places)| {
                 register.places(&id, places);
                 requests

@@ -40,6 +40,6 @@ pub use isolator::{Isolator, StartError};
 pub use mountpoint::{MountIdentity, Mountpoint};
 pub use request::DVDI_PREFIX;
 pub use types::{
-    BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Limitation, Origin, RecoveredContainer,
-    VolumeKey,
+    BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Limitation, MesosMount, Origin,
+    RecoveredContainer, VolumeKey,
 };

@@ -110,6 +110,8 @@ pub struct ContainerLaunch {
     pub default_executor: bool,
     /// The Docker volumes of the container's own `ContainerInfo`, in its order.
     pub docker_volumes: Vec<DockerVolume>,
+    /// What Mesos itself mounts in the container, after the module has.
+    pub mesos_mounts: Vec<MesosMount>,
     /// The variables of its own command whose names begin with [`DVDI_PREFIX`](crate::DVDI_PREFIX), in the order given; a
     /// repeated one stays repeated.
     pub dvdi_variables: Vec<(String, String)>,
@@ -117,6 +119,19 @@ pub struct ContainerLaunch {
     pub set_resources: Vec<(String, BTreeSet<String>)>,
     /// Whose container it is.
     pub origin: Origin,
+}
+
+/// A mount that Mesos makes by path, as root, in the container's mount namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MesosMount {
+    /// What asks for it, for messages.
+    pub said: String,
+    /// Where it goes, as it stands: relative to the sandbox, or absolute in the container.
+    pub path: PathBuf,
+    /// The folder of the host that it shows, when its description names one. It may lie in the sandbox.
+    pub source: Option<PathBuf>,
+    /// Whether it is a Docker volume, which the module may mount in Mesos' place.
+    pub docker: bool,
 }
 
 /// An element of `ContainerInfo.volumes` whose source is a `DOCKER_VOLUME`.
@@ -161,17 +176,6 @@ pub struct BindMount {
     pub target: PathBuf,
     /// Whether the bind is read-only, with every mount inside it.
     pub read_only: bool,
-}
-
-/// What a mount forbids to everybody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Restrictions {
-    /// Set-user-id programs have no effect.
-    pub(crate) nosuid: bool,
-    /// Device nodes are not devices.
-    pub(crate) nodev: bool,
-    /// Programs cannot be run.
-    pub(crate) noexec: bool,
 }
 
 /// A container found at agent start (`recover()`).

@@ -108,8 +108,8 @@ impl Ground {
         let names = NameMap::read(None)?;
         let wishes = wishes(id, asked, launch, &self.config, &names, "host")?;
         let judged = policy::check(&self.policy, &wishes, launch, &self.config, &names);
-        judged.map_err(|denied| denied.message)?;
-        let (requests, places) = targets(&wishes, launch, &self.config, &self.drivers)?;
+        let forbidden = judged.map_err(|denied| denied.message)?;
+        let (requests, places) = targets(&wishes, &forbidden, launch, &self.config, &self.drivers)?;
         assert_eq!((requests.len(), places.len()), (wishes.len(), wishes.len()));
         for (index, request) in requests.iter().enumerate() {
             let target = &request.target;
@@ -193,7 +193,7 @@ mod tests {
     fn label() -> impl Strategy<Value = (String, String)> {
         let key = prop_oneof![
             4 => "volume\\.[a-c]",
-            4 => "volume\\.[a-c]\\.(driver|path|mode|access|lifetime|create|owner|claim|options\\.[a-c]{1,3})",
+            4 => "volume\\.[a-c]\\.(driver|path|mode|access|lifetime|create|owner|flags|subpath|claim|options\\.[a-c]{1,3})",
             1 => any::<String>().prop_map(|rest| format!("volume.{rest}")),
             1 => any::<String>(),
         ];

@@ -153,6 +153,29 @@ impl Agent {
     }
 }
 
+/// A file system that is mounted as long as this lives.
+struct Mounted(TempDir);
+
+impl Mounted {
+    fn new() -> Self {
+        let place = folder();
+        let none = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("none", place.path(), "tmpfs", none, None).expect("root may mount");
+        Self(place)
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().expect("a readable path")
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let detach = rustix::mount::UnmountFlags::DETACH;
+        rustix::mount::unmount(self.0.path(), detach).expect("it is mounted");
+    }
+}
+
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
@@ -169,11 +192,12 @@ fn threads(name: &str) -> usize {
 
 #[test]
 fn the_driver_is_asked_once_for_two_containers_and_told_once_when_both_have_left() {
+    let mounted = Mounted::new();
     let folder = folder();
-    let calls = driver(folder.path(), "well", well("/proc"));
+    let calls = driver(folder.path(), "well", well(mounted.path()));
     let agent = Agent::start(folder, &[]);
     let labels = [("volume.data", "v"), ("volume.data.mode", "rw")];
-    assert_eq!(agent.mounts("a", &labels)[0].source, Path::new("/proc"));
+    assert_eq!(agent.mounts("a", &labels)[0].source, Path::new(mounted.path()));
     assert_eq!(
         agent.mounts("b", &labels)[0].target,
         agent.folder.path().join("sandboxes/b/data")
@@ -217,8 +241,9 @@ fn a_mountpoint_that_is_no_mount_is_refused_unless_the_operator_says_directory()
 
 #[test]
 fn a_state_folder_that_cannot_be_written_fails_the_container_and_not_the_agent() {
+    let mounted = Mounted::new();
     let folder = folder();
-    let calls = driver(folder.path(), "well", well("/proc"));
+    let calls = driver(folder.path(), "well", well(mounted.path()));
     let agent = Agent::start(folder, &[]);
     let records = agent.folder.path().join("state/containers");
     fs::rename(&records, agent.folder.path().join("elsewhere")).unwrap();
@@ -237,9 +262,10 @@ fn a_state_folder_that_cannot_be_written_fails_the_container_and_not_the_agent()
 
 #[test]
 fn a_hung_driver_holds_as_many_threads_as_it_bears_calls_and_no_more() {
+    let mounted = Mounted::new();
     let folder = folder();
     driver(folder.path(), "hung", |_| None);
-    driver(folder.path(), "well", well("/proc"));
+    driver(folder.path(), "well", well(mounted.path()));
     let drivers = r#"{"profiles": {"hung": {"max_in_flight": 3}}}"#;
     let agent = Agent::start(folder, &[("drivers", drivers)]);
     let waiting: Vec<_> = (0..50)
@@ -286,8 +312,9 @@ fn the_time_for_prepare_is_kept_though_the_driver_hangs() {
 
 #[test]
 fn two_slots_that_end_in_one_directory_are_refused() {
+    let mounted = Mounted::new();
     let folder = folder();
-    driver(folder.path(), "well", well("/proc"));
+    driver(folder.path(), "well", well(mounted.path()));
     let agent = Agent::start(folder, &[]);
     let sandbox = agent.folder.path().join("sandboxes/a");
     fs::create_dir_all(sandbox.join("real")).unwrap();

@@ -23,6 +23,8 @@ pub const ATTRIBUTES: &[&str] = &[
     "create",
     "options.<key>",
     "owner",
+    "flags",
+    "subpath",
     "claim",
 ];
 
@@ -97,6 +99,8 @@ pub(crate) enum Attribute {
     Create,
     Option(String),
     Owner,
+    Flags,
+    Subpath,
     Claim,
 }
 
@@ -152,6 +156,8 @@ impl fmt::Display for Key {
             Attribute::Create => f.write_str(".create"),
             Attribute::Option(option) => write!(f, ".options.{option}"),
             Attribute::Owner => f.write_str(".owner"),
+            Attribute::Flags => f.write_str(".flags"),
+            Attribute::Subpath => f.write_str(".subpath"),
             Attribute::Claim => f.write_str(".claim"),
         }
     }
@@ -176,6 +182,8 @@ fn attribute_named(text: &str) -> Option<Attribute> {
         "lifetime" => Attribute::Lifetime,
         "create" => Attribute::Create,
         "owner" => Attribute::Owner,
+        "flags" => Attribute::Flags,
+        "subpath" => Attribute::Subpath,
         "claim" => Attribute::Claim,
         _ => return None,
     })

@@ -13,6 +13,8 @@
 //! | `volume.<slot>.create` | `never`, `if-missing` | `never` |
 //! | `volume.<slot>.options.<key>` | one driver option for Create | none |
 //! | `volume.<slot>.owner` | `uid:gid` or user name | unchanged |
+//! | `volume.<slot>.flags` | one or more of `nosuid`, `nodev`, `noexec`, separated by `,` | what the operator forbids |
+//! | `volume.<slot>.subpath` | folder of the volume to be mounted instead of all of it | all of it |
 //! | `volume.<slot>.claim` | id to be held in the SET resource | the name |
 //!
 //! `<slot>` is `[a-z0-9][a-z0-9_-]*`. Labels whose key does not start with `volume.` belong to others and are
@@ -46,7 +48,7 @@ mod volume;
 pub use error::{LabelError, cleaned};
 pub use key::{ATTRIBUTES, FRAMEWORK_PREFIXES, Slot, nearest};
 pub use path::ContainerPath;
-pub use value::{Access, Create, Lifetime, Mode, Owner, check_name, check_option};
+pub use value::{Access, Create, Lifetime, Mode, MountFlags, Owner, check_name, check_option};
 pub use volume::{VolumeLabels, parse};
 
 /// Volumes one container may ask for.

@@ -118,6 +118,78 @@ words! {
     }
 }
 
+/// What the container's mount of a volume forbids (`volume.<slot>.flags`), beyond what the operator forbids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct MountFlags {
+    /// Programs run as who starts them, whatever their set-user-id and set-group-id bits say.
+    pub nosuid: bool,
+    /// Device nodes are not devices.
+    pub nodev: bool,
+    /// Programs cannot be run from the volume.
+    pub noexec: bool,
+}
+
+impl MountFlags {
+    /// The words an author may write.
+    pub const WORDS: &'static [&'static str] = &["nosuid", "nodev", "noexec"];
+
+    /// From these words; `None` when one is unknown.
+    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut flags = Self::default();
+        for word in words {
+            match word {
+                "nosuid" => flags.nosuid = true,
+                "nodev" => flags.nodev = true,
+                "noexec" => flags.noexec = true,
+                _ => return None,
+            }
+        }
+        Some(flags)
+    }
+
+    /// The words of what is forbidden, in one order.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let set = [self.nosuid, self.nodev, self.noexec];
+        Self::WORDS
+            .iter()
+            .zip(set)
+            .filter(|(_, set)| *set)
+            .map(|(word, _)| *word)
+    }
+
+    /// What either forbids.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            nosuid: self.nosuid || other.nosuid,
+            nodev: self.nodev || other.nodev,
+            noexec: self.noexec || other.noexec,
+        }
+    }
+}
+
+impl fmt::Display for MountFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words().collect::<Vec<_>>().join(","))
+    }
+}
+
+impl TryFrom<Vec<String>> for MountFlags {
+    type Error = String;
+
+    fn try_from(words: Vec<String>) -> Result<Self, String> {
+        Self::from_words(words.iter().map(String::as_str))
+            .ok_or_else(|| format!("not mount flags; accepted are {}", Self::WORDS.join(", ")))
+    }
+}
+
+impl From<MountFlags> for Vec<String> {
+    fn from(flags: MountFlags) -> Self {
+        flags.words().map(str::to_owned).collect()
+    }
+}
+
 /// Who owns the volume's root directory once it is mounted (`volume.<slot>.owner`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

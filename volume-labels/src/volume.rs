@@ -1,13 +1,14 @@
 //! From labels to volumes, and back.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LabelError, cleaned};
 use crate::key::{Attribute, Key, Slot};
 use crate::path::{self, ContainerPath};
-use crate::value::{Access, Create, Lifetime, Mode, Owner, check_name, check_option};
+use crate::value::{Access, Create, Lifetime, Mode, MountFlags, Owner, check_name, check_option};
 use crate::{MAX_OPTIONS, MAX_VALUE_BYTES, MAX_VOLUMES};
 
 /// One volume that a container asks for: everything its labels say, defaults filled in.
@@ -33,6 +34,12 @@ pub struct VolumeLabels {
     pub options: BTreeMap<String, String>,
     /// Owner of its root directory; `None` leaves it unchanged.
     pub owner: Option<Owner>,
+    /// What the container's mount forbids beyond what the operator forbids.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub flags: MountFlags,
+    /// The folder of the volume that the container gets instead of all of it, without `..` and a leading `/`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub subpath: Option<PathBuf>,
     /// The id to be held in the SET resource, when it is not the name.
     pub claim: Option<String>,
 }
@@ -52,6 +59,8 @@ impl VolumeLabels {
             create: Create::default(),
             options: BTreeMap::new(),
             owner: None,
+            flags: MountFlags::default(),
+            subpath: None,
             claim: None,
         }
     }
@@ -99,6 +108,12 @@ impl VolumeLabels {
         if let Some(owner) = &self.owner {
             put(Attribute::Owner, owner.to_string());
         }
+        if self.flags != MountFlags::default() {
+            put(Attribute::Flags, self.flags.to_string());
+        }
+        if let Some(subpath) = &self.subpath {
+            put(Attribute::Subpath, subpath.display().to_string());
+        }
         if let Some(claim) = &self.claim {
             put(Attribute::Claim, claim.clone());
         }
@@ -139,6 +154,19 @@ impl VolumeLabels {
             Attribute::Owner => {
                 let owner = Owner::parse(value).ok_or_else(|| refused("not an owner", Owner::ACCEPTED))?;
                 self.owner = Some(owner);
+            }
+            Attribute::Flags => {
+                let accepted = format!("one or more of {}, separated by ','", MountFlags::WORDS.join(", "));
+                self.flags =
+                    MountFlags::from_words(value.split(',')).ok_or_else(|| refused("unknown flag", &accepted))?;
+            }
+            Attribute::Subpath => {
+                let accepted = "a folder of the volume, without '..' and a leading '/', for example 'db' or 'logs/app'";
+                self.subpath = match ContainerPath::parse(value) {
+                    Ok(ContainerPath::Relative(path)) => Some(path),
+                    Ok(ContainerPath::Absolute(_)) => return Err(refused("it begins with '/'", accepted)),
+                    Err(problem) => return Err(refused(problem, accepted)),
+                };
             }
             Attribute::Option(option) => {
                 let accepted = format!("at most {MAX_VALUE_BYTES} bytes without control characters");
@@ -227,6 +255,10 @@ fn within_bounds(volumes: &[VolumeLabels]) -> Result<(), LabelError> {
         }
     }
     Ok(())
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn name(value: &str) -> Result<String, &'static str> {

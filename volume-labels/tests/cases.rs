@@ -87,6 +87,14 @@ const GOOD: &[(&str, &str)] = &[
         "volume.data=v volume.data.owner=_apt",
     ),
     (
+        "volume.data=v volume.data.flags=noexec,nosuid,noexec",
+        "volume.data=v volume.data.flags=nosuid,noexec",
+    ),
+    (
+        "volume.data=v volume.data.subpath=./logs//app/",
+        "volume.data=v volume.data.subpath=logs/app",
+    ),
+    (
         "volume.data=orders volume.data.claim=vol-1",
         "volume.data=orders volume.data.claim=vol-1",
     ),
@@ -161,6 +169,22 @@ const BAD: &[(&str, &str)] = &[
     ),
     ("volume.data=", "label 'volume.data='|empty|a volume's name"),
     ("volume.data=v volume.data.driver=", "label 'volume.data.driver='|empty"),
+    (
+        "volume.data=v volume.data.flags=suid",
+        "label 'volume.data.flags=suid'|nosuid, nodev, noexec",
+    ),
+    (
+        "volume.data=v volume.data.flags=",
+        "label 'volume.data.flags='|unknown flag",
+    ),
+    (
+        "volume.data=v volume.data.subpath=a/../../b",
+        "label 'volume.data.subpath=a/../../b'|'..'",
+    ),
+    (
+        "volume.data=v volume.data.subpath=/etc",
+        "label 'volume.data.subpath=/etc'|begins with '/'",
+    ),
     ("volume.data=v volume.data.claim=", "label 'volume.data.claim='|empty"),
     (
         "volume.data=v volume.data.mode=r",

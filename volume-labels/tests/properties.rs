@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use volume_labels::{Access, ContainerPath, Create, Lifetime, Mode, Owner, Slot, VolumeLabels, parse};
+use volume_labels::{Access, ContainerPath, Create, Lifetime, Mode, MountFlags, Owner, Slot, VolumeLabels, parse};
 
 fn slot() -> impl Strategy<Value = Slot> {
     "[a-z0-9][a-z0-9_-]{0,20}".prop_filter_map("not a slot", |slot| slot.parse().ok())
@@ -37,9 +37,13 @@ prop_compose! {
         create in prop_oneof![Just(Create::Never), Just(Create::IfMissing)],
         options in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,12}", "[ -~]{0,40}", 0..4),
         owner in proptest::option::of(owner()),
+        (nosuid, nodev, noexec) in any::<(bool, bool, bool)>(),
+        subpath in proptest::option::of("[a-z]{1,8}(/[a-z]{1,8}){0,3}"),
         claim in proptest::option::of(name()),
     ) -> VolumeLabels {
-        VolumeLabels { slot, name, driver, path, mode, access, lifetime, create, options, owner, claim }
+        let flags = MountFlags { nosuid, nodev, noexec };
+        let subpath = subpath.map(Into::into);
+        VolumeLabels { slot, name, driver, path, mode, access, lifetime, create, options, owner, flags, subpath, claim }
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Call<'a> {
     /// The operator says that this driver's volumes are plain directories.
     pub(super) directory_backed: bool,
     pub(super) baselines: &'a Baselines,
+    /// The agent's own folders, which no volume is in.
+    pub(super) agents_folders: &'a [PathBuf],
 }
 
 impl Call<'_> {
@@ -169,7 +171,7 @@ impl Call<'_> {
     /// its own reports success while the agent sees an empty folder.
     fn accept(&self, mountpoint: PathBuf, spec: &MountSpec) -> MountOutcome {
         let checked = self.check(&mountpoint).and_then(|baseline| {
-            let source = Source::of(&mountpoint, self.directory_backed);
+            let source = Source::of(&mountpoint, self.directory_backed, self.agents_folders);
             let folder = source
                 .and_then(|source| source.open())
                 .map_err(|problem| problem.to_string())?;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
@@ -18,15 +19,19 @@ pub(super) const NO_LINKS: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(Resolv
 /// The kernel answers `EAGAIN` when something on the host was renamed or mounted while it followed a `..` and it cannot be sure
 /// that the path stayed inside. It asks for another attempt (`openat2(2)`).
 const ATTEMPTS: usize = 256;
+/// So many attempts follow one another at once; from then on there is a pause before each, a quarter of a second in all.
+const AT_ONCE: usize = 16;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Opens `path` from `base` as `openat2` does, and tries again when the kernel asks for that.
 ///
 /// # Errors
 /// The kernel's answer; `EAGAIN` when so many attempts were not enough.
 pub(super) fn open(base: impl AsFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-    for _ in 1..ATTEMPTS {
+    for attempt in 1..ATTEMPTS {
         match openat2(&base, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN) => thread::yield_now(),
+            Err(Errno::AGAIN) if attempt < AT_ONCE => thread::yield_now(),
+            Err(Errno::AGAIN) => thread::sleep(PAUSE),
             answer => return answer,
         }
     }
@@ -98,7 +103,10 @@ mod tests {
             scope.spawn(|| {
                 let (one, two) = (folder.path().join("one"), folder.path().join("two"));
                 while !stop.load(Ordering::Relaxed) {
-                    fs::rename(&one, &two).and_then(|()| fs::rename(&two, &one)).unwrap();
+                    for _ in 0..200 {
+                        fs::rename(&one, &two).and_then(|()| fs::rename(&two, &one)).unwrap();
+                    }
+                    thread::sleep(Duration::from_millis(5));
                 }
             });
             let mut asked = 0;

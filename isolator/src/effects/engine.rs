@@ -389,6 +389,7 @@ impl Engine {
         let limit = self.config.profiles.for_driver(&driver).max_in_flight;
         let reports = Arc::clone(&self.reports);
         let baselines = self.baselines.clone();
+        let config = Arc::clone(&self.config);
         let job = move || {
             let begun = Instant::now();
             let call = Call {
@@ -396,6 +397,7 @@ impl Engine {
                 volume: &volume,
                 directory_backed,
                 baselines: &baselines,
+                agents_folders: &config.agents_folders,
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| begin(&call))).unwrap_or_else(|_| {
                 lost(format!(

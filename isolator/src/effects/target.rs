@@ -13,14 +13,15 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, Mode, ResolveFlags, mkdirat, openat};
 use rustix::io::Errno;
 use volume_driver_client::Drivers;
-use volume_labels::ContainerPath;
+use volume_labels::{ContainerPath, MountFlags};
 
 use super::binding::Place;
 use super::descriptor::{DIRECTORY, Identity, open, path_of, remedy};
+use super::mesos_mounts::keep_away;
 use crate::config::Config;
 use crate::ledger::VolumeRequest;
 use crate::request::{Wish, spoken};
-use crate::types::{ContainerLaunch, Restrictions};
+use crate::types::ContainerLaunch;
 
 /// A folder that was found or made for a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,25 +40,28 @@ impl Target {
     }
 }
 
-/// Turns wishes into requests and the places of their volumes: each driver looked up, each target resolved and made.
+/// Turns wishes into requests and the places of their volumes: each driver looked up, each target resolved and made. `forbidden` says
+/// of each wish what its mount may not allow.
 ///
 /// # Errors
 /// One line that names what asked.
 pub(crate) fn targets(
     wishes: &[Wish],
+    forbidden: &[MountFlags],
     launch: &ContainerLaunch,
     config: &Config,
     drivers: &Drivers,
 ) -> Result<(Vec<VolumeRequest>, Vec<Place>), String> {
     let mut requests: Vec<VolumeRequest> = Vec::new();
     let mut places = Vec::new();
-    for wish in wishes {
+    for (wish, forbidden) in wishes.iter().zip(forbidden) {
         let said = wish.asked.said();
         drivers
             .driver(&wish.volume.driver)
             .map_err(|error| format!("{said}: {error}"))?;
         let found = resolve(&wish.asked.labels.path, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
         let Target { path: target, identity } = found;
+        keep_away(&target, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
         // Labels with one path twice are refused by their grammar; two paths may still meet behind a symlink.
         if let Some(other) = requests.iter().find(|other| other.target == target) {
             return Err(format!(
@@ -72,7 +76,8 @@ pub(crate) fn targets(
             driver,
             target: target.clone(),
             identity,
-            restrictions: Restrictions::default(),
+            subpath: wish.asked.labels.subpath.clone(),
+            forbidden: *forbidden,
         });
         requests.push(VolumeRequest {
             slot: wish.asked.slot(),
@@ -131,6 +136,13 @@ fn in_image(path: &Path, rootfs: &Path, launch: &ContainerLaunch, config: &Confi
 }
 
 fn not_the_kernels(path: &Path, inside: &Path) -> Result<(), String> {
+    // Mesos binds its own hosts, hostname and resolv.conf in there, by path: what is in the volume would lead these elsewhere.
+    if inside == Path::new("etc") {
+        return Err(format!(
+            "path '{}' is '/etc' of the image, where Mesos mounts files of its own: use a path inside it",
+            path.display()
+        ));
+    }
     match KERNELS.iter().find(|folder| inside.starts_with(folder)) {
         None => Ok(()),
         Some(folder) => Err(format!(

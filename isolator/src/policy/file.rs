@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer};
-use volume_labels::Mode;
+use volume_labels::{Mode, MountFlags};
 
 use super::pattern::Patterns;
 
@@ -28,6 +28,10 @@ pub(crate) struct Policy {
     /// Whether a container must hold the ids of its volumes in the agent's SET resource; a rule may say otherwise.
     #[serde(default)]
     pub(super) require_claim: bool,
+    /// What mounts of volumes forbid: `nosuid`, `nodev`, `noexec`. The first two when left out; a rule that allows may say otherwise.
+    #[serde(default = "safe_flags")]
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("items" = {"enum": ["nosuid", "nodev", "noexec"], "type": "string"})))]
+    pub(super) mount_flags: MountFlags,
     /// Limits for every volume; a rule that allows may set its own.
     #[serde(default)]
     pub(super) limits: Limits,
@@ -41,6 +45,15 @@ pub(crate) struct Policy {
 
 /// What holds while the operator has written none.
 const BUILTIN: &str = include_str!("builtin.json");
+
+/// A program that root left on a volume does not run as root for others, and no device of the host is reached through one.
+fn safe_flags() -> MountFlags {
+    MountFlags {
+        nosuid: true,
+        nodev: true,
+        noexec: false,
+    }
+}
 
 fn operators() -> &'static str {
     "this agent's policy"
@@ -113,6 +126,10 @@ pub(super) struct Rule {
     /// Instead of the policy's own `require_claim`. Only in a rule that allows.
     #[serde(default)]
     pub(super) require_claim: Option<bool>,
+    /// Instead of the policy's own `mount_flags`. Only in a rule that allows.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", extend("items" = {"enum": ["nosuid", "nodev", "noexec"], "type": "string"})))]
+    pub(super) mount_flags: Option<MountFlags>,
     /// Instead of the policy's own limits, one by one. Only in a rule that allows.
     #[serde(default)]
     pub(super) limits: Limits,
@@ -161,9 +178,10 @@ fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rule>, D::Err
 
 fn rule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rule, D::Error> {
     let rule = Rule::deserialize(deserializer)?;
-    if rule.effect == Effect::Deny && (rule.require_claim.is_some() || rule.limits != Limits::default()) {
+    let for_allowed = rule.require_claim.is_some() || rule.mount_flags.is_some() || rule.limits != Limits::default();
+    if rule.effect == Effect::Deny && for_allowed {
         return Err(serde::de::Error::custom(
-            "a rule that denies has neither require_claim nor limits: they are for what is allowed",
+            "a rule that denies has no require_claim, mount_flags or limits: they are for what is allowed",
         ));
     }
     Ok(rule)
@@ -234,6 +252,7 @@ mod tests {
             "version": 1,
             "default": "deny",
             "require_claim": true,
+            "mount_flags": [],
             "limits": {"volumes": 8},
             "rules": [{
                 "name": "etl",
@@ -249,6 +268,7 @@ mod tests {
                 "roles": ["etl"],
                 "principals": ["etl"],
                 "require_claim": false,
+                "mount_flags": ["noexec"],
                 "limits": {"options": 1, "value_bytes": 64, "size_gib": 100, "size_options": ["size"]}
             }]
         })
@@ -275,6 +295,8 @@ mod tests {
             ("/rules/0/volumes", json!("vol-*"), "rules[0].volumes"),
             ("/rules/0/volumes/0", json!("a\nb"), "rules[0].volumes"),
             ("/rules/0/mode", json!("write"), "rules[0].mode"),
+            ("/rules/0/mount_flags", json!(["suid"]), "rules[0].mount_flags"),
+            ("/mount_flags", json!("nosuid"), "mount_flags"),
             ("/rules/0/limits/size_gib", json!(-1), "rules[0].limits.size_gib"),
             ("/rules/0/effect", json!("deny"), "field 'rules[0]'"),
             ("/limit", json!({}), "limit"),

@@ -13,9 +13,10 @@ mod size;
 mod verdict;
 mod watched;
 
-use volume_labels::{Create, Lifetime};
+use volume_labels::{Create, Lifetime, MountFlags, Owner};
 
 use crate::config::Config;
+use crate::effects::name_of;
 use crate::made_for;
 use crate::names::NameMap;
 use crate::request::{Wish, claimed};
@@ -23,10 +24,11 @@ use crate::types::ContainerLaunch;
 
 pub(crate) use file::Policy;
 pub(crate) use verdict::Denied;
-use verdict::Facts;
+use verdict::{Facts, OwnerSpellings};
 pub(crate) use watched::InForce;
 
-/// Whether the container may have all of its volumes.
+/// Whether the container may have all of its volumes, and what the mount of each one forbids: what the policy does, and what
+/// the label adds.
 ///
 /// # Errors
 /// The first that it may not, with the rule that says so, the label and the value.
@@ -36,7 +38,7 @@ pub(crate) fn check(
     launch: &ContainerLaunch,
     config: &Config,
     names: &NameMap,
-) -> Result<(), Denied> {
+) -> Result<Vec<MountFlags>, Denied> {
     let principal = match &launch.origin.framework_info {
         Some(file) if policy.asks_for_principal() => (config.principal_of)(file).map_err(|problem| Denied {
             by: "an unreadable principal".to_owned(),
@@ -50,6 +52,7 @@ pub(crate) fn check(
     let principal = policy
         .asks_for_principal()
         .then(|| principal.as_deref().unwrap_or_default());
+    let mut forbidden = Vec::new();
     for wish in wishes {
         let facts = Facts {
             principal,
@@ -63,8 +66,9 @@ pub(crate) fn check(
                 by: "require_claim".to_owned(),
             })?;
         }
+        forbidden.push(allowed.forbidden.and(wish.asked.labels.flags));
     }
-    Ok(())
+    Ok(forbidden)
 }
 
 /// The first volume, for a problem of all.
@@ -97,11 +101,29 @@ fn facts<'a>(
         create: labels.create == Create::IfMissing || labels.lifetime == Lifetime::Container,
         paths,
         mode: labels.mode,
-        owner: labels.owner.as_ref().map(ToString::to_string),
+        owner: wish
+            .spec
+            .owner
+            .as_ref()
+            .map(|owner| spelled(owner, labels.owner.as_ref())),
         user: launch.user.as_deref().unwrap_or_default(),
         role: launch.origin.role.as_deref().unwrap_or_default(),
         principal: None,
         count,
+    }
+}
+
+fn spelled(owner: &Owner, written: Option<&Owner>) -> OwnerSpellings {
+    let numbers = owner.to_string();
+    let written = written.map_or_else(|| numbers.clone(), ToString::to_string);
+    let known = match owner {
+        Owner::Ids { uid, .. } => name_of(*uid),
+        Owner::User(_) => None,
+    };
+    OwnerSpellings {
+        written,
+        numbers,
+        known,
     }
 }
 

@@ -47,6 +47,11 @@ impl Asked {
     }
 
     fn under(self, policy: &str) -> Result<(), Denied> {
+        self.forbidden_under(policy).map(drop)
+    }
+
+    /// What the mounts of its volumes forbid.
+    fn forbidden_under(self, policy: &str) -> Result<Vec<MountFlags>, Denied> {
         let policy = Policy::parse(policy).unwrap();
         let config = Config {
             default_driver: Some("ebs".into()),
@@ -389,4 +394,52 @@ fn the_documentation_shows_the_built_in_policy_word_for_word() {
     let page = include_str!("../../../docs/policy.md");
     assert!(page.contains(include_str!("builtin.json").trim()));
     assert_eq!(Policy::builtin().rules.len(), 3);
+}
+
+#[test]
+fn an_owner_is_who_the_host_knows_by_its_numbers_whatever_the_label_calls_it() {
+    let owner = |owner| asked(&[("volume.data", "v"), ("volume.data.owner", owner)]);
+    for (rule, spelled) in [
+        (r#""owners": ["0:*"]"#, "root"),
+        (r#""owners": ["*:0"]"#, "root"),
+        (r#""owners": ["root"]"#, "0:5"),
+        (r#""owners": ["1:*"]"#, "daemon"),
+        (r#""owners": ["daemon"]"#, "1:1000"),
+    ] {
+        let denied = owner(spelled).under(&denies(rule)).unwrap_err();
+        assert!(
+            denied.message.contains("owner '"),
+            "{rule} {spelled}: {}",
+            denied.message
+        );
+    }
+    assert!(
+        owner("daemon")
+            .under(&denies(r#""owners": ["root", "0:*", "*:0"]"#))
+            .is_ok()
+    );
+    assert!(owner("daemon").under(&allows(r#""owners": ["1:1"]"#)).is_ok());
+    assert!(owner("daemon").under(&allows(r#""owners": ["daemon"]"#)).is_ok());
+    assert!(
+        owner("1:0").under(&allows(r#""owners": ["daemon"]"#)).is_err(),
+        "the user's number with another group is not that user"
+    );
+}
+
+#[test]
+fn mounts_forbid_what_the_policy_says_and_what_the_label_adds() {
+    let flags = |words: &[&str]| MountFlags::from_words(words.iter().copied()).unwrap();
+    let plain = asked(&[("volume.data", "v")]);
+    let tight = asked(&[("volume.data", "v"), ("volume.data.flags", "noexec")]);
+    let file = |flags: &str| format!(r#"{{"version": 1, "default": "allow"{flags}}}"#);
+    let forbidden = |asked: &Asked, policy: &str| asked.clone().forbidden_under(policy).unwrap();
+    assert_eq!(forbidden(&plain, &file("")), [flags(&["nosuid", "nodev"])]);
+    assert_eq!(forbidden(&tight, &file("")), [flags(&["nosuid", "nodev", "noexec"])]);
+    assert_eq!(forbidden(&plain, &file(r#", "mount_flags": []"#)), [flags(&[])]);
+    assert_eq!(
+        forbidden(&tight, &file(r#", "mount_flags": ["nodev"]"#)),
+        [flags(&["nodev", "noexec"])]
+    );
+    let rule = allows(r#""volumes": ["v"], "mount_flags": ["nosuid"]"#);
+    assert_eq!(forbidden(&plain, &rule), [flags(&["nosuid"])]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use volume_labels::{Mode, cleaned};
+use volume_labels::{Mode, MountFlags, cleaned};
 
 use super::file::{Effect, Limits, Policy, Rule};
 use super::pattern::{Case, Patterns};
@@ -22,13 +22,24 @@ pub(super) struct Facts<'a> {
     /// The spelling asked for first; an absolute path into the sandbox has its relative one as well.
     pub(super) paths: Vec<String>,
     pub(super) mode: Mode,
-    pub(super) owner: Option<String>,
+    pub(super) owner: Option<OwnerSpellings>,
     pub(super) user: &'a str,
     pub(super) role: &'a str,
     /// Known when a rule asks for it.
     pub(super) principal: Option<&'a str>,
     /// Volumes of the container.
     pub(super) count: usize,
+}
+
+/// The owner that a volume is given to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnerSpellings {
+    /// As the label has it.
+    pub(super) written: String,
+    /// `uid:gid`, as this host knows them.
+    pub(super) numbers: String,
+    /// The name that this host has for the uid.
+    pub(super) known: Option<String>,
 }
 
 /// Why a volume is refused.
@@ -46,6 +57,8 @@ pub(super) struct Allowed {
     /// Who allows it.
     pub(super) by: String,
     pub(super) require_claim: bool,
+    /// What its mount forbids.
+    pub(super) forbidden: MountFlags,
 }
 
 impl Policy {
@@ -60,7 +73,12 @@ impl Policy {
             }
             self.within_limits(facts, &rule.limits, &by)?;
             let require_claim = rule.require_claim.unwrap_or(self.require_claim);
-            return Ok(Allowed { by, require_claim });
+            let forbidden = rule.mount_flags.unwrap_or(self.mount_flags);
+            return Ok(Allowed {
+                by,
+                require_claim,
+                forbidden,
+            });
         }
         let by = "the default".to_owned();
         if self.default == Effect::Deny {
@@ -71,6 +89,7 @@ impl Policy {
         Ok(Allowed {
             by,
             require_claim: self.require_claim,
+            forbidden: self.mount_flags,
         })
     }
 
@@ -145,9 +164,22 @@ impl Rule {
         meets(&self.users, "user", &[facts.user])?;
         meets(&self.roles, "role", &[facts.role])?;
         meets(&self.principals, "principal", facts.principal.as_slice())?;
-        match (self.effect, facts.owner.as_deref()) {
+        match (self.effect, &facts.owner) {
             (Effect::Allow, None) => {}
-            (_, owner) => meets(&self.owners, "owner", owner.as_slice())?,
+            (Effect::Deny, None) => meets(&self.owners, "owner", &[])?,
+            // Two users of one number are one user. What is allowed to one name is not allowed to whoever has another group.
+            (Effect::Allow, Some(owner)) => meets(&self.owners, "owner", &[&owner.written, &owner.numbers])?,
+            (
+                Effect::Deny,
+                Some(OwnerSpellings {
+                    written,
+                    numbers,
+                    known,
+                }),
+            ) => {
+                let known = known.as_deref().unwrap_or(written);
+                meets(&self.owners, "owner", &[written, numbers, known])?;
+            }
         }
         if let Some(patterns) = &self.options {
             matched.extend(self.matched_options(patterns, facts, case)?);
@@ -200,7 +232,11 @@ impl Facts<'_> {
         let principal = self.principal.iter();
         told.extend(principal.map(|principal| format!("principal '{}'", cleaned(principal))));
         told.extend(self.create.then(|| "create".to_owned()));
-        told.extend(self.owner.iter().map(|owner| format!("owner '{}'", cleaned(owner))));
+        told.extend(
+            self.owner
+                .iter()
+                .map(|owner| format!("owner '{}'", cleaned(&owner.written))),
+        );
         let options = self.options.keys().map(|key| format!("option '{}'", cleaned(key)));
         told.extend(options);
         told

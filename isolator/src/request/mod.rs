@@ -14,6 +14,7 @@ use volume_driver_client::MountId;
 use volume_labels::{Create, Lifetime, Mode};
 
 use crate::config::Config;
+use crate::effects::resolved_owner;
 use crate::ledger::MountSpec;
 use crate::made_for;
 use crate::names::NameMap;
@@ -115,10 +116,13 @@ fn wish(
         claimed(labels, launch, config, names).map_err(|problem| format!("{said}: {problem}"))?;
     }
     let creates = labels.create == Create::IfMissing || labels.lifetime == Lifetime::Container;
+    // Whatever a user is called, the numbers count: for the policy, and for whether two containers want the same.
+    let owner = labels.owner.as_ref().map(resolved_owner).transpose();
+    let owner = owner.map_err(|problem| format!("{said}: {problem}"))?;
     let spec = MountSpec {
         create: creates.then(|| labels.options.clone()),
         lifetime: labels.lifetime,
-        owner: labels.owner.clone(),
+        owner,
     };
     let mut volume = VolumeKey::new(driver, names.driver_name(&labels.name));
     if made_for::spelled(&volume.name).is_some() {

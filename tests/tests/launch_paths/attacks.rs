@@ -6,10 +6,13 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
+use std::thread;
 
+use mesos_http::operator::ContainerLaunch;
 use mesos_http::types::{CommandInfo, TaskState};
+use serde_json::json;
 use testbed::{Job, LaunchedTask, Pod};
-use tests::{end, eventually, finished, running};
+use tests::{end, eventually, finished, module_with_policy, module_without_policy, running};
 
 use crate::inside::{IMAGE, LOOK, Place, contained, nested};
 
@@ -76,7 +79,7 @@ struct Attack {
 
 impl Attack {
     fn on(pattern: &str) -> Self {
-        let host = tempfile::tempdir().unwrap();
+        let host = tempfile::tempdir().expect("the test's own files work");
         let command = format!("perl -e '{SWAP}' '{}' '{pattern}'", host.path().display());
         Self { host, command }
     }
@@ -86,7 +89,7 @@ impl Attack {
         let swaps = eventually("the attacker has replaced a folder", || {
             fs::read_to_string(sandbox.join("swaps")).map_err(|error| error.to_string())
         });
-        fs::write(sandbox.join("stop"), "").unwrap();
+        fs::write(sandbox.join("stop"), "").expect("the test's own files work");
         println!(
             "{what}: {} launches, {} mounted in the container, {} refused, {} outside; {swaps} swaps",
             tally.mounted + tally.refused,
@@ -95,7 +98,13 @@ impl Attack {
             tally.outside.len()
         );
         assert_eq!(tally.outside, [""; 0], "{what}");
-        assert_eq!(fs::read_dir(self.host.path()).unwrap().count(), 0, "made on the host");
+        assert_eq!(
+            fs::read_dir(self.host.path())
+                .expect("the test's own files work")
+                .count(),
+            0,
+            "made on the host"
+        );
     }
 }
 
@@ -180,22 +189,32 @@ fn attack_a_task_replaces_the_target_of_containers_nested_in_it() {
         running(&attacker);
         let own = place.sandbox(attacker.id().as_str());
         let mut tally = Tally::default();
-        for number in 0..launches() {
-            let name = format!("victim-{number}");
-            let mut launch = mesos_http::operator::ContainerLaunch::new(
-                nested(place.container_of(attacker.id().as_str()), &name),
-                CommandInfo::shell(LOOK).as_user(USER),
-            );
+        let parent = place.container_of(attacker.id().as_str());
+        let victim = |name: &str| {
+            let id = nested(parent.clone(), name);
+            let mut launch = ContainerLaunch::new(id, CommandInfo::shell(LOOK).as_user(USER));
             launch.container = Some(contained(image));
             let api = place.api();
             let ran = api
                 .launch_container(&launch)
                 .and_then(|()| api.wait_container(&launch.container_id));
-            let (ran, message) = match ran {
+            match ran {
                 Ok(end) => (end.exit_status == Some(0), String::new()),
                 Err(error) => (false, error.to_string()),
-            };
-            tally.add(&place, ran, &message, &own.join("containers").join(&name));
+            }
+        };
+        let names: Vec<String> = (0..launches()).map(|number| format!("victim-{number}")).collect();
+        for names in names.chunks(AT_ONCE) {
+            let ends: Vec<(bool, String)> = thread::scope(|scope| {
+                let launched: Vec<_> = names.iter().map(|name| scope.spawn(|| victim(name))).collect();
+                let ended = launched
+                    .into_iter()
+                    .map(|launched| launched.join().expect("no victim panics"));
+                ended.collect()
+            });
+            for (name, (ran, message)) in names.iter().zip(ends) {
+                tally.add(&place, ran, &message, &own.join("containers").join(name));
+            }
         }
         attack.end(&own, if image { "nested with an image" } else { "nested" }, &tally);
         finished(&attacker);
@@ -216,15 +235,15 @@ impl Filled {
     fn by(change: impl FnOnce(&Path, &Path)) -> Self {
         let place = Place::start();
         let volume = place.site.volume("v");
-        let host = tempfile::tempdir().unwrap();
-        fs::write(host.path().join("secret"), "of the host\n").unwrap();
+        let host = tempfile::tempdir().expect("the test's own files work");
+        fs::write(host.path().join("secret"), "of the host\n").expect("the test's own files work");
         let agent = place.site.agent(0);
         let job = Job::shell("until [ -e stop ]; do sleep 0.05; done").label("volume.data", &volume);
         let task = place.tasks.launch(agent, job);
         running(&task);
         let mounts = place.site.mounts();
         change(&mounts[0].target, host.path());
-        fs::write(place.sandbox(task.id().as_str()).join("stop"), "").unwrap();
+        fs::write(place.sandbox(task.id().as_str()).join("stop"), "").expect("the test's own files work");
         finished(&task);
         place.site.wait_until_nothing_is_left();
         Self { place, volume, host }
@@ -245,13 +264,13 @@ impl Filled {
 }
 
 fn owner(path: &Path) -> (u32, u32) {
-    let found = fs::metadata(path).unwrap();
+    let found = fs::metadata(path).expect("the test's own files work");
     (found.uid(), found.gid())
 }
 
 fn replaced_by_link(folder: &Path, to: &Path) {
-    fs::rename(folder, folder.with_extension("aside")).unwrap();
-    symlink(to, folder).unwrap();
+    fs::rename(folder, folder.with_extension("aside")).expect("the test's own files work");
+    symlink(to, folder).expect("the test's own files work");
 }
 
 #[test]
@@ -286,4 +305,133 @@ fn members_of_pods_are_told_in_their_status_what_kept_their_volume_away() {
     let message = end(&members[0]).message.unwrap_or_default();
     assert!(message.contains("a symlink or another mount"), "{message}");
     filled.place.site.wait_until_nothing_is_left();
+}
+
+/// Mesos makes its own mounts by path, as root, after volumes are bound: what is in a volume must not lead it.
+#[test]
+fn attack_mounts_of_mesos_are_not_led_to_the_host_by_what_is_in_a_volume() {
+    let place = Place::start();
+    let volume = place.site.volume("v");
+    let agent = place.site.agent(0);
+    let link = "ln -s /etc data/way && mkdir data/deep";
+    place
+        .tasks
+        .finish(agent, Job::shell(link).label("volume.data", &volume));
+    let shown = place.host_folder("shown").display().to_string();
+    let host = |path: &str| volume_of(path, &json!({"type": "HOST_PATH", "host_path": {"path": shown}}));
+    let own = |folder: &str| {
+        let source = json!({"type": "SANDBOX_PATH", "sandbox_path": {"type": "SELF", "path": folder}});
+        volume_of("/srv/seen", &source)
+    };
+    for (image, mount, words) in [
+        (false, host("data"), "'data'"),
+        (false, host("data/way"), "'data/way'"),
+        (false, host("data/deep"), "'data/deep'"),
+        (true, host("data/way"), "'data/way'"),
+        (
+            true,
+            host("/mnt/mesos/sandbox/data/way"),
+            "'/mnt/mesos/sandbox/data/way'",
+        ),
+        (true, own("data/way"), "which lies in the volume"),
+    ] {
+        let mut container = contained(image);
+        container.volumes.push(mount);
+        let job = Job::shell("true").label("volume.data", &volume);
+        let message = place
+            .tasks
+            .fail(agent, job.with(|task| task.container = Some(container)));
+        println!("{message}");
+        for words in ["label 'volume.data'", "ContainerInfo.volumes[0]", words] {
+            assert!(message.contains(words), "'{words}' is not in: {message}");
+        }
+    }
+    place.host_has_only_the_drivers_mounts();
+    place.site.wait_until_nothing_is_left();
+}
+
+fn volume_of(path: &str, source: &serde_json::Value) -> mesos_http::types::Volume {
+    let volume = json!({"container_path": path, "mode": "RW", "source": source});
+    serde_json::from_value(volume).expect("a volume of Mesos")
+}
+
+/// Leaves a set-user-id program and a device on a volume, and says what a task of an ordinary user can do with them.
+fn left_behind(module: testbed::Module, flags: Option<&str>, mode: &str) -> Vec<String> {
+    let place = Place::with(&testbed::Image::shell(), module);
+    let volume = place.site.volume("v");
+    let agent = place.site.agent(0);
+    let leave = "cp $(which id) data/id && chmod 4755 data/id && mknod -m 666 data/zero c 1 5 && chmod 755 data";
+    place
+        .tasks
+        .finish(agent, Job::shell(leave).label("volume.data", &volume));
+    let look = "if user=$(data/id -u 2>&1); then echo \"runs as $user\"; else echo 'does not run'; fi > seen; \
+                if head -c 1 data/zero > /dev/null 2>&1; then echo 'is a device'; else echo 'is no device'; fi >> seen";
+    let job = Job::shell(look).user(USER).label("volume.data", &volume);
+    let job = job.label("volume.data.mode", mode);
+    let task = place.tasks.launch(
+        agent,
+        match flags {
+            Some(flags) => job.label("volume.data.flags", flags),
+            None => job,
+        },
+    );
+    finished(&task);
+    let seen = fs::read_to_string(place.sandbox(task.id().as_str()).join("seen")).expect("the test's own files work");
+    place.site.wait_until_nothing_is_left();
+    seen.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn attack_a_program_or_a_device_that_root_left_on_a_volume_is_of_no_use_to_others() {
+    for mode in ["rw", "ro"] {
+        let seen = left_behind(module_without_policy(), None, mode);
+        assert_eq!(seen, ["runs as 65534", "is no device"], "{mode}");
+    }
+    let seen = left_behind(module_without_policy(), Some("noexec"), "rw");
+    assert_eq!(seen, ["does not run", "is no device"]);
+}
+
+#[test]
+fn an_operator_can_allow_programs_and_devices_of_root_and_a_label_can_only_forbid_more() {
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    let allow = r#"{"version": 1, "default": "allow", "mount_flags": []}"#;
+    fs::write(policy.path(), allow).unwrap();
+    let module = || module_with_policy(policy.path());
+    assert_eq!(left_behind(module(), None, "rw"), ["runs as 0", "is a device"]);
+    assert_eq!(
+        left_behind(module(), Some("nodev"), "rw"),
+        ["runs as 0", "is no device"]
+    );
+}
+
+#[test]
+fn a_container_gets_a_folder_of_a_volume_and_nothing_around_it() {
+    let place = Place::start();
+    let (volume, agent) = (place.site.volume("v"), place.site.agent(0));
+    let with = |command: &str, subpath: &str| {
+        let job = Job::shell(command).label("volume.data", &volume);
+        job.label("volume.data.subpath", subpath)
+    };
+    for image in [false, true] {
+        let job = with("echo one > data/file && [ ! -e data/../db/file ]", "db/main");
+        place.tasks.finish(agent, if image { job.image(IMAGE) } else { job });
+    }
+    let whole = Job::shell("grep one data/db/main/file && ln -s .. data/up && ln -s /etc data/away");
+    place.tasks.finish(agent, whole.label("volume.data", &volume));
+    for (subpath, words) in [
+        ("up", "a symlink"),
+        ("away", "a symlink"),
+        ("db/main/file", "not a folder"),
+    ] {
+        let message = place.tasks.fail(agent, with("true", subpath));
+        assert!(
+            message.contains("label 'volume.data'") && message.contains(words),
+            "{subpath}: {message}"
+        );
+    }
+    let message = place
+        .tasks
+        .fail(agent, with("true", "nowhere").label("volume.data.mode", "ro"));
+    assert!(message.contains("'nowhere' is not there"), "{message}");
+    place.site.wait_until_nothing_is_left();
 }

@@ -14,7 +14,7 @@ use rustix::mount::{
 };
 
 use super::super::descriptor::{DIRECTORY, Identity, entry};
-use crate::types::Restrictions;
+use volume_labels::MountFlags as Forbidden;
 
 /// A mount is not deeper than this below its root; a walk that takes longer is being led in circles.
 const DEEPEST: usize = 4096;
@@ -23,7 +23,7 @@ const DEEPEST: usize = 4096;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) read_only: bool,
-    pub(super) restrictions: Restrictions,
+    pub(super) forbidden: Forbidden,
 }
 
 /// Why a folder was not bound.
@@ -69,6 +69,18 @@ pub(super) fn attach(
         }) => attach_step_by_step(source, target, path, limits),
         answer => answer,
     }
+}
+
+/// As [`attach`] does it on a kernel without `mount_setattr`.
+#[cfg(test)]
+pub(super) fn older_kernels_attach(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    path: &Path,
+    limits: Limits,
+) -> Result<OwnedFd, AttachError> {
+    keep_to_ourselves(target)?;
+    attach_step_by_step(source, target, path, limits)
 }
 
 /// Cuts the mount that `folder` lies on off from its copies in other namespaces. The other mounts of this namespace stay as they are:
@@ -127,7 +139,7 @@ struct MountAttributes {
 /// `mount_setattr(2)` on every mount of the tree: what is forbidden, and that mounts come in but do not go out.
 #[allow(unsafe_code, reason = "no crate in use here wraps this call")]
 fn set_attributes(tree: &OwnedFd, limits: Limits) -> Result<(), Errno> {
-    let Restrictions { nosuid, nodev, noexec } = limits.restrictions;
+    let Forbidden { nosuid, nodev, noexec } = limits.forbidden;
     let mut set = MountAttrFlags::empty();
     set.set(MountAttrFlags::MOUNT_ATTR_RDONLY, limits.read_only);
     set.set(MountAttrFlags::MOUNT_ATTR_NOSUID, nosuid);
@@ -186,7 +198,7 @@ fn attach_step_by_step(
     }
     // A remount sets all flags, so those that the volume's own mount has are named again.
     let before = fstatvfs(&mounted).map_err(refused("read the volume's flags"))?.f_flag;
-    let Restrictions { nosuid, nodev, noexec } = limits.restrictions;
+    let Forbidden { nosuid, nodev, noexec } = limits.forbidden;
     let mut flags = MountFlags::BIND;
     for (wanted, had, flag) in [
         (limits.read_only, StatVfsMountFlags::RDONLY, MountFlags::RDONLY),

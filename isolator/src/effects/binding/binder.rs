@@ -19,7 +19,9 @@ use super::super::descriptor::Identity;
 use super::super::engine::Answer;
 use super::attach::Limits;
 use super::{Bind, BindError, bind_in_namespace_of};
-use crate::types::{BindMount, ContainerId, Restrictions};
+use volume_labels::MountFlags;
+
+use crate::types::{BindMount, ContainerId};
 
 /// Containers with volumes of one driver that are served at the same time.
 const AT_ONCE: usize = 16;
@@ -38,7 +40,9 @@ pub(crate) struct Place {
     pub(crate) directory_backed: bool,
     pub(crate) target: PathBuf,
     pub(crate) identity: Identity,
-    pub(crate) restrictions: Restrictions,
+    /// The folder of the volume that goes there.
+    pub(crate) subpath: Option<PathBuf>,
+    pub(crate) forbidden: MountFlags,
 }
 
 /// What is known of a container that is being launched.
@@ -66,15 +70,15 @@ struct Job {
 }
 
 impl Binder {
-    /// Answers are given by whoever listens at `answers`: a thread that binds is in another mount namespace.
+    /// No volume is in `agents`, the folders of the agent. Answers are given by whoever listens at `answers`: a thread that binds is in another mount namespace.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start(answers: Sender<Answer>) -> io::Result<Self> {
+    pub(crate) fn start(answers: Sender<Answer>, agents: Vec<PathBuf>) -> io::Result<Self> {
         let (jobs, asked) = unbounded();
         let dispatcher = thread::Builder::new()
             .name("mev-bind".into())
-            .spawn(move || dispatch(&asked))?;
+            .spawn(move || dispatch(&asked, &agents.into()))?;
         Ok(Self {
             launched: Arc::default(),
             jobs: Some(jobs),
@@ -111,9 +115,10 @@ impl Binder {
                 directory_backed: place.directory_backed,
                 target: mount.target,
                 identity: place.identity,
+                subpath: place.subpath,
                 limits: Limits {
                     read_only: mount.read_only,
-                    restrictions: place.restrictions,
+                    forbidden: place.forbidden,
                 },
             };
             Some((place.driver, bind))
@@ -213,7 +218,7 @@ impl Once {
 }
 
 /// Serves containers in the order in which they come, as far as their drivers are not busy.
-fn dispatch(asked: &Receiver<Job>) {
+fn dispatch(asked: &Receiver<Job>, agents: &Arc<[PathBuf]>) {
     let (finished, done) = unbounded::<BTreeSet<String>>();
     let mut busy: BTreeMap<String, usize> = BTreeMap::new();
     let mut waiting: VecDeque<Job> = VecDeque::new();
@@ -254,7 +259,7 @@ fn dispatch(asked: &Receiver<Job>) {
             for driver in &job.drivers {
                 *busy.entry(driver.clone()).or_default() += 1;
             }
-            serve(job, finished.clone());
+            serve(job, finished.clone(), Arc::clone(agents));
         }
     }
     for (_, answer) in due {
@@ -263,10 +268,10 @@ fn dispatch(asked: &Receiver<Job>) {
 }
 
 /// Starts the thread that moves into the container's namespace.
-fn serve(job: Job, finished: Sender<BTreeSet<String>>) {
+fn serve(job: Job, finished: Sender<BTreeSet<String>>, agents: Arc<[PathBuf]>) {
     let (answer, drivers, back) = (Arc::clone(&job.answer), job.drivers.clone(), finished.clone());
     let work = move || {
-        let bound = catch_unwind(AssertUnwindSafe(|| bind_in_namespace_of(job.pid, &job.binds)));
+        let bound = catch_unwind(AssertUnwindSafe(|| bind_in_namespace_of(job.pid, &job.binds, &agents)));
         job.answer.give(bound.unwrap_or(Err(BindError::NotPrepared)));
         // Nobody listens any more only when the agent goes away.
         let _ = finished.send(job.drivers);

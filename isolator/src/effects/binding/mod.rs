@@ -9,15 +9,15 @@ mod source;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, ResolveFlags, mkdirat};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, ResolveFlags, Uid, chmod, chownat, fstat, mkdirat};
 use rustix::io::Errno;
 
-use super::descriptor::{DIRECTORY, Identity, NO_LINKS, open, remedy};
+use super::descriptor::{DIRECTORY, Identity, NO_LINKS, entry, open, remedy};
 use attach::{AttachError, Limits, attach};
 pub(crate) use binder::{Binder, Place, Register};
 use namespace::{NamespaceError, enter};
-pub(crate) use source::Source;
 use source::SourceError;
+pub(crate) use source::{Source, agents_folders};
 
 /// One volume at one place in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) struct Bind {
     target: PathBuf,
     /// The folder that was checked there.
     identity: Identity,
+    /// The folder of the volume that goes there, instead of all of it.
+    subpath: Option<PathBuf>,
     limits: Limits,
 }
 
@@ -97,17 +99,28 @@ pub enum Cause {
         /// The kernel's words.
         cause: Errno,
     },
+    /// The folder that was asked for inside the volume.
+    #[error("its folder '{}' {} (label attribute 'subpath')", .subpath.display(), missing(*.cause))]
+    Subpath {
+        /// The folder.
+        subpath: PathBuf,
+        /// The kernel's words.
+        cause: Errno,
+    },
     /// The mount itself.
     #[error(transparent)]
     Attach(#[from] AttachError),
 }
 
-/// Binds volumes in the mount namespace of process `pid`. The calling thread stays there: it is of no use for anything else.
+/// Binds volumes in the mount namespace of process `pid`; none of them is in `agents`, the folders of the agent. The calling thread stays there: it is of no use for anything else.
 ///
 /// # Errors
 /// The first volume that is not where it belongs. Those before it are bound; they go with the namespace.
-fn bind_in_namespace_of(pid: i32, binds: &[Bind]) -> Result<(), BindError> {
-    let found = binds.iter().map(Bind::find).collect::<Result<Vec<_>, _>>()?;
+fn bind_in_namespace_of(pid: i32, binds: &[Bind], agents: &[PathBuf]) -> Result<(), BindError> {
+    let found = binds
+        .iter()
+        .map(|bind| bind.find(agents))
+        .collect::<Result<Vec<_>, _>>()?;
     enter(pid)?;
     bind_here(binds, &found)
 }
@@ -141,8 +154,8 @@ impl Bind {
     }
 
     /// Where the volume's folder is, in the agent's own namespace.
-    fn find(&self) -> Result<(Source, Identity), BindError> {
-        let source = Source::of(&self.mountpoint, self.directory_backed);
+    fn find(&self, agents: &[PathBuf]) -> Result<(Source, Identity), BindError> {
+        let source = Source::of(&self.mountpoint, self.directory_backed, agents);
         let found = source.and_then(|source| source.identity().map(|identity| (source, identity)));
         found.map_err(|cause| self.failed(cause.into()))
     }
@@ -153,14 +166,23 @@ impl Bind {
         identity: Identity,
         outer: Option<&(&Path, OwnedFd)>,
     ) -> Result<OwnedFd, Cause> {
-        let folder = source.open()?;
+        let mut folder = source.open()?;
         if Identity::of(&folder) != Ok(identity) {
             return Err(Cause::OtherSource);
+        }
+        if let Some(subpath) = &self.subpath {
+            folder = folder_of_volume(&folder, subpath, !self.limits.read_only).map_err(|cause| Cause::Subpath {
+                subpath: subpath.clone(),
+                cause,
+            })?;
         }
         let target = match outer {
             Some((around, root)) => {
                 let way = self.target.strip_prefix(around).unwrap_or(Path::new(""));
-                made_beneath(root, way)?
+                made_beneath(root, way, |_| Ok(())).map_err(|cause| Cause::Inside {
+                    way: way.to_owned(),
+                    cause,
+                })?
             }
             None => self.checked_target()?,
         };
@@ -182,30 +204,57 @@ impl Bind {
     }
 }
 
+/// Opens a folder of a volume. Where it may be written to, what is missing is made, with the owner and the mode of the volume's root.
+fn folder_of_volume(root: &OwnedFd, subpath: &Path, make: bool) -> Result<OwnedFd, Errno> {
+    if !make {
+        return open(root, subpath, DIRECTORY, ResolveFlags::BENEATH | NO_LINKS);
+    }
+    let like = fstat(root)?;
+    made_beneath(root, subpath, |made| {
+        chownat(
+            made,
+            "",
+            Some(Uid::from_raw(like.st_uid)),
+            Some(Gid::from_raw(like.st_gid)),
+            AtFlags::EMPTY_PATH,
+        )?;
+        chmod(entry(made), Mode::from_raw_mode(like.st_mode & 0o7777))
+    })
+}
+
 /// Opens the folder `way` in a mounted volume, and makes what is missing on the way. Whoever fills the volume decides what is in it,
 /// so no symlink is followed.
-fn made_beneath(root: &OwnedFd, way: &Path) -> Result<OwnedFd, Cause> {
-    let failed = |cause| Cause::Inside {
-        way: way.to_owned(),
-        cause,
-    };
+fn made_beneath(root: &OwnedFd, way: &Path, finish: impl Fn(&OwnedFd) -> Result<(), Errno>) -> Result<OwnedFd, Errno> {
     let step = |folder: &OwnedFd, name: &Path| open(folder, name, DIRECTORY, ResolveFlags::BENEATH | NO_LINKS);
-    let mut folder = step(root, Path::new(".")).map_err(failed)?;
+    let mut folder = step(root, Path::new("."))?;
     for part in way.components() {
         let Component::Normal(name) = part else {
-            return Err(failed(Errno::INVAL));
+            return Err(Errno::INVAL);
         };
         let name = Path::new(name);
-        let next = match step(&folder, name) {
+        folder = match step(&folder, name) {
             Err(Errno::NOENT) => match mkdirat(&folder, name, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => step(&folder, name),
-                Err(cause) => Err(cause),
+                Ok(()) => {
+                    let made = step(&folder, name)?;
+                    finish(&made)?;
+                    made
+                }
+                Err(Errno::EXIST) => step(&folder, name)?,
+                Err(cause) => return Err(cause),
             },
-            found => found,
+            found => found?,
         };
-        folder = next.map_err(failed)?;
     }
     Ok(folder)
+}
+
+fn missing(cause: Errno) -> String {
+    match cause {
+        Errno::LOOP => "leads through a symlink, which could lead out of the volume".into(),
+        Errno::NOENT => "is not there, and is made only for a container that may write".into(),
+        Errno::NOTDIR => "is not a folder".into(),
+        other => format!("cannot be opened or made: {other}"),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use rustix::io::Errno;
 use super::super::descriptor::{DIRECTORY, Identity, NO_LINKS, open, path_of, remedy};
 use super::super::mount_table::MountTable;
 
+/// Where the kernel shows itself.
+const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// Why the folder that a driver names is not a volume's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -22,6 +25,14 @@ pub enum SourceError {
         path: PathBuf,
         /// The kernel's words.
         cause: Errno,
+    },
+    /// A folder that no driver may show to containers.
+    #[error("the driver says that the volume is at {}, which {}", .path.display(), .what)]
+    Forbidden {
+        /// What the driver says, with symlinks followed.
+        path: PathBuf,
+        /// Whose it is.
+        what: String,
     },
     /// What the driver names inside its mount is no folder of the mounted file system.
     #[error(
@@ -60,11 +71,39 @@ pub(crate) struct Source {
 
 impl Source {
     /// Of the folder that a driver named. Of a driver that mounts, everything below its mount is the volume's content, which
-    /// anybody may have written; `directory_backed` drivers have plain folders in a place that is the operator's.
+    /// anybody may have written; `directory_backed` drivers have plain folders in a place that is the operator's. Neither is in the
+    /// kernel's file systems or in `agents`, the folders of the agent itself.
     ///
     /// # Errors
     /// When it is no folder of the volume.
-    pub(crate) fn of(mountpoint: &Path, directory_backed: bool) -> Result<Self, SourceError> {
+    pub(crate) fn of(mountpoint: &Path, directory_backed: bool, agents: &[PathBuf]) -> Result<Self, SourceError> {
+        let source = Self::named(mountpoint, directory_backed)?;
+        source.keeps_away(agents)?;
+        Ok(source)
+    }
+
+    fn keeps_away(&self, agents: &[PathBuf]) -> Result<(), SourceError> {
+        let path = self.mount.join(&self.inside);
+        let whose = |folder: &&Path| path.starts_with(folder) || folder.starts_with(&path);
+        let kernels = KERNELS
+            .iter()
+            .map(Path::new)
+            .find(whose)
+            .map(|folder| (folder, "belongs to the kernel"));
+        let agents = agents.iter().map(PathBuf::as_path).find(whose);
+        match kernels.or(agents.map(|folder| (folder, "is the agent's own"))) {
+            None => Ok(()),
+            Some((folder, whose)) => Err(SourceError::Forbidden {
+                what: format!(
+                    "is, lies in or lies around {}, and that {whose}: have the driver mount elsewhere",
+                    folder.display()
+                ),
+                path,
+            }),
+        }
+    }
+
+    fn named(mountpoint: &Path, directory_backed: bool) -> Result<Self, SourceError> {
         let table = MountTable::read_for(mountpoint).map_err(|error| SourceError::MountTable(error.to_string()))?;
         match table.covering(mountpoint) {
             Some(mount) if !directory_backed => Ok(Self {
@@ -119,4 +158,26 @@ impl Source {
             cause,
         })
     }
+}
+
+/// The folders of the agent that this process is, as its command line and environment name them (`--work_dir`, `--runtime_dir`, and the
+/// default of the latter).
+pub(crate) fn agents_folders() -> Vec<PathBuf> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let named = |flag: &str| {
+        let prefix = format!("--{flag}=");
+        let argument = arguments
+            .iter()
+            .rev()
+            .find_map(|argument| argument.strip_prefix(&prefix));
+        let variable = || std::env::var(format!("MESOS_{}", flag.to_uppercase())).ok();
+        argument.map(str::to_owned).or_else(variable).map(PathBuf::from)
+    };
+    let folders = [
+        named("work_dir"),
+        named("runtime_dir").or_else(|| Some("/var/run/mesos".into())),
+    ];
+    let folders = folders.into_iter().flatten();
+    // One that is not there yet stays as it is named.
+    folders.map(|folder| folder.canonicalize().unwrap_or(folder)).collect()
 }

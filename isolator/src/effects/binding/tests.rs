@@ -1,15 +1,15 @@
 //! Binds in mount namespaces that these tests make for themselves. They need root, as the agent does.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use rustix::fs::{Mode, openat};
 use tempfile::TempDir;
+use volume_labels::MountFlags;
 
 use super::*;
-use crate::types::Restrictions;
 
 /// A process in a mount namespace of its own, whose mounts are shared with the host's as those of a container are at first.
 struct Container(Child);
@@ -48,7 +48,9 @@ impl Container {
 
     fn bind(&self, binds: Vec<Bind>) -> Result<(), BindError> {
         let pid = self.pid();
-        thread::spawn(move || bind_in_namespace_of(pid, &binds)).join().unwrap()
+        thread::spawn(move || bind_in_namespace_of(pid, &binds, &[]))
+            .join()
+            .unwrap()
     }
 }
 
@@ -90,6 +92,7 @@ impl Host {
             directory_backed: true,
             identity: Identity::of(&checked).unwrap(),
             target,
+            subpath: None,
             limits: Limits::default(),
         }
     }
@@ -128,7 +131,7 @@ fn limits_hold_for_the_volume_and_for_every_mount_inside_it() {
     let mut bind = host.bind("volume", "sandbox/data");
     bind.limits = Limits {
         read_only: true,
-        restrictions: Restrictions {
+        forbidden: MountFlags {
             nosuid: true,
             nodev: true,
             noexec: true,
@@ -147,6 +150,44 @@ fn limits_hold_for_the_volume_and_for_every_mount_inside_it() {
             );
         }
     }
+}
+
+/// Linux before 5.12 has no `mount_setattr`: there the bind is made visible first and restricted then.
+#[test]
+fn on_an_older_kernel_the_same_is_mounted_with_the_same_limits_or_refused() {
+    let (host, container) = (Host::new(), Container::start());
+    let as_before = |bind: &Bind| {
+        let (pid, bind) = (container.pid(), bind.clone());
+        let work = move || {
+            let (source, _) = bind.find(&[]).unwrap();
+            enter(pid).unwrap();
+            let (source, target) = (source.open().unwrap(), bind.checked_target().unwrap());
+            attach::older_kernels_attach(source.as_fd(), target.as_fd(), &bind.target, bind.limits).map(drop)
+        };
+        thread::spawn(work).join().unwrap()
+    };
+    let data = host.path("sandbox/data").display().to_string();
+    let mut bind = host.bind("volume", "sandbox/data");
+    bind.limits = Limits {
+        read_only: true,
+        forbidden: MountFlags {
+            nosuid: true,
+            ..MountFlags::default()
+        },
+    };
+    as_before(&bind).unwrap();
+    assert_eq!(container.run(&format!("cat {data}/file")).1, "of the volume\n");
+    let (_, options) = container.run(&format!("grep ' {data} ' /proc/self/mountinfo | cut -d' ' -f6"));
+    assert!(options.starts_with("ro,nosuid,"), "{options}");
+    host.is_untouched();
+
+    fs::create_dir(host.path("inner/inside")).unwrap();
+    fs::create_dir(host.path("sandbox/more")).unwrap();
+    let (good, said) = container.run(&format!("mount -t tmpfs none {}", host.path("inner/inside").display()));
+    assert!(good, "{said}");
+    let mut second = host.bind("inner", "sandbox/more");
+    second.limits = bind.limits;
+    assert_eq!(as_before(&second), Err(AttachError::MountInside));
 }
 
 #[test]
@@ -213,7 +254,7 @@ fn a_process_with_the_hosts_own_mounts_is_refused() {
     let host = Host::new();
     let mut neighbour = Command::new("sleep").arg("100").spawn().unwrap();
     let (pid, bind) = (neighbour.id().cast_signed(), host.bind("volume", "sandbox/data"));
-    let error = thread::spawn(move || bind_in_namespace_of(pid, &[bind]))
+    let error = thread::spawn(move || bind_in_namespace_of(pid, &[bind], &[]))
         .join()
         .unwrap()
         .unwrap_err();
@@ -221,4 +262,78 @@ fn a_process_with_the_hosts_own_mounts_is_refused() {
     neighbour.wait().unwrap();
     assert_eq!(error, BindError::Namespace(NamespaceError::Shared(pid)));
     host.is_untouched();
+}
+
+#[test]
+fn a_folder_of_a_volume_is_bound_alone_and_made_with_the_roots_owner_where_it_may_be() {
+    let (host, container) = (Host::new(), Container::start());
+    fs::set_permissions(host.path("volume"), fs::Permissions::from_mode(0o2770)).unwrap();
+    chown(host.path("volume"), Some(65534), Some(65533)).unwrap();
+    let at = |subpath: &str, read_only| Bind {
+        subpath: Some(subpath.into()),
+        limits: Limits {
+            read_only,
+            ..Limits::default()
+        },
+        ..host.bind("volume", "sandbox/data")
+    };
+    let missing = container.bind(vec![at("logs/app", true)]).unwrap_err().to_string();
+    assert!(
+        missing.contains("'logs/app' is not there") && missing.contains("'subpath'"),
+        "{missing}"
+    );
+    container.bind(vec![at("logs/app", false)]).unwrap();
+    let data = host.path("sandbox/data").display().to_string();
+    let (good, said) = container.run(&format!("touch {data}/new"));
+    assert!(good, "{said}");
+    assert!(host.path("volume/logs/app/new").is_file());
+    for made in ["volume/logs", "volume/logs/app"] {
+        let found = fs::metadata(host.path(made)).unwrap();
+        assert_eq!(
+            (found.uid(), found.gid(), found.mode() & 0o7777),
+            (65534, 65533, 0o2770),
+            "{made}"
+        );
+    }
+    Container::start().bind(vec![at("logs/app", true)]).unwrap();
+
+    symlink(host.path("host"), host.path("volume/way")).unwrap();
+    symlink("../..", host.path("volume/up")).unwrap();
+    for (subpath, words) in [
+        ("way", "a symlink"),
+        ("way/deep", "a symlink"),
+        ("up", "a symlink"),
+        ("file", "not a folder"),
+    ] {
+        for read_only in [false, true] {
+            let error = container.bind(vec![at(subpath, read_only)]).unwrap_err().to_string();
+            assert!(error.contains(words), "{subpath}: {error}");
+        }
+    }
+    host.is_untouched();
+}
+
+#[test]
+fn a_driver_that_names_a_folder_of_the_kernel_or_of_the_agent_is_refused() {
+    let host = Host::new();
+    let agents = [host.path("volume"), PathBuf::from("/var/run/none")];
+    fs::create_dir(host.path("volume/inside")).unwrap();
+    symlink(host.path("volume"), host.path("alias")).unwrap();
+    for (path, words) in [
+        ("/proc".into(), "belongs to the kernel"),
+        ("/proc/self/fd".into(), "belongs to the kernel"),
+        ("/sys/fs".into(), "belongs to the kernel"),
+        ("/dev".into(), "belongs to the kernel"),
+        ("/".into(), "belongs to the kernel"),
+        (host.path("volume"), "the agent's own"),
+        (host.path("volume/inside"), "the agent's own"),
+        (host.path(""), "the agent's own"),
+    ] {
+        for directory_backed in [false, true] {
+            let error = Source::of(&path, directory_backed, &agents).unwrap_err().to_string();
+            assert!(error.contains(words), "{}: {error}", path.display());
+        }
+    }
+    assert!(Source::of(&host.path("alias"), true, &agents).is_err());
+    assert!(Source::of(&host.path("inner"), true, &agents).is_ok());
 }
