@@ -119,6 +119,30 @@ impl Agents {
         })
     }
 
+    /// The hosts of these volumes that none of the agents is, when every agent tells which host it
+    /// is: attachments that may have been left behind, a line each.
+    pub(crate) fn strangers(&self, volumes: &[Volume]) -> Vec<String> {
+        let Some(instances) = self
+            .agents
+            .iter()
+            .map(|agent| agent.instance.as_deref())
+            .collect::<Option<BTreeSet<&str>>>()
+        else {
+            return Vec::new();
+        };
+        let mut lines = Vec::new();
+        for volume in volumes {
+            let held = volume.attachments.iter().filter(|attachment| attachment.is_known());
+            for attachment in held.filter(|attachment| !instances.contains(attachment.instance.as_str())) {
+                lines.push(format!(
+                    "none of these agents is {}, which holds {}: if that host is gone, detach the volume in the storage",
+                    attachment.instance, volume.id
+                ));
+            }
+        }
+        lines
+    }
+
     /// Every agent's verdict, in the master's order.
     pub fn verdicts(&self, demand: &Demand<'_>) -> Vec<Verdict> {
         self.agents.iter().map(|agent| agent.verdict(demand)).collect()

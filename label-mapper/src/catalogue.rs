@@ -152,6 +152,21 @@ pub struct Volume {
     pub multi_attach: bool,
 }
 
+impl Volume {
+    /// A volume that is in use is attached to a host. A listing that names none, because a
+    /// `--query` left the attachments out, must not be taken for proof that no host has it.
+    pub(crate) fn with_unknown_host(mut self) -> Self {
+        if self.state == VolumeState::InUse && self.attachments.is_empty() {
+            self.attachments.push(Attachment {
+                instance: String::new(),
+                device: None,
+                state: "attached".to_owned(),
+            });
+        }
+        self
+    }
+}
+
 /// Why a name means no volume.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ResolveError {

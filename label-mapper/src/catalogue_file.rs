@@ -64,7 +64,7 @@ impl Catalogue {
             aliases.extend(file.aliases);
             for entry in file.volumes {
                 aliases.extend(entry.aliases.iter().map(|alias| (alias.clone(), entry.id.to_string())));
-                volumes.push(Volume {
+                let volume = Volume {
                     id: entry.id,
                     name: entry.name.filter(|name| !name.is_empty()),
                     zone: entry.zone,
@@ -72,7 +72,8 @@ impl Catalogue {
                     size_gib: entry.size_gib,
                     attachments: entry.attachments,
                     multi_attach: entry.multi_attach,
-                });
+                };
+                volumes.push(volume.with_unknown_host());
             }
         }
         let mut catalogue = Self::of_volumes(volumes)?;

@@ -186,6 +186,7 @@ impl Listed {
                 .collect(),
             multi_attach: self.multi_attach_enabled.unwrap_or_default(),
             id,
-        })
+        }
+        .with_unknown_host())
     }
 }

@@ -55,8 +55,9 @@ pub fn explain(
     cluster: &Cluster<'_>,
 ) -> Result<Vec<Explained>, ConvertError> {
     let converted = convert(framework, text, options)?;
-    let explained = converted.tasks.into_iter().map(|report| {
+    let explained = converted.tasks.into_iter().map(|mut report| {
         let volumes: Vec<Volume> = report.volumes.iter().flat_map(|asked| asked.volumes.clone()).collect();
+        report.notes.extend(strangers(&volumes, cluster));
         Explained {
             reasons: reasons(&report),
             agents: verdicts(&volumes, framework == Framework::TaskInfo, options, cluster),
@@ -85,9 +86,16 @@ pub fn explain_volume(
     Ok(ExplainedVolume {
         mapped: mapped(volume, slot, options.spelling),
         aliases: catalogue.aliases(&volume.id).map(str::to_owned).collect(),
-        notes: planned::state(volume),
+        notes: [planned::state(volume), strangers(std::slice::from_ref(volume), cluster)].concat(),
         agents: verdicts(std::slice::from_ref(volume), true, &options, cluster),
     })
+}
+
+fn strangers(volumes: &[Volume], cluster: &Cluster<'_>) -> Vec<String> {
+    cluster
+        .agents
+        .map(|agents| agents.strangers(volumes))
+        .unwrap_or_default()
 }
 
 fn verdicts(

@@ -180,7 +180,9 @@ pub(crate) fn planned(task: &Task, labels: Vec<VolumeLabels>, options: &Options<
             }
         }
     }
-    if task.channel == Channel::Labels && plan.native.iter().any(|own| own.channel == Channel::DockerVolume) {
+    let movable =
+        |native: &Native| native.channel == Channel::DockerVolume && native.foreign.is_none() && native.stays.is_none();
+    if task.channel == Channel::Labels && !plan.native.is_empty() && task.native.iter().any(movable) {
         plan.notes.push(OWN_WORDS.to_owned());
     }
     let all = || plan.asked.iter().chain(&plan.native);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use label_mapper::{
-    Agents, Catalogue, CatalogueError, Cluster, Framework, NameMap, Options, Spelling, convert, decoded,
+    Agents, Catalogue, CatalogueError, Cluster, Framework, NameMap, Options, Spelling, convert, decoded, explain,
     explain_volume, lists_volumes,
 };
 
@@ -29,7 +29,9 @@ fn null_members_are_as_if_they_were_not_there() {
         ], "NextToken": null}"#,
     );
     let [first, second] = ["vol-1", "vol-2"].map(|id| catalogue.resolve(id).unwrap());
-    assert_eq!((&first.name, first.size_gib, first.attachments.len()), (&None, 0, 0));
+    assert_eq!((&first.name, first.size_gib), (&None, 0));
+    // It is in use: that no host is named is no proof that none has it.
+    assert!(!first.attachments[0].is_known());
     assert_eq!(second.name, None);
     // A host that is not named may be any, and has the volume as far as is known.
     assert_eq!(second.attachments[0].state, "attached");
@@ -323,4 +325,54 @@ fn a_volume_that_lives_as_long_as_its_container_is_not_looked_up() {
     let missing = r#"{"id": "/a", "labels": {"volume.d": "new", "volume.d.create": "if-missing"}}"#;
     let converted = convert(Framework::Marathon, missing, &options).unwrap();
     assert!(converted.tasks[0].claims.is_empty() && converted.tasks[0].zone.is_none());
+}
+
+#[test]
+fn a_host_that_is_none_of_the_agents_is_told() {
+    let catalogue = read(
+        "volumes:\n- {id: vol-1, zone: z, attachments: [{instance: i-gone, state: attached}]}\n- {id: vol-2, zone: z, state: in-use}\n",
+    );
+    let told = |slaves: &str, name: &str| {
+        let agents = Agents::from_slaves(slaves, "zone", "instance_id").unwrap();
+        let cluster = Cluster {
+            agents: Some(&agents),
+            attach_limit: None,
+        };
+        let explained = explain_volume(name, &catalogue, &Options::default(), &cluster).unwrap();
+        let of_task = explain(
+            Framework::Marathon,
+            &format!(r#"{{"id": "/a", "labels": {{"volume.d": "{name}"}}}}"#),
+            &Options {
+                catalogue: Some(&catalogue),
+                ..Options::default()
+            },
+            &cluster,
+        );
+        let notes = of_task.unwrap().remove(0).report.notes;
+        for note in explained
+            .notes
+            .iter()
+            .filter(|note| note.starts_with("none of these agents"))
+        {
+            assert!(notes.contains(note), "{notes:?}");
+        }
+        explained.notes
+    };
+    let all = r#"{"slaves": [{"hostname": "a", "attributes": {"instance_id": "i-1"}}, {"hostname": "b", "attributes": {"instance_id": "i-2"}}]}"#;
+    let line =
+        "none of these agents is i-gone, which holds vol-1: if that host is gone, detach the volume in the storage";
+    assert!(
+        told(all, "vol-1").contains(&line.to_owned()),
+        "{:?}",
+        told(all, "vol-1")
+    );
+    // An agent that does not tell which host it is may be that one.
+    let silent = all.replace(r#"{"instance_id": "i-2"}"#, "{}");
+    assert!(!told(&silent, "vol-1").contains(&line.to_owned()));
+    assert_eq!(
+        told(all, "vol-2"),
+        [
+            "vol-2 is held by a host that the listing does not name (attached): until that lets go of it, no task on another host gets it"
+        ]
+    );
 }

@@ -32,7 +32,11 @@ pub(super) fn own_words(yaml: &YamlText, pod: &Path) -> Result<OwnWords, Problem
     }
     let secrets = pod.key("secrets");
     for at in entries(yaml, &secrets, &mut words) {
-        if let Some(file) = yaml.at(&at.key("file")).and_then(Node::scalar) {
+        // `YAMLToInternalMappers.convertSecret`: without a file and a variable the secret's own path is
+        // that of the file.
+        let of = |key: &str| yaml.at(&at.key(key)).and_then(Node::scalar);
+        let unnamed = || of("secret").filter(|_| of("env-key").is_none());
+        if let Some(file) = of("file").or_else(unnamed) {
             words.foreign(&at, file, "it is a secret, not a volume of a driver");
         }
     }

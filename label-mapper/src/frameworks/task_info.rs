@@ -48,7 +48,15 @@ fn task(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
     let volumes = owner.keys(&["container", "volumes"]);
     let mut words = own_words(text, &owner, docker)?;
     let own = own_words(text, at, docker)?;
-    if executor && !own.is_empty() {
+    let kind = node.get("executor").and_then(|executor| executor.text_of("type"));
+    if kind == Some("DEFAULT") {
+        // The default executor runs each task in a container of its own, with its own volumes.
+        words.native.extend(own.native.into_iter().map(|mut volume| {
+            volume.stays = Some("it belongs to one task of the executor, and labels belong to all of them".to_owned());
+            volume
+        }));
+        words.unread.extend(own.unread);
+    } else if executor && !own.is_empty() {
         words.unread(
             "the volumes of the task's own container and command were not read: its executor's are what the agent mounts".to_owned(),
         );

@@ -190,6 +190,11 @@ fn volumes_that_are_none_of_a_driver_are_told() {
         ),
         ("    secrets:\n      s: {secret: x, file: d}\n", "", "it is a secret"),
         (
+            "    secrets:\n      s: {secret: path/d}\n",
+            "",
+            "the volume at 'path/d' is left as it is: it is a secret",
+        ),
+        (
             "    external-volumes:\n      v: {type: CSI, container-path: d}\n",
             "",
             "its type is 'CSI'",

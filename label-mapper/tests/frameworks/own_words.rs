@@ -604,3 +604,24 @@ fn a_definition_without_volumes_has_no_task_to_tell_of() {
         );
     }
 }
+
+/// Mesos, `ExecutorInfo.Type.DEFAULT`: each task of a group is a nested container with its own volumes.
+#[test]
+fn a_task_of_the_default_executor_has_volumes_of_its_own() {
+    let task = |kind: &str| {
+        format!(
+            r#"{{"task_id": {{"value": "t"}}, "executor": {{"type": "{kind}"}}, "container": {{"type": "MESOS", "volumes": [{{"container_path": "d", "mode": "RW",
+              "source": {{"type": "DOCKER_VOLUME", "docker_volume": {{"driver": "rexray", "name": "orders"}}}}}}]}}}}"#
+        )
+    };
+    let text = task("DEFAULT");
+    is_looked_up(Framework::TaskInfo, &text, Channel::DockerVolume);
+    let migrated = migrate(Framework::TaskInfo, &text, &Options::default()).expect("the task is good");
+    assert_eq!(migrated.definition, text);
+    has_note(&migrated.tasks[0], "it belongs to one task of the executor");
+    is_told(
+        Framework::TaskInfo,
+        &task("CUSTOM"),
+        "its executor's are what the agent mounts",
+    );
+}

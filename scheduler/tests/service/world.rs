@@ -264,6 +264,7 @@ pub(crate) fn volume(id: &str, multi_attach: bool, hosts: &[&str]) -> serde_json
         .iter()
         .map(|host| serde_json::json!({"InstanceId": host, "State": "attached"}))
         .collect();
-    serde_json::json!({"VolumeId": id, "AvailabilityZone": "za", "State": "in-use",
+    let state = if hosts.is_empty() { "available" } else { "in-use" };
+    serde_json::json!({"VolumeId": id, "AvailabilityZone": "za", "State": state,
         "MultiAttachEnabled": multi_attach, "Attachments": attachments})
 }
