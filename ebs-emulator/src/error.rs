@@ -118,6 +118,22 @@ pub enum StorageError {
     /// A fault that was asked for.
     #[error("{0}")]
     Injected(String),
+    /// The driver cannot tell why it finds nothing: REX-Ray's words for a volume that does not exist, lies in another zone, or is
+    /// attached to another host.
+    #[error("resource not found")]
+    ResourceNotFound,
+    /// Two attaches chose the same device.
+    #[error("volume {0} did not attach: device in use")]
+    DeviceCollision(String),
+    /// The driver's own time limit passed. It names no cause.
+    #[error("Mount: {0}: failed: ")]
+    OwnTimeLimit(String),
+    /// The driver looks for its mount under another spelling of the path.
+    #[error("Unmount: {0}: failed: error unmounting directory: invalid argument")]
+    CannotUnmount(String),
+    /// A fault reports success although nothing is done.
+    #[error("success is reported and nothing is done, as a fault demands")]
+    Pretended,
     /// A fault closes the connection instead of answering.
     #[error("the connection is closed without an answer, as a fault demands")]
     NoAnswer,

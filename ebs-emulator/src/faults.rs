@@ -83,6 +83,9 @@ pub enum Action {
     },
     /// Wait until the rule is cleared, then go on.
     Hang,
+    /// Answer with success and do nothing, as REX-Ray does with `create.disable`, `remove.disable`, and an Unmount that it takes for done.
+    /// Only before the work.
+    Pretend,
     /// Close the connection without an answer.
     Drop,
     /// End the emulator at once, as SIGKILL does.
@@ -233,6 +236,7 @@ impl Faults {
                 Action::Delay { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
                 Action::Fail { message } => return Err(StorageError::Injected(message)),
                 Action::Hang => self.wait_until_cleared(id).await,
+                Action::Pretend => return Err(StorageError::Pretended),
                 Action::Drop => return Err(StorageError::NoAnswer),
                 Action::Crash => crash(),
             }

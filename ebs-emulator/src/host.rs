@@ -7,13 +7,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::manners::Manners;
+
 /// How many volumes a Nitro instance bears.
 const DEFAULT_ATTACH_LIMIT: usize = 28;
 
 /// Device names an instance gives to its volumes: `/dev/xvdba` to `/dev/xvdcz`.
 const DEVICE_LETTERS: [char; 2] = ['b', 'c'];
 
-/// What the command line says about one host: `NAME=ZONE[,socket=PATH][,base=DIR][,limit=N][,shared]`.
+/// What the command line says about one host: `NAME=ZONE[,socket=PATH][,base=DIR][,limit=N][,shared][,manners=NAME+..]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostSpec {
     /// The host's name: letters, digits, `-`, `_` and `.`.
@@ -29,6 +31,8 @@ pub struct HostSpec {
     /// Whether the folder of the mounts becomes a shared mount of its own, so that an unmount reaches the copies that
     /// mount namespaces (containers) made meanwhile have of it. Drivers do not do that by themselves.
     pub shared: bool,
+    /// How its driver behaves where drivers differ.
+    pub manners: Manners,
 }
 
 impl HostSpec {
@@ -41,7 +45,14 @@ impl HostSpec {
             base: None,
             limit: None,
             shared: false,
+            manners: Manners::default(),
         }
+    }
+
+    /// The same with a driver that has these manners.
+    pub fn manners(mut self, manners: Manners) -> HostSpec {
+        self.manners = manners;
+        self
     }
 
     /// The same with the driver's socket at `path`.
@@ -78,6 +89,9 @@ impl fmt::Display for HostSpec {
         if self.shared {
             f.write_str(",shared")?;
         }
+        if !self.manners.is_empty() {
+            write!(f, ",manners={}", self.manners)?;
+        }
         Ok(())
     }
 }
@@ -86,7 +100,7 @@ impl FromStr for HostSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<HostSpec, String> {
-        let expected = "expected NAME=ZONE[,socket=PATH][,base=DIR][,limit=N][,shared]";
+        let expected = "expected NAME=ZONE[,socket=PATH][,base=DIR][,limit=N][,shared][,manners=NAME+..]";
         let mut parts = text.split(',');
         let head = parts.next().unwrap_or_default();
         let (name, zone) = head
@@ -117,6 +131,9 @@ impl FromStr for HostSpec {
                         .map_err(|_| format!("host '{text}': limit '{n}' is not a number"))?;
                     host.limit = Some(limit);
                 }
+                Some(("manners", manners)) => {
+                    host.manners = manners.parse().map_err(|problem| format!("host '{text}': {problem}"))?;
+                }
                 None if part == "shared" => host.shared = true,
                 _ => return Err(format!("host '{text}': '{part}' is unknown; {expected}")),
             }
@@ -142,6 +159,9 @@ pub struct Host {
     pub limit: usize,
     /// Whether the folder of the mounts is a shared mount.
     pub shared: bool,
+    /// How its driver behaves where drivers differ.
+    #[serde(default)]
+    pub manners: Manners,
 }
 
 impl Host {
@@ -158,6 +178,7 @@ impl Host {
             base: spec.base.clone().unwrap_or(own),
             limit: spec.limit.unwrap_or(DEFAULT_ATTACH_LIMIT).min(device_names().count()),
             shared: spec.shared,
+            manners: spec.manners.clone(),
         }
     }
 
@@ -180,7 +201,11 @@ mod tests {
 
     #[test]
     fn a_host_is_read_as_it_is_written() {
-        for text in ["a=us-east-1a", "node-1=z,socket=/run/x.sock,base=/srv/m,limit=3,shared"] {
+        for text in [
+            "a=us-east-1a",
+            "node-1=z,socket=/run/x.sock,base=/srv/m,limit=3,shared",
+            "b=z,manners=ignores-case+time-limit:5",
+        ] {
             assert_eq!(text.parse::<HostSpec>().unwrap().to_string(), text);
         }
     }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ebs_emulator::api::CreateVolume;
 use ebs_emulator::serve::{ServeOptions, serve};
-use ebs_emulator::{Action, Client, FaultRule, HostSpec, Operation, When, release};
+use ebs_emulator::{Action, Client, FaultRule, HostSpec, Manners, Operation, When, release};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -30,9 +30,12 @@ enum Command {
     Serve {
         #[command(flatten)]
         state: State,
-        /// A host: NAME=ZONE[,socket=PATH][,base=DIR][,limit=N][,shared]; may be given several times.
+        /// A host: NAME=ZONE[,socket=PATH][,base=DIR][,limit=N][,shared][,manners=NAME+..]; may be given several times.
         #[arg(long = "host", required = true)]
         hosts: Vec<HostSpec>,
+        /// How the drivers of hosts without manners of their own behave: rexray, or traits separated by '+'.
+        #[arg(long, default_value = "", hide_default_value = true, value_parser = manners)]
+        manners: Manners,
         /// Unmount and detach everything at the end.
         #[arg(long)]
         unmount_on_exit: bool,
@@ -174,10 +177,20 @@ enum ActionName {
     Fail,
     /// Wait until the rule is cleared.
     Hang,
+    /// Answer with success and do nothing.
+    Pretend,
     /// Close the connection without an answer.
     Drop,
     /// End the emulator, as SIGKILL does.
     Crash,
+}
+
+/// Manners, or none.
+fn manners(text: &str) -> Result<Manners, String> {
+    if text.is_empty() {
+        return Ok(Manners::default());
+    }
+    text.parse()
 }
 
 #[derive(Debug, Args)]
@@ -215,10 +228,14 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve {
             state,
-            hosts,
+            mut hosts,
+            manners,
             unmount_on_exit,
         } => {
             drop(out);
+            for host in hosts.iter_mut().filter(|host| host.manners.is_empty()) {
+                host.manners.clone_from(&manners);
+            }
             let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
             let served = runtime.block_on(serve(ServeOptions {
                 state: state.folder,
@@ -315,6 +332,7 @@ fn run_fault(out: &mut impl Write, fault: Fault) -> anyhow::Result<()> {
                 ActionName::Delay => Action::Delay { ms },
                 ActionName::Fail => Action::Fail { message },
                 ActionName::Hang => Action::Hang,
+                ActionName::Pretend => Action::Pretend,
                 ActionName::Drop => Action::Drop,
                 ActionName::Crash => Action::Crash,
             };

@@ -3,8 +3,10 @@
 //! Errors are status 500 with a non-empty `Err`. A call goes on when its caller hangs up, as a real driver's does.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -19,6 +21,7 @@ use crate::error::StorageError;
 use crate::faults::{Operation, Point, When};
 use crate::history::{Event, EventKind};
 use crate::host::Host;
+use crate::manners::Manner;
 use crate::socket::NoAnswer;
 use crate::storage::{NewVolume, Storage};
 use crate::volume::Volume;
@@ -33,6 +36,8 @@ const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.1+json";
 struct Driver {
     storage: Arc<Storage>,
     host: Arc<Host>,
+    /// Attaches under way on this host.
+    attaching: Arc<AtomicUsize>,
 }
 
 /// A body with every key that any call has.
@@ -62,6 +67,7 @@ pub fn router(storage: Arc<Storage>, host: Host) -> Router {
         .with_state(Driver {
             storage,
             host: Arc::new(host),
+            attaching: Arc::default(),
         })
 }
 
@@ -123,7 +129,10 @@ impl Driver {
             faults.strike(&point).await?;
             worked
         };
-        let result = result.await;
+        let result = match result.await {
+            Err(StorageError::Pretended) => Ok(json!({"Err": ""})),
+            result => result,
+        };
 
         event.kind = EventKind::Answer;
         event.error = result.as_ref().err().map(ToString::to_string);
@@ -136,23 +145,34 @@ impl Driver {
             Operation::Activate => Ok(json!({"Implements": ["VolumeDriver"]})),
             Operation::Capabilities => Ok(json!({"Capabilities": {"Scope": "global"}})),
             Operation::Create => self.create(call).await,
-            Operation::Remove => self.storage.delete(&call.name).await.map(|()| json!({"Err": ""})),
+            Operation::Remove => {
+                let name = self.found(&call.name)?;
+                self.storage.delete(&name).await.map(|()| json!({"Err": ""}))
+            }
             Operation::Mount => {
-                let path = self.storage.mount(&self.host, &call.name, &call.id).await?;
+                let path = self.mount(call).await?;
                 Ok(json!({"Mountpoint": path, "Err": ""}))
             }
-            Operation::Unmount => self
-                .storage
-                .unmount(&self.host, &call.name, &call.id)
-                .await
-                .map(|()| json!({"Err": ""})),
+            Operation::Unmount => {
+                let name = self.found(&call.name)?;
+                if self.host.manners.has(Manner::BreaksOnNames) && call.name.contains([' ', '\\']) {
+                    return Err(StorageError::CannotUnmount(call.name.clone()));
+                }
+                let unmounted = self.storage.unmount(&self.host, &name, &call.id).await;
+                unmounted.map(|()| json!({"Err": ""}))
+            }
             Operation::Path => {
-                let path = self.storage.mountpoint(&self.host, &call.name)?.unwrap_or_default();
+                let name = self.found(&call.name)?;
+                let path = self.storage.mountpoint(&self.host, &name)?.unwrap_or_default();
                 Ok(json!({"Mountpoint": path, "Err": ""}))
             }
             Operation::Get => {
-                let volume = self.storage.find(&call.name)?;
-                Ok(json!({"Volume": self.describe(&volume, &call.name), "Err": ""}))
+                let volume = self.storage.find(&self.found(&call.name)?)?;
+                let name = match self.host.manners.has(Manner::IgnoresCase) {
+                    true => volume.label(),
+                    false => &call.name,
+                };
+                Ok(json!({"Volume": self.describe(&volume, name), "Err": ""}))
             }
             Operation::List => {
                 let volumes = self.storage.volumes();
@@ -163,6 +183,73 @@ impl Driver {
             Operation::Attach | Operation::Format | Operation::Detach => {
                 unreachable!("a storage step has no route")
             }
+        }
+    }
+
+    /// What to ask the storage for: the id of the volume that the driver takes a name for, by its manners.
+    fn found(&self, name: &str) -> Result<String, StorageError> {
+        let manners = &self.host.manners;
+        if manners.has(Manner::BreaksOnNames) && name.contains(['/', '%', '?', '#']) {
+            return Err(StorageError::ResourceNotFound);
+        }
+        let by_traits = [Manner::IgnoresCase, Manner::NamesOnly, Manner::OtherZonesUnknown];
+        if !by_traits.iter().any(|manner| manners.has(*manner)) {
+            return Ok(name.to_owned());
+        }
+        let is_called = |volume: &Volume| {
+            let tag = volume.name.as_deref().unwrap_or_default();
+            let by_name = match manners.has(Manner::IgnoresCase) {
+                true => tag.eq_ignore_ascii_case(name),
+                false => tag == name,
+            };
+            by_name || !manners.has(Manner::NamesOnly) && volume.id.as_str() == name
+        };
+        let is_seen = |volume: &Volume| !manners.has(Manner::OtherZonesUnknown) || volume.zone == self.host.zone;
+        let volumes = self.storage.volumes();
+        let first = volumes.iter().find(|volume| is_seen(volume) && is_called(volume));
+        first
+            .map(|volume| volume.id.to_string())
+            .ok_or(StorageError::ResourceNotFound)
+    }
+
+    async fn mount(&self, call: &Call) -> Result<PathBuf, StorageError> {
+        let name = self.found(&call.name)?;
+        let manners = &self.host.manners;
+        let result = match self.attach_in_time(call, &name).await {
+            Ok(()) => self.storage.mount(&self.host, &name, &call.id).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Err(StorageError::AttachedElsewhere { .. }) if manners.has(Manner::ForeignUnknown) => {
+                Err(StorageError::ResourceNotFound)
+            }
+            result => result,
+        }
+    }
+
+    /// The attach of a Mount, where the driver's manners make it a step of its own.
+    async fn attach_in_time(&self, call: &Call, name: &str) -> Result<(), StorageError> {
+        let manners = &self.host.manners;
+        let collides = manners.has(Manner::DevicesCollide);
+        if manners.limit().is_none() && !collides || self.storage.find(name)?.attachment.is_some() {
+            return Ok(());
+        }
+        if self.attaching.fetch_add(1, Ordering::SeqCst) > 0 && collides {
+            self.attaching.fetch_sub(1, Ordering::SeqCst);
+            return Err(StorageError::DeviceCollision(call.name.clone()));
+        }
+        let (driver, id) = (self.clone(), name.to_owned());
+        // A task of its own: it goes on when nobody waits for it any more.
+        let attach = tokio::spawn(async move {
+            let attached = driver.storage.attach_to(&driver.host, &id).await;
+            driver.attaching.fetch_sub(1, Ordering::SeqCst);
+            attached
+        });
+        let limit = manners.limit().unwrap_or(Duration::MAX);
+        match tokio::time::timeout(limit, attach).await {
+            Ok(Ok(attached)) => attached,
+            Ok(Err(panic)) => Err(StorageError::Injected(format!("the attach broke: {panic}"))),
+            Err(_) => Err(StorageError::OwnTimeLimit(call.name.clone())),
         }
     }
 
@@ -184,6 +271,16 @@ impl Driver {
                 "zone" | "availabilityZone" => new.zone.clone_from(value),
                 "type" | "volumeType" => new.volume_type.clone_from(value),
                 _ => return Err(StorageError::InvalidParameter(format!("unknown option '{key}'"))),
+            }
+        }
+        if self.host.manners.has(Manner::IgnoresCase) || self.host.manners.has(Manner::OtherZonesUnknown) {
+            // REX-Ray looks for the exact name, among the volumes that it sees.
+            new.unique_name = false;
+            let seen =
+                |volume: &&Volume| !self.host.manners.has(Manner::OtherZonesUnknown) || volume.zone == self.host.zone;
+            let volumes = self.storage.volumes();
+            if volumes.iter().filter(seen).any(|volume| volume.name == new.name) {
+                return Err(StorageError::NameExists(call.name.clone()));
             }
         }
         self.storage.create(new).await.map(|_| json!({"Err": ""}))

@@ -1,53 +1,217 @@
-//! Why a container is refused its volumes.
+//! Why a container is refused its volumes, and what went wrong with a call to a driver.
 
+use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
+
+use volume_driver_client::{Code, Error};
 
 use crate::request::spoken;
 use crate::types::VolumeKey;
 
+/// What went wrong, as a code for programs and in words for people.
+///
+/// A text without a code of its own is the driver's refusal: [`Code::Denied`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The code. Programs decide by it and never by the words.
+    pub code: Code,
+    /// One line: the driver's words, or what was seen.
+    pub words: String,
+}
+
+impl Problem {
+    /// A problem with a code.
+    pub fn new(code: Code, words: impl Into<String>) -> Self {
+        let words = words.into();
+        Self { code, words }
+    }
+
+    /// The same problem with more words in front of or behind its own.
+    pub(crate) fn reworded(self, words: impl FnOnce(&str) -> String) -> Self {
+        Self::new(self.code, words(&self.words))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+/// The words.
+impl Deref for Problem {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.words
+    }
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<String> for Problem {
+    fn from(words: String) -> Self {
+        Self::new(Code::Denied, words)
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(words: &str) -> Self {
+        Self::from(words.to_owned())
+    }
+}
+
+/// Why what a container asks for is refused before anything is sent to a driver. The message begins with what asked.
+///
+/// A text without a code of its own is a wrong request: [`Code::Invalid`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code.
+    pub code: Code,
+    /// One line that names the label, the cause and the remedy.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with a code.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.code.in_message(&self.message))
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Self::new(Code::Invalid, message)
+    }
+}
+
+/// The whole message, with the code in its place.
+impl From<Refusal> for String {
+    fn from(refusal: Refusal) -> Self {
+        refusal.to_string()
+    }
+}
+
 /// Why `prepare` failed. The text reaches the framework in the task's status, behind Mesos' own
-/// "Failed to launch container: ", so it is one line that names the label and what to do about it.
+/// "Failed to launch container: ", so it is one line that names the label, the [`Code`] and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrepareError {
     /// The labels ask for something that cannot be given; nothing was sent to a driver.
     #[error("{0}")]
-    Request(String),
+    Request(Refusal),
     /// The paths in the container were not resolved in time; nothing was sent to a driver.
-    #[error("the container's paths were not resolved within {0:?} (module parameter prepare_timeout)")]
+    #[error(
+        "[{code}] the container's paths were not resolved within {0:?} (module parameter prepare_timeout)",
+        code = Code::Timeout
+    )]
     Unresolved(Duration),
     /// The volume could not be mounted.
-    #[error("{}: volume {volume}: {cause}", spoken(.slot))]
+    #[error("{}: [{}] volume {volume}: {cause}", spoken(.slot), .cause.code)]
     Mount {
         /// The label's slot.
         slot: String,
         /// The volume.
         volume: VolumeKey,
         /// The driver's words, or what was seen.
-        cause: String,
+        cause: Problem,
     },
     /// The time for prepare passed. A Mount that was already sent is waited for in the background and undone.
     #[error(
-        "{}: volume {volume}: not ready in time: {waiting_for} (module parameter prepare_timeout)",
-        spoken(.slot)
+        "{}: [{}] volume {volume}: not ready in time: {waiting_for} (module parameter prepare_timeout)",
+        spoken(.slot),
+        .waiting_for.code
     )]
     Deadline {
         /// The label's slot.
         slot: String,
         /// The first volume that was not ready.
         volume: VolumeKey,
-        /// What was missing.
-        waiting_for: String,
+        /// What was missing. Its code is [`Code::Timeout`] unless it is known that waiting for another user of the volume took
+        /// the time.
+        waiting_for: Problem,
     },
     /// The agent cannot remember what it is about to do, so it does not do it.
-    #[error("cannot write the record of this container's volumes: {0} (module parameter state_dir)")]
+    #[error(
+        "[{code}] cannot write the record of this container's volumes: {0} (module parameter state_dir)",
+        code = Code::Unreachable
+    )]
     Record(String),
     /// The container was destroyed while its volumes were being mounted.
     #[error("the container was destroyed while its volumes were being mounted")]
     Destroyed,
     /// A second prepare for a container that has one.
-    #[error("container {0} is being prepared already")]
+    #[error("[{code}] container {0} is being prepared already", code = Code::Busy)]
     Repeated(String),
     /// The agent is going away.
-    #[error("the agent is shutting down")]
+    #[error("[{code}] the agent is shutting down", code = Code::Unreachable)]
     Stopped,
+}
+
+impl PrepareError {
+    /// The code that the message carries. A container that was destroyed has none: nobody refused it.
+    pub fn code(&self) -> Option<Code> {
+        Some(match self {
+            Self::Request(refusal) => refusal.code,
+            Self::Unresolved(_) => Code::Timeout,
+            Self::Mount { cause, .. } => cause.code,
+            Self::Deadline { waiting_for, .. } => waiting_for.code,
+            Self::Record(_) | Self::Stopped => Code::Unreachable,
+            Self::Repeated(_) => Code::Busy,
+            Self::Destroyed => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_carries_the_code_that_is_told_beside_it() {
+        let volume = || VolumeKey::new("ebs".to_owned(), "x: [busy] y");
+        let errors = [
+            PrepareError::Request(Refusal::new(
+                Code::Denied,
+                "label 'volume.a' = 'x: [busy] y': no rule allows it",
+            )),
+            PrepareError::Request("label 'volume.x: [busy] y': unknown attribute".to_owned().into()),
+            PrepareError::Unresolved(Duration::from_secs(50)),
+            PrepareError::Mount {
+                slot: "data".into(),
+                volume: volume(),
+                cause: Problem::new(Code::AttachedElsewhere, "elsewhere: [invalid] "),
+            },
+            PrepareError::Deadline {
+                slot: "data".into(),
+                volume: volume(),
+                waiting_for: Problem::new(Code::Timeout, "the driver has not answered Mount"),
+            },
+            PrepareError::Record("No space left on device".into()),
+            PrepareError::Destroyed,
+            PrepareError::Repeated("c".into()),
+            PrepareError::Stopped,
+        ];
+        for error in errors {
+            let message = format!("Failed to launch container: {error}");
+            assert_eq!(Code::of_message(&message), error.code(), "{message}");
+        }
+    }
 }

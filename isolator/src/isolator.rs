@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use thiserror::Error;
-use volume_driver_client::Drivers;
+use volume_driver_client::{Code, Drivers};
 
 use crate::claims::Claims;
 use crate::config::Config;
@@ -15,7 +15,7 @@ use crate::effects::{
     Answer, Baselines, BindError, Binder, Engine, Message, Order, Patient, Register, agents_folders, make_rounds,
     share_mount_bases, targets, write_records,
 };
-use crate::error::PrepareError;
+use crate::error::{PrepareError, Refusal};
 use crate::names::NameMap;
 use crate::policy::{self, InForce};
 use crate::records::{Store, StoreError};
@@ -323,11 +323,12 @@ fn resolve(
             let wishes = wishes(&id, volumes, &launch, config, &names, host_id)?;
             let forbidden = policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| {
                 reports.denied(&denied.by);
-                denied.message
+                Refusal::new(Code::Denied, denied.message)
             })?;
             Ok((wishes, forbidden))
         };
         let result = NameMap::read(config.name_map.as_deref())
+            .map_err(Refusal::from)
             .and_then(permitted)
             .and_then(|(wishes, forbidden)| targets(&wishes, &forbidden, &launch, config, drivers))
             .map(|(requests, places)| {

@@ -35,7 +35,7 @@ pub mod untrusted;
 
 pub use config::{Config, ConfigError, PARAMETERS};
 pub use effects::BindError;
-pub use error::PrepareError;
+pub use error::{PrepareError, Problem, Refusal};
 pub use isolator::{Isolator, StartError};
 pub use mountpoint::{MountIdentity, Mountpoint};
 pub use request::DVDI_PREFIX;

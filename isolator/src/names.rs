@@ -37,6 +37,11 @@ impl NameMap {
         self.0.get(name).map_or(name, String::as_str)
     }
 
+    /// Whether the map has the volume, by its id or by the driver's name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.0.contains_key(name) || self.ids_of(name).next().is_some()
+    }
+
     /// Every id whose volume the driver calls so.
     pub(crate) fn ids_of<'a>(&'a self, driver_name: &str) -> impl Iterator<Item = &'a str> {
         let tied = self.0.iter().filter(move |(_, name)| *name == driver_name);

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use volume_driver_client::ErrorKind;
+use volume_driver_client::{Code, ErrorKind};
 
 /// What the codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done
-  1  the driver refused, or another failure; --json names the kind
+  1  the driver refused, or another failure; --json names the error code
   2  the command line is wrong
   3  the driver does not know the volume
   4  the driver is not installed or cannot be reached; nothing was done
@@ -22,13 +22,15 @@ pub(crate) const UNKNOWN: u8 = 3;
 /// A setting cannot be used.
 pub(crate) const SETTINGS: u8 = 6;
 
-/// The code for a failed call.
+/// The exit code for a failed call: one for each error code that a script is likely to tell from the others.
 pub(crate) fn code(kind: ErrorKind) -> u8 {
-    match kind {
-        ErrorKind::NotFound => UNKNOWN,
-        ErrorKind::NotInstalled | ErrorKind::Unreachable => 4,
-        ErrorKind::Uncertain => 5,
-        ErrorKind::Misconfigured => SETTINGS,
+    match kind.code() {
+        _ if kind == ErrorKind::Misconfigured => SETTINGS,
+        // A server answers, and it is no volume driver: nothing is gained by waiting for it.
+        _ if kind == ErrorKind::Protocol => 1,
+        Code::NotFound => UNKNOWN,
+        Code::Unreachable => 4,
+        Code::Uncertain => 5,
         _ => 1,
     }
 }

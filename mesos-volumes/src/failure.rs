@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde_json::{Value, json};
-use volume_driver_client::Error;
+use volume_driver_client::{Code, Error};
 
 use crate::exit;
 
@@ -32,10 +32,11 @@ impl Failure {
         }
     }
 
-    /// `{"error": {"kind": .., "message": .., ..}}`.
+    /// `{"error": {"code": .., "kind": .., "message": .., ..}}`; a failure to write the output has no code.
     pub(crate) fn to_json(&self) -> Value {
         let error = match self {
             Failure::Driver(error) => json!({
+                "code": error.code().as_str(),
                 "kind": error.kind().name(),
                 "operation": error.operation().to_string(),
                 "driver": error.driver(),
@@ -45,13 +46,17 @@ impl Failure {
                 "may_have_happened": error.may_have_happened(),
                 "message": error.to_string(),
             }),
-            Failure::Refused(message) => json!({ "kind": "refused", "message": message }),
-            Failure::Unknown(message) => json!({ "kind": "not_found", "message": message }),
-            Failure::Settings(message) => json!({ "kind": "settings", "message": message }),
+            Failure::Refused(message) => coded(Code::Denied, "refused", message),
+            Failure::Unknown(message) => coded(Code::NotFound, "not_found", message),
+            Failure::Settings(message) => coded(Code::Invalid, "settings", message),
             Failure::Output(error) => json!({ "kind": "output", "message": error.to_string() }),
         };
         json!({ "error": error })
     }
+}
+
+fn coded(code: Code, kind: &str, message: &str) -> Value {
+    json!({ "code": code.as_str(), "kind": kind, "message": message })
 }
 
 impl fmt::Display for Failure {

@@ -1,9 +1,9 @@
 //! The driver: what it has, what it is asked for, and what it still does when nobody waits for it any more.
 
-use isolator::VolumeKey;
 use isolator::ledger::{
     CreateOutcome, Event, LOOKS_FOR_A_LATE_CREATE, MountOutcome, Op, RemoveOutcome, UNMOUNTS_OF_NOTHING, UnmountOutcome,
 };
+use isolator::{Problem, VolumeKey};
 
 use crate::world::World;
 
@@ -103,9 +103,9 @@ impl World {
         }
         let refusal = "refused".to_owned();
         let outcome = if backing.mounted {
-            UnmountOutcome::Failed(refusal)
+            UnmountOutcome::Failed(refusal.into())
         } else {
-            UnmountOutcome::NothingMounted(refusal)
+            UnmountOutcome::NothingMounted(refusal.into())
         };
         Some(Event::UnmountDone { op: call.op, outcome })
     }
@@ -182,7 +182,7 @@ impl Call {
     }
 
     pub(crate) fn refused(&self, words: &str) -> Event {
-        let words = words.to_owned();
+        let words = words.into();
         self.over(
             CreateOutcome::Refused,
             MountOutcome::Refused,
@@ -193,7 +193,7 @@ impl Call {
     }
 
     pub(crate) fn not_sent(&self) -> Event {
-        let words = "connection refused".to_owned();
+        let words = "connection refused".into();
         self.over(
             CreateOutcome::Failed,
             MountOutcome::Failed,
@@ -213,7 +213,7 @@ impl Call {
     }
 
     fn uncertain(&self, words: &str) -> Event {
-        let words = words.to_owned();
+        let words = words.into();
         self.over(
             CreateOutcome::Uncertain,
             MountOutcome::Uncertain,
@@ -225,11 +225,11 @@ impl Call {
 
     fn over(
         &self,
-        create: fn(String) -> CreateOutcome,
-        mount: fn(String) -> MountOutcome,
-        unmount: fn(String) -> UnmountOutcome,
-        remove: fn(String) -> RemoveOutcome,
-        words: String,
+        create: fn(Problem) -> CreateOutcome,
+        mount: fn(Problem) -> MountOutcome,
+        unmount: fn(Problem) -> UnmountOutcome,
+        remove: fn(Problem) -> RemoveOutcome,
+        words: Problem,
     ) -> Event {
         let op = self.op;
         match self.kind {

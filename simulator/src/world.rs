@@ -114,7 +114,7 @@ impl World {
             Action::PretendUnmount { call } => self.pretend_unmount(call),
             Action::Lose { call, work } => self.lose(call, work),
             Action::Elsewhere { call } => self.end_call(call, true, |call| match call.kind {
-                Kind::Mount => call.mounted(MountOutcome::Elsewhere("attached to another host".to_owned())),
+                Kind::Mount => call.mounted(MountOutcome::Elsewhere("attached to another host".into())),
                 _ => call.refused("attached to another host"),
             }),
             Action::Again { nth } => self.say_again(nth),
@@ -216,7 +216,7 @@ impl World {
                 self.driver.entry(call.volume.clone()).or_default().attached = true;
             }
             // After the refusals of some drivers no Unmount may follow; they leave nothing behind.
-            Kind::Mount if nth % 3 == 1 => return self.tell(call.mounted(MountOutcome::Failed("refused".to_owned()))),
+            Kind::Mount if nth % 3 == 1 => return self.tell(call.mounted(MountOutcome::Failed("refused".into()))),
             Kind::Unmount => {
                 return match self.refuse_unmount(&call) {
                     Some(event) => self.tell(event),
@@ -249,7 +249,7 @@ impl World {
         self.catch_up(&call.volume)?;
         let backing = self.driver.entry(call.volume.clone()).or_default();
         let outcome = if backing.mounted {
-            UnmountOutcome::Failed(STILL_MOUNTED.to_owned())
+            UnmountOutcome::Failed(STILL_MOUNTED.into())
         } else if backing.attached && is_made(&call.volume) {
             backing.pretended = true;
             UnmountOutcome::Unmounted
@@ -272,11 +272,11 @@ impl World {
         self.catch_up(&call.volume)?;
         let backing = self.driver.entry(call.volume.clone()).or_default();
         if call.kind == Kind::Unmount && !backing.attached && refuses_what_is_not_mounted(&call.volume) {
-            let outcome = UnmountOutcome::NothingMounted("exit status 32".to_owned());
+            let outcome = UnmountOutcome::NothingMounted("exit status 32".into());
             return self.tell(Event::UnmountDone { op: call.op, outcome });
         }
         if call.kind == Kind::Remove && backing.attached && backing.pretended {
-            let outcome = RemoveOutcome::InUse("VolumeInUse".to_owned());
+            let outcome = RemoveOutcome::InUse("VolumeInUse".into());
             return self.tell(Event::RemoveDone { op: call.op, outcome });
         }
         let changed = self.work(&call.volume, call.kind)?;

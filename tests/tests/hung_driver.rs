@@ -49,7 +49,7 @@ fn fifty_tasks_of_a_hung_driver_do_not_delay_fifty_of_a_healthy_one() {
         .map(|number| job(&format!("well-{number}"), "touch data/file").label("volume.data.driver", "healthy"));
     tasks.launch_all(site.agent(0), well).iter().for_each(finished);
     for task in &stuck {
-        assert!(message(task).contains("prepare_timeout"));
+        assert!(message(task).contains("prepare_timeout") && message(task).contains(": [timeout] "));
     }
     site.emulator().client().clear_faults(None).unwrap();
     site.wait_until_nothing_is_left();

@@ -35,7 +35,7 @@ fn a_denied_volume_fails_the_task_with_the_rule_until_the_policy_changes() {
     let message = tasks.fail(site.agent(0), job());
     assert_eq!(
         message,
-        "Failed to launch container: label 'volume.data' = 'payroll-1': rule 1 'payroll is for people' of this agent's policy \
+        "Failed to launch container: label 'volume.data' = 'payroll-1': [denied] rule 1 'payroll is for people' of this agent's policy \
          denies it (volume 'payroll-1', role '*')"
     );
     assert_eq!(site.mounts(), [], "a denied volume is not mounted");

@@ -30,6 +30,7 @@ fn an_unknown_volume_is_refused_by_name() {
             "'vol-00000000000000000'",
             "driver 'ebs'",
             "does not exist",
+            "'volume.data': [not-found] ",
         ],
     );
 }
@@ -40,7 +41,11 @@ fn a_bad_label_is_refused_with_the_label_it_was_likely_meant_to_be() {
     let task = Job::shell("true")
         .label("volume.data", "v")
         .label("volume.data.mod", "ro");
-    refused(&site, task, &["'volume.data.mod'", "did you mean 'volume.data.mode'"]);
+    refused(
+        &site,
+        task,
+        &["'volume.data.mod': [invalid] ", "did you mean 'volume.data.mode'"],
+    );
 }
 
 #[test]
@@ -50,7 +55,7 @@ fn an_unknown_driver_is_refused_with_where_it_was_looked_for() {
         .label("volume.data", "v")
         .label("volume.data.driver", "nosuch");
     let drivers = site.agent(0).drivers().display().to_string();
-    refused(&site, task, &["'volume.data'", "'nosuch'", &drivers]);
+    refused(&site, task, &["'volume.data'", "'nosuch'", "[unreachable] ", &drivers]);
 }
 
 #[test]
@@ -86,7 +91,12 @@ fn a_refusing_driver_is_quoted() {
     refused(
         &site,
         task,
-        &["'volume.data'", &format!("'{id}'"), "the storage is on fire"],
+        &[
+            "'volume.data'",
+            &format!("'{id}'"),
+            "the storage is on fire",
+            "[denied] ",
+        ],
     );
 }
 
@@ -97,7 +107,7 @@ fn a_stopped_driver_is_told_at_once_and_works_again_when_it_is_back() {
     site.emulator().kill().unwrap();
     let tasks = Tasks::connect(site.cluster());
     let message = tasks.fail(site.agent(0), Job::shell("true").label("volume.data", &id));
-    for words in ["'volume.data'", "driver 'ebs'", "ebs.sock"] {
+    for words in ["'volume.data'", "driver 'ebs'", "ebs.sock", "[unreachable] "] {
         assert!(message.contains(words), "'{words}' is not in: {message}");
     }
     site.emulator().restart().unwrap();
@@ -125,7 +135,7 @@ fn a_volume_that_another_host_does_not_let_go_is_refused_with_who_holds_it() {
     let tasks = Tasks::connect(site.cluster());
     let message = tasks.fail(site.agent(0), Job::shell("true").label("volume.data", &id));
     assert!(
-        message.contains("'volume.data'") && message.contains("i-0123456789abcdef0"),
+        message.contains("'volume.data': [attached-elsewhere] ") && message.contains("i-0123456789abcdef0"),
         "{message}"
     );
     site.emulator().client().detach(&id).unwrap();

@@ -407,12 +407,12 @@ fn the_policy_and_a_required_claim_hold_whoever_asks() {
     tasks.finish(site.agent(0), named("known").items("ebsvolumes", ["known"]));
     let message = tasks.fail(site.agent(0), named("known"));
     assert!(
-        message.contains("ContainerInfo.volumes[0] = 'known': the task does not hold 'known'"),
+        message.contains("ContainerInfo.volumes[0] = 'known': [denied] the task does not hold 'known'"),
         "{message}"
     );
     let message = tasks.fail(site.agent(0), Job::shell("true").env("DVDI_VOLUME_NAME3", "known"));
     assert!(
-        message.contains("DVDI_VOLUME_NAME3 = 'known': the task does not hold"),
+        message.contains("DVDI_VOLUME_NAME3 = 'known': [denied] the task does not hold"),
         "{message}"
     );
     site.wait_until_nothing_is_left();
@@ -424,7 +424,7 @@ fn the_policy_and_a_required_claim_hold_whoever_asks() {
     site.agent(0).restart().unwrap();
     let message = tasks.fail(site.agent(0), named("new-volume"));
     assert!(
-        message.contains("ContainerInfo.volumes[0] = 'new-volume': rule 1 'nothing new'"),
+        message.contains("ContainerInfo.volumes[0] = 'new-volume': [denied] rule 1 'nothing new'"),
         "{message}"
     );
     let explicit = Job::shell("true")

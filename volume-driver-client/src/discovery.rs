@@ -19,6 +19,8 @@ use crate::places::{self, Found, Place};
 use crate::profile::Profiles;
 use crate::trust;
 
+/// The driver inside dockerd, which frameworks written for Docker name by default.
+const DOCKERS_OWN: &str = "local";
 /// How often the folders are looked at again while waiting for a driver.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -156,7 +158,15 @@ impl Drivers {
             }
         }
         let searched: Vec<String> = places.iter().map(|place| place.path().display().to_string()).collect();
-        failed(ErrorKind::NotInstalled, format!("looked for {}", searched.join(", ")))
+        let words = if name == DOCKERS_OWN {
+            "'local' is Docker's own driver, a part of dockerd that no other program can call: name a driver that is installed \
+             on this host, or have the operator map 'local' to one (an entry 'local' with that driver's socket below 'addresses' \
+             in the module parameter drivers)"
+                .to_owned()
+        } else {
+            format!("looked for {}", searched.join(", "))
+        };
+        failed(ErrorKind::NotInstalled, words)
     }
 
     fn make(&self, name: &str, endpoint: Endpoint, rewrites: Vec<PathRewrite>) -> Driver {

@@ -16,7 +16,7 @@ use crate::gate::{Gate, Limits, NoTurn};
 use crate::mount_id::MountId;
 use crate::no_cause;
 use crate::operation::Operation;
-use crate::phrases::kind_of;
+use crate::phrases::Echo;
 use crate::profile::Profile;
 use crate::words::{WORDS_LIMIT, clean, clean_bytes};
 
@@ -139,19 +139,42 @@ impl Driver {
     /// `VolumeDriver.Get`: one volume.
     ///
     /// # Errors
-    /// `NotFound` when the driver says so, in known words or by `"Volume": null`; any other failure is no proof that
-    /// the volume does not exist.
+    /// `NotFound` when the driver says so: in known words, or by an answer without a `Volume` or with one that has no name
+    /// (HPE 3PAR and relatives of dory answer so). `Protocol` for an answer about another volume. Any other failure is no proof
+    /// that the volume does not exist.
     pub fn get(&self, volume: &str) -> Result<Volume, Error> {
         let answer = self.call(Operation::Get, Some(volume), Some(json!({ "Name": volume })))?;
         let found = match answer::field(&answer, "Volume") {
-            Some(Value::Null) => {
-                return Err(self.error(ErrorKind::NotFound, Operation::Get, Some(volume), String::new()));
+            None | Some(Value::Null) => None,
+            Some(value) => {
+                let found = answer::volume(value, "");
+                Some(found.map_err(|why| self.unreadable(Operation::Get, Some(volume), &why))?)
             }
-            Some(value) => answer::volume(value, volume),
-            None => Err("it has no Volume".to_owned()),
         };
-        let found = found.map_err(|why| self.unreadable(Operation::Get, Some(volume), &why))?;
+        let Some(found) = found.filter(|found| !found.name.is_empty()) else {
+            return Err(self.error(ErrorKind::NotFound, Operation::Get, Some(volume), String::new()));
+        };
+        if !self.is_about(&found.name, volume) {
+            let other = clean(&found.name, WORDS_LIMIT);
+            return Err(self.error(
+                ErrorKind::Protocol,
+                Operation::Get,
+                Some(volume),
+                format!("the answer is about another volume, '{other}'"),
+            ));
+        }
         Ok(self.on_this_host(found))
+    }
+
+    /// Whether the name in an answer is the one that was asked for. vSphere adds the datastore (`name@datastore`) or leaves it
+    /// out.
+    fn is_about(&self, answered: &str, asked: &str) -> bool {
+        let profile = &self.0.profile;
+        let shortened = |long: &str, short: &str| {
+            long.split_once('@')
+                .is_some_and(|(name, datastore)| !datastore.is_empty() && profile.is_same_name(name, short))
+        };
+        profile.is_same_name(answered, asked) || shortened(answered, asked) || shortened(asked, answered)
     }
 
     /// `VolumeDriver.List`: all volumes the driver knows.
@@ -184,9 +207,14 @@ impl Driver {
     /// second volume of the same name.
     ///
     /// # Errors
-    /// `AlreadyExists`, `Rejected`, `Unreachable` (not sent), `Uncertain` (the volume may exist now).
+    /// `AlreadyExists`, `Rejected`, `Unreachable` (not sent), `UnsupportedName` (not sent), `Uncertain` (the volume may exist
+    /// now).
     pub fn create(&self, volume: &str, options: &BTreeMap<String, String>) -> Result<(), Error> {
-        let body = json!({ "Name": volume, "Opts": options });
+        self.check_name(Operation::Create, volume)?;
+        // What the operator sets holds where the request says nothing.
+        let mut all = self.0.profile.options.clone();
+        all.extend(options.clone());
+        let body = json!({ "Name": volume, "Opts": all });
         self.call(Operation::Create, Some(volume), Some(body)).map(drop)
     }
 
@@ -207,9 +235,10 @@ impl Driver {
     ///
     /// # Errors
     /// `NotFound`, `AttachedElsewhere`, `AlreadyMounted` (adopt it: [`Driver::path`]), `Busy`, `Rejected`:
-    /// nothing was mounted by this call. `Unreachable`: not sent. `Uncertain`: no answer, or success with an empty, relative or
-    /// unusable mountpoint: it may be mounted.
+    /// nothing was mounted by this call. `Unreachable`, `UnsupportedName`: not sent. `Uncertain`: no answer, a refusal that names
+    /// no cause, or success with an empty, relative or unusable mountpoint: it may be mounted.
     pub fn mount(&self, volume: &str, id: &MountId) -> Result<PathBuf, Error> {
+        self.check_name(Operation::Mount, volume)?;
         let body = json!({ "Name": volume, "ID": id.as_str() });
         let answer = self.call(Operation::Mount, Some(volume), Some(body)).map_err(|error| {
             if error.kind() == ErrorKind::NotFound && self.get(volume).is_ok() {
@@ -248,13 +277,37 @@ impl Driver {
             (Ok(_), _) => Ok(Ensured::Existed),
             (Err(missing), CreatePolicy::IfMissing(options)) if missing.kind() == ErrorKind::NotFound => {
                 match self.create(volume, options) {
-                    Ok(()) => Ok(Ensured::Created),
+                    Ok(()) => self.created(volume).map(|()| Ensured::Created),
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Ensured::Existed),
                     Err(error) => Err(error),
                 }
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// Whether a volume is there after a Create that reported success: a driver whose creation is turned off reports it too.
+    ///
+    /// # Errors
+    /// `Rejected` when the driver positively does not know the volume. A lookup that fails otherwise proves nothing, and the
+    /// Create's answer stands.
+    pub fn created(&self, volume: &str) -> Result<(), Error> {
+        match self.get(volume) {
+            Err(missing) if missing.kind() == ErrorKind::NotFound => Err(self.error(
+                ErrorKind::Rejected,
+                Operation::Create,
+                Some(volume),
+                "the driver reports success and has no such volume afterwards: its creation is turned off (REX-Ray: \
+                 create.disable); create the volume yourself, or have the operator turn it on"
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_name(&self, operation: Operation, volume: &str) -> Result<(), Error> {
+        let checked = self.0.profile.check_name(volume);
+        checked.map_err(|why| self.error(ErrorKind::UnsupportedName, operation, Some(volume), why.to_string()))
     }
 
     /// Sends one request and returns the object of a successful answer.
@@ -264,6 +317,13 @@ impl Driver {
         volume: Option<&str>,
         body: Option<Value>,
     ) -> Result<Map<String, Value>, Error> {
+        let mount_id = body
+            .as_ref()
+            .and_then(|body| body.get("ID")?.as_str().map(str::to_owned));
+        let echo = Echo {
+            volume,
+            mount_id: mount_id.as_deref(),
+        };
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let timeouts = &self.0.profile.timeouts;
         let deadline = Deadline {
@@ -279,7 +339,7 @@ impl Driver {
         let start = Instant::now();
         let sent = self.in_turn(request, deadline);
         let result = match sent {
-            Ok(reply) => self.read(operation, volume, &reply),
+            Ok(reply) => self.read(operation, echo, &reply),
             Err(failure) => Err(self.failed(operation, volume, failure)),
         };
         let millis = start.elapsed().as_millis();
@@ -327,17 +387,19 @@ impl Driver {
         result
     }
 
-    fn read(&self, operation: Operation, volume: Option<&str>, reply: &Reply) -> Result<Map<String, Value>, Error> {
+    fn read(&self, operation: Operation, echo: Echo<'_>, reply: &Reply) -> Result<Map<String, Value>, Error> {
+        let volume = echo.volume;
         let error = |kind, words| Err(self.error(kind, operation, volume, words));
         match reply.status {
             200 => {
                 let answer = answer::object(&reply.body).map_err(|why| self.unreadable(operation, volume, &why))?;
+                // An answer that was cut off before its first byte must not say that there is no volume.
+                if operation == Operation::Get && !reply.body.contains(&b'{') {
+                    return Err(self.unreadable(operation, volume, "it is empty"));
+                }
                 match answer::err_of(&answer) {
                     None => Ok(answer),
-                    Some(said) => {
-                        let kind = no_cause::weigh(kind_of(&said, volume, operation), operation, &said);
-                        error(kind, clean(&said, WORDS_LIMIT))
-                    }
+                    Some(said) => error(self.meaning(&said, &echo, operation), clean(&said, WORDS_LIMIT)),
                 }
             }
             // A success of another kind: the driver means well, and nothing is known.
@@ -348,9 +410,11 @@ impl Driver {
             ),
             status => {
                 let said = refusal(&reply.body);
-                let kind = match kind_of(&said, volume, operation) {
-                    ErrorKind::Rejected if is_missing_endpoint(status, &said) => ErrorKind::Unsupported,
-                    kind => no_cause::weigh(kind, operation, &said),
+                let kind = match self.meaning(&said, &echo, operation) {
+                    ErrorKind::Rejected | ErrorKind::Uncertain if is_missing_endpoint(status, &said) => {
+                        ErrorKind::Unsupported
+                    }
+                    kind => behind_gateway(status, &reply.body, operation, kind),
                 };
                 let words = if said.is_empty() {
                     format!("status {status}, no words")
@@ -360,6 +424,12 @@ impl Driver {
                 error(kind, words)
             }
         }
+    }
+
+    /// What the driver's words mean. A refusal that names no cause settles nothing for a call that changes something: REX-Ray
+    /// gives up waiting for an attach with such words, and the attach completes later.
+    fn meaning(&self, said: &str, echo: &Echo<'_>, operation: Operation) -> ErrorKind {
+        no_cause::weigh(self.0.profile.phrases.kind_of(said, echo, operation), operation, said)
     }
 
     fn failed(&self, operation: Operation, volume: Option<&str>, failure: Failure) -> Error {
@@ -437,11 +507,24 @@ fn refusal(body: &[u8]) -> String {
         if let Some(said) = said {
             return clean(&said, WORDS_LIMIT);
         }
-        if map.is_empty() {
+        if map.is_empty() || answer::field(&map, "Err").is_some() {
             return String::new();
         }
     }
     clean_bytes(body, WORDS_LIMIT)
+}
+
+/// What a refusal means when a gateway in front of the driver lost the driver's answer: the driver may still work on
+/// the request. Words of the gateway mean nothing, those of the driver's own `Err` do.
+fn behind_gateway(status: u16, body: &[u8], operation: Operation, kind: ErrorKind) -> ErrorKind {
+    let own_words = || answer::object(body).is_ok_and(|map| answer::err_of(&map).is_some());
+    match status {
+        502 | 504 if kind == ErrorKind::Rejected || !own_words() => match operation.is_mutating() {
+            true => ErrorKind::Uncertain,
+            false => ErrorKind::Unreachable,
+        },
+        _ => kind,
+    }
 }
 
 /// Whether the server has no such endpoint, which its router says rather than the driver.

@@ -2,20 +2,23 @@
 
 use std::fmt;
 
+use error_codes::Code;
+
 use crate::operation::Operation;
 use crate::words::{NAME_LIMIT, clean};
 
 /// What a failed call means for the caller.
 ///
 /// The protocol has no error codes: drivers answer a status and free text. The kinds below come from the phase in
-/// which the call failed and from a table of texts that real drivers send (`phrases.rs`); a text that is
+/// which the call failed and from a table of texts that real drivers send ([`crate::Phrases`]); a text that is
 /// in no table is [`Rejected`](ErrorKind::Rejected).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The driver says that it does not know the volume. The only kind on which a volume may be created.
     NotFound,
-    /// The volume exists, but this host cannot have it now: attached to another host, or in another zone.
+    /// The volume exists, but this host cannot have it now: another host has it attached, or the driver shows it and cannot attach it
+    /// here.
     AttachedElsewhere,
     /// Create: a volume of that name exists.
     AlreadyExists,
@@ -35,6 +38,9 @@ pub enum ErrorKind {
     /// The request was sent and no trustworthy answer came: it may or may not have been carried out, or still will be.
     /// Never repeated by this crate. For Mount: look at the mount table, then unmount.
     Uncertain,
+    /// The volume's name has a character that the driver cannot handle ([`crate::Profile::unsupported_in_names`]). Nothing was
+    /// sent.
+    UnsupportedName,
     /// The driver has no such endpoint (old drivers lack Get, List or Capabilities). Nothing was done.
     Unsupported,
     /// The driver refused, in words that no table knows.
@@ -91,6 +97,11 @@ impl Error {
         self.0.kind
     }
 
+    /// The stable code of the failure: see [`ErrorKind::code`].
+    pub fn code(&self) -> Code {
+        self.0.kind.code()
+    }
+
     /// The call that failed.
     pub fn operation(&self) -> Operation {
         self.0.operation
@@ -136,9 +147,26 @@ impl ErrorKind {
             ErrorKind::Misconfigured => "misconfigured",
             ErrorKind::Unreachable => "unreachable",
             ErrorKind::Uncertain => "uncertain",
+            ErrorKind::UnsupportedName => "unsupported_name",
             ErrorKind::Unsupported => "unsupported",
             ErrorKind::Rejected => "rejected",
             ErrorKind::Protocol => "protocol",
+        }
+    }
+
+    /// The stable code by which programs decide. Several kinds share one where a program does the same about them.
+    pub fn code(self) -> Code {
+        match self {
+            ErrorKind::NotFound => Code::NotFound,
+            ErrorKind::AttachedElsewhere => Code::AttachedElsewhere,
+            ErrorKind::Busy | ErrorKind::AlreadyMounted => Code::Busy,
+            ErrorKind::AlreadyExists | ErrorKind::NotMounted | ErrorKind::UnsupportedName => Code::Invalid,
+            ErrorKind::NotInstalled | ErrorKind::Misconfigured | ErrorKind::Unreachable | ErrorKind::Protocol => {
+                Code::Unreachable
+            }
+            ErrorKind::Uncertain => Code::Uncertain,
+            ErrorKind::Unsupported => Code::Unsupported,
+            ErrorKind::Rejected => Code::Denied,
         }
     }
 
@@ -155,6 +183,7 @@ impl ErrorKind {
             ErrorKind::Misconfigured => "the driver's address cannot be used",
             ErrorKind::Unreachable => "the driver cannot be reached",
             ErrorKind::Uncertain => "it may or may not have happened",
+            ErrorKind::UnsupportedName => "nothing was sent",
             ErrorKind::Unsupported => "the driver does not offer this call",
             ErrorKind::Rejected => "the driver refused",
             ErrorKind::Protocol => "the answer is not of the volume plugin protocol",

@@ -27,11 +27,12 @@ pub use discovery::{Candidate, Discovery, Drivers, ExplicitDriver};
 pub use driver::{CreatePolicy, Driver, Ensured, PathRewrite};
 pub use endpoint::{Endpoint, TlsSettings};
 pub use error::{Error, ErrorKind};
+pub use error_codes::Code;
 pub use mount_id::{InvalidMountId, MountId};
 pub use operation::Operation;
-pub use phrases::{Phrase, phrases};
+pub use phrases::{Meaning, Phrase, Phrases};
 pub use profile::{
-    AddressesBy, CreateAgain, InvalidProfile, Override, Profile, Profiles, SameIdAgain, Timeouts, UnmountWhenNotMounted,
+    Ignored, InvalidProfile, Override, Profile, Profiles, Timeouts, UnmountWhenNotMounted, UnsupportedName,
 };
 pub use settings::{DriverSettings, InvalidSettings};
 

@@ -6,9 +6,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::Operation;
+use crate::phrases::Phrases;
 
 /// The built-in table, the one place where knowledge about drivers is kept.
 const KNOWN_DRIVERS: &str = include_str!("known_drivers.json");
+
+/// Whose phrases are asked first: an operator's before those of the driver's built-in profile, those before the default's.
+const KNOWN: u8 = 1;
+const OPERATOR: u8 = 2;
 
 /// How one driver wants to be treated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +27,7 @@ pub struct Profile {
     pub pause_after_change: Duration,
     /// Deadlines, one per operation.
     pub timeouts: Timeouts,
-    /// Longest answer that is read, in bytes. Default 1 MiB; a List of many thousand volumes may need more.
+    /// Longest answer that is read, in bytes. Default 16 MiB: a List of 6,000 volumes takes about 1.5 MB.
     pub max_answer: usize,
     /// The mountpoint is a plain directory, not (below) a mount of its own: it cannot be found in the mount table.
     pub directory_backed: bool,
@@ -30,14 +35,15 @@ pub struct Profile {
     pub unmount_when_not_mounted: UnmountWhenNotMounted,
     /// Whether an Unmount may follow a Mount that the driver answered with an error.
     pub unmount_after_failed_mount_is_safe: bool,
-    /// By what the driver finds a volume.
-    pub addresses_by: AddressesBy,
-    /// What a second Mount under the same id does.
-    pub same_id_again: SameIdAgain,
-    /// What a Create of an existing volume does.
-    pub create_again: CreateAgain,
     /// The driver takes names that differ in case for the same volume.
     pub names_ignore_case: bool,
+    /// Characters of a volume's name that the driver cannot handle: [`Profile::check_name`] refuses them.
+    pub unsupported_in_names: String,
+    /// Options for Create that the operator sets. What a request says of the same key wins.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// What the driver's words mean.
+    pub phrases: Phrases,
     /// What an operator should know, one sentence each.
     pub notes: Vec<String>,
 }
@@ -50,46 +56,6 @@ pub enum UnmountWhenNotMounted {
     Harmless,
     /// It breaks the driver's count: never send one that is not known to be needed.
     Poisons,
-}
-
-/// By what a driver finds a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AddressesBy {
-    /// Its name only.
-    Name,
-    /// Its id only.
-    Id,
-    /// Either.
-    NameOrId,
-}
-
-/// What a second Mount under the same mount id does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SameIdAgain {
-    /// Not known.
-    Unknown,
-    /// It succeeds and changes nothing.
-    NoOp,
-    /// It succeeds and needs an Unmount of its own.
-    Counted,
-    /// It is refused with [`crate::ErrorKind::AlreadyMounted`].
-    Refused,
-}
-
-/// What a Create of an existing volume does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CreateAgain {
-    /// Not known.
-    Unknown,
-    /// It succeeds and changes nothing.
-    NoOp,
-    /// It is refused with [`crate::ErrorKind::AlreadyExists`].
-    Refused,
-    /// It may make a second volume of the same name.
-    Duplicates,
 }
 
 /// Deadlines of one driver, in JSON as seconds. A deadline covers the whole call, from connect to the last byte.
@@ -176,11 +142,73 @@ pub struct Override {
     pub directory_backed: Option<bool>,
     pub unmount_when_not_mounted: Option<UnmountWhenNotMounted>,
     pub unmount_after_failed_mount_is_safe: Option<bool>,
-    pub addresses_by: Option<AddressesBy>,
-    pub same_id_again: Option<SameIdAgain>,
-    pub create_again: Option<CreateAgain>,
+    /// Accepted from settings of earlier builds; no code ever read it.
+    #[serde(skip_serializing)]
+    pub addresses_by: Ignored,
+    /// As `addresses_by`.
+    #[serde(skip_serializing)]
+    pub same_id_again: Ignored,
+    /// As `addresses_by`.
+    #[serde(skip_serializing)]
+    pub create_again: Ignored,
     pub names_ignore_case: Option<bool>,
+    pub unsupported_in_names: Option<String>,
+    pub options: BTreeMap<String, String>,
+    pub phrases: Phrases,
     pub notes: Option<Vec<String>>,
+}
+
+/// A field that is accepted and has no meaning any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Ignored, D::Error> {
+        serde::de::IgnoredAny::deserialize(from).map(|_| Ignored)
+    }
+}
+
+/// A volume's name that its driver cannot handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnsupportedName {
+    /// The first character of the name that the driver cannot handle.
+    pub character: char,
+}
+
+impl std::fmt::Display for UnsupportedName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = match self.character {
+            ' ' => "a space".to_owned(),
+            '\\' => "a backslash ('\\')".to_owned(),
+            other => format!("'{}'", other.escape_debug()),
+        };
+        write!(
+            f,
+            "the name has {shown}, which this driver cannot handle: rename the volume (with EBS, change its Name tag), or \
+             have the operator tie its id to a name without that character"
+        )
+    }
+}
+
+impl std::error::Error for UnsupportedName {}
+
+impl Profile {
+    /// Whether the driver can handle a volume of this name. Ask before anything is sent: such a name may be created and
+    /// never found, or mounted and never unmounted.
+    ///
+    /// # Errors
+    /// The first character that the driver cannot handle ([`Profile::unsupported_in_names`]).
+    pub fn check_name(&self, name: &str) -> Result<(), UnsupportedName> {
+        match name.chars().find(|c| self.unsupported_in_names.contains(*c)) {
+            Some(character) => Err(UnsupportedName { character }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the driver takes two names for the same volume.
+    pub fn is_same_name(&self, one: &str, other: &str) -> bool {
+        one == other || self.names_ignore_case && one.to_lowercase() == other.to_lowercase()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -223,7 +251,7 @@ impl Profiles {
         };
         for (driver, set) in &profiles.overrides {
             let mut probe = profiles.table.default.clone();
-            set.apply(&mut probe)
+            set.apply(&mut probe, OPERATOR)
                 .map_err(|what| InvalidProfile(format!("profile of driver '{driver}': {what}")))?;
         }
         Ok(profiles)
@@ -242,12 +270,10 @@ impl Profiles {
     pub fn for_driver(&self, name: &str) -> Profile {
         let mut profile = self.table.default.clone();
         let known = self.table.drivers.iter().find(|known| known.is(name));
-        for set in known
-            .map(|known| &known.profile)
-            .into_iter()
-            .chain(self.overrides.get(name))
-        {
-            set.apply(&mut profile)
+        let known = known.map(|known| (&known.profile, KNOWN));
+        let overridden = self.overrides.get(name).map(|set| (set, OPERATOR));
+        for (set, rank) in known.into_iter().chain(overridden) {
+            set.apply(&mut profile, rank)
                 .expect("overrides were checked when they were read");
         }
         profile
@@ -259,7 +285,7 @@ impl Profiles {
             let mut profile = self.table.default.clone();
             known
                 .profile
-                .apply(&mut profile)
+                .apply(&mut profile, KNOWN)
                 .expect("the built-in table is valid: a unit test reads it");
             (known.names.as_slice(), profile)
         })
@@ -278,7 +304,9 @@ impl Known {
 }
 
 impl Override {
-    fn apply(&self, profile: &mut Profile) -> Result<(), String> {
+    fn apply(&self, profile: &mut Profile, rank: u8) -> Result<(), String> {
+        profile.phrases.add(&self.phrases, rank)?;
+        profile.options.extend(self.options.clone());
         if let Some(max) = self.max_in_flight {
             if max == 0 {
                 return Err("max_in_flight is 0: no call could ever be made; at least 1".to_owned());
@@ -318,10 +346,8 @@ impl Override {
             &mut profile.unmount_after_failed_mount_is_safe,
             &self.unmount_after_failed_mount_is_safe,
         );
-        set(&mut profile.addresses_by, &self.addresses_by);
-        set(&mut profile.same_id_again, &self.same_id_again);
-        set(&mut profile.create_again, &self.create_again);
         set(&mut profile.names_ignore_case, &self.names_ignore_case);
+        set(&mut profile.unsupported_in_names, &self.unsupported_in_names);
         set(&mut profile.notes, &self.notes);
         Ok(())
     }

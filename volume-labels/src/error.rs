@@ -53,7 +53,7 @@ pub enum LabelError {
         slot: String,
     },
     /// One key twice (a framework's prefix apart), with different values.
-    #[error("label '{key}' is given twice, as '{first}' and as '{second}'; keep one")]
+    #[error("label '{key}': it is given twice, as '{first}' and as '{second}'; keep one")]
     Repeated {
         /// The key without a framework's prefix.
         key: String,
@@ -63,7 +63,7 @@ pub enum LabelError {
         second: String,
     },
     /// An attribute of a slot whose volume no label names.
-    #[error("label '{key}' has no volume to apply to; name one with the label 'volume.{slot}'")]
+    #[error("label '{key}': it has no volume to apply to; name one with the label 'volume.{slot}'")]
     NoVolume {
         /// The key.
         key: String,

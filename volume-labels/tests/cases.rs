@@ -149,23 +149,23 @@ const BAD: &[(&str, &str)] = &[
     ("volume.data=v volume.data.mode.x=ro", "unknown attribute 'mode.x'"),
     (
         "volume.data=a volume.data=b",
-        "label 'volume.data' is given twice, as 'a' and as 'b'",
+        "label 'volume.data': it is given twice, as 'a' and as 'b'",
     ),
     (
         "volume.data=a org.apache.aurora.metadata.volume.data=b",
-        "'volume.data' is given twice",
+        "'volume.data': it is given twice",
     ),
     (
         "volume.data=v volume.data.mode=ro volume.data.mode=rw",
-        "'volume.data.mode' is given twice, as 'ro' and as 'rw'",
+        "'volume.data.mode': it is given twice, as 'ro' and as 'rw'",
     ),
     (
         "volume.data.mode=ro",
-        "label 'volume.data.mode' has no volume|'volume.data'",
+        "label 'volume.data.mode': it has no volume|'volume.data'",
     ),
     (
         "volume.a=v volume.data.options.size=1",
-        "label 'volume.data.options.size' has no volume",
+        "label 'volume.data.options.size': it has no volume",
     ),
     ("volume.data=", "label 'volume.data='|empty|a volume's name"),
     ("volume.data=v volume.data.driver=", "label 'volume.data.driver='|empty"),

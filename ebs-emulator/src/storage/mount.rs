@@ -11,6 +11,7 @@ use crate::faults::Operation;
 use crate::filesystem::{self, DATA_DIR, Found};
 use crate::history::EventKind;
 use crate::host::Host;
+use crate::manners::Manner;
 use crate::volume::{Attachment, Content, MountRecord, Volume};
 
 impl Storage {
@@ -18,7 +19,7 @@ impl Storage {
     /// use. The same ID again changes nothing and succeeds; another ID shares the mount.
     ///
     /// # Errors
-    /// [`StorageError`]. A volume that this call attached is detached again.
+    /// [`StorageError`]. A volume that this call attached is detached again, unless the host's driver leaves it attached.
     pub async fn mount(&self, host: &Host, name: &str, id: &str) -> Result<PathBuf, StorageError> {
         let turn = self.turn(name).await?;
         let volume = turn.cell.volume();
@@ -33,8 +34,22 @@ impl Storage {
         };
         let mounted = self.mount_attached(&turn, host, id).await;
         match mounted {
-            Err(error) if fresh => Err(error.undone(self.let_go(&turn, host).await)),
+            Err(error) if fresh && !host.manners.has(Manner::RefusedMountStays) => {
+                Err(error.undone(self.let_go(&turn, host).await))
+            }
             other => other,
+        }
+    }
+
+    /// Attaches a volume that nobody holds to `host`, and does nothing to one that is held.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn attach_to(&self, host: &Host, name: &str) -> Result<(), StorageError> {
+        let turn = self.turn(name).await?;
+        match turn.cell.volume().attachment {
+            None => self.attach(&turn, host).await,
+            Some(_) => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@
 //! * [`life_of_a_volume`]: attach, format, mount, unmount, detach, zones, hosts, sharing.
 //! * [`detach_by_force`]: a volume taken from a host that has it mounted.
 //! * [`driver_protocol`]: the answers on the wire, and the JSON of `describe`.
+//! * [`rexray_manners`]: what REX-Ray was seen to do.
 //! * [`restart_and_faults`]: SIGKILL and restart, fault rules, an orderly end.
 
 #[cfg(test)]
@@ -12,5 +13,6 @@ mod detach_by_force;
 mod driver_protocol;
 mod life_of_a_volume;
 mod restart_and_faults;
+mod rexray_manners;
 #[cfg(test)]
 mod rig;

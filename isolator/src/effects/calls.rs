@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
-use volume_driver_client::{CreatePolicy, Driver, Drivers, Error, ErrorKind, MountId, UnmountWhenNotMounted};
+use volume_driver_client::{Code, CreatePolicy, Driver, Drivers, Error, ErrorKind, MountId, UnmountWhenNotMounted};
 use volume_labels::Lifetime;
 
 use super::baseline::{Baseline, Baselines};
@@ -14,6 +14,7 @@ use super::dead_mount;
 use super::mount_bases;
 use super::mount_table::MountTable;
 use super::owner;
+use crate::error::Problem;
 use crate::ledger::{CreateOutcome, MountOutcome, MountSpec, RemoveOutcome, UnmountOutcome};
 use crate::made_for;
 use crate::mountpoint::Mountpoint;
@@ -44,13 +45,13 @@ impl Call<'_> {
         }
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
-            Err(error) => return MountOutcome::Failed(error.to_string()),
+            Err(error) => return MountOutcome::Failed(error.into()),
         };
         // What was made for the container is there, and is not made a second time.
         if spec.lifetime == Lifetime::Persistent
             && let Err(error) = self.ensure(&driver, spec)
         {
-            return MountOutcome::Failed(error.to_string());
+            return MountOutcome::Failed(error.into());
         }
         crash_point("mount-begin");
         let answer = driver.mount(&self.volume.name, mount_id);
@@ -65,18 +66,23 @@ impl Call<'_> {
     pub(super) fn create(&self, options: &BTreeMap<String, String>) -> CreateOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
-            Err(error) => return CreateOutcome::Failed(error.to_string()),
+            Err(error) => return CreateOutcome::Failed(error.into()),
         };
         let name = self.volume.name.as_str();
         for name in made_for::spelled(name).into_iter().chain([name]) {
             match driver.get(name) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return CreateOutcome::Failed(format!("cannot tell whether it exists: {error}")),
+                Err(error) => {
+                    return CreateOutcome::Failed(
+                        Problem::from(&error).reworded(|words| format!("cannot tell whether it exists: {words}")),
+                    );
+                }
                 Ok(_) => {
-                    return CreateOutcome::Failed(format!(
+                    let words = format!(
                         "volume '{name}' exists, and lifetime=container is for volumes that do not: name another one, or remove \
                          the label 'lifetime' to have the volume that exists"
-                    ));
+                    );
+                    return CreateOutcome::Failed(Problem::new(Code::Invalid, words));
                 }
             }
         }
@@ -84,15 +90,19 @@ impl Call<'_> {
         let answer = driver.create(name, options);
         crash_point("create-end");
         match answer {
-            Ok(()) => CreateOutcome::Created,
+            Ok(()) => match driver.created(name) {
+                Ok(()) => CreateOutcome::Created,
+                Err(error) => CreateOutcome::Refused(error.into()),
+            },
             Err(error) => match error.kind() {
-                ErrorKind::Uncertain => CreateOutcome::Uncertain(error.to_string()),
+                ErrorKind::Uncertain => CreateOutcome::Uncertain(error.into()),
                 ErrorKind::AlreadyExists
                 | ErrorKind::Unreachable
                 | ErrorKind::NotInstalled
                 | ErrorKind::Misconfigured
-                | ErrorKind::Unsupported => CreateOutcome::Failed(error.to_string()),
-                _ => CreateOutcome::Refused(error.to_string()),
+                | ErrorKind::UnsupportedName
+                | ErrorKind::Unsupported => CreateOutcome::Failed(error.into()),
+                _ => CreateOutcome::Refused(error.into()),
             },
         }
     }
@@ -102,7 +112,7 @@ impl Call<'_> {
     pub(super) fn remove(&self) -> RemoveOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
-            Err(error) => return RemoveOutcome::NotSent(error.to_string()),
+            Err(error) => return RemoveOutcome::NotSent(error.into()),
         };
         let name = &self.volume.name;
         crash_point("remove-begin");
@@ -110,23 +120,25 @@ impl Call<'_> {
         crash_point("remove-end");
         match answer {
             Ok(()) if driver.get(name).is_ok() => {
-                RemoveOutcome::Failed(format!("the driver says that it removed '{name}', and still has it"))
+                RemoveOutcome::Failed(format!("the driver says that it removed '{name}', and still has it").into())
             }
             Ok(()) => RemoveOutcome::Removed,
             Err(error) => match error.kind() {
                 ErrorKind::NotFound => match driver.get(name) {
                     Err(missing) if missing.kind() == ErrorKind::NotFound => RemoveOutcome::Missing,
-                    Err(unknown) => RemoveOutcome::Failed(format!("{error}; then {unknown}")),
-                    Ok(_) => RemoveOutcome::Failed(format!("{error}, and yet the driver knows the volume")),
+                    Err(unknown) => RemoveOutcome::Failed(
+                        Problem::from(&unknown).reworded(|unknown| format!("{error}; then {unknown}")),
+                    ),
+                    Ok(_) => RemoveOutcome::Failed(format!("{error}, and yet the driver knows the volume").into()),
                 },
                 ErrorKind::Unreachable | ErrorKind::NotInstalled | ErrorKind::Misconfigured => {
-                    RemoveOutcome::NotSent(error.to_string())
+                    RemoveOutcome::NotSent(error.into())
                 }
-                ErrorKind::Uncertain => RemoveOutcome::Uncertain(error.to_string()),
+                ErrorKind::Uncertain => RemoveOutcome::Uncertain(error.into()),
                 ErrorKind::Busy if driver.profile().unmount_after_failed_mount_is_safe => {
-                    RemoveOutcome::InUse(error.to_string())
+                    RemoveOutcome::InUse(error.into())
                 }
-                _ => RemoveOutcome::Failed(error.to_string()),
+                _ => RemoveOutcome::Failed(error.into()),
             },
         }
     }
@@ -148,22 +160,27 @@ impl Call<'_> {
             // Our constant id holds it already: an earlier life of this agent mounted it.
             ErrorKind::AlreadyMounted => match driver.path(&self.volume.name) {
                 Ok(Some(mountpoint)) => self.accept(mountpoint, spec),
-                Ok(None) => MountOutcome::Uncertain(format!("{error}, but the driver tells no path")),
-                Err(path_error) => MountOutcome::Uncertain(format!("{error}; then {path_error}")),
+                Ok(None) => MountOutcome::Uncertain(format!("{error}, but the driver tells no path").into()),
+                Err(path_error) => MountOutcome::Uncertain(format!("{error}; then {path_error}").into()),
             },
-            ErrorKind::Uncertain => MountOutcome::Uncertain(error.to_string()),
-            ErrorKind::AttachedElsewhere => MountOutcome::Elsewhere(error.to_string()),
+            ErrorKind::Uncertain => MountOutcome::Uncertain(error.into()),
+            ErrorKind::AttachedElsewhere => MountOutcome::Elsewhere(error.into()),
             // A driver that shows the volume and then does not find it cannot attach it here (REX-Ray filters out
             // volumes that another host holds, or that lie in another zone).
-            ErrorKind::NotFound if spec.lifetime == Lifetime::Persistent => MountOutcome::Elsewhere(format!(
-                "{error} (the driver knows the volume, so it is likely attached to another host or in another zone)"
-            )),
-            ErrorKind::Unreachable | ErrorKind::NotInstalled | ErrorKind::Misconfigured | ErrorKind::Unsupported => {
-                MountOutcome::Failed(error.to_string())
-            }
+            ErrorKind::NotFound if spec.lifetime == Lifetime::Persistent => MountOutcome::Elsewhere(
+                format!(
+                    "{error} (the driver knows the volume, so it is likely attached to another host or in another zone)"
+                )
+                .into(),
+            ),
+            ErrorKind::Unreachable
+            | ErrorKind::NotInstalled
+            | ErrorKind::Misconfigured
+            | ErrorKind::UnsupportedName
+            | ErrorKind::Unsupported => MountOutcome::Failed(error.into()),
             // REX-Ray attaches a volume, finds that its file system is broken, and refuses: the attachment stays.
-            _ if driver.profile().unmount_after_failed_mount_is_safe => MountOutcome::Refused(error.to_string()),
-            _ => MountOutcome::Failed(error.to_string()),
+            _ if driver.profile().unmount_after_failed_mount_is_safe => MountOutcome::Refused(error.into()),
+            _ => MountOutcome::Failed(error.into()),
         }
     }
 
@@ -182,7 +199,7 @@ impl Call<'_> {
         });
         match checked {
             Ok(baseline) => self.mounted(mountpoint, baseline),
-            Err(problem) => MountOutcome::Uncertain(problem),
+            Err(problem) => MountOutcome::Uncertain(problem.into()),
         }
     }
 
@@ -243,7 +260,7 @@ impl Call<'_> {
     fn ask_to_unmount(&self, mount_id: &MountId, mountpoint: Option<&Path>) -> UnmountOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
-            Err(error) => return UnmountOutcome::NotSent(error.to_string()),
+            Err(error) => return UnmountOutcome::NotSent(error.into()),
         };
         let poisons = driver.profile().unmount_when_not_mounted == UnmountWhenNotMounted::Poisons;
         if poisons && !self.directory_backed && mountpoint.is_some_and(|mountpoint| self.check(mountpoint).is_err()) {
@@ -265,13 +282,13 @@ impl Call<'_> {
                     UnmountOutcome::Unmounted
                 }
                 ErrorKind::Unreachable | ErrorKind::NotInstalled | ErrorKind::Misconfigured => {
-                    UnmountOutcome::NotSent(error.to_string())
+                    UnmountOutcome::NotSent(error.into())
                 }
-                ErrorKind::Uncertain => UnmountOutcome::Uncertain(error.to_string()),
-                _ if self.is_certainly_not_mounted(&driver, mountpoint) => {
-                    UnmountOutcome::NothingMounted(error.to_string())
-                }
-                _ => UnmountOutcome::Failed(format!("{error}{}", private_hint(mountpoint))),
+                ErrorKind::Uncertain => UnmountOutcome::Uncertain(error.into()),
+                _ if self.is_certainly_not_mounted(&driver, mountpoint) => UnmountOutcome::NothingMounted(error.into()),
+                _ => UnmountOutcome::Failed(
+                    Problem::from(&error).reworded(|words| format!("{words}{}", private_hint(mountpoint))),
+                ),
             },
         }
     }

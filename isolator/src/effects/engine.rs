@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::warn;
-use volume_driver_client::{Drivers, MountId};
+use volume_driver_client::{Code, Drivers, MountId};
 
 use super::baseline::Baselines;
 use super::calls::Call;
@@ -19,7 +19,7 @@ use super::queues::Queues;
 use super::restored::restored;
 use super::writer::{Order, Written};
 use crate::config::Config;
-use crate::error::PrepareError;
+use crate::error::{PrepareError, Problem};
 use crate::ledger::{
     CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, RemoveOutcome, UnmountOutcome, VolumeRequest,
 };
@@ -377,8 +377,8 @@ impl Engine {
         op: Op,
         volume: VolumeKey,
         begin: impl FnOnce(&Call<'_>) -> O + Send + 'static,
-        lost: impl FnOnce(String) -> O + Send + 'static,
-        unsent: impl FnOnce(String) -> O,
+        lost: impl FnOnce(Problem) -> O + Send + 'static,
+        unsent: impl FnOnce(Problem) -> O,
         report: impl Fn(O) -> Event + Clone + Send + 'static,
     ) -> Option<Event> {
         let (key, report_unsent) = (volume.clone(), report.clone());
@@ -400,9 +400,8 @@ impl Engine {
                 agents_folders: &config.agents_folders,
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| begin(&call))).unwrap_or_else(|_| {
-                lost(format!(
-                    "the module failed while it called the driver of volume {volume}"
-                ))
+                let words = format!("the module failed while it called the driver of volume {volume}");
+                lost(Problem::new(Code::Uncertain, words))
             });
             let event = report(outcome);
             reports.called(&volume, &event, begun.elapsed());
@@ -410,7 +409,8 @@ impl Engine {
             let _ = outbox.send(Message::Event(event));
         };
         let error = state.queues.submit(&driver, limit, op, Box::new(job)).err()?;
-        let event = report_unsent(unsent(format!("cannot start a thread for driver '{driver}': {error}")));
+        let words = format!("cannot start a thread for driver '{driver}': {error}");
+        let event = report_unsent(unsent(Problem::new(Code::Unreachable, words)));
         self.reports.called(&key, &event, Duration::ZERO);
         Some(event)
     }

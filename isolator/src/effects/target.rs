@@ -12,13 +12,14 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, ResolveFlags, mkdirat, openat};
 use rustix::io::Errno;
-use volume_driver_client::Drivers;
+use volume_driver_client::{Code, Drivers};
 use volume_labels::{ContainerPath, MountFlags};
 
 use super::binding::Place;
 use super::descriptor::{DIRECTORY, Identity, open, path_of, remedy};
 use super::mesos_mounts::keep_away;
 use crate::config::Config;
+use crate::error::Refusal;
 use crate::ledger::VolumeRequest;
 use crate::request::{Wish, spoken};
 use crate::types::ContainerLaunch;
@@ -51,23 +52,25 @@ pub(crate) fn targets(
     launch: &ContainerLaunch,
     config: &Config,
     drivers: &Drivers,
-) -> Result<(Vec<VolumeRequest>, Vec<Place>), String> {
+) -> Result<(Vec<VolumeRequest>, Vec<Place>), Refusal> {
     let mut requests: Vec<VolumeRequest> = Vec::new();
     let mut places = Vec::new();
     for (wish, forbidden) in wishes.iter().zip(forbidden) {
         let said = wish.asked.said();
-        drivers
+        let driver = drivers
             .driver(&wish.volume.driver)
-            .map_err(|error| format!("{said}: {error}"))?;
+            .map_err(|error| Refusal::new(error.code(), format!("{said}: {error}")))?;
+        let checked = driver.profile().check_name(&wish.volume.name);
+        checked.map_err(|problem| Refusal::new(Code::Invalid, format!("{said}: {problem}")))?;
         let found = resolve(&wish.asked.labels.path, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
         let Target { path: target, identity } = found;
         keep_away(&target, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
         // Labels with one path twice are refused by their grammar; two paths may still meet behind a symlink.
         if let Some(other) = requests.iter().find(|other| other.target == target) {
-            return Err(format!(
+            return Err(Refusal::from(format!(
                 "{said}: its path is the same directory as that of {}",
                 spoken(&other.slot)
-            ));
+            )));
         }
         let driver = wish.volume.driver.clone();
         places.push(Place {

@@ -8,7 +8,9 @@ use volume_labels::Access;
 use super::Ledger;
 use super::event::{Effect, Record, RecordedState, RecordedVolume, VolumeRequest};
 use super::volume::State;
-use crate::error::PrepareError;
+use volume_driver_client::Code;
+
+use crate::error::{PrepareError, Problem};
 use crate::types::{BindMount, ContainerId, VolumeKey};
 
 /// How far a container came.
@@ -287,13 +289,13 @@ impl Ledger {
             volume: unready.volume.clone(),
             waiting_for: self
                 .unready(id, unready)
-                .unwrap_or_else(|| "its record is still being written".into()),
+                .unwrap_or_else(|| Problem::new(Code::Timeout, "its record is still being written")),
         };
         self.refuse(id, error);
     }
 
     /// What a container in preparation waits for at one volume.
-    fn unready(&self, id: &ContainerId, request: &VolumeRequest) -> Option<String> {
+    fn unready(&self, id: &ContainerId, request: &VolumeRequest) -> Option<Problem> {
         let volume = self.volumes.get(&request.volume)?;
         let others: Vec<String> = volume
             .users
@@ -302,27 +304,31 @@ impl Ledger {
             .map(ToString::to_string)
             .collect();
         if !volume.users.contains(id) && !self.available(request) {
-            return Some(format!(
+            let words = format!(
                 "container {} uses it, and one of them wants it exclusively",
                 others.join(", ")
-            ));
+            );
+            return Some(Problem::new(Code::Busy, words));
         }
-        match &volume.state {
-            State::Mounted { .. } => None,
-            State::Absent => Some("its turn has not come".into()),
-            State::Elsewhere { cause, .. } => Some(cause.clone()),
-            State::Mounting { .. } => Some("the driver has not answered Mount".into()),
-            State::Creating { .. } => Some("the driver has not answered Create".into()),
-            State::Unremoved { error: Some(error), .. } => {
-                Some(format!("an earlier volume of its name could not be removed: {error}"))
-            }
-            State::Unremoved { error: None, .. } | State::Removing { .. } => {
-                Some("an earlier volume of its name is still being removed".into())
-            }
-            State::Unmounting { .. } => Some("the driver has not answered an earlier Unmount".into()),
-            State::Uncertain { why, .. } => Some(format!("an earlier outcome is not settled: {why}")),
-            State::Stuck { error, .. } => Some(format!("an earlier Unmount did not succeed: {error}")),
-        }
+        let (code, words) = match &volume.state {
+            State::Mounted { .. } => return None,
+            State::Elsewhere { cause, .. } => return Some(cause.clone()),
+            State::Absent => (Code::Timeout, "its turn has not come".to_owned()),
+            State::Mounting { .. } => (Code::Timeout, "the driver has not answered Mount".to_owned()),
+            State::Creating { .. } => (Code::Timeout, "the driver has not answered Create".to_owned()),
+            State::Unremoved { error: Some(error), .. } => (
+                Code::Busy,
+                format!("an earlier volume of its name could not be removed: {error}"),
+            ),
+            State::Unremoved { error: None, .. } | State::Removing { .. } => (
+                Code::Busy,
+                "an earlier volume of its name is still being removed".to_owned(),
+            ),
+            State::Unmounting { .. } => (Code::Busy, "the driver has not answered an earlier Unmount".to_owned()),
+            State::Uncertain { why, .. } => (Code::Busy, format!("an earlier outcome is not settled: {why}")),
+            State::Stuck { error, .. } => (Code::Busy, format!("an earlier Unmount did not succeed: {error}")),
+        };
+        Some(Problem::new(code, words))
     }
 
     pub(super) fn release(&mut self, id: &ContainerId) {

@@ -5,10 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use volume_driver_client::MountId;
+use volume_driver_client::{Code, MountId};
 use volume_labels::{Access, Lifetime, Owner};
 
-use crate::error::PrepareError;
+use crate::error::{PrepareError, Problem};
 use crate::mountpoint::Mountpoint;
 use crate::types::{BindMount, ContainerId, VolumeKey};
 
@@ -54,14 +54,14 @@ pub enum MountOutcome {
     Mounted(Mountpoint),
     /// Nothing was mounted or attached: the call was not sent, or the driver refused and its profile forbids an Unmount
     /// after that. No Unmount follows.
-    Failed(String),
+    Failed(Problem),
     /// The driver refused, and may have left something behind all the same, such as an attachment. An Unmount follows.
-    Refused(String),
+    Refused(Problem),
     /// The driver mounted nothing because another host still holds the volume. Mesos offers a volume to other agents as
     /// soon as its task has ended, long before it is detached, so this is waited for.
-    Elsewhere(String),
+    Elsewhere(Problem),
     /// Nobody knows: the call was sent and no usable answer came, or what it mounted cannot be used.
-    Uncertain(String),
+    Uncertain(Problem),
 }
 
 /// How the Create of a volume that is made for a container ended.
@@ -70,11 +70,11 @@ pub enum CreateOutcome {
     /// The volume is there, and it is ours.
     Created,
     /// The driver certainly made nothing: nothing was sent, or what is there is somebody else's.
-    Failed(String),
+    Failed(Problem),
     /// The driver refused. Some make a volume, fail to format it, and leave it behind: a Remove settles that.
-    Refused(String),
+    Refused(Problem),
     /// Nobody knows: the call was sent and no usable answer came. It may still be carried out.
-    Uncertain(String),
+    Uncertain(Problem),
 }
 
 /// How a Remove ended.
@@ -85,13 +85,13 @@ pub enum RemoveOutcome {
     /// The driver does not know it.
     Missing,
     /// The driver refused; the volume is still there.
-    Failed(String),
+    Failed(Problem),
     /// The driver refused because the volume is attached or mounted: an Unmount comes before the next attempt.
-    InUse(String),
+    InUse(Problem),
     /// Nobody knows.
-    Uncertain(String),
+    Uncertain(Problem),
     /// Never sent: nothing changed.
-    NotSent(String),
+    NotSent(Problem),
 }
 
 /// How an Unmount ended.
@@ -100,15 +100,62 @@ pub enum UnmountOutcome {
     /// Done, or the driver says there was nothing to do.
     Unmounted,
     /// The driver refused; its mount is still there.
-    Failed(String),
+    Failed(Problem),
     /// The driver refused although the agent's mount table shows that nothing is mounted. An attachment may still be there,
     /// so the Unmount is repeated; after [`UNMOUNTS_OF_NOTHING`](super::UNMOUNTS_OF_NOTHING) such answers in a row the volume
     /// counts as unmounted.
-    NothingMounted(String),
+    NothingMounted(Problem),
     /// Nobody knows.
-    Uncertain(String),
+    Uncertain(Problem),
     /// Never sent: nothing changed.
-    NotSent(String),
+    NotSent(Problem),
+}
+
+impl MountOutcome {
+    /// What went wrong, with the code that the kind of outcome implies.
+    pub(crate) fn problem(&self) -> Option<(Code, &Problem)> {
+        match self {
+            Self::Mounted(_) => None,
+            Self::Failed(problem) | Self::Refused(problem) => Some((problem.code, problem)),
+            Self::Elsewhere(problem) => Some((Code::AttachedElsewhere, problem)),
+            Self::Uncertain(problem) => Some((Code::Uncertain, problem)),
+        }
+    }
+}
+
+impl CreateOutcome {
+    /// What went wrong, with the code that the kind of outcome implies.
+    pub(crate) fn problem(&self) -> Option<(Code, &Problem)> {
+        match self {
+            Self::Created => None,
+            Self::Failed(problem) | Self::Refused(problem) => Some((problem.code, problem)),
+            Self::Uncertain(problem) => Some((Code::Uncertain, problem)),
+        }
+    }
+}
+
+impl RemoveOutcome {
+    /// What went wrong, with the code that the kind of outcome implies.
+    pub(crate) fn problem(&self) -> Option<(Code, &Problem)> {
+        match self {
+            Self::Removed | Self::Missing => None,
+            Self::Failed(problem) | Self::InUse(problem) | Self::NotSent(problem) => Some((problem.code, problem)),
+            Self::Uncertain(problem) => Some((Code::Uncertain, problem)),
+        }
+    }
+}
+
+impl UnmountOutcome {
+    /// What went wrong, with the code that the kind of outcome implies.
+    pub(crate) fn problem(&self) -> Option<(Code, &Problem)> {
+        match self {
+            Self::Unmounted => None,
+            Self::Failed(problem) | Self::NothingMounted(problem) | Self::NotSent(problem) => {
+                Some((problem.code, problem))
+            }
+            Self::Uncertain(problem) => Some((Code::Uncertain, problem)),
+        }
+    }
 }
 
 /// A container as its record and Mesos together tell it at agent start.
@@ -371,9 +418,24 @@ pub enum VolumeState {
     Removing,
 }
 
-impl fmt::Display for VolumeState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl VolumeState {
+    /// Every state, in the order in which a volume goes through them.
+    pub const ALL: [Self; 10] = [
+        Self::Absent,
+        Self::Creating,
+        Self::Elsewhere,
+        Self::Mounting,
+        Self::Mounted,
+        Self::Uncertain,
+        Self::Unmounting,
+        Self::Stuck,
+        Self::Unremoved,
+        Self::Removing,
+    ];
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::Absent => "absent",
             Self::Creating => "creating",
             Self::Elsewhere => "elsewhere",
@@ -384,6 +446,12 @@ impl fmt::Display for VolumeState {
             Self::Stuck => "stuck",
             Self::Unremoved => "unremoved",
             Self::Removing => "removing",
-        })
+        }
+    }
+}
+
+impl fmt::Display for VolumeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }

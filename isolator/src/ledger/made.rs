@@ -11,7 +11,9 @@
 use super::Ledger;
 use super::event::{CreateOutcome, Effect, Op, RecordedState, RecordedVolume, RemoveOutcome};
 use super::volume::{FIRST_RETRY, LONGEST_RETRY, Owed, State, retry_delay};
+use crate::error::Problem;
 use crate::types::VolumeKey;
+use volume_driver_client::Code;
 use volume_labels::Lifetime;
 
 /// How often a Remove must find nothing after a Create without an answer. With the delays between, from half a second on and
@@ -97,7 +99,10 @@ impl Ledger {
             CreateOutcome::Created => (Made::Certainly, None),
             CreateOutcome::Failed(cause) => (Made::Nothing, Some(cause)),
             CreateOutcome::Refused(cause) => (Made::Certainly, Some(cause)),
-            CreateOutcome::Uncertain(cause) => (Made::Perhaps { looks: 0 }, Some(cause)),
+            CreateOutcome::Uncertain(cause) => {
+                let cause = Problem::new(Code::Uncertain, cause.words);
+                (Made::Perhaps { looks: 0 }, Some(cause))
+            }
         };
         volume.made = made;
         volume.state = volume.unmounted();
@@ -125,18 +130,16 @@ impl Ledger {
             (RemoveOutcome::Removed, _) => None,
             (RemoveOutcome::Missing, Made::Perhaps { looks }) if *looks + 1 < LOOKS_FOR_A_LATE_CREATE => {
                 *looks += 1;
-                Some(
-                    "the driver does not know it, but may still carry out a Create that it has not answered".to_owned(),
-                )
+                Some(Problem::new(
+                    Code::Uncertain,
+                    "the driver does not know it, but may still carry out a Create that it has not answered",
+                ))
             }
             (RemoveOutcome::Missing, _) => None,
-            (
-                RemoveOutcome::Failed(error)
-                | RemoveOutcome::InUse(error)
-                | RemoveOutcome::Uncertain(error)
-                | RemoveOutcome::NotSent(error),
-                _,
-            ) => Some(error),
+            (RemoveOutcome::Uncertain(error), _) => Some(Problem::new(Code::Uncertain, error.words)),
+            (RemoveOutcome::Failed(error) | RemoveOutcome::InUse(error) | RemoveOutcome::NotSent(error), _) => {
+                Some(error)
+            }
         };
         volume.failed_removes = if error.is_some() { attempt } else { 0 };
         if error.is_none() {

@@ -139,7 +139,7 @@ impl Ledger {
                 why,
                 mountpoint: Some(mountpoint),
                 ..
-            } => Some((mountpoint, why.as_str())),
+            } => Some((mountpoint, &**why)),
             _ => None,
         })
     }

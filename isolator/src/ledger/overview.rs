@@ -7,6 +7,7 @@ use super::Ledger;
 use super::container::Phase;
 use super::event::VolumeState;
 use super::volume::{State, Volume};
+use crate::error::Problem;
 use crate::types::{ContainerId, VolumeKey};
 
 /// One volume as it stands.
@@ -21,7 +22,7 @@ pub struct VolumeOverview<'a> {
     /// How often the step it is at was tried, this time included; 0 when nothing was tried.
     pub attempt: u32,
     /// What went wrong last, in the driver's words or ours.
-    pub problem: Option<&'a str>,
+    pub problem: Option<&'a Problem>,
     /// The containers it matters to.
     pub users: Vec<(&'a ContainerId, Use)>,
 }
@@ -61,12 +62,12 @@ impl Ledger {
         waiting: &[&'a ContainerId],
     ) -> VolumeOverview<'a> {
         let (attempt, problem) = match &volume.state {
-            State::Elsewhere { attempt, cause } => (*attempt, Some(cause.as_str())),
+            State::Elsewhere { attempt, cause } => (*attempt, Some(cause)),
             State::Mounting { attempt, .. } => (attempt + 1, None),
             State::Unmounting { attempt, .. } => (*attempt, None),
-            State::Uncertain { why, .. } => (0, Some(why.as_str())),
-            State::Stuck { attempt, error, .. } => (*attempt, Some(error.as_str())),
-            State::Unremoved { attempt, error } => (*attempt, error.as_deref()),
+            State::Uncertain { why, .. } => (0, Some(why)),
+            State::Stuck { attempt, error, .. } => (*attempt, Some(error)),
+            State::Unremoved { attempt, error } => (*attempt, error.as_ref()),
             State::Removing { attempt, .. } => (*attempt, None),
             State::Creating { .. } => (1, None),
             State::Absent | State::Mounted { .. } => (0, None),

@@ -7,8 +7,10 @@ use super::container::{Container, Phase};
 use super::event::{Presence, Record, RecordedState, RecordedVolume, Restored};
 use super::made::Made;
 use super::volume::State;
+use crate::error::Problem;
 use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
+use volume_driver_client::Code;
 
 impl Ledger {
     pub(super) fn restore(&mut self, restored: Vec<Restored>) {
@@ -60,7 +62,7 @@ impl Ledger {
             }
             state if volume.state == State::Absent => {
                 volume.state = State::Uncertain {
-                    why: doubt(entry, state),
+                    why: Problem::new(Code::Uncertain, doubt(entry, state)),
                     mountpoint: state.mountpoint().cloned(),
                     refused: false,
                 };

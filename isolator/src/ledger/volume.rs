@@ -9,7 +9,9 @@ use volume_labels::Lifetime;
 use super::Ledger;
 use super::event::{Effect, MountOutcome, MountSpec, Op, RecordedState, UnmountOutcome, VolumeState};
 use super::made::Made;
-use crate::error::PrepareError;
+use volume_driver_client::Code;
+
+use crate::error::{PrepareError, Problem};
 use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 
@@ -42,7 +44,7 @@ pub(super) enum State {
     Absent,
     Elsewhere {
         attempt: u32,
-        cause: String,
+        cause: Problem,
     },
     Mounting {
         op: Op,
@@ -58,7 +60,7 @@ pub(super) enum State {
         mountpoint: Mountpoint,
     },
     Uncertain {
-        why: String,
+        why: Problem,
         mountpoint: Option<Mountpoint>,
         /// The driver refused the Mount, so that at most an attachment is left.
         refused: bool,
@@ -76,7 +78,7 @@ pub(super) enum State {
     },
     Stuck {
         attempt: u32,
-        error: String,
+        error: Problem,
         mountpoint: Option<Mountpoint>,
         /// As in `Uncertain`.
         refused: bool,
@@ -93,7 +95,7 @@ pub(super) enum State {
     Unremoved {
         /// How often that was tried.
         attempt: u32,
-        error: Option<String>,
+        error: Option<Problem>,
     },
     Removing {
         op: Op,
@@ -368,8 +370,8 @@ impl Ledger {
         else {
             return;
         };
-        let unsettled = |why: &str, refused| State::Uncertain {
-            why: why.to_owned(),
+        let unsettled = |why: &Problem, refused| State::Uncertain {
+            why: why.clone(),
             mountpoint: adopt.clone(),
             refused,
         };
@@ -381,6 +383,7 @@ impl Ledger {
             }
             MountOutcome::Failed(cause) => (unmounted, Some(cause)),
             MountOutcome::Elsewhere(cause) => {
+                let cause = Problem::new(Code::AttachedElsewhere, cause.words);
                 let attempt = attempt + 1;
                 let delay = retry_delay(attempt, FIRST_LOOK, LONGEST_LOOK);
                 let volume = key.clone();
@@ -388,7 +391,10 @@ impl Ledger {
                 (State::Elsewhere { attempt, cause }, None)
             }
             MountOutcome::Refused(cause) => (unsettled(&cause, owes != Owed::Mount), Some(cause)),
-            MountOutcome::Uncertain(cause) => (unsettled(&cause, false), Some(cause)),
+            MountOutcome::Uncertain(cause) => {
+                let cause = Problem::new(Code::Uncertain, cause.words);
+                (unsettled(&cause, false), Some(cause))
+            }
         };
         let volume = self.volumes.get_mut(&key).expect("just looked up");
         volume.state = state;
@@ -401,7 +407,7 @@ impl Ledger {
     }
 
     /// Whoever asked for the same gets the same answer; a container with other options has a try of its own.
-    pub(super) fn refuse_mounters(&mut self, key: &VolumeKey, spec: &MountSpec, cause: &str) {
+    pub(super) fn refuse_mounters(&mut self, key: &VolumeKey, spec: &MountSpec, cause: &Problem) {
         let same = self
             .mounters(key)
             .into_iter()
@@ -410,7 +416,7 @@ impl Ledger {
             let error = PrepareError::Mount {
                 slot: request.slot,
                 volume: request.volume,
-                cause: cause.to_owned(),
+                cause: cause.clone(),
             };
             (id, error)
         });
@@ -458,13 +464,13 @@ impl Ledger {
                 volume.refusals = 0;
                 self.effects.push(Effect::TellSettled {
                     volume: key.clone(),
-                    refusal,
+                    refusal: refusal.words,
                 });
                 volume.unmounted()
             }
             UnmountOutcome::NothingMounted(error) => stuck(error, false, true),
             UnmountOutcome::Failed(error) => stuck(error, false, refused || mountpoint.is_some()),
-            UnmountOutcome::Uncertain(error) => stuck(error, false, false),
+            UnmountOutcome::Uncertain(error) => stuck(Problem::new(Code::Uncertain, error.words), false, false),
             UnmountOutcome::NotSent(error) => stuck(error, mounted, idle),
         };
         if matches!(volume.state, State::Absent | State::Unremoved { .. }) {
@@ -502,7 +508,7 @@ impl Ledger {
                 mountpoint: mountpoint.clone(),
             },
             other => State::Uncertain {
-                why: "an earlier Unmount did not succeed".into(),
+                why: Problem::new(Code::Uncertain, "an earlier Unmount did not succeed"),
                 mountpoint: other.mountpoint().cloned(),
                 refused: match other {
                     State::Mounting { owes, .. } => *owes == Owed::Attachment,

@@ -344,7 +344,8 @@ fn the_policy_in_the_documentation_does_what_is_said_there() {
     let (_, after) = page.split_once("## The file\n\n```json\n").unwrap();
     let (policy, _) = after.split_once("```").unwrap();
     let denied = asked(&[("volume.data", "payroll-1")]).under(policy).unwrap_err();
-    assert!(page.contains(&denied.message), "{}", denied.message);
+    let told = crate::error::Refusal::new(volume_driver_client::Code::Denied, denied.message).to_string();
+    assert!(page.contains(&told), "{told}");
     let scratch = |kind| {
         asked(&[
             ("volume.data", "scratch-1"),

@@ -12,8 +12,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use tracing::{error, info};
+use volume_driver_client::Code;
 
 use super::followed::{Use, Who};
+use crate::error::Problem;
 use crate::types::{ContainerId, VolumeKey};
 
 /// Lines that may wait for a slow disk; what comes on top is lost, and counted.
@@ -52,6 +54,8 @@ pub(super) struct Entry {
     outcome: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -99,6 +103,12 @@ impl Entry {
         Self { mountpoint, ..self }
     }
 
+    /// What programs decide by.
+    pub(super) fn coded(self, code: Option<Code>) -> Self {
+        let code = code.map(Code::as_str);
+        Self { code, ..self }
+    }
+
     /// A container did not get its volumes.
     pub(super) fn of_refusal(id: &ContainerId, who: &Who, problem: String, took: Option<Duration>) -> Self {
         Self {
@@ -126,7 +136,7 @@ impl Entry {
         volume: &VolumeKey,
         users: &[ContainerId],
         mountpoint: Option<&PathBuf>,
-        problem: Option<&String>,
+        problem: Option<&Problem>,
         took: Duration,
     ) -> Self {
         Self {
@@ -135,7 +145,7 @@ impl Entry {
             volume: Some(volume.name.clone()),
             mountpoint: mountpoint.cloned(),
             outcome: Some(outcome),
-            problem: problem.cloned(),
+            problem: problem.map(ToString::to_string),
             seconds: Some(seconds(took)),
             ..Self::now(operation)
         }

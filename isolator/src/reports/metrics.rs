@@ -4,6 +4,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
+use volume_driver_client::Code;
 
 /// Seconds. A mount of a device that is attached takes some milliseconds, an attachment up to minutes.
 const BUCKETS: [f64; 14] = [
@@ -16,12 +17,16 @@ pub(super) struct Metrics {
     registry: Registry,
     /// By driver, operation and outcome.
     pub(super) driver_calls: HistogramVec,
+    /// By driver, operation and error code.
+    pub(super) driver_errors: IntCounterVec,
     /// By driver.
     pub(super) retries: IntCounterVec,
     /// By the rule, or the part of the policy.
     pub(super) denied: IntCounterVec,
     /// By result.
     pub(super) prepares: IntCounterVec,
+    /// By error code.
+    pub(super) refusals: IntCounterVec,
     pub(super) prepare_seconds: Histogram,
     /// By driver and cause.
     pub(super) limitations: IntCounterVec,
@@ -47,6 +52,16 @@ impl Metrics {
                     ))
                     .buckets(BUCKETS.into()),
                     &["driver", "operation", "outcome"],
+                ),
+            ),
+            driver_errors: known(
+                &registry,
+                IntCounterVec::new(
+                    named(
+                        "driver_errors_total",
+                        "Calls of driver_call_seconds that failed, by driver, operation and error code.",
+                    ),
+                    &["driver", "operation", "code"],
                 ),
             ),
             retries: known(
@@ -77,6 +92,16 @@ impl Metrics {
                         "Containers that asked for volumes: granted, refused, timed_out, or abandoned (ended meanwhile).",
                     ),
                     &["result"],
+                ),
+            ),
+            refusals: known(
+                &registry,
+                IntCounterVec::new(
+                    named(
+                        "refusals_total",
+                        "Containers that did not get their volumes, by error code.",
+                    ),
+                    &["code"],
                 ),
             ),
             prepare_seconds: known(
@@ -136,6 +161,9 @@ impl Metrics {
         // What is counted from nought on is there before it happens first, so that a rate can be taken of it.
         for result in ["granted", "refused", "timed_out", "abandoned"] {
             metrics.prepares.with_label_values(&[result]);
+        }
+        for code in Code::ALL {
+            metrics.refusals.with_label_values(&[code.as_str()]);
         }
         metrics
     }

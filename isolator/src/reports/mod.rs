@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::effects::Cause;
-use crate::error::PrepareError;
+use crate::error::{PrepareError, Refusal};
 use crate::ledger::{CreateOutcome, Event, MountOutcome, Presence, RemoveOutcome, UNMOUNTS_OF_NOTHING, UnmountOutcome};
 use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeKey};
 
@@ -147,7 +147,19 @@ impl Reports {
             },
             _ => return,
         };
+        let code = match event {
+            Event::MountDone { outcome, .. } => outcome.problem(),
+            Event::UnmountDone { outcome, .. } => outcome.problem(),
+            Event::CreateDone { outcome, .. } => outcome.problem(),
+            Event::RemoveDone { outcome, .. } => outcome.problem(),
+            _ => None,
+        }
+        .map(|(code, _)| code);
         self.changed.store(true, Ordering::Relaxed);
+        if let Some(code) = code {
+            let labels = [volume.driver.as_str(), operation, code.as_str()];
+            self.metrics.driver_errors.with_label_values(&labels).inc();
+        }
         self.metrics
             .driver_calls
             .with_label_values(&[volume.driver.as_str(), operation, outcome])
@@ -174,12 +186,12 @@ impl Reports {
         match (line, problem) {
             ("", _) => tracing::debug!(volume = name, driver, operation, outcome, milliseconds, "driver called"),
             (line, problem) => {
-                let problem = problem.map_or("", String::as_str);
+                let problem = problem.map_or("", |problem| &problem.words);
                 warn!(volume = name, driver, milliseconds, problem, "{line}");
             }
         }
         let users = self.followed.users(volume, event, self.audit.is_some());
-        self.record(|| Entry::of_call(operation, outcome, volume, &users, mountpoint, problem, took));
+        self.record(|| Entry::of_call(operation, outcome, volume, &users, mountpoint, problem, took).coded(code));
     }
 
     /// A volume counts as unmounted although its driver keeps refusing the Unmount.
@@ -222,16 +234,20 @@ impl Reports {
             (Ok(_), None) => {}
             (Err(problem), followed) => {
                 warn!(container = %id, %problem, "container refused");
+                let code = problem.code();
+                if let Some(code) = code {
+                    self.metrics.refusals.with_label_values(&[code.as_str()]).inc();
+                }
                 let who = followed.map(|followed| followed.who).unwrap_or_default();
-                self.record(|| Entry::of_refusal(id, &who, problem.to_string(), waited));
+                self.record(|| Entry::of_refusal(id, &who, problem.to_string(), waited).coded(code));
             }
         }
     }
 
     /// A container whose labels cannot be read is refused before anything begins.
-    pub(crate) fn refused_at_once(&self, id: &ContainerId, launch: &ContainerLaunch, problem: &str) {
+    pub(crate) fn refused_at_once(&self, id: &ContainerId, launch: &ContainerLaunch, problem: &Refusal) {
         self.followed.begin(id, launch);
-        self.prepared(id, &Err(PrepareError::Request(problem.to_owned())));
+        self.prepared(id, &Err(PrepareError::Request(problem.clone())));
     }
 
     /// A container is to end because of a volume.

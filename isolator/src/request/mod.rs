@@ -10,11 +10,12 @@ mod pod;
 mod source;
 mod unread;
 
-use volume_driver_client::MountId;
-use volume_labels::{Create, Lifetime, Mode};
+use volume_driver_client::{Code, MountId};
+use volume_labels::{Create, Lifetime, Mode, VolumeLabels};
 
 use crate::config::Config;
 use crate::effects::resolved_owner;
+use crate::error::Refusal;
 use crate::ledger::MountSpec;
 use crate::made_for;
 use crate::names::NameMap;
@@ -49,7 +50,7 @@ pub(crate) struct Wish {
 ///
 /// # Errors
 /// One line for the framework.
-pub(crate) fn wanted(id: &ContainerId, launch: &ContainerLaunch, config: &Config) -> Result<Vec<Asked>, String> {
+pub(crate) fn wanted(id: &ContainerId, launch: &ContainerLaunch, config: &Config) -> Result<Vec<Asked>, Refusal> {
     if launch.class == ContainerClass::Debug {
         return Ok(Vec::new());
     }
@@ -85,11 +86,11 @@ pub(crate) fn wishes(
     config: &Config,
     names: &NameMap,
     host_id: &str,
-) -> Result<Vec<Wish>, String> {
+) -> Result<Vec<Wish>, Refusal> {
     let wishes = volumes
         .into_iter()
         .map(|asked| wish(id, asked, launch, config, names, host_id));
-    let wishes = wishes.collect::<Result<Vec<Wish>, String>>()?;
+    let wishes = wishes.collect::<Result<Vec<Wish>, Refusal>>()?;
     agree(&wishes)?;
     Ok(wishes)
 }
@@ -101,21 +102,27 @@ fn wish(
     config: &Config,
     names: &NameMap,
     host_id: &str,
-) -> Result<Wish, String> {
+) -> Result<Wish, Refusal> {
     let said = asked.said();
     let labels = &asked.labels;
     let usual = || asked.source.usual_driver().map(str::to_owned);
     let named = labels.driver.clone().or_else(|| config.default_driver.clone());
     let Some(driver) = named.or_else(usual) else {
-        return Err(format!(
-            "{said} names no driver and this agent has no default: name one with {} (or the module parameter default_driver)",
+        let message = format!(
+            "{said}: it names no driver, and this agent has no default driver: name one with {} (or have the operator set \
+             the module parameter default_driver)",
             asked.part(Part::Driver)
-        ));
+        );
+        return Err(message.into());
     };
     if config.require_claim {
-        claimed(labels, launch, config, names).map_err(|problem| format!("{said}: {problem}"))?;
+        claimed(labels, launch, config, names)
+            .map_err(|problem| Refusal::new(Code::Denied, format!("{said}: {problem}")))?;
     }
-    let creates = labels.create == Create::IfMissing || labels.lifetime == Lifetime::Container;
+    // A driver that does not find a volume whose id is known has it in another zone: a second volume of its name, empty, is
+    // not what anybody asked for.
+    let may_be_missing = labels.create == Create::IfMissing && !is_known_by_id(labels, names);
+    let creates = may_be_missing || labels.lifetime == Lifetime::Container;
     // Whatever a user is called, the numbers count: for the policy, and for whether two containers want the same.
     let owner = labels.owner.as_ref().map(resolved_owner).transpose();
     let owner = owner.map_err(|problem| format!("{said}: {problem}"))?;
@@ -126,10 +133,11 @@ fn wish(
     };
     let mut volume = VolumeKey::new(driver, names.driver_name(&labels.name));
     if made_for::spelled(&volume.name).is_some() {
-        return Err(format!(
+        let message = format!(
             "{said}: that is the name of a volume that was made for one container (lifetime=container) and is removed with it: \
              name another"
-        ));
+        );
+        return Err(message.into());
     }
     if labels.lifetime == Lifetime::Container {
         volume.name =
@@ -144,15 +152,24 @@ fn wish(
     })
 }
 
+/// Whether somebody knows the volume by its id: the operator's name map, the label `claim`, or a name that is itself an id of
+/// EBS.
+fn is_known_by_id(labels: &VolumeLabels, names: &NameMap) -> bool {
+    let is_hexadecimal = |digits: &str| matches!(digits.len(), 8 | 17) && digits.bytes().all(|c| c.is_ascii_hexdigit());
+    names.knows(&labels.name)
+        || labels.claim.as_ref().is_some_and(|claim| *claim != labels.name)
+        || labels.name.strip_prefix("vol-").is_some_and(is_hexadecimal)
+}
+
 /// One volume may be asked for twice (at two paths), but then the same must be said of it.
 fn agree(wishes: &[Wish]) -> Result<(), String> {
     for (index, wish) in wishes.iter().enumerate() {
         let others = &mut wishes[..index].iter();
         if let Some(other) = others.find(|other| other.volume == wish.volume && other.spec != wish.spec) {
             return Err(format!(
-                "{} and {} name the same volume {} with different create, options or owner: make them agree",
-                other.asked.part(Part::Name),
+                "{}: {} names the same volume {} with different create, options or owner: make them agree",
                 wish.asked.part(Part::Name),
+                other.asked.part(Part::Name),
                 wish.volume
             ));
         }

@@ -120,7 +120,10 @@ fn two_slots_of_one_volume_must_agree() {
         ..strict()
     };
     let problem = wish_of(&pairs, &[], &config).unwrap_err();
-    assert!(problem.contains("label 'volume.a' and label 'volume.b'"), "{problem}");
+    assert!(
+        problem.contains("label 'volume.b': [invalid] label 'volume.a' names the same volume"),
+        "{problem}"
+    );
 }
 
 fn docker_volume(name: &str) -> DockerVolume {
@@ -238,7 +241,7 @@ fn variables_without_a_driver_take_the_agents_default_and_else_the_one_of_mesos_
 fn a_required_claim_is_required_whoever_asks() {
     let problem = dvdi_wish(&strict(), None).unwrap_err();
     assert!(
-        problem.starts_with("DVDI_VOLUME_NAME1 = 'vol-1': the task does not hold 'vol-1'"),
+        problem.starts_with("DVDI_VOLUME_NAME1 = 'vol-1': [denied] the task does not hold 'vol-1'"),
         "{problem}"
     );
 }
@@ -297,4 +300,23 @@ fn nobody_can_name_a_volume_that_was_made_for_a_container() {
             "{problem}"
         );
     }
+}
+
+#[test]
+fn a_volume_whose_id_is_known_is_never_created() {
+    let created = |pairs: &[(&str, &str)]| {
+        let pairs = [pairs, &[("volume.a.create", "if-missing")]].concat();
+        wish_of(&pairs, &[], &lenient()).unwrap().spec.create.is_some()
+    };
+    assert!(created(&[("volume.a", "new-volume")]));
+    assert!(created(&[("volume.a", "new-volume"), ("volume.a.claim", "new-volume")]));
+    assert!(created(&[("volume.a", "vol-new")]), "that is no id");
+    assert!(!created(&[("volume.a", "flights")]), "the name map has its name");
+    assert!(!created(&[("volume.a", "vol-1")]), "the name map has its id");
+    assert!(!created(&[("volume.a", "orders"), ("volume.a.claim", "vol-9")]));
+    assert!(
+        !created(&[("volume.a", "vol-0123456789abcdef0")]),
+        "a name that is an id"
+    );
+    assert!(!created(&[("volume.a", "vol-7bca078f")]));
 }

@@ -64,6 +64,9 @@ pub struct VolumeStatus {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The error code of that: one of those of `docs/error-codes.md`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error_code: Option<String>,
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "date-time")))]
@@ -166,7 +169,8 @@ impl VolumeStatus {
             since: now,
             mountpoint: seen.mountpoint.map(Path::to_owned),
             attempt: seen.attempt,
-            last_error: seen.problem.map(str::to_owned),
+            last_error: seen.problem.map(ToString::to_string),
+            last_error_code: seen.problem.map(|problem| problem.code.to_string()),
             // The moment itself is looked up by the keeper.
             next_retry: retried.then_some(now),
             users: seen

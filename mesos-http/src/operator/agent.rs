@@ -1,7 +1,9 @@
 //! Calls to an agent.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{Containers, VersionInfo};
@@ -54,6 +56,21 @@ impl Agent {
     /// When there is no answer, or none that can be read.
     pub fn version(&self) -> Result<VersionInfo, Error> {
         self.caller.ask("GET_VERSION", None, &["get_version", "version_info"])
+    }
+
+    /// GET_FLAGS: the flags it runs with, those left at their defaults included.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    pub fn flags(&self) -> Result<BTreeMap<String, String>, Error> {
+        #[derive(Deserialize)]
+        struct Flag {
+            name: String,
+            #[serde(default)]
+            value: String,
+        }
+        let flags: Vec<Flag> = self.caller.ask("GET_FLAGS", None, &["get_flags", "flags"])?;
+        Ok(flags.into_iter().map(|flag| (flag.name, flag.value)).collect())
     }
 
     /// GET_CONTAINERS, nested and standalone ones included.

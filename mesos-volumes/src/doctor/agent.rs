@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::Value;
+use mesos_http::Endpoint;
+use mesos_http::endpoint::EndpointError;
+use mesos_http::operator;
+use mesos_http::tls::{Tls, TlsError, TlsFiles};
 
 /// An agent that is well answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,20 +25,69 @@ pub(super) struct Asking<'a> {
     pub(super) url: &'a str,
     /// A file with a principal and its secret, separated by a space.
     pub(super) credential: Option<&'a Path>,
+    /// For an `https://` address.
+    pub(super) tls: TlsFiles,
+}
+
+/// Why an agent does not answer, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// The address is none.
+    #[error(transparent)]
+    Address(#[from] EndpointError),
+    /// A file of ours cannot be used.
+    #[error("{0}")]
+    File(String),
+    /// TLS cannot be set up with the files given.
+    #[error(transparent)]
+    TlsFiles(#[from] TlsError),
+    /// The call failed.
+    #[error(transparent)]
+    Call(#[from] mesos_http::Error),
+}
+
+impl AskError {
+    /// What to do about it.
+    pub(super) fn mend(&self) -> &'static str {
+        match self {
+            Self::Address(_) => {
+                "correct --agent-url: it is like http://10.0.0.7:5051, or https:// for an agent with TLS"
+            }
+            Self::File(_) => "correct --credential: a file with a principal and a secret, separated by a space",
+            Self::TlsFiles(_) => "correct --ca, --cert or --key: files in PEM",
+            Self::Call(mesos_http::Error::Tls { .. }) => {
+                "name the file of the authority that signed the agent's certificate (--ca), and a certificate with its key if \
+                 the agent wants one (--cert, --key); for an agent without TLS write http:// in --agent-url"
+            }
+            Self::Call(mesos_http::Error::Unauthenticated { .. } | mesos_http::Error::Forbidden { .. }) => {
+                "name a file with a principal that may read the agent's flags, and its secret (--credential)"
+            }
+            Self::Call(mesos_http::Error::Uncertain { .. }) => {
+                "if the agent has TLS, write https:// in --agent-url; otherwise look at the last lines of its log"
+            }
+            Self::Call(_) => {
+                "start the agent, or correct --agent-url; the last lines of its log say why it does not start"
+            }
+        }
+    }
 }
 
 impl Agent {
     /// # Errors
     /// Why it does not say.
-    pub(super) fn ask(asking: &Asking<'_>) -> Result<Agent, String> {
-        let credential = asking.credential.map(read_credential).transpose()?;
-        let version = get(asking.url, "/version", credential.as_deref())?;
-        let flags = get(asking.url, "/flags", credential.as_deref())?;
-        let flags = flags["flags"].as_object().ok_or("its /flags has no flags")?;
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    pub(super) fn ask(asking: &Asking<'_>) -> Result<Agent, AskError> {
+        let endpoint: Endpoint = asking.url.trim_end_matches('/').parse()?;
+        let mut agent = operator::Agent::new(endpoint, PATIENCE);
+        if asking.url.starts_with("https://") {
+            agent = agent.with_tls(Tls::load(&asking.tls)?);
+        }
+        if let Some(file) = asking.credential {
+            let (principal, secret) = read_credential(file).map_err(AskError::File)?;
+            agent = agent.with_credential(&principal, &secret);
+        }
         Ok(Agent {
-            version: version["version"].as_str().unwrap_or_default().to_owned(),
-            flags: flags.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+            version: agent.version()?.version,
+            flags: agent.flags()?,
         })
     }
 
@@ -70,43 +120,13 @@ impl Agent {
     }
 }
 
-fn read_credential(file: &Path) -> Result<String, String> {
+fn read_credential(file: &Path) -> Result<(String, String), String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     match text.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [principal, secret] => Ok(format!(
-            "Basic {}",
-            BASE64_STANDARD.encode(format!("{principal}:{secret}"))
-        )),
+        [principal, secret] => Ok(((*principal).to_owned(), (*secret).to_owned())),
         _ => Err(format!(
             "{}: it is not a principal and a secret, separated by a space",
             file.display()
         )),
     }
-}
-
-fn get(url: &str, path: &str, credential: Option<&str>) -> Result<Value, String> {
-    let url = format!("{}{path}", url.trim_end_matches('/'));
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(PATIENCE))
-        .http_status_as_error(false)
-        // An agent is asked directly, whatever the environment says.
-        .proxy(None)
-        .build()
-        .into();
-    let mut request = agent.get(&url);
-    if let Some(credential) = credential {
-        request = request.header("Authorization", credential);
-    }
-    let failed = |problem: String| format!("{url}: {problem}");
-    let mut response = request.call().map_err(|error| failed(error.to_string()))?;
-    match response.status().as_u16() {
-        200 => {}
-        status @ (401 | 403) => return Err(failed(format!("HTTP {status}: it wants a credential (--credential)"))),
-        status => return Err(failed(format!("HTTP {status}"))),
-    }
-    let text = response
-        .body_mut()
-        .read_to_string()
-        .map_err(|error| failed(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| failed(format!("not JSON: {error}")))
 }

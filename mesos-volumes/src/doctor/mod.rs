@@ -1,4 +1,4 @@
-//! `doctor`: looks at a running agent from outside, and says what is wrong and how to mend it. Changes nothing.
+//! `doctor`: looks at a running agent from outside, and says what is wrong and what to do about it. Changes nothing.
 
 mod agent;
 mod finding;
@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
+
+use mesos_http::tls::TlsFiles;
 
 use agent::{Agent, Asking};
 use finding::{Finding, State};
@@ -30,12 +32,21 @@ Exit codes:
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Where the agent answers, as in http://10.0.0.7:5051
+    /// Where the agent answers, as in http://10.0.0.7:5051 or https://agent-7.example:5051
     #[arg(long, value_name = "URL")]
     agent_url: String,
     /// A file with a principal and its secret, separated by a space, for an agent that authenticates readers
     #[arg(long, value_name = "FILE")]
     credential: Option<PathBuf>,
+    /// The certificate authorities to believe for an https:// agent, in PEM [default: those that this host trusts]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The certificate to show to an agent that asks for one, with its chain, in PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Print what was found as JSON
     #[arg(long)]
     json: bool,
@@ -45,6 +56,11 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let asking = Asking {
         url: &arguments.agent_url,
         credential: arguments.credential.as_deref(),
+        tls: TlsFiles {
+            ca_file: arguments.ca.clone(),
+            cert_file: arguments.cert.clone(),
+            key_file: arguments.key.clone(),
+        },
     };
     let findings = examine(&asking);
     let worst = findings.iter().map(|finding| finding.state).max().unwrap_or(State::Ok);
@@ -71,8 +87,7 @@ fn examine(asking: &Asking<'_>) -> Vec<Finding> {
     let agent = match Agent::ask(asking) {
         Ok(agent) => agent,
         Err(problem) => {
-            let mend = "start the agent, or correct --agent-url; the last lines of its log say why it does not start";
-            findings.push(Finding::fail("agent", problem, mend));
+            findings.push(Finding::fail("agent", problem.to_string(), problem.mend()));
             return findings;
         }
     };

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use isolator::ledger::VolumeState;
 
 use super::picture::{Picture, User, Volume};
 use super::words;
@@ -16,9 +18,14 @@ pub(super) struct Filter {
     /// Only volumes of this driver
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
-    /// Only volumes in this state, as in --state stuck
-    #[arg(long)]
+    /// Only volumes in this state
+    #[arg(long, value_parser = states())]
     state: Option<String>,
+}
+
+/// The states that a volume can have, for the command line.
+fn states() -> PossibleValuesParser {
+    PossibleValuesParser::new(VolumeState::ALL.map(VolumeState::word))
 }
 
 const HEAD: [&str; 9] = [

@@ -43,6 +43,7 @@ pub(super) struct Volume {
     pub(super) mountpoint: Option<PathBuf>,
     pub(super) attempt: u32,
     pub(super) last_error: Option<String>,
+    pub(super) last_error_code: Option<String>,
     pub(super) next_retry: Option<Timestamp>,
     pub(super) users: Vec<User>,
 }
@@ -136,6 +137,7 @@ impl Volume {
             mountpoint: None,
             attempt: 0,
             last_error: None,
+            last_error_code: None,
             next_retry: None,
             users: Vec::new(),
         }
@@ -155,6 +157,7 @@ impl Volume {
             mountpoint: status.mountpoint,
             attempt: status.attempt,
             last_error: status.last_error,
+            last_error_code: status.last_error_code,
             next_retry: status.next_retry,
             users: users.collect(),
         }
@@ -209,6 +212,7 @@ impl Volume {
             "mountpoint": self.mountpoint,
             "attempt": self.attempt,
             "last_error": self.last_error,
+            "last_error_code": self.last_error_code,
             "next_retry": self.next_retry,
             "users": self.users.iter().map(User::to_json).collect::<Vec<_>>(),
         })

@@ -1,5 +1,6 @@
 //! What a status update means.
 
+use error_codes::Code;
 use mesos_http::scheduler::Call;
 use mesos_http::types::{Reason, TaskState, TaskStatus};
 
@@ -7,21 +8,6 @@ use super::doubt::remedy;
 use super::{Machine, Step};
 use crate::progress::Progress;
 use crate::state::{Attempt, Change, Millis, Verdict};
-
-/// What isolator and drivers say when a volume is still held by another host. The driver client's own words come first,
-/// those of drivers themselves after them.
-const ELSEWHERE: &[&str] = &[
-    "attached to another",
-    "attached elsewhere",
-    "already attached",
-    "still attached",
-    "volumeinuse",
-    "volume is in use",
-    "busy",
-];
-
-/// What they say of a volume that no retry will bring here.
-const OUT_OF_REACH: &[&str] = &["zonemismatch", "not in the same availability zone"];
 
 impl Machine {
     pub(super) fn update(&mut self, status: TaskStatus, now: Millis, step: &mut Step) {
@@ -153,13 +139,13 @@ fn verdict(attempt: &Attempt) -> Option<Verdict> {
     }
 }
 
+/// Whether another user still has the volume, which passes without anybody's help. The agent's error code says so; the
+/// words of the message are for people.
 fn is_volume_elsewhere(attempt: &Attempt) -> bool {
-    let message = attempt.message.as_deref().unwrap_or_default().to_lowercase();
-    let says = |phrases: &[&str]| phrases.iter().any(|words| message.contains(words));
+    let code = attempt.message.as_deref().and_then(Code::of_message);
     attempt.reason == Some(Reason::ContainerLaunchFailed)
         && !attempt.claims.is_empty()
-        && says(ELSEWHERE)
-        && !says(OUT_OF_REACH)
+        && code.is_some_and(Code::passes_by_itself)
 }
 
 fn may_be_killed(state: &TaskState) -> bool {

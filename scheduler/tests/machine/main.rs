@@ -258,7 +258,7 @@ fn a_task_that_comes_to_be_wanted_asks_for_offers_anew() {
 fn a_volume_still_held_elsewhere_is_tried_again_for_a_while() {
     let mut world = World::new(SHARED);
     world.connect();
-    let message = "Failed to launch container: label 'volume.v': volume 'vol-1' of driver 'ebs': driver 'ebs', Mount 'vol-1': the volume exists, but is attached to another host or is in another zone";
+    let message = "Failed to launch container: label 'volume.v': [attached-elsewhere] volume 'vol-1' of driver 'ebs': no words that a program knows";
     let mut pauses = Vec::new();
     for attempt in 1..=16 {
         world.offer(&[agent("s1").volumes(&["vol-1"])]);
@@ -291,13 +291,21 @@ fn other_launch_failures_are_failures() {
     for (reason, message) in [
         (
             "REASON_CONTAINER_LAUNCH_FAILED",
-            "Failed to launch container: the volume exists, but is attached to another host or is in another zone: InvalidVolume.ZoneMismatch",
+            "Failed to launch container: label 'volume.v': [denied] volume 'vol-1' of driver 'ebs': InvalidVolume.ZoneMismatch",
         ),
         (
             "REASON_CONTAINER_LAUNCH_FAILED",
-            "Failed to launch container: label 'volume.v': no such volume",
+            "Failed to launch container: label 'volume.v': the volume is busy, it is attached to another host",
         ),
-        ("REASON_COMMAND_EXECUTOR_FAILED", "device busy"),
+        (
+            "REASON_CONTAINER_LAUNCH_FAILED",
+            "Failed to launch container: label 'volume.v' = 'x': [denied] no rule allows it (volume ': [busy] ')",
+        ),
+        (
+            "REASON_CONTAINER_LAUNCH_FAILED",
+            "Failed to launch container: label 'volume.v': [not-found] no such volume",
+        ),
+        ("REASON_COMMAND_EXECUTOR_FAILED", "label 'volume.v': [busy] device busy"),
     ] {
         let mut world = World::new("version: 1\nname: j\ntasks:\n  a: {command: 'true', volumes: {v: vol-1}}\n");
         world.connect();

@@ -144,7 +144,7 @@ fn a_server_that_sends_without_end_is_cut_off() {
 
 #[test]
 fn an_answer_longer_than_the_limit_is_refused_and_one_at_the_limit_is_read() {
-    let padding = " ".repeat(1024 * 1024 - FOUND.len());
+    let padding = " ".repeat(16 * 1024 * 1024 - FOUND.len());
     let at_limit = format!("{FOUND}{padding}");
     assert_eq!(sending(answer("200 OK", &at_limit)).0, Ok(()));
     let (get, mount) = sending(answer("200 OK", &format!("{at_limit} ")));
@@ -394,11 +394,12 @@ fn an_empty_answer_is_success_for_calls_that_return_nothing() {
         assert!(driver.unmount("v", &id()).is_ok(), "{body}");
         assert!(driver.remove("v").is_ok(), "{body}");
         assert_eq!(driver.list().map(|volumes| volumes.len()).ok(), Some(0), "{body}");
-        assert_eq!(
-            driver.get("v").unwrap_err().kind(),
-            Protocol,
-            "{body} is no proof of anything"
-        );
+        let kind = match body.starts_with('{') {
+            true => NotFound,
+            // It may have been cut off: no proof of anything.
+            false => Protocol,
+        };
+        assert_eq!(driver.get("v").unwrap_err().kind(), kind, "{body}");
     }
     assert_eq!(sending(answer("200 OK", r#"{"Volume":null}"#)).0, Err(NotFound));
 }

@@ -39,7 +39,10 @@ fn requests_have_the_headers_that_go_python_and_rust_servers_want() {
 
 #[test]
 fn bodies_hold_the_documented_keys_and_no_others() {
-    let server = Scripted::sending(answer("200 OK", r#"{"Mountpoint":"/m","Volume":{},"Implements":[]}"#));
+    let server = Scripted::sending(answer(
+        "200 OK",
+        r#"{"Mountpoint":"/m","Volume":{"Name":"v"},"Implements":[]}"#,
+    ));
     let driver = server.driver(PATIENT);
     let options = BTreeMap::from([("size".to_owned(), "10=GB, or \"more\"".to_owned())]);
     driver.activate().unwrap();
@@ -83,7 +86,7 @@ fn bodies_hold_the_documented_keys_and_no_others() {
 
 #[test]
 fn reading_calls_share_a_connection_and_changing_calls_have_their_own() {
-    let answer = answer("200 OK", r#"{"Mountpoint":"/m","Volume":{}}"#);
+    let answer = answer("200 OK", r#"{"Mountpoint":"/m","Volume":{"Name":"v"}}"#);
     let server = Scripted::doing(vec![Step::Send(answer), Step::Again]);
     let driver = server.driver(PATIENT);
     for _ in 0..5 {
@@ -99,7 +102,7 @@ fn reading_calls_share_a_connection_and_changing_calls_have_their_own() {
 
 #[test]
 fn a_driver_that_is_looked_up_again_keeps_its_connection_until_its_socket_is_another() {
-    let steps = || vec![Step::Send(answer("200 OK", r#"{"Volume":{}}"#)), Step::Again];
+    let steps = || vec![Step::Send(answer("200 OK", r#"{"Volume":{"Name":"v"}}"#)), Step::Again];
     let (old, new) = (Scripted::doing(steps()), Scripted::doing(steps()));
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("scripted.sock");
@@ -123,7 +126,7 @@ fn a_driver_that_is_looked_up_again_keeps_its_connection_until_its_socket_is_ano
 #[test]
 fn a_reading_call_survives_the_close_of_the_idle_connection_it_found() {
     // The server closes after every answer, before or after the client has found the connection idle.
-    let server = Scripted::sending(answer("200 OK", r#"{"Volume":{}}"#));
+    let server = Scripted::sending(answer("200 OK", r#"{"Volume":{"Name":"v"}}"#));
     let driver = server.driver(PATIENT);
     for _ in 0..300 {
         driver.get("v").unwrap();
@@ -135,7 +138,9 @@ fn nothing_is_created_when_the_driver_cannot_say_that_the_volume_is_missing() {
     for (status, body) in [
         ("500 Oops", r#"{"Err":"backend timeout talking to AWS"}"#),
         ("404 Not Found", "404 page not found"),
-        ("200 OK", "{}"),
+        ("200 OK", ""),
+        ("200 OK", r#"{"Volume":{"Name":"another"}}"#),
+        ("502 Bad Gateway", "no such volume"),
         ("200 OK", r#"{"Err":"the plugin's backend was not found"}"#),
     ] {
         let server = Scripted::sending(answer(status, body));
@@ -147,13 +152,15 @@ fn nothing_is_created_when_the_driver_cannot_say_that_the_volume_is_missing() {
 
 #[test]
 fn a_missing_volume_is_created_only_where_that_is_allowed() {
-    let server = Scripted::sending(answer("200 OK", r#"{"Volume":null}"#));
+    let missing = answer("200 OK", r#"{"Volume":null}"#);
+    let found = answer("200 OK", r#"{"Volume":{"Name":"v"}}"#);
+    let server = Scripted::in_turn(vec![missing.clone(), missing, answer("200 OK", "{}"), found]);
     let driver = server.driver(PATIENT);
     let error = driver.ensure("v", &CreatePolicy::Never).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(server.requests().len(), 1);
     let policy = CreatePolicy::IfMissing(BTreeMap::from([("size".to_owned(), "1".to_owned())]));
     assert_eq!(driver.ensure("v", &policy).unwrap(), Ensured::Created);
-    let created = server.requests().pop().unwrap();
+    let created = server.requests().remove(2);
     assert!(created.ends_with(r#"{"Name":"v","Opts":{"size":"1"}}"#), "{created}");
 }

@@ -1,0 +1,144 @@
+//! How a host's driver behaves where drivers differ: what REX-Ray with EBS was seen to do, each trait selectable by itself.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// One trait of a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manner {
+    /// Names are compared without letter case, and the first volume wins; a Create compares the exact name.
+    IgnoresCase,
+    /// Volumes are found by name only, never by id.
+    NamesOnly,
+    /// A volume in another zone is "resource not found", like one that does not exist. A Create looks at the own zone only.
+    OtherZonesUnknown,
+    /// A Mount of a volume that another host has attached is "resource not found", although Get finds the volume.
+    ForeignUnknown,
+    /// A Mount that is refused after the attach leaves the volume attached.
+    RefusedMountStays,
+    /// Two attaches at once on one host choose the same device, and the second fails. REX-Ray chooses at random, so there it
+    /// happens now and then.
+    DevicesCollide,
+    /// A name with a space or a backslash mounts and never unmounts; one with `/`, `%`, `?` or `#` is created and never found.
+    BreaksOnNames,
+}
+
+/// REX-Ray's own limit for an attach (`libstorage.server.tasks.exeTimeout`).
+const REXRAY_LIMIT: Duration = Duration::from_secs(60);
+
+/// The traits of one host's driver: `rexray`, or traits and `time-limit:MS`, separated by `+`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manners {
+    traits: BTreeSet<Manner>,
+    /// How long a Mount waits for its attach. Then it is refused with an error that names no cause, and the attach goes on.
+    time_limit_ms: Option<u64>,
+}
+
+impl Manners {
+    /// Everything that REX-Ray 0.11.4 with EBS was seen to do.
+    pub fn rexray() -> Manners {
+        Manners {
+            traits: Manner::value_variants().iter().copied().collect(),
+            time_limit_ms: None,
+        }
+        .time_limit(REXRAY_LIMIT)
+    }
+
+    /// One more trait.
+    pub fn with(mut self, manner: Manner) -> Manners {
+        self.traits.insert(manner);
+        self
+    }
+
+    /// The same with another time limit of a Mount.
+    pub fn time_limit(mut self, limit: Duration) -> Manners {
+        self.time_limit_ms = Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    pub(crate) fn has(&self, manner: Manner) -> bool {
+        self.traits.contains(&manner)
+    }
+
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.time_limit_ms.map(Duration::from_millis)
+    }
+
+    /// Whether the driver behaves as the emulator does by itself.
+    pub fn is_empty(&self) -> bool {
+        *self == Manners::default()
+    }
+}
+
+impl fmt::Display for Manners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let traits = self.traits.iter().filter_map(|manner| {
+            let value = manner.to_possible_value()?;
+            Some(value.get_name().to_owned())
+        });
+        let limit = self.time_limit_ms.map(|ms| format!("time-limit:{ms}"));
+        f.write_str(&traits.chain(limit).collect::<Vec<_>>().join("+"))
+    }
+}
+
+impl FromStr for Manners {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Manners, String> {
+        let mut manners = Manners::default();
+        for part in text.split('+') {
+            if part == "rexray" {
+                let limit = manners.time_limit_ms;
+                manners = Manners::rexray();
+                manners.time_limit_ms = limit.or(manners.time_limit_ms);
+            } else if let Some(ms) = part.strip_prefix("time-limit:") {
+                let ms = ms.parse();
+                manners.time_limit_ms = Some(ms.map_err(|_| format!("manners '{part}': write milliseconds"))?);
+            } else {
+                let manner = Manner::from_str(part, false).map_err(|_| {
+                    let known = Manner::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+                    let known: Vec<String> = known.map(|value| value.get_name().to_owned()).collect();
+                    format!(
+                        "manners '{part}' are unknown: write rexray, time-limit:MS, {}, or several separated by '+'",
+                        known.join(", ")
+                    )
+                })?;
+                manners.traits.insert(manner);
+            }
+        }
+        Ok(manners)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manners_are_read_as_they_are_written() {
+        for text in ["ignores-case", "ignores-case+devices-collide+time-limit:500"] {
+            assert_eq!(text.parse::<Manners>().unwrap().to_string(), text);
+        }
+        let rexray: Manners = "rexray".parse().unwrap();
+        assert_eq!(rexray, Manners::rexray());
+        assert_eq!(rexray.to_string().parse::<Manners>().unwrap(), rexray);
+        let quick: Manners = "rexray+time-limit:50".parse().unwrap();
+        assert_eq!(quick, Manners::rexray().time_limit(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn unknown_manners_are_refused_with_those_that_there_are() {
+        let problem = "polite".parse::<Manners>().unwrap_err();
+        assert!(
+            problem.contains("'polite'") && problem.contains("ignores-case"),
+            "{problem}"
+        );
+        assert!("time-limit:soon".parse::<Manners>().is_err());
+    }
+}
