@@ -13,6 +13,7 @@ mod detach_by_force;
 mod driver_protocol;
 mod life_of_a_volume;
 mod restart_and_faults;
+#[cfg(test)]
 mod rexray_manners;
 #[cfg(test)]
 mod rig;
