@@ -77,6 +77,9 @@ pub(crate) fn read(text: &str) -> Result<Text, CatalogueError> {
             return Ok(Text::Listing(volumes_of(vec![page])?));
         }
     } else if let Ok(elements) = yaml::<Vec<BTreeMap<String, IgnoredAny>>>(text) {
+        if elements.iter().any(|element| element.contains_key("volumeid")) {
+            return Err(CatalogueError::Foreign("what 'rexray volume' prints"));
+        }
         // `--output yaml-stream` is a list of pages, and a --query prints a list of volumes.
         let pages = match elements.iter().all(|element| element.contains_key("Volumes")) {
             true => yaml(text).map_err(CatalogueError::Shape)?,

@@ -158,6 +158,10 @@ fn other_output_is_refused_with_the_option_that_helps() {
             "the table output of the AWS CLI",
         ),
         (
+            "- name: orders\n  volumeid: vol-1\n  availabilityzone: us-west-2a\n  status: available\n  attachments: []\n",
+            "what 'rexray volume' prints",
+        ),
+        (
             "<?xml version=\"1.0\"?>\n<DescribeVolumesResponse/>\n",
             "XML or a web page",
         ),

@@ -103,6 +103,29 @@ impl Native {
         }
     }
 
+    /// A volume as a driver is asked for it. The name may be one of Portworx' inline
+    /// specifications, as in `size=10G,repl=3,name=orders`: the options of a volume and its name in
+    /// one.
+    pub(crate) fn of_driver(at: Path, driver: Option<&str>, name: &str, path: &str, channel: Channel) -> Self {
+        let parts: Vec<(&str, &str)> = name.split(',').filter_map(|part| part.split_once('=')).collect();
+        let inline = parts
+            .iter()
+            .find(|(key, _)| *key == "name")
+            .filter(|_| driver == Some(super::dcos_names::PORTWORX));
+        let own = |name: &str| Self {
+            driver: driver.map(str::to_owned),
+            ..Self::new(at.clone(), GeneratedName::fixed(name), path, channel)
+        };
+        let Some((_, inner)) = inline else { return own(name) };
+        let options = parts.iter().filter(|(key, _)| *key != "name");
+        Self {
+            options: options
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..own(inner)
+        }
+    }
+
     /// The labels for it, under the name that the definition has.
     ///
     /// # Errors
@@ -239,12 +262,11 @@ pub(super) fn marathon(words: &mut OwnWords, at: &Path, volume: &Node, channel: 
     if let Some(size) = external.get("size").and_then(Node::scalar) {
         options.insert("size".to_owned(), size.to_owned());
     }
-    words.native.push(Native {
-        driver: given.get("dvdi/driver").cloned(),
-        read_only: read_only(volume),
-        options,
-        ..Native::new(at.clone(), GeneratedName::fixed(name), path, channel)
-    });
+    let driver = given.get("dvdi/driver").map(String::as_str);
+    let mut native = Native::of_driver(at.clone(), driver, name, path, channel);
+    native.read_only = read_only(volume);
+    native.options.extend(options);
+    words.native.push(native);
 }
 
 /// A volume of a Chronos job (`JobDeserializer.scala`, `MesosTaskBuilder.createContainerInfo`): the
@@ -269,12 +291,10 @@ pub(super) fn chronos(words: &mut OwnWords, at: &Path, volume: &Node, channel: C
             "the options of '{at}' were not read: Chronos takes a list of {{\"key\": .., \"value\": ..}}"
         ));
     }
-    words.native.push(Native {
-        driver: Some(provider.to_owned()),
-        read_only: read_only(volume),
-        options: pairs(external.get("options")),
-        ..Native::new(at.clone(), GeneratedName::fixed(name), path, channel)
-    });
+    let mut native = Native::of_driver(at.clone(), Some(provider), name, path, channel);
+    native.read_only = read_only(volume);
+    native.options.extend(pairs(external.get("options")));
+    words.native.push(native);
 }
 
 /// A volume of Mesos' `ContainerInfo`. `volume_driver` is the deprecated member of its `docker`,
@@ -313,16 +333,13 @@ pub(super) fn mesos(words: &mut OwnWords, at: &Path, volume: &Node, channel: Cha
     let Some(name) = docker.text_of("name") else {
         return words.unread(format!("'{at}' was not read: its 'docker_volume' has no 'name'"));
     };
-    words.native.push(Native {
-        driver: docker.text_of("driver").map(str::to_owned),
-        read_only: read_only(volume),
-        options: pairs(
-            docker
-                .get("driver_options")
-                .and_then(|options| options.get("parameter")),
-        ),
-        ..Native::new(at.clone(), GeneratedName::fixed(name), path, channel)
-    });
+    let mut native = Native::of_driver(at.clone(), docker.text_of("driver"), name, path, channel);
+    native.read_only = read_only(volume);
+    let options = docker
+        .get("driver_options")
+        .and_then(|options| options.get("parameter"));
+    native.options.extend(pairs(options));
+    words.native.push(native);
 }
 
 /// A volume of Singularity (`SingularityMesosTaskBuilder.prepareContainerInfo`): `%i` in the name

@@ -5,7 +5,7 @@
 use volume_labels::cleaned;
 
 use super::Channel;
-use super::native::{GeneratedName, Native, OwnWords, host_folder};
+use super::native::{Native, OwnWords, host_folder};
 use crate::text::{JsonText, Path};
 
 /// One parameter and where it stands.
@@ -81,14 +81,16 @@ pub(super) fn read(words: &mut OwnWords, parameters: &[Parameter], engine: bool)
 const TMPFS: &str = "it is memory (tmpfs), not a volume of a driver";
 const ANONYMOUS: &str = "it names no volume: Docker makes a new one for each container";
 
-/// `[NAME:]PATH[:OPTIONS]`.
+/// `[NAME:]PATH[:OPTIONS]`. The path is absolute; Portworx' names may have colons.
 fn volume(words: &mut OwnWords, at: &Path, value: &str, driver: Option<&str>) {
-    let parts: Vec<&str> = value.split(':').collect();
-    let (source, path, options) = match parts.as_slice() {
-        [path] => return words.foreign(at, path, ANONYMOUS),
-        [source, path] => (*source, *path, ""),
-        [source, path, options] => (*source, *path, *options),
-        _ => {
+    let split = value.find(":/").map(|colon| value.split_at(colon));
+    let (source, path, options) = match split {
+        None if value.starts_with('/') => return words.foreign(at, value, ANONYMOUS),
+        Some((source, rest)) => {
+            let (path, options) = rest[1..].split_once(':').unwrap_or((&rest[1..], ""));
+            (source, path, options)
+        }
+        None => {
             return words.unread(format!(
                 "'{at}' was not read: '{}' is no NAME:PATH[:OPTIONS]",
                 cleaned(value)
@@ -99,9 +101,8 @@ fn volume(words: &mut OwnWords, at: &Path, value: &str, driver: Option<&str>) {
         return words.foreign(at, path, host_folder(source));
     }
     words.native.push(Native {
-        driver: driver.map(str::to_owned),
         read_only: options.split(',').any(|option| option == "ro"),
-        ..Native::new(at.clone(), GeneratedName::fixed(source), path, Channel::DockerEngine)
+        ..Native::of_driver(at.clone(), driver, source, path, Channel::DockerEngine)
     });
 }
 
@@ -116,7 +117,7 @@ fn mount(words: &mut OwnWords, at: &Path, value: &str) {
             "type" => kind = value,
             "source" | "src" => source = Some(value),
             "target" | "dst" | "destination" => path = value,
-            "volume-driver" => driver = Some(value.to_owned()),
+            "volume-driver" => driver = Some(value),
             "readonly" | "ro" => read_only = !matches!(value, "false" | "0"),
             "volume-opt" => {
                 let option = value.trim_matches('"').split_once('=');
@@ -126,12 +127,12 @@ fn mount(words: &mut OwnWords, at: &Path, value: &str) {
         }
     }
     match (kind, source) {
-        ("volume", Some(name)) => words.native.push(Native {
-            driver,
-            read_only,
-            options,
-            ..Native::new(at.clone(), GeneratedName::fixed(name), path, Channel::DockerEngine)
-        }),
+        ("volume", Some(name)) => {
+            let mut volume = Native::of_driver(at.clone(), driver, name, path, Channel::DockerEngine);
+            volume.read_only = read_only;
+            volume.options.extend(options);
+            words.native.push(volume);
+        }
         ("volume", None) => words.foreign(at, path, ANONYMOUS),
         ("bind", folder) => words.foreign(at, path, host_folder(folder.unwrap_or_default())),
         ("tmpfs", _) => words.foreign(at, path, TMPFS),

@@ -625,3 +625,35 @@ fn a_task_of_the_default_executor_has_volumes_of_its_own() {
         "its executor's are what the agent mounts",
     );
 }
+
+/// Portworx' pages on DC/OS: the specification of a volume stands inline, in the place of its name.
+#[test]
+fn an_inline_specification_of_portworx_is_read_for_the_name_in_it() {
+    let parameters = |value: &str| {
+        format!(
+            r#"{{"id": "/a", "cmd": "x", "container": {{"type": "DOCKER", "docker": {{"image": "i", "parameters": [
+              {{"key": "volume-driver", "value": "pxd"}}, {{"key": "volume", "value": "{value}"}}]}}}}}}"#
+        )
+    };
+    let spec = "size=100G,repl=3,snap_schedule=daily=10:30#2,name=orders";
+    let text = parameters(&format!("{spec}:/var/lib/mysql"));
+    let task = is_looked_up(Framework::Marathon, &text, Channel::DockerEngine);
+    let labels = &task.report.volumes[0].labels;
+    assert_eq!(
+        (labels.name.as_str(), labels.path.to_string().as_str()),
+        ("orders", "/var/lib/mysql")
+    );
+    assert_eq!(labels.options["repl"], "3");
+    assert_eq!(labels.options["snap_schedule"], "daily=10:30#2");
+    let made = job_file(Framework::Marathon, &text).expect("the app is good");
+    assert!(made.text.contains(r#""volume":"orders""#), "{}", made.text);
+
+    let external = format!(
+        r#"{{"id": "/a", "container": {{"type": "MESOS", "volumes": [{{"containerPath": "d", "mode": "RW",
+          "external": {{"name": "{spec}", "provider": "dvdi", "options": {{"dvdi/driver": "pxd"}}}}}}]}}}}"#
+    );
+    is_looked_up(Framework::Marathon, &external, Channel::DockerVolume);
+    // Another driver's name is what it is.
+    let other = parameters("name=orders:/d").replace("pxd", "rexray");
+    assert!(explained(Framework::Marathon, &other).report.claims.is_empty());
+}
