@@ -10,7 +10,7 @@ use ureq::{Agent, BodyReader, Timeout};
 use crate::dial::{Dial, HandshakeFailed};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, one_line};
-use crate::recordio::Decoder;
+use crate::recordio::{DEFAULT_MAX_RECORD, Decoder};
 use crate::tls::refused_certificate;
 
 /// How long a connection may take to come about.
@@ -88,6 +88,7 @@ impl StreamStop {
 pub(crate) struct StreamRequest {
     agent: Agent,
     tick: Duration,
+    max_record: usize,
 }
 
 impl StreamRequest {
@@ -102,7 +103,13 @@ impl StreamRequest {
         StreamRequest {
             agent: dial.agent(config),
             tick,
+            max_record: DEFAULT_MAX_RECORD,
         }
+    }
+
+    /// The stream accepts records up to so many bytes.
+    pub(crate) fn with_max_record(self, max_record: usize) -> StreamRequest {
+        StreamRequest { max_record, ..self }
     }
 
     pub(crate) fn stopper(&self) -> StreamStop {
@@ -118,7 +125,7 @@ impl StreamRequest {
             url: url.to_string(),
             stream_id,
             reader: response.into_body().into_reader(),
-            decoder: Decoder::new(),
+            decoder: Decoder::with_max_record(self.max_record),
             heard: Instant::now(),
             tick: self.tick,
             buffer: vec![0; 64 * 1024],

@@ -25,6 +25,14 @@ pub struct TlsFiles {
 #[error("{0}")]
 pub struct TlsError(String);
 
+impl TlsError {
+    /// A certificate and a key that do not go together.
+    pub fn pair(cert: &Path, key: &Path, error: &rustls::Error) -> TlsError {
+        let (cert, key) = (cert.display(), key.display());
+        TlsError(format!("the certificate {cert} with the key {key}: {error}"))
+    }
+}
+
 /// How to speak TLS: whom to believe, and what to show. Cheap to clone.
 ///
 /// A peer's certificate has to be signed by an authority that is believed, to be for the host name in the address, and to
@@ -54,13 +62,10 @@ impl Tls {
         let mut config = match (&files.cert_file, &files.key_file) {
             (Some(cert), Some(key)) => {
                 let chain = certificates(cert)?;
-                let secret = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|error| TlsError(format!("the key {}: {error}", key.display())))?;
-                let failed = |error| {
-                    let (cert, key) = (cert.display(), key.display());
-                    TlsError(format!("the certificate {cert} with the key {key}: {error}"))
-                };
-                builder.with_client_auth_cert(chain, secret).map_err(failed)?
+                let failed = |error| TlsError::pair(cert, key, &error);
+                builder
+                    .with_client_auth_cert(chain, private_key(key)?)
+                    .map_err(failed)?
             }
             (None, None) => builder.with_no_client_auth(),
             _ => {
@@ -89,7 +94,11 @@ impl Tls {
     }
 }
 
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+/// The certificate authorities of a PEM file; without a file those this host trusts.
+///
+/// # Errors
+/// [`TlsError`] names the file that cannot be read or used.
+pub fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     let Some(path) = ca_file else {
         // Single certificates that cannot be read are no reason to refuse the others; having none is.
@@ -110,7 +119,11 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     Ok(store)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The certificates of a PEM file, at least one.
+///
+/// # Errors
+/// [`TlsError`] names the file that cannot be read or has none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |why: &dyn fmt::Display| TlsError(format!("the certificate file {}: {why}", path.display()));
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -119,6 +132,14 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(failed(&"there is none in it (PEM is expected)"));
     }
     Ok(certificates)
+}
+
+/// The private key of a PEM file.
+///
+/// # Errors
+/// [`TlsError`] names the file that cannot be read or has none.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError(format!("the key {}: {error}", path.display())))
 }
 
 /// What went wrong between two TLS peers, in words that say what to look at.

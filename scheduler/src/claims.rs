@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 use mesos_http::endpoint::Endpoint;
 use mesos_http::operator::Master;
 use mesos_http::tls::Tls;
+use scheduler::bounded::Commands;
+use scheduler::clock::Clock;
 use scheduler::ledger::{Ledger, file, table};
-use scheduler::run::Clock;
 use scheduler::service::listing::Listing;
 use scheduler::state::Millis;
 use scheduler::store::Store;
@@ -74,12 +75,13 @@ fn rebuild(arguments: &RebuildArgs) -> Result<(), Failure> {
     let listing = Listing {
         files: arguments.catalogue.clone(),
         command: None,
+        commands: Commands::of_caller(DEADLINE),
     };
     let source = listing.source();
     let listing = match listing.is_empty() {
         true => None,
         // Files may be old: each says what was true when it was written.
-        false => Some(listing.ask(clock).map_err(usage)?),
+        false => Some(listing.ask(&clock).map_err(usage)?),
     };
     let tasks = tasks(&arguments.master, arguments.tls.load()?)?;
     let known = match &arguments.state {

@@ -15,9 +15,12 @@
 //!   it: an attempt before its launch, an update before its acknowledgement.
 //! * [`declared`]: what an operator has said of tasks that nobody can reach.
 //! * [`ledger`]: who may use which volume, cluster-wide.
+//! * [`clock`]: the time, which never goes backwards although the host's clock does.
 //! * [`run`]: the loop that carries the machine's steps out.
 //! * [`service`]: many jobs in one framework, with schedules, an HTTP API and a [`page`].
 //! * [`timeline`]: when what ran, and who had which volume, as SVG for the page, a file, another program.
+//! * [`access`]: who may ask the API and the page for anything.
+//! * [`bounded`]: commands with a time limit, for notifications and for the storage's listing.
 //! * [`progress`], [`report`] and [`notification`]: what people and programs are told.
 //!
 //! A task of a job goes through
@@ -33,6 +36,9 @@
 //! task on an agent that cannot be reached may still write, so it keeps its volumes.
 #![forbid(unsafe_code)]
 
+pub mod access;
+pub mod bounded;
+pub mod clock;
 mod crash_point;
 pub mod declared;
 pub mod job;

@@ -3,22 +3,26 @@
 
 mod claims;
 mod dead;
+mod listen;
 mod serve;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use label_mapper::{Catalogue, Spelling};
 use mesos_http::tls::{Tls, TlsFiles};
+use scheduler::bounded::supervise;
+use scheduler::clock::Clock;
 use scheduler::job::Job;
 use scheduler::machine::{Machine, Rules};
 use scheduler::plan::{Plan, Volumes};
 use scheduler::progress::Progress;
 use scheduler::report::Report;
-use scheduler::run::{Clock, Framework, RunError, run};
+use scheduler::run::{Framework, RunError, run};
 use scheduler::state::Millis;
 use scheduler::store::Store;
 
@@ -56,6 +60,7 @@ enum Command {
         explain: bool,
     },
     /// Run many jobs, by schedule and on request, and serve an HTTP API
+    #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::ServeArgs>),
     /// Declare that a task does not run, of which the master cannot say whether it does: its agent is gone for good, or is back
     /// under another id. To say it of a task that still writes means two writers on one volume
@@ -63,6 +68,25 @@ enum Command {
     /// Show the claim ledger, or make it anew
     #[command(subcommand)]
     Claims(claims::ClaimsCommand),
+    /// Run a command and kill whatever it has started; the scheduler itself calls this
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
+}
+
+#[derive(Args)]
+struct SuperviseArgs {
+    /// The time limit, in milliseconds
+    #[arg(long)]
+    limit_ms: u64,
+    /// The user's id
+    #[arg(long, requires = "gid")]
+    uid: Option<u32>,
+    /// The group's id
+    #[arg(long, requires = "uid")]
+    gid: Option<u32>,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
 }
 
 #[derive(Args)]
@@ -166,6 +190,11 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::serve(*arguments),
         Command::DeclareDead(arguments) => dead::declare_dead(&arguments),
         Command::Claims(command) => claims::claims(command),
+        Command::Supervise(arguments) => {
+            let limit = Duration::from_millis(arguments.limit_ms);
+            let ids = arguments.uid.zip(arguments.gid);
+            return ExitCode::from(supervise(limit, ids, &arguments.command));
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -216,7 +245,7 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
     }
     let (json, started) = (arguments.json, clock.now());
     let mut tell = |now: Millis, progress: &Progress| tell(json, now, now - started, progress);
-    let outcome = conclusion(run(&mut machine, &store, &framework, clock, &mut tell), &machine);
+    let outcome = conclusion(run(&mut machine, &store, &framework, &clock, &mut tell), &machine);
     if let Some(path) = &arguments.report {
         let stopped = outcome.as_ref().err().map(|Failure(message, _)| message.clone());
         let written = Report::new(machine.plan(), machine.state(), stopped).write(path);

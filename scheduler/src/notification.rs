@@ -1,22 +1,22 @@
 //! Telling others how a job ended: a command, a webhook.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::process::CommandExt;
-use std::process;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::job::{Command, Target};
+use crate::bounded::Commands;
+use crate::job::{Command, Notify, Target};
 use crate::plan::Plan;
 use crate::state::{JobState, Millis, Standing};
 
 /// How long one notification may take.
-const LIMIT: Duration = Duration::from_secs(30);
-/// How often a command is looked after.
-const POLL: Duration = Duration::from_millis(20);
+pub const LIMIT: Duration = Duration::from_secs(30);
+/// So many notifications of a job are sent at the same time.
+const AT_ONCE: usize = 8;
+/// What happens to a command that is not allowed.
+pub const COMMANDS_REFUSED: &str =
+    "this scheduler runs no commands of job files; its operator allows them with --allow-commands";
 
 /// What is told, as JSON.
 #[derive(Debug, Serialize)]
@@ -64,90 +64,84 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Tells everybody the job file names for this end, each within 30 s. Returns those that could not be told, with the
-/// cause.
-pub fn send(plan: &Plan, state: &JobState) -> Vec<(String, String)> {
-    let Some(message) = Message::new(plan, state) else {
-        return Vec::new();
-    };
-    let targets = match message.status {
-        "finished" => &plan.notify.success,
-        _ => &plan.notify.failure,
-    };
-    let body = serde_json::to_vec(&message).expect("a message has text keys only, so it is JSON");
-    let mut failed = Vec::new();
-    for target in targets {
-        let (shown, outcome) = match target {
-            Target::Webhook(url) => (url.clone(), post(url, &body)),
-            Target::Command(command @ Command::Shell(line)) => (line.clone(), run(command, &message, &body)),
-            Target::Command(command @ Command::Argv(argv)) => (argv.join(" "), run(command, &message, &body)),
-        };
-        failed.extend(outcome.err().map(|error| (shown, error)));
+/// Tells others how jobs ended.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    /// How commands are run; `None`: they are not.
+    commands: Option<Commands>,
+}
+
+impl Notifier {
+    /// Commands of job files run as `commands` says; without it they are refused, and webhooks alone are sent.
+    pub fn new(commands: Option<Commands>) -> Self {
+        Self { commands }
     }
-    failed
+
+    /// Tells everybody the job file names for this end, several at once, each within its own time limit. Returns those
+    /// that could not be told, with the cause.
+    pub fn send(&self, plan: &Plan, state: &JobState) -> Vec<(String, String)> {
+        let Some(message) = Message::new(plan, state) else {
+            return Vec::new();
+        };
+        let body = serde_json::to_vec(&message).expect("a message has text keys only, so it is JSON");
+        let mut failed = Vec::new();
+        for together in targets(plan, message.status == "finished").chunks(AT_ONCE) {
+            thread::scope(|scope| {
+                let (message, body) = (&message, &body);
+                let sending = |target| scope.spawn(move || self.tell(target, message, body));
+                let sent: Vec<_> = together.iter().map(|target| (target, sending(target))).collect();
+                for (target, outcome) in sent {
+                    let outcome = outcome
+                        .join()
+                        .unwrap_or_else(|_| Err("the scheduler failed in it".to_owned()));
+                    failed.extend(outcome.err().map(|error| (shown(target), error)));
+                }
+            });
+        }
+        failed
+    }
+
+    fn tell(&self, target: &Target, message: &Message<'_>, body: &[u8]) -> Result<(), String> {
+        let argv = match target {
+            Target::Webhook(url) => return post(url, body),
+            Target::Command(Command::Shell(line)) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
+            Target::Command(Command::Argv(argv)) => argv.clone(),
+        };
+        let commands = self.commands.as_ref().ok_or_else(|| COMMANDS_REFUSED.to_owned())?;
+        let variables = [("SCHEDULER_JOB", message.job), ("SCHEDULER_STATUS", message.status)];
+        let done = commands.run(&argv, &variables, body);
+        done.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// Whom a job file names for a good or a bad end.
+pub fn targets(plan: &Plan, is_finished: bool) -> &[Target] {
+    match is_finished {
+        true => &plan.notify.success,
+        false => &plan.notify.failure,
+    }
+}
+
+/// The command of a job file's notifications, if it has one, as an operator recognises it.
+pub fn command_in(notify: &Notify) -> Option<String> {
+    let mut targets = notify.success.iter().chain(&notify.failure);
+    targets.find(|target| matches!(target, Target::Command(_))).map(shown)
+}
+
+fn shown(target: &Target) -> String {
+    match target {
+        Target::Webhook(url) => url.clone(),
+        Target::Command(Command::Shell(line)) => line.clone(),
+        Target::Command(Command::Argv(argv)) => argv.join(" "),
+    }
 }
 
 fn post(url: &str, body: &[u8]) -> Result<(), String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into();
+    // Whoever answers must not choose what this host asks next.
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(LIMIT))
+        .max_redirects(0);
+    let agent: ureq::Agent = config.build().into();
     let sent = agent.post(url).header("content-type", "application/json").send(body);
     sent.map(|_| ()).map_err(|error| error.to_string())
-}
-
-fn run(command: &Command, message: &Message<'_>, body: &[u8]) -> Result<(), String> {
-    let mut process = match command {
-        Command::Shell(line) => {
-            let mut shell = process::Command::new("sh");
-            shell.args(["-c", line]);
-            shell
-        }
-        Command::Argv(argv) => {
-            let mut program = process::Command::new(&argv[0]);
-            program.args(&argv[1..]);
-            program
-        }
-    };
-    // Files and not pipes: a command that reads or writes nothing, or leaves children behind, blocks nobody.
-    let files = || -> io::Result<(File, File)> {
-        let mut input = tempfile::tempfile()?;
-        input.write_all(body)?;
-        input.rewind()?;
-        Ok((input, tempfile::tempfile()?))
-    };
-    let begin = || -> io::Result<(process::Child, File)> {
-        let (input, output) = files()?;
-        let child = process
-            .env("SCHEDULER_JOB", message.job)
-            .env("SCHEDULER_STATUS", message.status)
-            .stdin(input)
-            .stdout(process::Stdio::null())
-            .stderr(output.try_clone()?)
-            .process_group(0)
-            .spawn()?;
-        Ok((child, output))
-    };
-    let mut begin = begin;
-    let (mut child, mut output) = begin().map_err(|error| format!("cannot run it: {error}"))?;
-    let begun = Instant::now();
-    let status = loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) => break status,
-            None if begun.elapsed() > LIMIT => {
-                // It has ended if it cannot be killed.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("it did not end within {} s and was killed", LIMIT.as_secs()));
-            }
-            None => thread::sleep(POLL),
-        }
-    };
-    if status.success() {
-        return Ok(());
-    }
-    let mut said = String::new();
-    // What it said only explains; the status is what counts.
-    let _ = output.rewind().and_then(|()| output.read_to_string(&mut said));
-    match said.trim().lines().last() {
-        Some(last) => Err(format!("{status}: {last}")),
-        None => Err(status.to_string()),
-    }
 }

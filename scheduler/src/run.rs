@@ -1,28 +1,24 @@
 //! The scheduler with its I/O: a connection to the master, a folder for the state, a clock.
 
 use std::collections::VecDeque;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
-use mesos_http::Action;
 use mesos_http::endpoint::EndpointError;
 use mesos_http::scheduler::{Call, Config, Connection, Notice};
 use mesos_http::tls::Tls;
 use mesos_http::types::FrameworkInfo;
 use thiserror::Error;
 
+use crate::bounded::Commands;
+use crate::clock::Clock;
 use crate::crash_point;
 use crate::declared;
 use crate::machine::{Input, Machine, Rules, Step};
-use crate::notification;
+use crate::notification::{self, Notifier};
 use crate::progress::Progress;
 use crate::state::Millis;
 use crate::store::{Store, StoreError};
-
-/// A call that found no master is tried again so often before it is given up; by then the connection knows more.
-const CALL_TRIES: u32 = 5;
-/// The first pause between such tries; it doubles.
-const CALL_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often to look whether an operator has declared a task dead, in milliseconds, while one could be.
 const DECLARATIONS_EVERY: Millis = 1_000;
@@ -48,7 +44,7 @@ pub struct Framework {
 pub enum RunError {
     /// The state cannot be written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Arc<StoreError>),
     /// The masters' addresses are none.
     #[error("--master: {0}")]
     Address(#[from] EndpointError),
@@ -58,6 +54,12 @@ pub enum RunError {
         /// The master's words, or the connection's.
         cause: mesos_http::Error,
     },
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
 }
 
 fn remedy(error: &mesos_http::Error) -> &'static str {
@@ -70,33 +72,6 @@ fn remedy(error: &mesos_http::Error) -> &'static str {
     }
 }
 
-/// Time that never goes backwards, in milliseconds since the epoch.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    start: Instant,
-    start_ms: Millis,
-}
-
-impl Clock {
-    /// A clock set by the system's.
-    pub fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            start: Instant::now(),
-            start_ms: millis(since_epoch),
-        }
-    }
-
-    /// Now.
-    pub fn now(&self) -> Millis {
-        self.start_ms + millis(self.start.elapsed())
-    }
-}
-
-fn millis(duration: Duration) -> Millis {
-    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
-}
-
 /// Runs the job of `machine` until it is over, from where its state left it. `tell` hears what happens.
 ///
 /// # Errors
@@ -106,7 +81,7 @@ pub fn run(
     machine: &mut Machine,
     store: &Store,
     framework: &Framework,
-    clock: Clock,
+    clock: &Clock,
     tell: &mut dyn FnMut(Millis, &Progress),
 ) -> Result<(), RunError> {
     if machine.state().end.as_ref().is_some_and(|end| end.torn_down) {
@@ -153,7 +128,7 @@ pub fn run(
             notify(machine, store, clock, tell)?;
         }
         for call in calls {
-            match crash_point::around(&call, || send(&connection, &call)) {
+            match crash_point::around(&call, || connection.deliver(&call)) {
                 Ok(()) if call == Call::Teardown => return finish(machine, store),
                 Ok(()) => {}
                 Err(error) => {
@@ -178,13 +153,15 @@ pub fn run(
 fn notify(
     machine: &mut Machine,
     store: &Store,
-    clock: Clock,
+    clock: &Clock,
     tell: &mut dyn FnMut(Millis, &Progress),
 ) -> Result<(), RunError> {
     if machine.state().end.as_ref().is_none_or(|end| end.notified) {
         return Ok(());
     }
-    for (target, error) in notification::send(machine.plan(), machine.state()) {
+    // The job file is that of the caller, so its commands are too.
+    let notifier = Notifier::new(Some(Commands::of_caller(notification::LIMIT)));
+    for (target, error) in notifier.send(machine.plan(), machine.state()) {
         tell(clock.now(), &Progress::NotNotified { target, reason: error });
     }
     machine.notified();
@@ -208,7 +185,7 @@ fn connect(machine: &Machine, framework: &Framework) -> Result<Connection, RunEr
 }
 
 /// What happens next: a notice, or the machine's deadline.
-fn next(connection: &Connection, machine: &Machine, clock: Clock) -> Result<Input, mesos_http::Error> {
+fn next(connection: &Connection, machine: &Machine, clock: &Clock) -> Result<Input, mesos_http::Error> {
     let in_doubt = machine.in_doubt().next().is_some();
     let declarations = in_doubt.then(|| clock.now() + DECLARATIONS_EVERY);
     let notice = match machine.deadline().into_iter().chain(declarations).min() {
@@ -233,17 +210,4 @@ fn next(connection: &Connection, machine: &Machine, clock: Clock) -> Result<Inpu
         Notice::Failed(error) => Err(error),
         _ => Ok(Input::Tick),
     }
-}
-
-fn send(connection: &Connection, call: &Call) -> Result<(), mesos_http::Error> {
-    let mut pause = CALL_PAUSE;
-    for _ in 1..CALL_TRIES {
-        match connection.call(call) {
-            // Nothing was sent, or nothing was done.
-            Err(error) if error.action() == Action::Retry => thread::sleep(pause),
-            other => return other,
-        }
-        pause *= 2;
-    }
-    connection.call(call)
 }

@@ -1,14 +1,16 @@
 //! `scheduler serve`.
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use label_mapper::Spelling;
+use rustix::process::getuid;
+use scheduler::access::{self, Limits};
+use scheduler::bounded::{CommandUser, Commands};
 use scheduler::machine::Rules;
+use scheduler::notification::{self, Notifier};
 use scheduler::run::RunError;
 use scheduler::service::listing::Listing;
 use scheduler::service::serve::{Running, subscribe};
@@ -16,12 +18,28 @@ use scheduler::service::storage::{Folder, framework_id};
 use scheduler::service::{Settings, api};
 use scheduler::store::StoreError;
 
+use crate::listen::ListenArgs;
 use crate::{Failure, REFUSED, STATE, TlsArgs, credentials, print, tell_run, usage};
 
 /// How long an instance that was taken over is given to step back.
 const STEP_BACK: Duration = Duration::from_secs(30);
 /// How often the folder's lock is tried.
 const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// What `scheduler serve --help` ends with.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  On this host alone; every user of the host may give jobs:
+    scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler
+  For others, with a token and TLS:
+    (umask 077; openssl rand -hex 32 > /etc/scheduler/token)
+    scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler --listen 0.0.0.0:8180 \\
+      --allow-host scheduler.example.org --token-file /etc/scheduler/token --tls-cert cert.pem --tls-key key.pem
+    curl -H \"Authorization: Bearer $(cat /etc/scheduler/token)\" --data-binary @job.yml https://scheduler.example.org:8180/v1/jobs
+  Behind a proxy on this host that asks for credentials and keeps the Host header:
+    scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler --allow-host jobs.example.org
+  With commands of job files, run as the user 'notify':
+    scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler --allow-commands --commands-user notify";
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
@@ -31,12 +49,18 @@ pub(crate) struct ServeArgs {
     /// The folder that keeps jobs, runs and claims, made when missing
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Where to serve the API. Whoever reaches it can run commands on the cluster and on this host
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8180")]
-    listen: SocketAddr,
+    #[command(flatten)]
+    listen: ListenArgs,
     /// Write the address that is served to this file, once it is
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
+    /// Let job files name commands that run on this host when a run ends (`notify: {failure: {command: ...}}`); without it
+    /// such a job is refused
+    #[arg(long)]
+    allow_commands: bool,
+    /// The user that these commands run as [default: nobody when the scheduler is root, and otherwise its own user]
+    #[arg(long, value_name = "USER", requires = "allow_commands")]
+    commands_user: Option<String>,
     /// When another instance has the folder: take its framework over, wait until it has stepped back, and go on
     #[arg(long)]
     take_over: bool,
@@ -50,6 +74,9 @@ pub(crate) struct ServeArgs {
     /// How often the catalogue is read or the command run, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     catalogue_every: f64,
+    /// How long the catalogue command may take, in seconds; then it is killed with all it has started
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    catalogue_timeout: f64,
     /// How labels spell the volumes of the catalogue: `id`, or `name` for agents without a `name_map` file
     #[arg(long, value_enum, default_value_t)]
     spelling: Spelling,
@@ -102,9 +129,14 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         .ok()
         .filter(|every| *every >= Duration::from_millis(100))
         .ok_or_else(|| usage("--catalogue-every is at least 0.1"))?;
+    let timeout = Duration::try_from_secs_f64(arguments.catalogue_timeout)
+        .ok()
+        .filter(|timeout| *timeout >= Duration::from_millis(100))
+        .ok_or_else(|| usage("--catalogue-timeout is at least 0.1"))?;
     let listing = Listing {
         files: arguments.catalogue.clone(),
         command: arguments.catalogue_command.clone(),
+        commands: Commands::of_caller(timeout),
     };
     let listing = (!listing.is_empty()).then_some(listing);
     let settings = Settings {
@@ -114,7 +146,10 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         spelling: arguments.spelling,
         keep: arguments.keep,
         release_alarm: arguments.release_alarm.saturating_mul(1000),
+        commands: arguments.allow_commands,
     };
+    let notifier = Notifier::new(commands(&arguments)?);
+    let entrance = arguments.listen.entrance()?;
     let refused = |error: RunError| match error {
         RunError::Address(_) => usage(error),
         RunError::Store(_) => Failure(error.to_string(), STATE),
@@ -123,13 +158,11 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_io()
+        .enable_time()
         .build()
         .map_err(|error| usage(format!("cannot begin to serve: {error}")))?;
-    let failed = |error: io::Error| usage(format!("--listen {}: {error}", arguments.listen));
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(arguments.listen))
-        .map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let listener = runtime.block_on(arguments.listen.bind())?;
+    let address = listener.local_addr().map_err(usage)?;
 
     let (folder, connection) = match Folder::open(&arguments.state) {
         Ok(folder) => {
@@ -153,19 +186,47 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         Box::new(folder),
         connection,
         listing.map(|listing| (listing, every)),
+        notifier,
         tell,
     )
     .map_err(usage)?;
     running.watch(&framework).map_err(refused)?;
-    let router = api::router(running.shared());
-    runtime.spawn(async move { axum::serve(listener, router).await });
+    let router = entrance.access(address).protect(api::router(running.shared()));
+    let scheme = if entrance.tls.is_some() { "https" } else { "http" };
+    runtime.spawn(access::serve(listener, entrance.tls, router, Limits::default()));
     if let Some(file) = &arguments.address_file {
         std::fs::write(file, address.to_string()).map_err(|error| usage(format!("{}: {error}", file.display())))?;
     }
     if !json {
-        print(&format!("serving http://{address}\n"))?;
+        let known_as = arguments
+            .listen
+            .advertise
+            .clone()
+            .unwrap_or_else(|| address.to_string());
+        print(&format!("serving {scheme}://{known_as}\n"))?;
     }
     Err(refused(running.run()))
+}
+
+/// How commands of job files are run; `None`: not at all.
+fn commands(arguments: &ServeArgs) -> Result<Option<Commands>, Failure> {
+    if !arguments.allow_commands {
+        return Ok(None);
+    }
+    let is_root = getuid().is_root();
+    let name = match &arguments.commands_user {
+        Some(name) => name.as_str(),
+        None if is_root => "nobody",
+        None => return Ok(Some(Commands::apart(None, notification::LIMIT))),
+    };
+    let user = CommandUser::find(name).map_err(|error| usage(format!("--commands-user {name}: {error}")))?;
+    if !is_root && user.uid != getuid().as_raw() {
+        return Err(usage(format!(
+            "--commands-user {name}: only root can run commands as another user; leave it out, or run the scheduler as root"
+        )));
+    }
+    let user = is_root.then_some(user);
+    Ok(Some(Commands::apart(user, notification::LIMIT)))
 }
 
 /// The folder, once the instance that had it has stepped back.

@@ -15,7 +15,7 @@ use super::master::Caller;
 use crate::backoff::{Backoff, chance};
 use crate::client::{Header, Piece, StreamRequest, StreamStop, authorization};
 use crate::endpoint::Endpoint;
-use crate::error::{Action, Error};
+use crate::error::Error;
 use crate::types::{AgentId, FrameworkId, FrameworkInfo, Task, TaskState, TaskStatus};
 
 /// How often a silent stream is looked after.
@@ -23,6 +23,10 @@ const TICK: Duration = Duration::from_secs(15);
 
 /// Silence after which a stream counts as dead; the master's heartbeat comes every 15 seconds.
 const LONGEST_SILENCE: Duration = Duration::from_secs(75);
+
+/// The largest record that is accepted, in bytes: 1 GiB. The first one holds the whole state of the cluster in JSON, a few
+/// kilobytes for each task that the master remembers. Memory is taken only for what arrives.
+const MAX_RECORD: usize = 1 << 30;
 
 /// What the cluster looked like at the beginning of a stream.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -71,10 +75,9 @@ pub enum ClusterEvent {
         /// All of it.
         event: Value,
     },
-    /// The stream broke; it is opened again.
+    /// The stream broke, or the master refuses it; whatever the reason is, it is opened again after a pause that grows to
+    /// 15 seconds. Until the next snapshot nothing is known of what happens in the cluster.
     Disconnected(Error),
-    /// It makes no sense to try again. This is the last event.
-    Failed(Error),
 }
 
 /// A stream of [`ClusterEvent`]s, kept up by a thread until it is dropped.
@@ -112,7 +115,7 @@ impl Watch {
         Watch { shared, events }
     }
 
-    /// Where events come. The channel has no limit and ends after [`ClusterEvent::Failed`].
+    /// Where events come. The channel has no limit, and it never ends as long as the watch is not dropped.
     pub fn events(&self) -> &Receiver<ClusterEvent> {
         &self.events
     }
@@ -151,7 +154,7 @@ impl Reader {
         let mut backoff = Backoff::new(Duration::from_millis(500), TICK);
         let mut master = first.clone();
         loop {
-            let request = StreamRequest::new(TICK, self.caller.dial.clone());
+            let request = StreamRequest::new(TICK, self.caller.dial.clone()).with_max_record(MAX_RECORD);
             {
                 let mut state = self.shared.lock();
                 if state.closed {
@@ -179,9 +182,8 @@ impl Reader {
                 first = turn.next().unwrap_or(first);
             }
             master = leader.unwrap_or_else(|| first.clone());
-            if error.action() == Action::GiveUp {
-                return self.tell(ClusterEvent::Failed(error));
-            }
+            // A refusal is no end either: an operator corrects the password or the ACLs while the watch goes on, and a watch
+            // that has ended would leave its reader blind without a word.
             if !free {
                 self.tell(ClusterEvent::Disconnected(error));
                 let pause = backoff.next_pause(chance());

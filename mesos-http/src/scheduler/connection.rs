@@ -21,6 +21,12 @@ const CALL_DEADLINE: Duration = Duration::from_secs(75);
 /// How soon the answer to SUBSCRIBE has to begin.
 const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(15);
 
+/// How often [`Caller::deliver`] sends a call that the master has surely not carried out.
+const CALL_TRIES: u32 = 5;
+
+/// The pause after the first of these tries; it doubles.
+const FIRST_CALL_PAUSE: Duration = Duration::from_millis(200);
+
 /// What a connection needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -176,6 +182,14 @@ impl Connection {
         self.caller.call(call)
     }
 
+    /// Sends a call, several times if need be; see [`Caller::deliver`].
+    ///
+    /// # Errors
+    /// See [`Caller::deliver`].
+    pub fn deliver(&self, call: &Call) -> Result<(), Error> {
+        self.caller.deliver(call)
+    }
+
     /// A handle for calls from other threads. It does not keep the connection open.
     pub fn caller(&self) -> Caller {
         self.caller.clone()
@@ -208,9 +222,31 @@ impl Caller {
     /// A teardown that is accepted also closes the connection.
     ///
     /// # Errors
-    /// [`Error::action`] tells what to do. When the answer shows that the subscription is gone
-    /// (a redirect, a stream id the master does not know), the connection subscribes again.
+    /// [`Error::action`] tells what to do. When it is [`Action::Resubscribe`] or [`Action::Reconcile`], the call is lost
+    /// and the connection subscribes again: see [`Subscription::lost`].
     pub fn call(&self, call: &Call) -> Result<(), Error> {
+        let is_lost = |error: &Error| matches!(error.action(), Action::Resubscribe | Action::Reconcile);
+        self.call_once(call, is_lost)
+    }
+
+    /// Sends a call as [`call`](Self::call) does, and again, up to five times in about three seconds, while the master
+    /// has surely not carried it out.
+    ///
+    /// # Errors
+    /// The call is lost, whatever the reason is, and the connection subscribes again: see [`Subscription::lost`].
+    pub fn deliver(&self, call: &Call) -> Result<(), Error> {
+        let mut pause = FIRST_CALL_PAUSE;
+        for _ in 1..CALL_TRIES {
+            match self.call_once(call, |error| error.action() != Action::Retry) {
+                Err(error) if error.action() == Action::Retry => thread::sleep(pause),
+                other => return other,
+            }
+            pause *= 2;
+        }
+        self.call_once(call, |_| true)
+    }
+
+    fn call_once(&self, call: &Call, is_lost: impl Fn(&Error) -> bool) -> Result<(), Error> {
         let (target, framework_id) = {
             let state = self.shared.lock();
             let target = state.subscription.call_target();
@@ -236,8 +272,8 @@ impl Caller {
                 Ok(())
             }
             Err(error) => {
-                if error.action() == Action::Resubscribe {
-                    self.shared.drop_stream(&target);
+                if is_lost(&error) {
+                    self.shared.lost(&target);
                 }
                 Err(error)
             }
@@ -267,10 +303,10 @@ impl Shared {
         }
     }
 
-    /// Ends the stream a call was made for, unless it is another one by now.
-    fn drop_stream(&self, target: &(String, Option<String>)) {
+    /// A call that was made for `target` is lost: ends its stream, unless it is another one by now.
+    fn lost(&self, target: &(String, Option<String>)) {
         let mut state = self.lock();
-        if state.subscription.call_target().as_ref() == Some(target)
+        if state.subscription.lost(target)
             && let Some(stream) = state.stream.take()
         {
             stream.stop();

@@ -48,6 +48,8 @@ pub struct Subscription {
     leader: Option<Endpoint>,
     redirects: u32,
     backoff: Backoff,
+    /// Whether a call was lost and none has been accepted since: a new subscription alone is then no success.
+    losing_calls: bool,
     state: State,
 }
 
@@ -65,6 +67,8 @@ enum State {
         master: Endpoint,
         stream_id: Option<String>,
         heartbeat: Duration,
+        /// Whether a call was lost, so that the stream is about to be ended and takes no further calls.
+        ending: bool,
     },
 }
 
@@ -103,6 +107,7 @@ impl Subscription {
             leader: None,
             redirects: 0,
             backoff: Backoff::new(PAUSES.0, PAUSES.1),
+            losing_calls: false,
             state: State::Apart,
         }
     }
@@ -175,7 +180,9 @@ impl Subscription {
 
     fn subscribed(&mut self, subscribed: &Subscribed) {
         self.framework.id = Some(subscribed.framework_id.clone());
-        self.backoff.reset();
+        if !self.losing_calls {
+            self.backoff.reset();
+        }
         self.redirects = 0;
         if let State::Open { master, stream_id } = &self.state {
             let heartbeat = subscribed.heartbeat_interval();
@@ -183,12 +190,16 @@ impl Subscription {
                 master: master.clone(),
                 stream_id: stream_id.clone(),
                 heartbeat,
+                ending: false,
             };
         }
     }
 
     /// A call was accepted by the master: what it changes for later subscriptions is kept.
     pub fn accepted(&mut self, call: &Call) {
+        if std::mem::take(&mut self.losing_calls) {
+            self.backoff.reset();
+        }
         match call {
             Call::Suppress { roles } => {
                 let roles = if roles.is_empty() { &self.framework.roles } else { roles };
@@ -219,9 +230,31 @@ impl Subscription {
     /// Where calls go and which stream id they carry; `None` while not subscribed.
     pub fn call_target(&self) -> Option<(String, Option<String>)> {
         match &self.state {
-            State::Subscribed { master, stream_id, .. } => Some((master.url(PATH), stream_id.clone())),
+            State::Subscribed {
+                master,
+                stream_id,
+                ending: false,
+                ..
+            } => Some((master.url(PATH), stream_id.clone())),
             _ => None,
         }
+    }
+
+    /// A call that was made for `target` is lost: it was not carried out, or nobody knows whether it was, and it is not
+    /// repeated. Returns whether the stream has to be ended, which it has to be unless it is another one by now.
+    ///
+    /// Scheduler and master disagree from here on: about an offer that one of them believes in, about whether offers are
+    /// wanted, about a task that is to be killed. Only a new subscription settles that. The master then withdraws all
+    /// offers, refuses what still is on its way with the old stream's id, and the scheduler reconciles and asks anew.
+    pub fn lost(&mut self, target: &(String, Option<String>)) -> bool {
+        if self.call_target().as_ref() != Some(target) {
+            return false;
+        }
+        if let State::Subscribed { ending, .. } = &mut self.state {
+            *ending = true;
+        }
+        self.losing_calls = true;
+        true
     }
 
     /// Whether a stream that has been silent for so long is still to be believed in.
@@ -353,6 +386,46 @@ mod tests {
         assert_eq!(s.call_target(), Some(target));
         s.failed(&closed(), 0.0);
         assert_eq!(s.call_target(), None);
+    }
+
+    /// Subscribes, and gives the target of calls.
+    fn subscribe(s: &mut Subscription, stream_id: &str) -> (String, Option<String>) {
+        s.attempt();
+        s.opened(Some(stream_id.to_string()));
+        s.event(&subscribed(15.0)).unwrap();
+        s.call_target().unwrap()
+    }
+
+    #[test]
+    fn a_lost_call_ends_its_own_stream_and_no_later_one() {
+        let mut s = subscription();
+        let target = subscribe(&mut s, "one");
+        assert!(s.lost(&target));
+        assert_eq!(
+            s.call_target(),
+            None,
+            "no further call goes to a stream that is about to end"
+        );
+        assert!(!s.lost(&target), "the stream is ended once");
+        s.failed(&closed(), 1.0);
+        subscribe(&mut s, "two");
+        assert!(!s.lost(&target), "the call belonged to the stream before");
+    }
+
+    #[test]
+    fn pauses_grow_while_every_subscription_loses_its_calls_and_end_with_an_accepted_one() {
+        let mut s = subscription();
+        let mut pauses = Vec::new();
+        for number in 0..4 {
+            let target = subscribe(&mut s, &number.to_string());
+            s.lost(&target);
+            pauses.push(s.failed(&closed(), 1.0));
+        }
+        let expected = [500, 1_000, 2_000, 4_000].map(|pause| Next::Retry(Duration::from_millis(pause)));
+        assert_eq!(pauses, expected);
+        subscribe(&mut s, "good");
+        s.accepted(&Call::Revive { roles: vec![] });
+        assert_eq!(s.failed(&closed(), 1.0), Next::Retry(Duration::from_millis(500)));
     }
 
     #[test]

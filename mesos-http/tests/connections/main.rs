@@ -4,5 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is the test's failure")]
 
 mod executor;
+mod operator;
 mod peer;
 mod scheduler;

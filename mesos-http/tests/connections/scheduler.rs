@@ -205,6 +205,54 @@ fn a_call_that_shows_the_subscription_is_gone_brings_a_new_one() {
     }
 }
 
+/// The stream stays up in each of these cases: only the failed call tells that both sides disagree from now on.
+#[test]
+fn a_call_whose_outcome_nobody_knows_brings_a_new_subscription() {
+    for status in ["500 Internal Server Error", "502 Bad Gateway", "599 Whatever"] {
+        let peer = Peer::start();
+        let connection = Connection::open(config(&peer.address));
+        let mut old = accept(&peer, &connection, STREAM);
+        let (request, result) = call(&peer, &connection, Call::Revive { roles: vec![] });
+        request.answer(status, "", "");
+        assert_eq!(result().unwrap_err().action(), Action::Reconcile, "{status}");
+        assert!(matches!(next(&connection), Notice::Disconnected { .. }), "{status}");
+        assert!(old.is_closed_by_peer());
+        accept(&peer, &connection, "Mesos-Stream-Id: stream-2\r\n");
+    }
+}
+
+#[test]
+fn a_call_that_is_delivered_is_repeated_and_then_brings_a_new_subscription() {
+    let peer = Peer::start();
+    let connection = Connection::open(config(&peer.address));
+    let mut old = accept(&peer, &connection, STREAM);
+    let deliver = || {
+        let caller = connection.caller();
+        std::thread::spawn(move || caller.deliver(&Call::Revive { roles: vec![] }))
+    };
+    let busy = || peer.call("REVIVE").answer("503 Service Unavailable", "", "");
+    let delivered = deliver();
+    (0..4).for_each(|_| busy());
+    peer.call("REVIVE").accept();
+    assert_eq!(delivered.join().unwrap(), Ok(()));
+
+    let lost = deliver();
+    (0..5).for_each(|_| busy());
+    assert_eq!(lost.join().unwrap().unwrap_err().action(), Action::Retry);
+    assert!(matches!(next(&connection), Notice::Disconnected { .. }));
+    assert!(old.is_closed_by_peer());
+    let again = accept(&peer, &connection, "Mesos-Stream-Id: stream-2\r\n");
+
+    // A call that the master finds wrong is as lost as any other: its offer stays where the master believes it is.
+    let refused = deliver();
+    peer.call("REVIVE")
+        .answer("400 Bad Request", "", "Failed to validate scheduler::Call");
+    assert_eq!(refused.join().unwrap().unwrap_err().action(), Action::GiveUp);
+    assert!(matches!(next(&connection), Notice::Disconnected { .. }));
+    drop(again);
+    accept(&peer, &connection, "Mesos-Stream-Id: stream-3\r\n");
+}
+
 #[test]
 fn a_call_that_is_wrong_leaves_the_subscription_alone() {
     let peer = Peer::start();

@@ -189,9 +189,15 @@ impl Journal {
                     log.written += lines.len() as u64;
                     log.file.sync_data()
                 };
-                append(log).map_err(|source| StoreError::Write {
-                    path: log_path(&self.folder, self.number),
-                    source,
+                let before = log.written;
+                append(log).map_err(|source| {
+                    // Nothing follows from what is not certainly on disk, so nobody may read it there either, nor half of
+                    // it. When that fails too, the next reader leaves out what does not end with a line feed.
+                    let _ = log.file.set_len(before).and_then(|()| log.file.sync_data());
+                    StoreError::Write {
+                        path: log_path(&self.folder, self.number),
+                        source,
+                    }
                 })
             }
             _ => self.begin(ledger),

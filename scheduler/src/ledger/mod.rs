@@ -188,6 +188,9 @@ pub struct Ledger {
     /// The volumes of which something has changed since somebody asked for them.
     #[serde(skip)]
     changed: BTreeSet<String>,
+    /// Only listings that were asked for then or later prove that a volume is detached.
+    #[serde(skip)]
+    listings_count_from: Millis,
 }
 
 impl Default for Ledger {
@@ -196,11 +199,18 @@ impl Default for Ledger {
             version: VERSION,
             volumes: BTreeMap::new(),
             changed: BTreeSet::new(),
+            listings_count_from: 0,
         }
     }
 }
 
 impl Ledger {
+    /// A listing from before this moment proves nothing from now on. Claims were entered by processes whose clocks may have
+    /// been behind, so that an older listing looks newer than a claim that it cannot know of.
+    pub fn count_listings_from(&mut self, since: Millis) {
+        self.listings_count_from = since;
+    }
+
     /// Why the wish cannot be granted now; `None` when it can.
     pub fn refusal(&self, wish: &Wish<'_>, rules: Rules, now: Millis) -> Option<Refusal> {
         wish.volumes.iter().find_map(|(volume, mode)| {

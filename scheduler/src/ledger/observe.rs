@@ -94,7 +94,7 @@ impl Ledger {
                 continue;
             }
             let news = entry.store(volume, asked_ms);
-            let turned = entry.let_go(asked_ms, now);
+            let turned = asked_ms >= self.listings_count_from && entry.let_go(asked_ms, now);
             if news || turned {
                 self.changed.insert(volume.id.to_string());
             }

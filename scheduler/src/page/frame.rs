@@ -27,13 +27,8 @@ pub(super) fn frame(view: View<'_>, part: &str, title: &str, live: bool, content
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
+                (head(title))
                 @if live && !view.still { meta http-equiv="refresh" content=(REFRESH); }
-                title { (title) " · scheduler" }
-                link rel="icon" href="/icon.svg";
-                link rel="stylesheet" href="/style.css";
             }
             body {
                 a.skip href="#content" { "Skip to the content" }
@@ -54,6 +49,12 @@ pub(super) fn frame(view: View<'_>, part: &str, title: &str, live: bool, content
                             " What runs goes on; nothing is launched and no news comes until a master answers."
                         }
                     }
+                    @if let Some(reason) = service.operator_stream().error.as_ref().filter(|_| service.is_connected()) {
+                        div.alarm role="status" {
+                            strong { "The operator stream is not open." }
+                            " Tasks that other frameworks launch are not seen until it is: " (reason)
+                        }
+                    }
                     (content)
                 }
                 footer.wide {
@@ -70,6 +71,28 @@ pub(super) fn frame(view: View<'_>, part: &str, title: &str, live: bool, content
                     }
                 }
             }
+        }
+    }
+}
+
+fn head(title: &str) -> Markup {
+    html! {
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        meta name="color-scheme" content="light dark";
+        title { (title) " · scheduler" }
+        link rel="icon" href="/icon.svg";
+        link rel="stylesheet" href="/style.css";
+    }
+}
+
+/// A page that shows nothing of the service.
+pub(super) fn bare(title: &str, content: Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head { (head(title)) }
+            body { main #content.wide { (content) } }
         }
     }
 }

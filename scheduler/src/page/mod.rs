@@ -94,6 +94,11 @@ fn page(status: StatusCode, markup: Markup) -> Response {
     (status, headers, markup.into_string()).into_response()
 }
 
+/// A page that says nothing of the service, for those who are not let in yet.
+pub(crate) fn plain(status: StatusCode, title: &str, content: Markup) -> Response {
+    page(status, frame::bare(title, content))
+}
+
 fn show(shared: &Shared, still: bool, look: impl FnOnce(View<'_>) -> Option<Markup>) -> Response {
     match shared.read(|service, now| look(View { service, now, still })) {
         Some(markup) => page(StatusCode::OK, markup),

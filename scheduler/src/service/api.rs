@@ -2,9 +2,8 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use super::{Cause, RequestError, Run, Service, metrics, openapi};
 use crate::report::Report;
 use crate::state::Millis;
 
-/// Everything that is served.
+/// Everything that is served, to anybody who asks: see [`Access::protect`](crate::access::Access::protect).
 pub fn router(shared: Shared) -> Router {
     Router::new()
         .route("/v1/jobs", get(jobs).post(create))
@@ -31,24 +30,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/health", get(health))
         .merge(crate::page::routes())
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json"))
-        .layer(middleware::from_fn(same_origin))
         .with_state(shared)
-}
-
-/// A job file runs commands: a page of another site must not give one by the browser of somebody who may.
-async fn same_origin(headers: HeaderMap, request: Request, next: Next) -> Response {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &header::HeaderValue| value.to_str().ok())
-    };
-    if let Some(origin) = text(header::ORIGIN) {
-        let host = origin.split_once("://").map(|(_, host)| host);
-        if host.is_none() || host != text(header::HOST) {
-            return problem(StatusCode::FORBIDDEN, "requests of other sites' pages are refused");
-        }
-    }
-    next.run(request).await
 }
 
 fn problem(status: StatusCode, message: &str) -> Response {
@@ -61,6 +43,7 @@ impl IntoResponse for RequestError {
             Self::Unknown(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Bad(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unwritable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         problem(status, &self.to_string())
     }
@@ -211,8 +194,17 @@ async fn metrics_text(State(shared): State<Shared>) -> Response {
 }
 
 async fn health(State(shared): State<Shared>) -> Response {
-    match shared.read(|service, _| service.is_connected()) {
-        true => axum::Json(json!({"connected": true})).into_response(),
-        false => problem(StatusCode::SERVICE_UNAVAILABLE, "not subscribed to a master"),
+    let (problem, mut answer) = shared.read(|service, now| {
+        let stream = service.operator_stream();
+        let answer = json!({"connected": service.is_connected(), "operator_stream": {
+            "open": stream.is_open, "since_ms": stream.since_ms, "error": stream.error}});
+        (service.problem(now), answer)
+    });
+    match problem {
+        None => axum::Json(answer).into_response(),
+        Some(problem) => {
+            answer["error"] = problem.into();
+            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(answer)).into_response()
+        }
     }
 }

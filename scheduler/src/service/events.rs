@@ -36,6 +36,7 @@ impl Service {
         let mut step = Step::default();
         for event in events {
             self.agents.take(&event);
+            self.operator_stream.take(&event, now);
             for task_id in self.shown_running(&event) {
                 self.seen_running(&task_id, &mut step);
             }

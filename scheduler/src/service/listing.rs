@@ -2,22 +2,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::time::UNIX_EPOCH;
 
 use label_mapper::{Catalogue, lists_volumes};
 use sha2::{Digest, Sha256};
 
-use crate::run::Clock;
+use crate::bounded::Commands;
+use crate::clock::Clock;
 use crate::state::Millis;
 
 /// Where the storage's listing comes from: files, a command, or both.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Listing {
     /// Listings that somebody else keeps fresh, and catalogue files.
     pub files: Vec<PathBuf>,
     /// A command that prints one, run by `sh -c`.
     pub command: Option<String>,
+    /// How the command is run, and how long it may take.
+    pub commands: Commands,
 }
 
 impl Listing {
@@ -36,7 +38,7 @@ impl Listing {
     ///
     /// # Errors
     /// One line: what cannot be read, and why.
-    pub fn ask(&self, clock: Clock) -> Result<(Catalogue, Millis), String> {
+    pub fn ask(&self, clock: &Clock) -> Result<(Catalogue, Millis), String> {
         let mut asked_ms = clock.now();
         let mut texts = Vec::new();
         for path in &self.files {
@@ -50,10 +52,17 @@ impl Listing {
             texts.push(text);
         }
         if let Some(line) = &self.command {
-            texts.push(output_of(line)?);
+            texts.push(self.output_of(line)?);
         }
         let catalogue = Catalogue::from_texts(texts.iter().map(String::as_str));
         Ok((catalogue.map_err(|error| format!("catalogue: {error}"))?, asked_ms))
+    }
+
+    fn output_of(&self, line: &str) -> Result<String, String> {
+        let argv = ["sh", "-c", line].map(str::to_owned);
+        let output = self.commands.run(&argv, &[], &[]);
+        let output = output.map_err(|error| format!("catalogue: the command '{line}' failed: {error}"))?;
+        label_mapper::decoded(output).map_err(|error| format!("catalogue: the output of '{line}': {error}"))
     }
 }
 
@@ -62,18 +71,4 @@ fn written(path: &Path) -> Millis {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let since_epoch = modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
     since_epoch.map_or(0, |since| Millis::try_from(since.as_millis()).unwrap_or(0))
-}
-
-fn output_of(line: &str) -> Result<String, String> {
-    let output = process::Command::new("sh")
-        .args(["-c", line])
-        .stdin(process::Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot run '{line}': {error}"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.trim().lines().last().unwrap_or("it said nothing").to_owned();
-        return Err(format!("'{line}' failed ({}): {last}", output.status));
-    }
-    label_mapper::decoded(output.stdout).map_err(|error| format!("the output of '{line}': {error}"))
 }

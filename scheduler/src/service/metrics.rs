@@ -126,6 +126,12 @@ pub fn text(service: &Service, now: Millis) -> String {
         "Whether the master has the scheduler subscribed.",
         u64::from(service.is_connected()),
     );
+    one(
+        "scheduler_operator_stream_open",
+        "gauge",
+        "Whether the operator stream is open, by which tasks of other frameworks are seen.",
+        u64::from(service.operator_stream().is_open),
+    );
     one("scheduler_jobs", "gauge", "Jobs.", service.jobs().len() as u64);
     one("scheduler_runs_active", "gauge", "Runs that are not over.", active);
     one(

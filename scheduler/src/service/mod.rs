@@ -25,6 +25,7 @@ mod run;
 pub mod serve;
 mod step;
 pub mod storage;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +42,7 @@ use metrics::Counters;
 pub use record::{Cause, JobRecord, RunId, RunRecord, ServiceRecord, VERSION};
 pub use run::Run;
 pub use step::Step;
+pub use watch::OperatorStream;
 
 /// How the service goes about it.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Settings {
     /// How long a claim may stay in a state that only the storage or an operator ends, before somebody is told, in
     /// milliseconds.
     pub release_alarm: Millis,
+    /// Whether jobs may name commands that run on this host when they end.
+    pub commands: bool,
 }
 
 /// Why a request is refused.
@@ -72,6 +76,9 @@ pub enum RequestError {
     /// What was sent is wrong.
     #[error("{0}")]
     Bad(String),
+    /// The service cannot write its state, and is about to end.
+    #[error("{0}")]
+    Unwritable(String),
 }
 
 /// The service without its I/O.
@@ -101,6 +108,9 @@ pub struct Service {
     counters: Counters,
     agents: Agents,
     alarm: Alarm,
+    operator_stream: OperatorStream,
+    /// By how much the times that are given in are ahead of the wall clock.
+    lead: Millis,
 }
 
 impl Service {
@@ -136,7 +146,10 @@ impl Service {
             counters: Counters::default(),
             agents: Agents::default(),
             alarm: Alarm::default(),
+            operator_stream: OperatorStream::new(now),
+            lead: 0,
         };
+        service.ledger.count_listings_from(now);
         for run in runs {
             let id = format!("{}.{}", run.job, run.number);
             let plan = requests::catalogue_of(&run)
@@ -147,6 +160,7 @@ impl Service {
             service.enlist(&id);
         }
         service.forget_unlaunched(now);
+        service.correct_schedules_from_the_future(now);
         Ok(service)
     }
 

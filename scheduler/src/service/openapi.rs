@@ -39,9 +39,11 @@ pub fn document() -> Value {
             },
             "/v1/claims": {"get": operation("listClaims", "Who holds which volume.", &[], None, &["200"])},
             "/metrics": {"get": operation("metrics", "Metrics in Prometheus' text format.", &[], None, &["200"])},
-            "/health": {"get": operation("health", "Whether a master has the scheduler subscribed.", &[], None, &["200", "503"])},
+            "/health": {"get": operation("health", "Whether a master has the scheduler subscribed and the operator stream is open.", &[], None, &["200", "503"])},
         },
-        "components": {"schemas": {"Error": {"type": "object", "required": ["error"],
+        "security": [{}, {"token": []}],
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer",
+            "description": "The token of --token-file; without one none is wanted."}}, "schemas": {"Error": {"type": "object", "required": ["error"],
             "properties": {"error": {"type": "string"}}}}},
     })
 }
@@ -65,7 +67,7 @@ fn operation(id: &str, summary: &str, parameters: &[&Value], body: Option<&Value
                 "422" => {
                     json!({"description": "The job file is wrong; each line names a place in it.", "content": error})
                 }
-                _ => json!({"description": "No master.", "content": error}),
+                _ => json!({"description": "No master, no operator stream, or no disk to write to.", "content": error}),
             };
             ((*status).to_owned(), response)
         })

@@ -1,15 +1,20 @@
 //! What is asked of the service, by people and by schedules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use label_mapper::{Catalogue, Spelling};
 
 use super::{Cause, JobRecord, RequestError, Run, RunId, RunRecord, Service, Step};
 use crate::job::Job;
 use crate::machine::{Input, Machine};
+use crate::notification::{self, COMMANDS_REFUSED};
 use crate::plan::{Plan, Volumes};
 use crate::progress::Progress;
 use crate::state::{JobState, Millis};
+
+/// When the clock is set back by less than this, in milliseconds, a run that it so passes a second time is not begun
+/// again, as cron(8) does it. More than that corrects a clock that was wrong.
+const WRONG_CLOCK: Millis = 3 * 3_600_000;
 
 impl Service {
     /// Takes a job, or another version of it; runs that were begun go on as they were.
@@ -19,6 +24,12 @@ impl Service {
     pub fn put(&mut self, text: String, replace: bool, now: Millis) -> Result<(String, Step), RequestError> {
         let job = Job::parse(&text).map_err(|error| RequestError::Bad(error.to_string()))?;
         self.plan(&text)?;
+        if let Some(command) = notification::command_in(&job.notify).filter(|_| !self.settings.commands) {
+            return Err(RequestError::Bad(format!(
+                "notify: the command '{}' is refused: {COMMANDS_REFUSED}",
+                volume_labels::cleaned(&command)
+            )));
+        }
         let old = self.record.jobs.get(&job.name);
         if old.is_some() && !replace {
             return Err(RequestError::Conflict(format!(
@@ -29,7 +40,7 @@ impl Service {
         let record = JobRecord {
             text,
             created_ms: now,
-            next_ms: job.schedule.as_ref().and_then(|schedule| schedule.next(now)),
+            next_ms: job.schedule.as_ref().and_then(|schedule| schedule.next(self.wall(now))),
             runs: self.last_number(&job.name),
         };
         self.record.jobs.insert(job.name.clone(), record);
@@ -148,18 +159,62 @@ impl Service {
         Ok(step)
     }
 
+    /// Says by how much the times that are given in are ahead of the wall clock, which schedules go by.
+    pub fn set_lead(&mut self, lead: Millis, now: Millis) {
+        let corrected = lead > self.lead + WRONG_CLOCK;
+        self.lead = lead;
+        if corrected {
+            self.correct_schedules(now, |_| true);
+        }
+    }
+
+    fn wall(&self, now: Millis) -> Millis {
+        now.saturating_sub(self.lead)
+    }
+
+    /// Jobs that were given or run at a time that is still to come, by a clock that was wrong.
+    pub(super) fn correct_schedules_from_the_future(&mut self, now: Millis) {
+        let last_begun = |service: &Self, name: &str| {
+            let begun = service.runs_of(name).map(|(_, run)| run.machine.state().started_ms);
+            begun.max().unwrap_or(0)
+        };
+        let latest: BTreeMap<String, Millis> = self
+            .record
+            .jobs
+            .iter()
+            .map(|(name, job)| (name.clone(), job.created_ms.max(last_begun(self, name))))
+            .collect();
+        self.correct_schedules(now, |name| latest.get(name).is_some_and(|at| *at > now + WRONG_CLOCK));
+    }
+
+    /// Jobs whose next time was worked out by a clock that was wrong must not wait until then.
+    fn correct_schedules(&mut self, now: Millis, is_wrong: impl Fn(&str) -> bool) {
+        let wall = self.wall(now);
+        for (name, job) in &mut self.record.jobs {
+            if job.next_ms <= Some(wall) || !is_wrong(name) {
+                continue;
+            }
+            let schedule = Job::parse(&job.text).ok().and_then(|job| job.schedule);
+            let next = schedule.and_then(|schedule| schedule.next(wall));
+            if next.is_some() && next < job.next_ms {
+                job.next_ms = next;
+            }
+        }
+    }
+
     pub(super) fn begin_due(&mut self, now: Millis, step: &mut Step) {
+        let wall = self.wall(now);
         let due: Vec<(String, Millis)> = self
             .record
             .jobs
             .iter()
-            .filter_map(|(name, job)| Some((name.clone(), job.next_ms.filter(|next| *next <= now)?)))
+            .filter_map(|(name, job)| Some((name.clone(), job.next_ms.filter(|next| *next <= wall)?)))
             .collect();
         for (name, due_ms) in due {
             if let Some(job) = self.record.jobs.get_mut(&name) {
                 // A job file that was good when it was given is good.
                 let schedule = Job::parse(&job.text).ok().and_then(|job| job.schedule);
-                job.next_ms = schedule.and_then(|schedule| schedule.next(now));
+                job.next_ms = schedule.and_then(|schedule| schedule.next(wall));
                 step.save_jobs.insert(name.clone());
             }
             match self.begin(&name, Cause::Schedule { due_ms }, now) {

@@ -2,6 +2,7 @@
 
 use super::{Cause, RunId, RunRecord, Service, Step};
 use crate::machine::{Explanation, Input, Machine};
+use crate::notification;
 use crate::progress::Progress;
 use crate::state::{Millis, Standing};
 
@@ -43,6 +44,11 @@ impl Run {
 
     pub(super) fn is_over(&self) -> bool {
         self.machine.state().end.is_some()
+    }
+
+    /// Whether it is over and everybody has been told who is to be told.
+    fn is_done(&self) -> bool {
+        self.machine.state().end.as_ref().is_some_and(|end| end.notified)
     }
 }
 
@@ -86,11 +92,26 @@ impl Service {
         done.calls.into_iter().for_each(|call| step.call(call));
         self.enlist(id);
         if done.end {
-            let run = &self.runs[id];
-            self.counters.ended(&run.record(), run.machine.state());
-            step.ended.push(id.to_owned());
-            self.forget_old(&run.record.job.clone(), step);
+            self.ended(id, step);
         }
+    }
+
+    fn ended(&mut self, id: &str, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(id) else { return };
+        self.counters.ended(&run.record(), run.machine.state());
+        let is_finished = run
+            .machine
+            .state()
+            .end
+            .as_ref()
+            .is_some_and(|end| end.failures.is_empty());
+        if notification::targets(run.machine.plan(), is_finished).is_empty() {
+            run.machine.notified();
+        } else {
+            step.ended.push(id.to_owned());
+        }
+        let job = run.record.job.clone();
+        self.forget_old(&job, step);
     }
 
     /// The runs of a job that are known.
@@ -101,10 +122,12 @@ impl Service {
             .take_while(move |(_, run)| run.record.job == job)
     }
 
+    /// Forgets the oldest runs beyond those that are kept. Before everybody has been told of a run's end, its record is the
+    /// only thing that remembers that somebody still has to be.
     fn forget_old(&mut self, job: &str, step: &mut Step) {
         let mut over: Vec<(u64, RunId)> = self
             .runs_of(job)
-            .filter(|(_, run)| run.is_over())
+            .filter(|(_, run)| run.is_done())
             .map(|(id, run)| (run.record.number, id.clone()))
             .collect();
         over.sort_unstable();
@@ -138,6 +161,8 @@ impl Service {
         if let Some(run) = self.runs.get_mut(id) {
             run.machine.notified();
             step.save_runs.insert(id.to_owned());
+            let job = run.record.job.clone();
+            self.forget_old(&job, &mut step);
         }
         step
     }

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use mesos_http::Action;
 use mesos_http::endpoint::Endpoint;
 use mesos_http::operator::{ClusterEvent, Master};
 use mesos_http::scheduler::{Call, Caller, Config, Connection, Notice};
@@ -13,21 +12,22 @@ use mesos_http::types::FrameworkInfo;
 use super::listing::Listing;
 use super::storage::{self, Storage};
 use super::{RequestError, RunId, Service, Settings, Step};
+use crate::clock::Clock;
 use crate::crash_point;
 use crate::machine::Input;
-use crate::notification;
+use crate::notification::Notifier;
+use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::run::{Clock, Framework, RunError};
-use crate::state::Millis;
+use crate::run::{Framework, RunError};
+use crate::state::{JobState, Millis};
+use crate::store::StoreError;
 
 /// How often the service is given the time.
 const TICK: Duration = Duration::from_millis(250);
 /// So many events that came together are taken at once at most: API and schedules have their turn after them.
 const TOGETHER: usize = 500;
-/// A call that found no master is tried again so often.
-const CALL_TRIES: u32 = 5;
-/// The first pause between such tries; it doubles.
-const CALL_PAUSE: Duration = Duration::from_millis(200);
+/// So many ended runs are told of at the same time: one whose receivers do not answer holds up no other.
+const TELLERS: usize = 8;
 /// An operator call has to be answered within this.
 const OPERATOR_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -42,10 +42,29 @@ pub struct Core {
     calls: crossbeam_channel::Sender<Call>,
     clock: Clock,
     tell: Tell,
-    /// Why it cannot go on.
-    broken: Option<RunError>,
+    /// Why it cannot go on. From then on nothing is written: what is on disk is what the next instance goes on from, and
+    /// another line behind half a line would spoil it.
+    broken: Option<Arc<StoreError>>,
     /// Runs to tell of.
-    ended: crossbeam_channel::Sender<RunId>,
+    ended: crossbeam_channel::Sender<EndedRun>,
+}
+
+/// A run that has ended, with all that is told of it: its record may be gone when its turn comes.
+struct EndedRun {
+    id: RunId,
+    plan: Plan,
+    state: JobState,
+}
+
+impl EndedRun {
+    fn of(service: &Service, id: &RunId) -> Option<Self> {
+        let machine = service.runs().get(id)?.machine();
+        Some(Self {
+            id: id.clone(),
+            plan: machine.plan().clone(),
+            state: machine.state().clone(),
+        })
+    }
 }
 
 /// A handle that many threads may have.
@@ -72,17 +91,23 @@ impl Shared {
         act: impl FnOnce(&mut Service, Millis) -> Result<(T, Step), RequestError>,
     ) -> Result<T, RequestError> {
         let mut core = self.lock();
+        core.refuse_when_broken()?;
         let now = core.clock.now();
         let (value, step) = act(&mut core.service, now)?;
         core.carry_out(step);
-        match &core.broken {
-            Some(error) => Err(RequestError::Conflict(error.to_string())),
-            None => Ok(value),
-        }
+        core.refuse_when_broken()?;
+        Ok(value)
     }
 }
 
 impl Core {
+    fn refuse_when_broken(&self) -> Result<(), RequestError> {
+        match &self.broken {
+            Some(error) => Err(RequestError::Unwritable(error.to_string())),
+            None => Ok(()),
+        }
+    }
+
     /// Save, tell, call, as [`Step`] says.
     fn carry_out(&mut self, step: Step) {
         if self.broken.is_some() {
@@ -90,7 +115,7 @@ impl Core {
         }
         if let Err(error) = storage::save(self.storage.as_mut(), &self.service, &step) {
             // What is not on disk must not be done; the next instance goes on from what is.
-            self.broken = Some(error.into());
+            self.broken = Some(Arc::new(error));
             return;
         }
         for (run, progress) in &step.tell {
@@ -100,9 +125,9 @@ impl Core {
             // The thread that makes them lives as long as this does.
             let _ = self.calls.send(call);
         }
-        for id in step.ended {
-            // The thread that tells lives as long as this does.
-            let _ = self.ended.send(id);
+        for ended in step.ended.iter().filter_map(|id| EndedRun::of(&self.service, id)) {
+            // The threads that tell live as long as this does.
+            let _ = self.ended.send(ended);
         }
     }
 
@@ -113,12 +138,14 @@ impl Core {
             _ => None,
         });
         let declared: Vec<String> = declared.collect();
-        let step = self.service.handle_all(inputs, self.clock.now());
+        let now = self.clock.now();
+        self.service.set_lead(self.clock.lead(), now);
+        let step = self.service.handle_all(inputs, now);
         self.carry_out(step);
         if self.broken.is_none()
             && let Err(error) = self.storage.forget_declared(&declared)
         {
-            self.broken = Some(error.into());
+            self.broken = Some(Arc::new(error));
         }
     }
 
@@ -134,7 +161,7 @@ impl Core {
 /// Makes the calls that are asked for, which is only once what they rest on is on disk.
 fn make_calls(shared: &Shared, caller: &Caller, calls: &crossbeam_channel::Receiver<Call>) {
     while let Ok(call) = calls.recv() {
-        let sent = crash_point::around(&call, || send(caller, &call));
+        let sent = crash_point::around(&call, || caller.deliver(&call));
         let mut core = shared.lock();
         let now = core.clock.now();
         match sent {
@@ -145,19 +172,6 @@ fn make_calls(shared: &Shared, caller: &Caller, calls: &crossbeam_channel::Recei
             }
         }
     }
-}
-
-fn send(caller: &Caller, call: &Call) -> Result<(), mesos_http::Error> {
-    let mut pause = CALL_PAUSE;
-    for _ in 1..CALL_TRIES {
-        match caller.call(call) {
-            // Nothing was sent, or nothing was done.
-            Err(error) if error.action() == Action::Retry => thread::sleep(pause),
-            other => return other,
-        }
-        pause *= 2;
-    }
-    caller.call(call)
 }
 
 /// A service that was started.
@@ -192,6 +206,7 @@ impl Running {
         mut storage: Box<dyn Storage>,
         connection: Connection,
         listing: Option<(Listing, Duration)>,
+        notifier: Notifier,
         tell: Tell,
     ) -> Result<Self, String> {
         let clock = Clock::start();
@@ -200,9 +215,10 @@ impl Running {
         let (ended, to_tell) = crossbeam_channel::unbounded();
         for (id, run) in service.runs() {
             let end = run.machine().state().end.as_ref();
-            if end.is_some_and(|end| !end.notified) {
+            let is_untold = end.is_some_and(|end| !end.notified);
+            if let Some(run) = is_untold.then(|| EndedRun::of(&service, id)).flatten() {
                 // Its receiver is in hand.
-                let _ = ended.send(id.clone());
+                let _ = ended.send(run);
             }
         }
         let (calls, to_make) = crossbeam_channel::unbounded();
@@ -210,13 +226,13 @@ impl Running {
             service,
             storage,
             calls,
-            clock,
+            clock: clock.clone(),
             tell,
             broken: None,
             ended,
         })));
         if let Some((listing, every)) = listing {
-            let (first, asked) = listing.ask(clock)?;
+            let (first, asked) = listing.ask(&clock)?;
             {
                 let mut core = shared.lock();
                 let step = core.service.listed(first, asked, clock.now());
@@ -227,8 +243,10 @@ impl Running {
         }
         let (calling, caller) = (shared.clone(), connection.caller());
         spawn("calls", move || make_calls(&calling, &caller, &to_make));
-        let telling = shared.clone();
-        spawn("notifications", move || tell_ends(&telling, &to_tell));
+        for _ in 0..TELLERS {
+            let (telling, to_tell, notifier) = (shared.clone(), to_tell.clone(), notifier.clone());
+            spawn("notifications", move || tell_ends(&telling, &to_tell, &notifier));
+        }
         Ok(Self { shared, connection })
     }
 
@@ -257,7 +275,7 @@ impl Running {
                 events.extend(watch.events().try_iter().take(TOGETHER));
                 let mut core = shared.lock();
                 for event in &events {
-                    if let ClusterEvent::Failed(error) | ClusterEvent::Disconnected(error) = event {
+                    if let ClusterEvent::Disconnected(error) = event {
                         let reason = format!("the operator stream: {error}");
                         (core.tell)(core.clock.now(), None, &Progress::Disconnected { reason });
                     }
@@ -301,7 +319,10 @@ impl Running {
             let mut core = self.shared.lock();
             core.take_declarations(&mut inputs);
             core.inputs(inputs);
-            if let Some(error) = core.broken.take().or(end) {
+            if let Some(error) = core.broken.clone() {
+                return RunError::Store(error);
+            }
+            if let Some(error) = end {
                 return error;
             }
         }
@@ -331,10 +352,10 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
 }
 
 fn keep_listing(shared: &Shared, listing: &Listing, every: Duration) {
-    let clock = shared.lock().clock;
+    let clock = shared.lock().clock.clone();
     loop {
         thread::sleep(every);
-        let answer = listing.ask(clock);
+        let answer = listing.ask(&clock);
         let mut core = shared.lock();
         match answer {
             Ok((catalogue, asked_ms)) => {
@@ -346,14 +367,9 @@ fn keep_listing(shared: &Shared, listing: &Listing, every: Duration) {
     }
 }
 
-fn tell_ends(shared: &Shared, ended: &crossbeam_channel::Receiver<RunId>) {
-    while let Ok(id) = ended.recv() {
-        let what = shared.read(|service, _| {
-            let machine = service.runs().get(&id)?.machine();
-            Some((machine.plan().clone(), machine.state().clone()))
-        });
-        let Some((plan, state)) = what else { continue };
-        let failed = notification::send(&plan, &state);
+fn tell_ends(shared: &Shared, ended: &crossbeam_channel::Receiver<EndedRun>, notifier: &Notifier) {
+    while let Ok(EndedRun { id, plan, state }) = ended.recv() {
+        let failed = notifier.send(&plan, &state);
         let mut core = shared.lock();
         for (target, reason) in failed {
             (core.tell)(core.clock.now(), Some(&id), &Progress::NotNotified { target, reason });

@@ -67,6 +67,11 @@ impl Drop for Browser {
 
 impl Browser {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With further arguments of Chromium's.
+    pub(crate) fn start_with(further: &[String]) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -88,6 +93,7 @@ impl Browser {
         let profile = tempfile::tempdir().expect("there is room for a profile");
         let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).to_vec();
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
+        arguments.extend_from_slice(further);
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": {"args": arguments},
@@ -154,6 +160,27 @@ impl Browser {
     /// What a function's body gives.
     pub(crate) fn run(&self, body: &str) -> Value {
         self.post("/execute/sync", json!({"script": body, "args": []}))
+    }
+
+    /// What a function's body hands to its last argument, a function, later on.
+    pub(crate) fn run_until_told(&self, body: &str) -> Value {
+        self.post("/execute/async", json!({"script": body, "args": []}))
+    }
+
+    fn element(&self, selector: &str) -> String {
+        let found = self.post("/element", json!({"using": "css selector", "value": selector}));
+        let id = found.as_object().and_then(|object| object.values().next()?.as_str());
+        format!("/element/{}", id.expect("an element has an id"))
+    }
+
+    /// Clicks on the first element.
+    pub(crate) fn click(&self, selector: &str) {
+        self.post(&format!("{}/click", self.element(selector)), json!({}));
+    }
+
+    /// Types into the first element.
+    pub(crate) fn fill_in(&self, selector: &str, text: &str) {
+        self.post(&format!("{}/value", self.element(selector)), json!({"text": text}));
     }
 
     /// How many elements there are, and what assistive technology calls each.

@@ -2,7 +2,11 @@
 //!
 //! Pictures of every page lie in `target/tmp/page` afterwards.
 
+mod attacks;
 mod browser;
+#[allow(dead_code, reason = "the attacks without a browser use the rest")]
+#[path = "../served/mod.rs"]
+mod served;
 mod site;
 
 use std::fs;

@@ -35,6 +35,7 @@ pub(crate) fn settings() -> Settings {
         spelling: Spelling::Id,
         keep: 2,
         release_alarm: 300_000,
+        commands: true,
     }
 }
 
