@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mesos_http::resources::Resources;
 use mesos_http::scheduler::{Call, Event, Operation};
-use mesos_http::types::{Offer, Resource, TaskInfo, TaskState, TaskStatus, UpdateId};
+use mesos_http::types::{Offer, OfferId, Resource, TaskInfo, TaskState, TaskStatus, UpdateId};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -50,8 +50,10 @@ enum Action {
     Crash(usize),
     /// The connection breaks and is made again.
     Reconnect,
-    /// The next call is lost on its way.
+    /// The next call is lost on its way, and the scheduler's connection knows it.
     LoseCall,
+    /// The next call is carried out, and its answer is lost.
+    LoseAnswer,
     /// An agent cannot be reached; what runs there runs on.
     Vanish(usize),
     /// It is back.
@@ -76,7 +78,8 @@ fn action() -> impl Strategy<Value = Action> {
         8 => (0..8usize).prop_map(Action::Deliver),
         2 => (0..4usize).prop_map(Action::Crash),
         1 => Just(Action::Reconnect),
-        1 => Just(Action::LoseCall),
+        2 => Just(Action::LoseCall),
+        1 => Just(Action::LoseAnswer),
         1 => (0..2usize).prop_map(Action::Vanish),
         1 => (0..2usize).prop_map(Action::Return),
         1 => (0..2usize).prop_map(Action::MarkGone),
@@ -102,6 +105,15 @@ enum Planted {
     LateKillsAreLost,
     /// An attempt is made before it is on disk.
     LaunchBeforeDisk,
+    /// The connection stays as it is when a call is lost.
+    LostCallsStayLost,
+}
+
+/// What is lost of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    Call,
+    Answer,
 }
 
 /// A task as it really is, whatever the scheduler thinks.
@@ -126,7 +138,12 @@ struct World {
     disk: JobState,
     now: Millis,
     crash: Option<usize>,
-    lose_call: bool,
+    /// Of the next call: whether it or only its answer is lost.
+    lose: Option<Lost>,
+    /// Whether the master was told that no offers are wanted.
+    suppressed: bool,
+    /// The offers that the master believes the scheduler to think about, with their agents.
+    outstanding: BTreeMap<OfferId, String>,
     tasks: BTreeMap<String, Real>,
     vanished: BTreeSet<String>,
     /// Answers on their way to the scheduler.
@@ -149,7 +166,9 @@ impl World {
             disk,
             now: 1_000,
             crash: None,
-            lose_call: false,
+            lose: None,
+            suppressed: false,
+            outstanding: BTreeMap::new(),
             tasks: BTreeMap::new(),
             vanished: BTreeSet::new(),
             answers: VecDeque::new(),
@@ -162,8 +181,10 @@ impl World {
         world
     }
 
+    /// A new subscription: the master withdraws all offers, and goes by what it has accepted of whether some are wanted.
     fn connect(&mut self) {
         self.answers.clear();
+        self.outstanding.clear();
         self.input(Input::Connected {
             framework_id: "F".into(),
         });
@@ -191,17 +212,16 @@ impl World {
             }
         }
         let made = crash.map_or(calls.len(), |at| at.saturating_sub(1).min(calls.len()));
+        let mut is_connected = true;
         for call in calls.into_iter().take(made) {
-            if std::mem::take(&mut self.lose_call) {
-                self.machine.handle(
-                    Input::CallFailed {
-                        call,
-                        reason: "lost".into(),
-                    },
-                    self.now,
-                );
-            } else {
-                self.call(call);
+            let lost = self.lose.take();
+            if is_connected && lost != Some(Lost::Call) {
+                self.call(call.clone());
+            }
+            if lost.is_some() || !is_connected {
+                let reason = "lost".into();
+                self.machine.handle(Input::CallFailed { call, reason }, self.now);
+                is_connected = self.planted == Planted::LostCallsStayLost;
             }
         }
         self.check();
@@ -210,12 +230,29 @@ impl World {
             self.connect();
         } else if end {
             self.over = true;
+        } else if !is_connected {
+            self.reconnect();
         }
+    }
+
+    fn reconnect(&mut self) {
+        self.input(Input::Disconnected {
+            reason: "broken".into(),
+        });
+        self.connect();
     }
 
     fn call(&mut self, call: Call) {
         match call {
+            Call::Suppress { .. } => self.suppressed = true,
+            Call::Revive { .. } => self.suppressed = false,
+            Call::Decline { offer_ids, .. } => offer_ids.iter().for_each(|id| {
+                self.outstanding.remove(id);
+            }),
             Call::Accept(accept) => {
+                accept.offer_ids.iter().for_each(|id| {
+                    self.outstanding.remove(id);
+                });
                 for operation in accept.operations {
                     let Operation::Launch(tasks) = operation else {
                         panic!("{operation:?}")
@@ -327,13 +364,9 @@ impl World {
                 self.answer();
             }
             Action::Crash(at) => self.crash = Some(at),
-            Action::Reconnect => {
-                self.input(Input::Disconnected {
-                    reason: "broken".into(),
-                });
-                self.connect();
-            }
-            Action::LoseCall => self.lose_call = true,
+            Action::Reconnect => self.reconnect(),
+            Action::LoseCall => self.lose = Some(Lost::Call),
+            Action::LoseAnswer => self.lose = Some(Lost::Answer),
             Action::Vanish(index) => {
                 self.vanished.insert(AGENTS[index].to_owned());
                 self.tell_all(AGENTS[index], &TaskState::Unreachable);
@@ -442,7 +475,9 @@ impl World {
     }
 
     fn offer(&mut self, agent: &str) {
-        if self.vanished.contains(agent) {
+        // What is offered already is not offered again before there is an answer.
+        let is_offered = self.outstanding.values().any(|other| other == agent);
+        if self.suppressed || is_offered || self.vanished.contains(agent) {
             return;
         }
         let held: BTreeSet<&String> = self
@@ -462,6 +497,7 @@ impl World {
             "agent_id": {"value": agent}, "hostname": agent,
         }))
         .expect("the offer is one of Mesos");
+        self.outstanding.insert(offer.id.clone(), agent.to_owned());
         offer.resources = Resources::from_iter([
             Resource::scalar("cpus", 8.0),
             Resource::scalar("mem", 8192.0),
@@ -473,7 +509,7 @@ impl World {
     /// No more faults: everything is delivered and offered, time passes.
     fn settle(&mut self) {
         self.crash = None;
-        self.lose_call = false;
+        self.lose = None;
         for index in 0..AGENTS.len() {
             self.act(Action::Return(index));
             self.act(Action::GiveItem(index));
@@ -493,7 +529,6 @@ impl World {
                 .collect();
             assert!(on.is_empty(), "the run is cancelled and {on:?} run on");
         }
-        self.act(Action::Reconnect);
         for _ in 0..200 {
             if self.over {
                 return self.check_end();
@@ -609,6 +644,7 @@ fn every_planted_fault_is_noticed() {
         Planted::BeginningsAreUntold,
         Planted::LateKillsAreLost,
         Planted::LaunchBeforeDisk,
+        Planted::LostCallsStayLost,
     ];
     let histories = proptest::collection::vec(action(), 0..150);
     for planted in all {

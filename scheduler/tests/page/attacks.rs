@@ -9,7 +9,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::served::{JOB, Served, job_with_command};
+use crate::served::{JOB, Served, job_with_command, wait};
 
 /// Whatever a script may try against `base`: reading jobs, giving one that runs a command, running it, by every way a
 /// browser has. It hands over a list of what came of it.
@@ -131,10 +131,11 @@ fn a_person_logs_in_and_begins_a_run_without_javascript() {
     browser.open(&format!("http://localhost:{}/jobs/plain", served.port()));
     browser.fill_in("#token", "a-token-of-the-tests-7d1e");
     browser.click("form button");
-    assert_eq!(browser.names("table tbody tr").len(), 1, "the jobs are shown");
+    wait("the jobs are shown", || browser.names("table tbody tr").len() == 1);
     browser.click("td.act button");
-    let runs = served.get("/v1/runs", &bearer).body;
-    assert!(runs.contains("plain.1"), "{runs}");
+    wait("a run is begun", || {
+        served.get("/v1/runs", &bearer).body.contains("plain.1")
+    });
     let (said, _) = browser.logs();
     assert!(said.is_empty(), "the console says: {}", said.join("\n"));
 }

@@ -1,5 +1,7 @@
 //! The service without its I/O, with a clock of its own.
 
+mod ends;
+mod hours;
 mod numbers;
 mod proofs;
 mod world;

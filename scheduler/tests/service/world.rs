@@ -175,6 +175,12 @@ impl World {
         std::mem::take(&mut self.launched)
     }
 
+    /// An update, and what follows from it, which is not carried out.
+    pub(crate) fn update_and_give(&mut self, task: &str, state: TaskState) -> Step {
+        let update = Event::Update(TaskStatus::new(task.into(), state));
+        self.service.handle(Input::Event(Box::new(update)), self.now)
+    }
+
     pub(crate) fn update(&mut self, task: &str, state: TaskState) {
         self.update_with(TaskStatus::new(task.into(), state));
     }
