@@ -20,7 +20,7 @@ fn a_run_is_kept_until_everybody_was_told_of_its_end_although_none_is_to_be_kept
     let id = world.begin(&told("j"));
     world.offer("s1", 4.0, &[]);
     let step = world.update_and_give("j.1.a.1", TaskState::Failed);
-    assert_eq!(step.ended, [id.clone()]);
+    assert_eq!(step.ended, std::slice::from_ref(&id));
     assert!(step.forget.is_empty());
     world.take(step);
     assert_eq!(world.disk.2.len(), 1, "a crash leaves who is to be told");
