@@ -194,6 +194,59 @@ fn docker_volumes_are_told_by_their_place_among_all_volumes() {
 }
 
 #[test]
+fn what_mesos_itself_mounts_is_told_with_the_folder_that_it_shows() {
+    let volume = |path: &[u8], more: Vec<u8>| field(2, &[field(1, path), number(3, 1), more].concat());
+    let sandbox_path = |kind: u64, path: &[u8]| [number(1, kind), field(2, path)].concat();
+    let source = |kind: u64, at: u32, inner: &[u8]| field(5, &[number(1, kind), field(at, inner)].concat());
+    let container = [
+        volume(b"/a", field(2, b"of-the-sandbox")),
+        volume(b"/b", source(4, 5, &field(1, b"/of/the/host"))),
+        volume(b"/c", source(2, 3, &sandbox_path(1, b"own"))),
+        volume(b"/d", source(2, 3, &sandbox_path(2, b"parents"))),
+        volume(b"e", source(1, 2, &field(2, b"docker"))),
+    ]
+    .concat();
+    let persistent = field(7, &[field(1, b"id"), field(2, &field(1, b"kept"))].concat());
+    let config = [
+        field(3, b"/work/parent/containers/inner"),
+        field(12, &container),
+        field(13, &[field(1, b"disk"), persistent].concat()),
+        field(13, &scalar_resource("cpus")),
+    ]
+    .concat();
+    let mounts = launch(&config, None).unwrap().mesos_mounts;
+    let told: Vec<(&str, &str, Option<&str>, bool)> = mounts
+        .iter()
+        .map(|mount| {
+            let source = mount.source.as_ref().map(|source| source.to_str().unwrap());
+            (mount.said.as_str(), mount.path.to_str().unwrap(), source, mount.docker)
+        })
+        .collect();
+    let sandbox = "/work/parent/containers/inner";
+    assert_eq!(
+        told,
+        [
+            (
+                "ContainerInfo.volumes[0]",
+                "/a",
+                Some(&*format!("{sandbox}/of-the-sandbox")),
+                false
+            ),
+            ("ContainerInfo.volumes[1]", "/b", Some("/of/the/host"), false),
+            (
+                "ContainerInfo.volumes[2]",
+                "/c",
+                Some(&*format!("{sandbox}/own")),
+                false
+            ),
+            ("ContainerInfo.volumes[3]", "/d", Some("/work/parent/parents"), false),
+            ("ContainerInfo.volumes[4]", "e", None, true),
+            ("a persistent volume", "kept", None, false),
+        ]
+    );
+}
+
+#[test]
 fn of_an_environment_only_the_variables_that_may_name_volumes_are_kept() {
     let variable = |name: &[u8], value: &[u8]| field(1, &[field(1, name), field(2, value)].concat());
     let secret = field(

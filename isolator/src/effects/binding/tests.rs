@@ -119,6 +119,30 @@ fn a_volume_is_seen_in_the_container_and_not_on_the_host() {
     );
     assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
     host.is_untouched();
+
+    // What root mounts in the container's volume stays in the container as well.
+    fs::create_dir(host.path("volume/inside")).unwrap();
+    let (good, said) = container.run(&format!("mount -t tmpfs none {}/inside", data.display()));
+    assert!(good, "{said}");
+    host.is_untouched();
+}
+
+/// The mount goes along with the folder that it is on, and never out of the container.
+#[test]
+fn a_folder_that_is_renamed_after_the_bind_takes_the_mount_along_and_one_that_is_removed_ends_it() {
+    let (host, container) = (Host::new(), Container::start());
+    container.bind(vec![host.bind("volume", "sandbox/data")]).unwrap();
+    fs::rename(host.path("sandbox/data"), host.path("sandbox/aside")).unwrap();
+    symlink(host.path("host"), host.path("sandbox/data")).unwrap();
+    let aside = host.path("sandbox/aside").display().to_string();
+    assert_eq!(container.run(&format!("cat {aside}/file")).1, "of the volume\n");
+    host.is_untouched();
+    fs::remove_dir(host.path("sandbox/aside")).unwrap();
+    let here = host.path("");
+    let (_, mounts) = container.run(&format!("grep -c ' {}' /proc/self/mountinfo", here.display()));
+    assert_eq!(mounts, "0\n");
+    assert!(host.path("volume/file").is_file(), "nothing of the volume is removed");
+    host.is_untouched();
 }
 
 #[test]
@@ -193,7 +217,7 @@ fn on_an_older_kernel_the_same_is_mounted_with_the_same_limits_or_refused() {
 #[test]
 fn a_target_that_was_replaced_meanwhile_is_refused() {
     type Replace = fn(&Host);
-    let ways: [(&str, Replace); 4] = [
+    let ways: [(&str, Replace); 7] = [
         ("by a symlink to the host", |host| {
             fs::rename(host.path("sandbox/data"), host.path("sandbox/aside")).unwrap();
             symlink(host.path("host"), host.path("sandbox/data")).unwrap();
@@ -201,6 +225,17 @@ fn a_target_that_was_replaced_meanwhile_is_refused() {
         ("by another folder", |host| {
             fs::rename(host.path("sandbox/data"), host.path("sandbox/aside")).unwrap();
             fs::create_dir(host.path("sandbox/data")).unwrap();
+        }),
+        ("by a pipe", |host| {
+            fs::remove_dir(host.path("sandbox/data")).unwrap();
+            let pipe = Command::new("mkfifo").arg(host.path("sandbox/data")).status();
+            assert!(pipe.unwrap().success());
+        }),
+        ("by nothing", |host| fs::remove_dir(host.path("sandbox/data")).unwrap()),
+        ("by a folder of the host that was moved there", |host| {
+            fs::remove_dir(host.path("sandbox/data")).unwrap();
+            fs::rename(host.path("host"), host.path("sandbox/data")).unwrap();
+            fs::create_dir(host.path("host")).unwrap();
         }),
         ("by a file", |host| {
             fs::remove_dir(host.path("sandbox/data")).unwrap();
