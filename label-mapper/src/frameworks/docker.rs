@@ -2,7 +2,7 @@
 //! from labels.
 
 use serde_json::{Map, Value, json};
-use volume_labels::{Access, ContainerPath, Lifetime, Mode, VolumeLabels};
+use volume_labels::{Access, ContainerPath, Lifetime, Mode, MountFlags, VolumeLabels};
 
 use super::{Problem, Wanted, refused};
 use crate::text::{JsonText, Path};
@@ -198,6 +198,10 @@ pub(super) fn cannot_say(volume: &VolumeLabels) -> Result<(), Problem> {
         "lifetime"
     } else if volume.owner.is_some() {
         "owner"
+    } else if volume.flags != MountFlags::default() {
+        "flags"
+    } else if volume.subpath.is_some() {
+        "subpath"
     } else {
         return Ok(());
     };

@@ -1,7 +1,7 @@
 //! The environment variables of mesos-module-dvdi: `DVDI_VOLUME_NAME`, `_DRIVER`, `_OPTS`,
 //! `_CONTAINERPATH`, each alone or with a digit from 1 to 9 behind it.
 
-use volume_labels::{Access, ContainerPath, Create, Lifetime, Mode, VolumeLabels};
+use volume_labels::{Access, ContainerPath, Create, Lifetime, Mode, MountFlags, VolumeLabels};
 
 use super::native::{GeneratedName, Native, OwnWords};
 use super::{Channel, Problem, refused};
@@ -245,6 +245,10 @@ fn cannot_say(volume: &VolumeLabels) -> Result<(), Problem> {
         "lifetime"
     } else if volume.owner.is_some() {
         "owner"
+    } else if volume.flags != MountFlags::default() {
+        "flags"
+    } else if volume.subpath.is_some() {
+        "subpath"
     } else {
         if let ContainerPath::Relative(_) = volume.path
             && !volume.slot.as_str().starts_with("dvdi")

@@ -57,15 +57,15 @@ struct Launched {
 pub(crate) struct Binder {
     launched: Arc<Mutex<HashMap<ContainerId, Launched>>>,
     jobs: Option<Sender<Job>>,
+    agents: Arc<[PathBuf]>,
     answers: Sender<Answer>,
     dispatcher: Option<JoinHandle<()>>,
 }
 
-/// One container to be served.
+/// One container to be served, by a thread of its own.
 struct Job {
     drivers: BTreeSet<String>,
-    pid: i32,
-    binds: Vec<Bind>,
+    work: Box<dyn FnOnce() -> Result<(), BindError> + Send>,
     answer: Arc<Once>,
 }
 
@@ -78,10 +78,11 @@ impl Binder {
         let (jobs, asked) = unbounded();
         let dispatcher = thread::Builder::new()
             .name("mev-bind".into())
-            .spawn(move || dispatch(&asked, &agents.into()))?;
+            .spawn(move || dispatch(&asked, LIMIT))?;
         Ok(Self {
             launched: Arc::default(),
             jobs: Some(jobs),
+            agents: agents.into(),
             answers,
             dispatcher: Some(dispatcher),
         })
@@ -127,11 +128,11 @@ impl Binder {
         let Some(binds) = binds else {
             return answer.give(Err(BindError::NotPrepared));
         };
-        let (drivers, binds) = binds.into_iter().unzip();
+        let (drivers, binds): (_, Vec<Bind>) = binds.into_iter().unzip();
+        let agents = Arc::clone(&self.agents);
         let job = Job {
             drivers,
-            pid,
-            binds,
+            work: Box::new(move || bind_in_namespace_of(pid, &binds, &agents)),
             answer,
         };
         if let Some(jobs) = &self.jobs {
@@ -217,8 +218,8 @@ impl Once {
     }
 }
 
-/// Serves containers in the order in which they come, as far as their drivers are not busy.
-fn dispatch(asked: &Receiver<Job>, agents: &Arc<[PathBuf]>) {
+/// Serves containers in the order in which they come, as far as their drivers are not busy, and answers each within `limit`.
+fn dispatch(asked: &Receiver<Job>, limit: Duration) {
     let (finished, done) = unbounded::<BTreeSet<String>>();
     let mut busy: BTreeMap<String, usize> = BTreeMap::new();
     let mut waiting: VecDeque<Job> = VecDeque::new();
@@ -228,7 +229,7 @@ fn dispatch(asked: &Receiver<Job>, agents: &Arc<[PathBuf]>) {
         select! {
             recv(asked) -> job => match job {
                 Ok(job) => {
-                    due.push_back((Instant::now() + LIMIT, Arc::clone(&job.answer)));
+                    due.push_back((Instant::now() + limit, Arc::clone(&job.answer)));
                     waiting.push_back(job);
                 }
                 Err(_) => break,
@@ -239,7 +240,7 @@ fn dispatch(asked: &Receiver<Job>, agents: &Arc<[PathBuf]>) {
                 }
             },
             recv(alarm) -> _ => if let Some((_, late)) = due.pop_front() {
-                late.give(Err(BindError::Late(LIMIT)));
+                late.give(Err(BindError::Late(limit)));
             },
         }
         busy.retain(|_, count| *count > 0);
@@ -259,7 +260,7 @@ fn dispatch(asked: &Receiver<Job>, agents: &Arc<[PathBuf]>) {
             for driver in &job.drivers {
                 *busy.entry(driver.clone()).or_default() += 1;
             }
-            serve(job, finished.clone(), Arc::clone(agents));
+            serve(job, finished.clone());
         }
     }
     for (_, answer) in due {
@@ -268,10 +269,10 @@ fn dispatch(asked: &Receiver<Job>, agents: &Arc<[PathBuf]>) {
 }
 
 /// Starts the thread that moves into the container's namespace.
-fn serve(job: Job, finished: Sender<BTreeSet<String>>, agents: Arc<[PathBuf]>) {
+fn serve(job: Job, finished: Sender<BTreeSet<String>>) {
     let (answer, drivers, back) = (Arc::clone(&job.answer), job.drivers.clone(), finished.clone());
     let work = move || {
-        let bound = catch_unwind(AssertUnwindSafe(|| bind_in_namespace_of(job.pid, &job.binds, &agents)));
+        let bound = catch_unwind(AssertUnwindSafe(job.work));
         job.answer.give(bound.unwrap_or(Err(BindError::NotPrepared)));
         // Nobody listens any more only when the agent goes away.
         let _ = finished.send(job.drivers);
@@ -280,5 +281,103 @@ fn serve(job: Job, finished: Sender<BTreeSet<String>>, agents: Arc<[PathBuf]>) {
     if let Err(error) = thread::Builder::new().name("mev-binding".into()).spawn(work) {
         answer.give(Err(BindError::NoThread(error.to_string())));
         let _ = back.send(drivers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    /// What is asked for goes to the first, the answers come from the second.
+    fn start(limit: Duration) -> (Sender<Job>, Receiver<Answer>, Sender<Answer>) {
+        let (jobs, asked) = unbounded();
+        let (answers, given) = unbounded();
+        thread::spawn(move || dispatch(&asked, limit));
+        (jobs, given, answers)
+    }
+
+    fn job(
+        driver: &str,
+        answers: &Sender<Answer>,
+        told: &Sender<(String, Result<(), BindError>)>,
+        work: impl FnOnce() -> Result<(), BindError> + Send + 'static,
+    ) -> Job {
+        let (told, name) = (told.clone(), driver.to_owned());
+        let answer: BindAnswer = Box::new(move |result| told.send((name, result)).unwrap());
+        Job {
+            drivers: [driver.to_owned()].into(),
+            work: Box::new(work),
+            answer: Arc::new(Once {
+                id: ContainerId::root("c"),
+                answer: Mutex::new(Some((answer, answers.clone()))),
+            }),
+        }
+    }
+
+    #[test]
+    fn file_systems_that_hang_hold_no_containers_of_other_drivers() {
+        let (jobs, given, answers) = start(Duration::from_secs(3600));
+        let (told, hears) = unbounded();
+        let (release, hang) = bounded::<()>(0);
+        for _ in 0..AT_ONCE + 4 {
+            let hang = hang.clone();
+            let work = move || {
+                let _ = hang.recv();
+                Ok(())
+            };
+            jobs.send(job("hung", &answers, &told, work)).unwrap();
+        }
+        for _ in 0..AT_ONCE * 3 {
+            jobs.send(job("well", &answers, &told, || Ok(()))).unwrap();
+        }
+        for _ in 0..AT_ONCE * 3 {
+            given.recv().unwrap()();
+            assert_eq!(hears.recv().unwrap(), ("well".to_owned(), Ok(())));
+        }
+        // When the file system is back, all are served.
+        drop(release);
+        for _ in 0..AT_ONCE + 4 {
+            given.recv().unwrap()();
+            assert_eq!(hears.recv().unwrap(), ("hung".to_owned(), Ok(())));
+        }
+    }
+
+    #[test]
+    fn every_container_is_answered_in_time_also_one_whose_turn_does_not_come() {
+        let limit = Duration::from_millis(50);
+        let (jobs, given, answers) = start(limit);
+        let (told, hears) = unbounded();
+        let (release, hang) = bounded::<()>(0);
+        for _ in 0..AT_ONCE + 4 {
+            let hang = hang.clone();
+            let work = move || {
+                let _ = hang.recv();
+                Ok(())
+            };
+            jobs.send(job("hung", &answers, &told, work)).unwrap();
+        }
+        for _ in 0..AT_ONCE + 4 {
+            given.recv().unwrap()();
+            assert_eq!(hears.recv().unwrap().1, Err(BindError::Late(limit)));
+        }
+        drop(release);
+    }
+
+    #[test]
+    fn whoever_waits_when_the_agent_ends_is_told_so() {
+        let (jobs, given, answers) = start(Duration::from_secs(3600));
+        let (told, hears) = unbounded();
+        let (release, hang) = bounded::<()>(0);
+        let work = move || {
+            let _ = hang.recv();
+            Ok(())
+        };
+        jobs.send(job("hung", &answers, &told, work)).unwrap();
+        drop(jobs);
+        given.recv().unwrap()();
+        assert_eq!(hears.recv().unwrap().1, Err(BindError::Stopped));
+        drop(release);
     }
 }
