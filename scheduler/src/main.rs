@@ -17,7 +17,7 @@ use label_mapper::{Catalogue, Spelling};
 use mesos_http::tls::{Tls, TlsFiles};
 use scheduler::bounded::supervise;
 use scheduler::clock::Clock;
-use scheduler::job::Job;
+use scheduler::job::{Job, Schedule};
 use scheduler::machine::{Machine, Rules};
 use scheduler::plan::{Plan, Volumes};
 use scheduler::progress::Progress;
@@ -25,6 +25,9 @@ use scheduler::report::Report;
 use scheduler::run::{Framework, RunError, run};
 use scheduler::state::Millis;
 use scheduler::store::Store;
+
+/// How many times of a schedule `check --explain` prints.
+const NEXT_TIMES: usize = 3;
 
 /// A task of the job failed.
 const FAILED: u8 = 1;
@@ -55,7 +58,7 @@ enum Command {
     Check {
         #[command(flatten)]
         job: JobArgs,
-        /// Print what each task would ask of an agent
+        /// Print what each task would ask of an agent, and the next three times of the schedule
         #[arg(long)]
         explain: bool,
     },
@@ -208,9 +211,9 @@ fn main() -> ExitCode {
 }
 
 fn check(arguments: &JobArgs, explain: bool) -> Result<(), Failure> {
-    let plan = plan(arguments)?;
+    let (plan, schedule) = plan(arguments)?;
     let text = match explain {
-        true => explained(&plan),
+        true => explained(&plan) + &schedule.as_ref().map(times).unwrap_or_default(),
         false => format!(
             "{}: job '{}', {} tasks\n",
             arguments.file.display(),
@@ -222,7 +225,7 @@ fn check(arguments: &JobArgs, explain: bool) -> Result<(), Failure> {
 }
 
 fn run_job(arguments: RunArgs) -> Result<(), Failure> {
-    let plan = plan(&arguments.job)?;
+    let (plan, _) = plan(&arguments.job)?;
     if arguments.dry_run {
         return print(&explained(&plan));
     }
@@ -307,7 +310,7 @@ fn credentials(principal: Option<&String>, file: Option<&PathBuf>) -> Result<Opt
 }
 
 /// Reads job file and catalogue; every line of an error begins with the file, as compilers write it.
-fn plan(arguments: &JobArgs) -> Result<Plan, Failure> {
+fn plan(arguments: &JobArgs) -> Result<(Plan, Option<Schedule>), Failure> {
     let text = read(&arguments.file, "job file")?;
     let in_file = |error: String| {
         let each = error.lines().map(|line| format!("{}:{line}", arguments.file.display()));
@@ -321,7 +324,25 @@ fn plan(arguments: &JobArgs) -> Result<Plan, Failure> {
             spelling: arguments.spelling,
         }),
     };
-    Plan::new(job, volumes.as_ref()).map_err(|error| in_file(error.to_string()))
+    let schedule = job.schedule.clone();
+    let plan = Plan::new(job, volumes.as_ref()).map_err(|error| in_file(error.to_string()))?;
+    Ok((plan, schedule))
+}
+
+/// The schedule with the next times at which `scheduler serve` would begin the job.
+fn times(schedule: &Schedule) -> String {
+    let mut text = format!("schedule     {}\n", schedule.text());
+    let mut now = Clock::start().now();
+    for _ in 0..NEXT_TIMES {
+        let (Some(next), Some(next_ms)) = (schedule.next_zoned(now), schedule.next(now)) else {
+            break;
+        };
+        let zone = next.time_zone().iana_name().unwrap_or("");
+        text += format!("  next       {} {zone}", next.strftime("%a %Y-%m-%d %H:%M %:z")).trim_end();
+        text.push('\n');
+        now = next_ms;
+    }
+    text
 }
 
 fn catalogue(files: &[PathBuf]) -> Result<Catalogue, Failure> {

@@ -137,6 +137,13 @@ pub enum Progress {
         /// Why.
         reason: String,
     },
+    /// A run by schedule is begun later, since another run of its job is not over.
+    Deferred {
+        /// The job.
+        job: String,
+        /// What it waits for.
+        reason: String,
+    },
     /// The job is over.
     Ended {
         /// One line for each task that failed.
@@ -295,6 +302,7 @@ impl fmt::Display for Progress {
                 })
             }
             Self::Skipped { job, reason } => write!(f, "{job}: it was due and is not begun: {}", line(reason)),
+            Self::Deferred { job, reason } => write!(f, "{job}: it was due: {}", line(reason)),
             Self::Ended { failures, blocked } => match (failures.is_empty(), blocked.is_empty()) {
                 (true, true) => f.write_str("the job is done"),
                 (_, true) => write!(f, "the job has failed: {}", failures.join("; ")),

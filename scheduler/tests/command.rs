@@ -166,3 +166,20 @@ fn nothing_is_begun_when_something_is_missing() {
         );
     }
 }
+
+#[test]
+fn the_next_three_times_of_a_schedule_are_printed_with_their_zone() {
+    let job = "version: 1\nname: j\nschedule: '30 3 * * MON Europe/Zurich'\ntasks:\n  a: {command: x}\n";
+    let output = Folder::new(job).scheduler(&["check", "job.yml", "--explain"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let next: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("  next       Mon "))
+        .collect();
+    assert_eq!(next.len(), 3, "{text}");
+    for line in next {
+        let shown = line.ends_with(" 03:30 +01:00 Europe/Zurich") || line.ends_with(" 03:30 +02:00 Europe/Zurich");
+        assert!(shown, "{line}");
+    }
+}

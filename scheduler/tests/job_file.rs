@@ -338,3 +338,33 @@ fn what_is_wrong_with_instances_times_and_notifications_is_said_with_its_place()
         "{error}"
     );
 }
+
+#[test]
+fn overlap_and_start_within_are_said_of_a_schedule_and_in_known_words() {
+    let with = |lines: &str| format!("version: 1\nname: j\n{lines}tasks:\n  a: {{command: x}}\n");
+    let good =
+        Job::parse(&with("schedule: '@daily'\nstart-within: 1h 30m\noverlap: replace\n")).expect("the file is good");
+    assert_eq!(good.start_within_ms, Some(5_400_000));
+    assert_eq!(good.overlap, scheduler::job::Overlap::Replace);
+    for (lines, expected) in [
+        (
+            "schedule: '@daily'\noverlap: kill\n",
+            "4:10: overlap is 'kill'; accepted is 'skip'",
+        ),
+        (
+            "schedule: '@daily'\nstart-within: soon\n",
+            "4:15: start-within is 'soon'",
+        ),
+        (
+            "overlap: skip\n",
+            "3:10: 'overlap' says something of runs by schedule, and the job has no 'schedule'",
+        ),
+        (
+            "schedule: '61 * * * *'\n",
+            "3:11: '61 * * * *' is no schedule: MINUTE is '61': 61 is not between 0 and 59",
+        ),
+    ] {
+        let error = Job::parse(&with(lines)).expect_err(lines).to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}

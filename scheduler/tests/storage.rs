@@ -144,6 +144,9 @@ fn jobs_are_kept_each_by_itself_and_forgotten() {
         created_ms: 1,
         next_ms: Some(5),
         runs: 2,
+        paused: false,
+        queued_ms: None,
+        last_due_ms: None,
     };
     let mut opened = Folder::open(folder.path()).unwrap();
     opened.save_service(&ServiceRecord::default()).unwrap();

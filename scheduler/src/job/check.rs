@@ -10,7 +10,7 @@ use super::instances::{self, Values};
 use super::notify;
 use super::schedule::Schedule;
 use super::shape::{AgentShape, CommandShape, Entries, JobShape, OneOrMore, TaskShape, Text, VolumeShape};
-use super::{AgentConstraint, Command, Job, Task};
+use super::{AgentConstraint, Command, Job, Overlap, Task};
 
 /// CPUs of a task that names none.
 const DEFAULT_CPUS: f64 = 0.1;
@@ -84,13 +84,22 @@ pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
     if shape.tasks.0.is_empty() {
         problems.push(Problem::at(shape.name.referenced, "the job has no tasks"));
     }
+    let shape_has_no_schedule = shape.schedule.is_none();
     let schedule = shape.schedule.and_then(|given| match Schedule::parse(&given.value) {
         Ok(schedule) => Some(schedule),
-        Err(message) => {
-            problems.push(Problem::at(given.referenced, message));
+        Err(error) => {
+            problems.push(Problem::at(given.referenced, error.to_string()));
             None
         }
     });
+    for (name, given) in [("start-within", &shape.start_within), ("overlap", &shape.overlap)] {
+        if let Some(given) = given.as_ref().filter(|_| shape_has_no_schedule) {
+            let message = format!("'{name}' says something of runs by schedule, and the job has no 'schedule'");
+            problems.push(Problem::at(given.referenced, message));
+        }
+    }
+    let start_within_ms = span(shape.start_within.as_ref(), "start-within", &mut problems);
+    let overlap = overlap(shape.overlap.as_ref(), &mut problems);
     let notify = notify::notify(shape.notify, &mut problems);
     let names: Vec<Spanned<String>> = shape.tasks.0.iter().map(|(name, _)| name.clone()).collect();
     let mut counts = BTreeMap::new();
@@ -126,8 +135,28 @@ pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
             tasks,
             notify,
             schedule,
+            start_within_ms,
+            overlap,
         }),
         false => Err(JobFileError { problems }),
+    }
+}
+
+fn overlap(given: Option<&Spanned<String>>, problems: &mut Vec<Problem>) -> Overlap {
+    let Some(given) = given else { return Overlap::default() };
+    match given.value.as_str() {
+        "skip" => Overlap::Skip,
+        "queue" => Overlap::Queue,
+        "replace" => Overlap::Replace,
+        other => {
+            let shown = volume_labels::cleaned(other);
+            let message = format!(
+                "overlap is '{shown}'; accepted is 'skip' (a run that is due while another goes on is not begun), 'queue' \
+                 (it is begun when the other one is over) and 'replace' (the other one is cancelled for it)"
+            );
+            problems.push(Problem::at(given.referenced, message));
+            Overlap::default()
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use volume_labels::VolumeLabels;
 
 pub use check::{JobFileError, Problem};
 pub use notify::{Notify, Target};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, ScheduleError};
 
 /// A job, checked: names are unique, dependencies exist and have no cycle, every volume's labels
 /// are good.
@@ -26,8 +26,24 @@ pub struct Job {
     pub tasks: Vec<Task>,
     /// Whom to tell how it ended.
     pub notify: Notify,
-    /// When it runs by itself; only `scheduler serve` looks at it.
+    /// When it runs by itself; only `scheduler serve` looks at it and at the next two.
     pub schedule: Option<Schedule>,
+    /// How late a run by schedule may begin, in milliseconds; `None`: however late.
+    pub start_within_ms: Option<u64>,
+    /// What becomes of a run by schedule that is due while another one goes on.
+    pub overlap: Overlap,
+}
+
+/// What becomes of a run by schedule that is due while another run of its job is not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlap {
+    /// It is not begun.
+    #[default]
+    Skip,
+    /// It is begun when the other one is over. One run waits at most: the one that was due first.
+    Queue,
+    /// The other one is cancelled, and it is begun when that one is over.
+    Replace,
 }
 
 /// One task of a job.
@@ -112,6 +128,17 @@ impl Job {
     /// first thing.
     pub fn parse(text: &str) -> Result<Self, JobFileError> {
         check::job(shape::parse(text)?)
+    }
+
+    /// Reads the job file of a run that was begun. When its job runs by itself does not matter to it, so that a schedule which an
+    /// older version took does not keep the run from going on.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_begun(text: &str) -> Result<Self, JobFileError> {
+        let mut shape = shape::parse(text)?;
+        (shape.schedule, shape.start_within, shape.overlap) = (None, None, None);
+        check::job(shape)
     }
 
     /// The task with this name.

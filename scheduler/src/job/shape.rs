@@ -22,6 +22,9 @@ pub(super) struct JobShape {
     #[serde(default)]
     pub(super) defaults: DefaultsShape,
     pub(super) schedule: Option<Spanned<String>>,
+    #[serde(rename = "start-within")]
+    pub(super) start_within: Option<Spanned<String>>,
+    pub(super) overlap: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) notify: NotifyShape,
     pub(super) tasks: Entries<TaskShape>,

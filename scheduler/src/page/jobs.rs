@@ -54,6 +54,7 @@ pub(super) fn all(view: View<'_>) -> Markup {
                             td data-label="Next run" {
                                 @match job.next_ms {
                                     Some(next) => { span { (time(next)) " " span.faint { "(" (distance(next, now)) ")" } } },
+                                    None if job.paused => { span.faint { "paused" } },
                                     None => { span.faint { "on request" } },
                                 }
                             }
@@ -114,6 +115,7 @@ pub(super) fn one(view: View<'_>, name: &str) -> Option<Markup> {
             ("Next", html! {
                 @match (&schedule, job.next_ms) {
                     (_, Some(next)) => { (time(next)) " " span.faint { "(" (distance(next, now)) ")" } },
+                    (Some(_), None) if job.paused => { "paused" },
                     (Some(_), None) => { "never: its schedule has no time left" },
                     (None, None) => { "–" },
                 }

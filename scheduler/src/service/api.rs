@@ -19,6 +19,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/v1/jobs", get(jobs).post(create))
         .route("/v1/jobs/{name}", get(job).put(replace).delete(delete))
         .route("/v1/jobs/{name}/run", post(run))
+        .route("/v1/jobs/{name}/pause", post(pause))
+        .route("/v1/jobs/{name}/resume", post(resume))
         .route("/v1/runs", get(runs))
         .route("/v1/runs/{id}", get(one_run))
         .route("/v1/runs/{id}/explain", get(explain))
@@ -66,7 +68,7 @@ fn job_json(service: &Service, name: &str) -> Option<Value> {
         .map(|(id, _)| id)
         .collect();
     Some(
-        json!({"name": name, "created_ms": job.created_ms, "next_ms": job.next_ms,
+        json!({"name": name, "created_ms": job.created_ms, "next_ms": job.next_ms, "paused": job.paused, "queued_ms": job.queued_ms,
         "active_run": service.active_run(name), "runs": runs}),
     )
 }
@@ -138,6 +140,16 @@ async fn delete(State(shared): State<Shared>, Path(name): Path<String>) -> Resul
 async fn run(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, RequestError> {
     let id = blocking(move || shared.change(|service, now| service.begin(&name, Cause::Request, now))).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(json!({"run": id}))).into_response())
+}
+
+async fn pause(State(shared): State<Shared>, Path(name): Path<String>) -> Result<StatusCode, RequestError> {
+    blocking(move || shared.change(|service, _| Ok(((), service.pause(&name)?)))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn resume(State(shared): State<Shared>, Path(name): Path<String>) -> Result<StatusCode, RequestError> {
+    blocking(move || shared.change(|service, now| Ok(((), service.resume(&name, now)?)))).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn runs(State(shared): State<Shared>) -> axum::Json<Value> {

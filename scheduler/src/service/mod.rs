@@ -22,6 +22,7 @@ mod reconcile;
 mod record;
 mod requests;
 mod run;
+mod schedules;
 pub mod serve;
 mod step;
 pub mod storage;
@@ -152,15 +153,16 @@ impl Service {
         service.ledger.count_listings_from(now);
         for run in runs {
             let id = format!("{}.{}", run.job, run.number);
+            let job = crate::job::Job::parse_begun(&run.text);
             let plan = requests::catalogue_of(&run)
-                .and_then(|catalogue| requests::planned(&run.text, catalogue.as_ref(), service.settings.spelling))
+                .and_then(|catalogue| requests::planned(job, catalogue.as_ref(), service.settings.spelling))
                 .map_err(|error| format!("run {id}: {error}"))?;
             let machine = Machine::hosted(plan, run.state.clone(), service.settings.rules.clone(), id.clone());
             service.runs.insert(id.clone(), Run { record: run, machine });
             service.enlist(&id);
         }
         service.forget_unlaunched(now);
-        service.correct_schedules_from_the_future(now);
+        service.look_at_schedules_again(now);
         Ok(service)
     }
 

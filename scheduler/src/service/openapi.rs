@@ -25,6 +25,12 @@ pub fn document() -> Value {
             "/v1/jobs/{name}/run": {
                 "post": operation("runJob", "Begins a run now.", &[&name], None, &["202", "404", "409", "422"]),
             },
+            "/v1/jobs/{name}/pause": {
+                "post": operation("pauseJob", "Lets the job's schedule begin nothing until it is resumed.", &[&name], None, &["204", "404", "409"]),
+            },
+            "/v1/jobs/{name}/resume": {
+                "post": operation("resumeJob", "Lets the job's schedule begin runs again, from now on.", &[&name], None, &["204", "404", "409"]),
+            },
             "/v1/runs": {"get": operation("listRuns", "All runs.", &[], None, &["200"])},
             "/v1/runs/{id}": {"get": operation("showRun", "A run: tasks, attempts, agents, times.", &[&id], None, &["200", "404"])},
             "/v1/runs/{id}/explain": {

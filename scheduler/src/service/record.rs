@@ -21,6 +21,15 @@ pub struct JobRecord {
     pub next_ms: Option<Millis>,
     /// The number of its last run, of all that ever were.
     pub runs: u64,
+    /// Whether its schedule begins nothing for now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// When the run was due that waits until the one before is over; `None` when none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_ms: Option<Millis>,
+    /// The latest time of its schedule that has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_due_ms: Option<Millis>,
 }
 
 /// Why a run was begun.

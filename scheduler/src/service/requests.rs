@@ -1,20 +1,16 @@
 //! What is asked of the service, by people and by schedules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use label_mapper::{Catalogue, Spelling};
 
+use super::schedules;
 use super::{Cause, JobRecord, RequestError, Run, RunId, RunRecord, Service, Step};
-use crate::job::Job;
+use crate::job::{Job, JobFileError};
 use crate::machine::{Input, Machine};
 use crate::notification::{self, COMMANDS_REFUSED};
 use crate::plan::{Plan, Volumes};
-use crate::progress::Progress;
 use crate::state::{JobState, Millis};
-
-/// When the clock is set back by less than this, in milliseconds, a run that it so passes a second time is not begun
-/// again, as cron(8) does it. More than that corrects a clock that was wrong.
-const WRONG_CLOCK: Millis = 3 * 3_600_000;
 
 impl Service {
     /// Takes a job, or another version of it; runs that were begun go on as they were.
@@ -40,9 +36,13 @@ impl Service {
         let record = JobRecord {
             text,
             created_ms: now,
-            next_ms: job.schedule.as_ref().and_then(|schedule| schedule.next(self.wall(now))),
+            next_ms: None,
             runs: self.last_number(&job.name),
+            paused: old.is_some_and(|old| old.paused),
+            queued_ms: None,
+            last_due_ms: None,
         };
+        let record = schedules::scheduled(record, &job, old, self.wall(now));
         self.record.jobs.insert(job.name.clone(), record);
         let step = Step {
             save_jobs: BTreeSet::from([job.name.clone()]),
@@ -159,82 +159,9 @@ impl Service {
         Ok(step)
     }
 
-    /// Says by how much the times that are given in are ahead of the wall clock, which schedules go by.
-    pub fn set_lead(&mut self, lead: Millis, now: Millis) {
-        let corrected = lead > self.lead + WRONG_CLOCK;
-        self.lead = lead;
-        if corrected {
-            self.correct_schedules(now, |_| true);
-        }
-    }
-
-    fn wall(&self, now: Millis) -> Millis {
-        now.saturating_sub(self.lead)
-    }
-
-    /// Jobs that were given or run at a time that is still to come, by a clock that was wrong.
-    pub(super) fn correct_schedules_from_the_future(&mut self, now: Millis) {
-        let last_begun = |service: &Self, name: &str| {
-            let begun = service.runs_of(name).map(|(_, run)| run.machine.state().started_ms);
-            begun.max().unwrap_or(0)
-        };
-        let latest: BTreeMap<String, Millis> = self
-            .record
-            .jobs
-            .iter()
-            .map(|(name, job)| (name.clone(), job.created_ms.max(last_begun(self, name))))
-            .collect();
-        self.correct_schedules(now, |name| latest.get(name).is_some_and(|at| *at > now + WRONG_CLOCK));
-    }
-
-    /// Jobs whose next time was worked out by a clock that was wrong must not wait until then.
-    fn correct_schedules(&mut self, now: Millis, is_wrong: impl Fn(&str) -> bool) {
-        let wall = self.wall(now);
-        for (name, job) in &mut self.record.jobs {
-            if job.next_ms <= Some(wall) || !is_wrong(name) {
-                continue;
-            }
-            let schedule = Job::parse(&job.text).ok().and_then(|job| job.schedule);
-            let next = schedule.and_then(|schedule| schedule.next(wall));
-            if next.is_some() && next < job.next_ms {
-                job.next_ms = next;
-            }
-        }
-    }
-
-    pub(super) fn begin_due(&mut self, now: Millis, step: &mut Step) {
-        let wall = self.wall(now);
-        let due: Vec<(String, Millis)> = self
-            .record
-            .jobs
-            .iter()
-            .filter_map(|(name, job)| Some((name.clone(), job.next_ms.filter(|next| *next <= wall)?)))
-            .collect();
-        for (name, due_ms) in due {
-            if let Some(job) = self.record.jobs.get_mut(&name) {
-                // A job file that was good when it was given is good.
-                let schedule = Job::parse(&job.text).ok().and_then(|job| job.schedule);
-                job.next_ms = schedule.and_then(|schedule| schedule.next(wall));
-                step.save_jobs.insert(name.clone());
-            }
-            match self.begin(&name, Cause::Schedule { due_ms }, now) {
-                Ok((_, begun)) => step.join(begun),
-                Err(error) => {
-                    self.counters.skipped += 1;
-                    step.tell.push((
-                        None,
-                        Progress::Skipped {
-                            job: name,
-                            reason: error.to_string(),
-                        },
-                    ));
-                }
-            }
-        }
-    }
-
     fn plan(&self, text: &str) -> Result<(Plan, Option<Catalogue>), RequestError> {
-        let plan = planned(text, self.catalogue.as_ref(), self.settings.spelling).map_err(RequestError::Bad)?;
+        let plan =
+            planned(Job::parse(text), self.catalogue.as_ref(), self.settings.spelling).map_err(RequestError::Bad)?;
         let used: BTreeSet<&str> = plan.tasks.iter().flat_map(|task| task.claims()).collect();
         let catalogue = self.catalogue.as_ref().map(|all| {
             let volumes = all.volumes().filter(|volume| used.contains(volume.id.as_str()));
@@ -260,8 +187,12 @@ pub(super) fn catalogue_of(run: &RunRecord) -> Result<Option<Catalogue>, String>
 }
 
 /// The plan of a job file, with these volumes as the storage's.
-pub(super) fn planned(text: &str, catalogue: Option<&Catalogue>, spelling: Spelling) -> Result<Plan, String> {
-    let job = Job::parse(text).map_err(|error| error.to_string())?;
+pub(super) fn planned(
+    job: Result<Job, JobFileError>,
+    catalogue: Option<&Catalogue>,
+    spelling: Spelling,
+) -> Result<Plan, String> {
+    let job = job.map_err(|error| error.to_string())?;
     let volumes = catalogue.map(|catalogue| Volumes {
         catalogue: catalogue.clone(),
         spelling,

@@ -4,6 +4,7 @@ mod ends;
 mod hours;
 mod numbers;
 mod proofs;
+mod schedules;
 mod world;
 
 use mesos_http::scheduler::{Call, Event};

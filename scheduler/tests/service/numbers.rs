@@ -253,7 +253,7 @@ impl History {
     }
 }
 
-const HISTORIES: u64 = 600;
+const HISTORIES: u64 = 150;
 
 #[test]
 fn no_history_of_crashes_and_deletions_uses_a_task_id_twice() {
@@ -262,7 +262,7 @@ fn no_history_of_crashes_and_deletions_uses_a_task_id_twice() {
         launched += History::run(seed, Planted::Nothing).unwrap_or_else(|what| panic!("history {seed}: {what}"));
     }
     assert!(
-        launched > 1_000,
+        launched > 300,
         "histories without launches would prove nothing: {launched}"
     );
 }
