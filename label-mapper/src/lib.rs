@@ -36,6 +36,7 @@ mod catalogue;
 mod catalogue_file;
 mod convert;
 mod describe;
+mod driver_names;
 mod explain;
 mod frameworks;
 mod job_file;

@@ -42,7 +42,7 @@ fn run(command: Command) -> Result<ExitCode> {
             let catalogue = catalogue(&source)?;
             let volume = catalogue.resolve(&name)?;
             if spelling == Spelling::Name {
-                catalogue.tells_apart(volume)?;
+                catalogue.check_name(volume, None)?;
             }
             let mapped = label_mapper::mapped(volume, slot, spelling);
             if json {

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use durable_files::Durability;
 use serde::Serialize;
 use thiserror::Error;
+use volume_driver_client::UnsupportedName;
 
 use crate::catalogue::{Catalogue, VolumeId, joined};
+use crate::driver_names::{EBS_DRIVER, check_characters};
 
 /// From the storage's id to the driver's name: one JSON object, id to name. The agents' `name_map`
 /// parameter names this file; they take no label's word for which name belongs to which id.
@@ -21,13 +23,15 @@ pub struct NameMap {
     doubtful: Vec<Doubtful>,
 }
 
-/// Volumes whose names a driver cannot tell apart. They are not in the map.
+/// Volumes of one name that is not in the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubtful {
     /// The name of the first.
     pub name: String,
     /// All of them.
     pub ids: Vec<VolumeId>,
+    /// What is wrong with the name; otherwise a driver cannot tell the volumes apart.
+    pub problem: Option<UnsupportedName>,
 }
 
 impl fmt::Display for Doubtful {
@@ -37,13 +41,19 @@ impl fmt::Display for Doubtful {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        write!(
-            f,
-            "volumes {}{more} have Name tags that differ at most in case, '{}': REX-Ray would take either for the other, so the map \
-             has none of them; to use one, rename all but one",
-            joined(&self.ids[..self.ids.len().min(SHOWN)]),
-            volume_labels::cleaned(&self.name)
-        )
+        let ids = joined(&self.ids[..self.ids.len().min(SHOWN)]);
+        let name = volume_labels::cleaned(&self.name);
+        match self.problem {
+            Some(problem) => write!(
+                f,
+                "volume {ids}{more} has the Name tag '{name}' and is not in the map: {problem}"
+            ),
+            None => write!(
+                f,
+                "volumes {ids}{more} have Name tags that differ at most in case, '{name}': REX-Ray would take either for the other, so \
+                 the map has none of them; to use one, rename all but one"
+            ),
+        }
     }
 }
 
@@ -61,9 +71,10 @@ pub enum NameMapError {
 }
 
 impl NameMap {
-    /// The names of all living volumes that have one. Volumes whose names are equal but for their
-    /// case are left out: REX-Ray's driver compares without case and takes the first match, so
-    /// either could be mounted in the other's place.
+    /// The names of all living volumes that have one. Names that REX-Ray cannot handle are left
+    /// out, and volumes whose names are equal but for their case are left out: REX-Ray's driver
+    /// compares without case and takes the first match, so either could be mounted in the other's
+    /// place.
     pub fn from_catalogue(catalogue: &Catalogue) -> Self {
         let mut by_folded: BTreeMap<String, Vec<(&VolumeId, &String)>> = BTreeMap::new();
         for volume in catalogue.volumes().filter(|volume| volume.state.is_alive()) {
@@ -76,13 +87,16 @@ impl NameMap {
         }
         let mut map = Self::default();
         for same in by_folded.into_values() {
+            let name = same[0].1;
+            let problem = check_characters(name, EBS_DRIVER).err();
             match same.as_slice() {
-                [(id, name)] => {
+                [(id, name)] if problem.is_none() => {
                     map.names.insert((*id).clone(), (*name).clone());
                 }
                 several => map.doubtful.push(Doubtful {
-                    name: several[0].1.clone(),
+                    name: name.clone(),
                     ids: several.iter().map(|(id, _)| (*id).clone()).collect(),
+                    problem: problem.filter(|_| several.len() == 1),
                 }),
             }
         }

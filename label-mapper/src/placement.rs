@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use thiserror::Error;
+use volume_driver_client::UnsupportedName;
 use volume_labels::{Create, Lifetime, VolumeLabels};
 
 use crate::catalogue::{Catalogue, ResolveError, Volume, VolumeId, joined};
+use crate::driver_names::check_characters;
 use crate::mapping::{Spelling, spell};
 
 /// Why a task cannot have one of its volumes.
@@ -24,6 +26,14 @@ pub enum VolumeProblem {
         name: String,
         /// The id by the catalogue.
         id: VolumeId,
+    },
+    /// The driver cannot handle the name that it is given.
+    #[error("'{name}': {problem}")]
+    Unsupported {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: UnsupportedName,
     },
     /// The driver compares names without case and would take either volume for the other.
     #[error(
@@ -88,7 +98,7 @@ pub fn placement(
 ) -> Result<Placement, PlacementError> {
     let place = |labels: &VolumeLabels| {
         let name = labels.name.clone();
-        place(labels, catalogue, spelling)
+        place(labels, labels.driver.as_deref(), catalogue, spelling)
             .map(|(volume, labels)| PlacedVolume { name, volume, labels })
             .map_err(|problem| PlacementError::Volume {
                 slot: labels.slot.to_string(),
@@ -108,10 +118,18 @@ pub fn placement(
 /// One volume, and its labels with the name looked up.
 pub(crate) fn place(
     labels: &VolumeLabels,
+    driver: Option<&str>,
     catalogue: Option<&Catalogue>,
     spelling: Spelling,
 ) -> Result<(Option<Volume>, VolumeLabels), VolumeProblem> {
     let Some(volume) = find(labels, &labels.name, catalogue)? else {
+        // The driver is given the name as it stands.
+        if let Some(driver) = driver {
+            check_characters(&labels.name, driver).map_err(|problem| VolumeProblem::Unsupported {
+                name: volume_labels::cleaned(&labels.name),
+                problem,
+            })?;
+        }
         return Ok((None, labels.clone()));
     };
     if let Some(given) = labels.claim.clone().filter(|given| given != volume.id.as_str()) {
@@ -124,7 +142,7 @@ pub(crate) fn place(
     let mut spelled = labels.clone();
     spell(&mut spelled, volume, spelling);
     if let Some(catalogue) = catalogue.filter(|_| spelling == Spelling::Name) {
-        catalogue.tells_apart(volume)?;
+        catalogue.check_name(volume, driver)?;
     }
     Ok((Some(volume.clone()), spelled))
 }
@@ -159,27 +177,4 @@ pub(crate) fn one_zone<'a>(
         return Err(PlacementError::Zones(volumes.iter().map(line).collect()));
     }
     Ok(zones.into_iter().next().map(str::to_owned))
-}
-
-impl Catalogue {
-    /// Whether a driver that compares names without case, as REX-Ray does, can tell this volume
-    /// from all others by its Name tag.
-    ///
-    /// # Errors
-    /// [`VolumeProblem::Twins`]: other living volumes have the name, upper and lower case aside.
-    pub fn tells_apart(&self, volume: &Volume) -> Result<(), VolumeProblem> {
-        let Some(name) = &volume.name else { return Ok(()) };
-        let folded = name.to_lowercase();
-        let same = |other: &&Volume| {
-            other.state.is_alive() && other.name.as_ref().is_some_and(|name| name.to_lowercase() == folded)
-        };
-        let ids: Vec<VolumeId> = self.volumes().filter(same).map(|volume| volume.id.clone()).collect();
-        match ids.len() > 1 {
-            true => Err(VolumeProblem::Twins {
-                name: volume_labels::cleaned(name),
-                ids,
-            }),
-            false => Ok(()),
-        }
-    }
 }

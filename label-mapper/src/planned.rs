@@ -288,10 +288,11 @@ fn look_up(
             ));
         }
     };
+    let driver = labels.driver.as_deref().or(options.default_driver);
     // The framework hands the driver a name that it makes itself.
     let is_made = made.is_per_copy() || made.of_copy(0) != name;
     if !is_made {
-        let (volume, labels) = placement::place(&labels, options.catalogue, spelling).map_err(problem)?;
+        let (volume, labels) = placement::place(&labels, driver, options.catalogue, spelling).map_err(problem)?;
         if volume.is_none() {
             missing(&name);
         }
@@ -310,7 +311,7 @@ fn look_up(
         match found {
             Some(volume) if volume.name.as_deref() == Some(made.as_str()) => {
                 if let Some(catalogue) = options.catalogue {
-                    catalogue.tells_apart(volume).map_err(problem)?;
+                    catalogue.check_name(volume, driver).map_err(problem)?;
                 }
                 volumes.push(volume.clone());
             }

@@ -128,13 +128,13 @@ fn pair(key: &str, value: &str) -> (String, String) {
 
 #[test]
 fn a_name_map_needs_names_that_differ_without_case() {
-    let names = NameMap::from_catalogue(&named(&[("vol-1", "a"), ("vol-2", "b \"x\"")]));
+    let names = NameMap::from_catalogue(&named(&[("vol-1", "a"), ("vol-2", "b\"x\"")]));
     assert_eq!(
         names.to_json(),
-        "{\n  \"vol-1\": \"a\",\n  \"vol-2\": \"b \\\"x\\\"\"\n}\n"
+        "{\n  \"vol-1\": \"a\",\n  \"vol-2\": \"b\\\"x\\\"\"\n}\n"
     );
     let id: VolumeId = "vol-2".parse().unwrap();
-    assert_eq!(names.get(&id), Some("b \"x\""));
+    assert_eq!(names.get(&id), Some("b\"x\""));
     assert_eq!(NameMap::default().to_json(), "{}\n");
 
     let names = NameMap::from_catalogue(&named(&[("vol-1", "Orders"), ("vol-2", "x"), ("vol-3", "orders")]));

@@ -292,7 +292,13 @@ fn names_that_differ_in_case_alone_are_refused_wherever_the_driver_is_given_the_
     let catalogue = read("volumes: [{id: vol-1, zone: z, name: RC1}, {id: vol-2, zone: z, name: rc1}]");
     let volume = catalogue.resolve("rc1").unwrap();
     let words = "which vol-1, vol-2 have but for upper and lower case: rename all but one";
-    assert!(catalogue.tells_apart(volume).unwrap_err().to_string().contains(words));
+    assert!(
+        catalogue
+            .check_name(volume, None)
+            .unwrap_err()
+            .to_string()
+            .contains(words)
+    );
     let options = Options {
         catalogue: Some(&catalogue),
         spelling: Spelling::Name,
@@ -379,4 +385,48 @@ fn a_host_that_is_none_of_the_agents_is_told() {
             "vol-2 is held by a host that the listing does not name (attached): until that lets go of it, no task on another host gets it"
         ]
     );
+}
+
+/// The profile of REX-Ray: such names mount and never unmount, or are created and never found.
+#[test]
+fn names_that_the_driver_cannot_handle_are_refused_where_it_is_given_the_name() {
+    let catalogue = read(
+        "volumes: [{id: vol-1, zone: z, name: my data}, {id: vol-2, zone: z, name: a/b}, {id: vol-3, zone: z, name: ok}, {id: remote, zone: z, name: 'bucket/path'}]",
+    );
+    let place = |name: &str, driver: Option<&str>, spelling| {
+        let mut pairs = vec![("volume.d", name)];
+        pairs.extend(driver.map(|driver| ("volume.d.driver", driver)));
+        label_mapper::placement(&volume_labels::parse(pairs).unwrap(), Some(&catalogue), spelling)
+    };
+    for (name, words) in [
+        ("my data", "'my data': the name has a space"),
+        ("a/b", "'a/b': the name has '/'"),
+    ] {
+        for driver in [None, Some("rexray"), Some("rexray/ebs:latest")] {
+            let error = place(name, driver, Spelling::Name).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        place(name, None, Spelling::Id).expect("the driver is not given the name");
+        place(name, Some("pxd"), Spelling::Name).expect("this driver handles it");
+    }
+    place("ok", None, Spelling::Name).expect("the name is good");
+    // Not of EBS, and the driver is the agent's: nothing is known of it.
+    place("bucket/path", None, Spelling::Name).expect("an unknown driver may handle it");
+
+    let names = NameMap::from_catalogue(&catalogue);
+    let told: Vec<String> = names.doubtful().iter().map(ToString::to_string).collect();
+    assert_eq!(names.len(), 1);
+    assert_eq!(told.len(), 3);
+    assert!(
+        told[2].starts_with("volume vol-1 has the Name tag 'my data' and is not in the map: the name has a space"),
+        "{}",
+        told[2]
+    );
+
+    // A name of the framework's own words goes to the driver as it stands.
+    let app = r#"{"id": "/a", "container": {"type": "DOCKER", "docker": {"image": "i", "parameters": [{"key": "volume-driver", "value": "rexray"}, {"key": "volume", "value": "my data:/d"}]}}}"#;
+    let error = convert(Framework::Marathon, app, &Options::default())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("'my data': the name has a space"), "{error}");
 }

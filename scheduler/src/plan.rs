@@ -175,7 +175,9 @@ fn line_of(task: &Task, problem: &PlacementError) -> u64 {
         PlacementError::Zones(_) => return task.line,
         PlacementError::Volume { slot, problem } => match problem {
             VolumeProblem::Claim { .. } => format!("volume.{slot}.claim"),
-            VolumeProblem::Unresolved(_) | VolumeProblem::Twins { .. } => format!("volume.{slot}"),
+            VolumeProblem::Unresolved(_) | VolumeProblem::Twins { .. } | VolumeProblem::Unsupported { .. } => {
+                format!("volume.{slot}")
+            }
         },
     };
     task.label_lines.get(&key).copied().unwrap_or(task.line)

@@ -39,6 +39,8 @@ tasks:
         create: if-missing
         options: {size: 16, fs: ext4}
         owner: 1000:1000
+        flags: nosuid,noexec
+        subpath: pg/data
         driver: other
         claim: vol-1
     agent:
@@ -54,7 +56,7 @@ tasks:
     .unwrap();
     assert_eq!(job.name, "flights");
     let names: Vec<_> = job.tasks.iter().map(|task| (task.name.as_str(), task.line)).collect();
-    assert_eq!(names, [("seed", 9), ("transform", 15), ("load", 36)]);
+    assert_eq!(names, [("seed", 9), ("transform", 15), ("load", 38)]);
 
     let seed = job.task("seed").unwrap();
     assert_eq!(seed.command, Command::Shell("initdb -D src/pg".into()));
@@ -89,6 +91,8 @@ tasks:
             "volume.stage.options.fs=ext4",
             "volume.stage.options.size=16",
             "volume.stage.owner=1000:1000",
+            "volume.stage.flags=nosuid,noexec",
+            "volume.stage.subpath=pg/data",
             "volume.stage.claim=vol-1",
         ]
     );

@@ -55,6 +55,16 @@ fn an_app_that_cannot_have_its_volumes_says_why() {
             "'volume.d.access' cannot be said in the framework's own words",
         ),
         (
+            r#""volume.d": "orders", "volume.d.driver": "r", "volume.d.subpath": "x""#,
+            r#", "container": {"type": "DOCKER"}"#,
+            "'volume.d.subpath' cannot be said in the framework's own words",
+        ),
+        (
+            r#""volume.d": "orders", "volume.d.driver": "r", "volume.d.flags": "noexec""#,
+            r#", "container": {"type": "DOCKER"}"#,
+            "'volume.d.flags' cannot be said in the framework's own words",
+        ),
+        (
             r#""volume.d": "orders", "volume.d.driver": "r", "volume.e": "stage", "volume.e.driver": "s""#,
             r#", "container": {"type": "DOCKER"}"#,
             "its volumes have several drivers (r, s), and Docker takes one for a container",

@@ -115,6 +115,8 @@ struct LongVolume {
     #[serde(default)]
     options: BTreeMap<String, Spanned<Text>>,
     owner: Option<Spanned<String>>,
+    flags: Option<Spanned<String>>,
+    subpath: Option<Spanned<String>>,
     driver: Option<Spanned<String>>,
     claim: Option<Spanned<String>>,
 }
@@ -242,6 +244,8 @@ impl From<LongVolume> for VolumeShape {
             ("lifetime", long.lifetime),
             ("create", long.create),
             ("owner", long.owner),
+            ("flags", long.flags),
+            ("subpath", long.subpath),
             ("driver", long.driver),
             ("claim", long.claim),
         ];
