@@ -6,6 +6,7 @@ mod launch;
 pub(crate) mod placement;
 pub(crate) mod pool;
 mod reconcile;
+mod rules;
 mod updates;
 mod waiting;
 
@@ -19,69 +20,10 @@ use crate::plan::{Plan, PlannedTask};
 use crate::progress::Progress;
 use crate::state::{Attempt, End, JobState, Millis, Standing, Verdict};
 use reconcile::Reconciliation;
+pub use rules::Rules;
 pub(crate) use updates::failure;
 pub use waiting::Explanation;
 use waiting::Waiting;
-
-/// How often and how long a scheduler tries, waits and asks. Times are milliseconds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
-    /// Role the offers are for.
-    pub role: String,
-    /// How often in a row a task is launched again because another host still held a volume. A volume's next task
-    /// may come to another agent before the first agent has let go: the master frees the claim when it
-    /// hears of the task's end, the agent unmounts after that.
-    pub volume_retries: u32,
-    /// How often in a row a task is launched again that never began (the offer was gone, the agent was).
-    pub launch_retries: u32,
-    /// How often in a row a task is launched again because its agent was drained.
-    pub drain_retries: u32,
-    /// How long the agent that had a volume is given to unmount it before the volume's next task is launched on another
-    /// one. It saves most of those retries where the storage is quick, and costs this much where it is not.
-    pub let_go: Millis,
-    /// The first pause before such a launch; each further one is twice as long.
-    pub pause: Millis,
-    /// The longest pause.
-    pub longest_pause: Millis,
-    /// The first pause before a task that failed is run again, unless the job file says another; each further one is twice
-    /// as long.
-    pub retry_pause: Millis,
-    /// The longest such pause.
-    pub longest_retry_pause: Millis,
-    /// For how many seconds not to be offered again what no task of now can use.
-    pub refuse_seconds: f64,
-    /// How long a launch may stay unconfirmed before the master is asked about it.
-    pub confirm_within: Millis,
-    /// How often the master is asked about all that may run.
-    pub reconcile_every: Millis,
-    /// How long a task waits before it is told why, and how often that is told again.
-    pub explain_every: Millis,
-    /// How many volumes may be attached to an agent's host, where its attribute `attach_limit` says nothing. `None`: nobody
-    /// counts.
-    pub attach_limit: Option<u32>,
-}
-
-impl Default for Rules {
-    /// Fifteen retries with pauses up to 30 s are about 4.5 minutes, in which EC2 detaches a volume.
-    fn default() -> Self {
-        Self {
-            role: "*".to_owned(),
-            volume_retries: 15,
-            launch_retries: 5,
-            drain_retries: 20,
-            let_go: 500,
-            pause: 250,
-            longest_pause: 30_000,
-            retry_pause: 1_000,
-            longest_retry_pause: 600_000,
-            refuse_seconds: 5.0,
-            confirm_within: 60_000,
-            reconcile_every: 600_000,
-            explain_every: 15_000,
-            attach_limit: None,
-        }
-    }
-}
 
 /// What happens to a scheduler.
 #[derive(Clone, Debug, PartialEq)]

@@ -216,3 +216,20 @@ fn a_task_is_declared_dead_only_when_nobody_can_say_whether_it_runs() {
     assert_eq!(world.begin_again("j"), "j.2");
     assert_eq!(world.offer("s2", 4.0, &["vol-1"]), ["j.2.a.1"]);
 }
+
+#[test]
+fn a_reader_of_another_run_waits_for_the_item_when_the_reader_that_held_it_has_ended() {
+    let mut world = World::new();
+    world.begin(&job("one", READER));
+    world.begin(&job("two", READER));
+    assert_eq!(world.offer("s1", 4.0, &["vol-1"]), ["one.1.a.1", "two.1.a.1"]);
+    for run in ["one.1", "two.1"] {
+        world.update(&format!("{run}.a.1"), TaskState::Running);
+    }
+    world.begin(&job("three", READER));
+    world.update("one.1.a.1", TaskState::Finished);
+    world.restart();
+    // Another framework has the item, and may write.
+    assert!(world.offer("s1", 4.0, &[]).is_empty());
+    assert_eq!(world.offer("s1", 4.0, &["vol-1"]), ["three.1.a.1"]);
+}

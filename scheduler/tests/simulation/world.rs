@@ -1,23 +1,24 @@
-//! Random histories with crashes: a scheduler that dies between any two of its effects, a master that loses the connection,
-//! agents that vanish and come back. Whatever happens, no task runs twice, no volume has two tasks, and once the faults
-//! stop the job ends.
+//! A master, agents and a disk around a scheduler that may die between any two of its effects.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mesos_http::resources::Resources;
 use mesos_http::scheduler::{Call, Event, Operation};
 use mesos_http::types::{Offer, OfferId, Resource, TaskInfo, TaskState, TaskStatus, UpdateId};
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
 use scheduler::job::Job;
 use scheduler::machine::{Input, Machine, Rules, Step};
 use scheduler::plan::Plan;
 use scheduler::state::{Attempt, JobState, Millis, Verdict};
 
+use crate::action::Action;
+use crate::invariants::{
+    invariant_no_task_runs_twice_or_again, invariant_no_volume_has_two_tasks, invariant_readers_share_an_agent,
+    invariant_what_runs_is_on_disk,
+};
+
 /// Two agents offer the same volumes; `c` and `d` share one with `a`, `e` needs both. The readers of `vol-3` share an agent,
 /// where the first of them holds the item.
-const JOB: &str = "version: 1
+pub(crate) const JOB: &str = "version: 1
 name: j
 tasks:
   a: {command: x, volumes: {v: vol-1}}
@@ -30,70 +31,14 @@ tasks:
   t: {command: x, after: b, volumes: {v: {volume: vol-3, mode: ro}}}
   u: {command: x, after: a, volumes: {v: {volume: vol-3, mode: ro}}}
 ";
-const AGENTS: [&str; 2] = ["s1", "s2"];
-const VOLUMES: [&str; 3] = ["vol-1", "vol-2", READ];
+pub(crate) const AGENTS: [&str; 2] = ["s1", "s2"];
+pub(crate) const VOLUMES: [&str; 3] = ["vol-1", "vol-2", READ];
 /// The volume that is only read.
-const READ: &str = "vol-3";
-
-#[derive(Clone, Debug)]
-enum Action {
-    /// An agent's free resources are offered.
-    Offer(usize),
-    /// A task on an agent goes on to its next state.
-    Advance {
-        task: usize,
-        fails: bool,
-    },
-    /// The oldest unacknowledged update of a task comes, perhaps again.
-    Deliver(usize),
-    /// The scheduler dies at its next step: before it saves (0), or after it has made so many calls (1 and up).
-    Crash(usize),
-    /// The connection breaks and is made again.
-    Reconnect,
-    /// The next call is lost on its way, and the scheduler's connection knows it.
-    LoseCall,
-    /// The next call is carried out, and its answer is lost.
-    LoseAnswer,
-    /// An agent cannot be reached; what runs there runs on.
-    Vanish(usize),
-    /// It is back.
-    Return(usize),
-    /// It is gone for good with all its tasks, says an operator; another takes its place.
-    MarkGone(usize),
-    /// An agent has forgotten a task that ran there, and says that it is gone.
-    Forget(usize),
-    /// Another framework takes the item of the volume that is only read, and writes.
-    TakeItem(usize),
-    /// It gives the item back.
-    GiveItem(usize),
-    /// Somebody cancels the run.
-    Cancel,
-    Pass(Millis),
-}
-
-fn action() -> impl Strategy<Value = Action> {
-    prop_oneof![
-        6 => (0..2usize).prop_map(Action::Offer),
-        6 => (0..8usize, proptest::bool::weighted(0.1)).prop_map(|(task, fails)| Action::Advance { task, fails }),
-        8 => (0..8usize).prop_map(Action::Deliver),
-        2 => (0..4usize).prop_map(Action::Crash),
-        1 => Just(Action::Reconnect),
-        2 => Just(Action::LoseCall),
-        1 => Just(Action::LoseAnswer),
-        1 => (0..2usize).prop_map(Action::Vanish),
-        1 => (0..2usize).prop_map(Action::Return),
-        1 => (0..2usize).prop_map(Action::MarkGone),
-        1 => (0..8usize).prop_map(Action::Forget),
-        1 => (0..2usize).prop_map(Action::TakeItem),
-        1 => (0..2usize).prop_map(Action::GiveItem),
-        1 => proptest::bool::weighted(0.1).prop_map(|cancel| if cancel { Action::Cancel } else { Action::Reconnect }),
-        2 => (1..70_000u64).prop_map(Action::Pass),
-    ]
-}
+pub(crate) const READ: &str = "vol-3";
 
 /// Faults that are planted between scheduler and master, to show that the histories would notice them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Planted {
+pub(crate) enum Planted {
     Nothing,
     /// The state on disk does not say which readers have no item.
     ItemsAreForgotten,
@@ -111,28 +56,28 @@ enum Planted {
 
 /// What is lost of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lost {
+pub(crate) enum Lost {
     Call,
     Answer,
 }
 
 /// A task as it really is, whatever the scheduler thinks.
-struct Real {
-    name: String,
-    agent: String,
-    claims: BTreeSet<String>,
-    reads: bool,
-    state: TaskState,
-    unacknowledged: VecDeque<TaskState>,
+pub(crate) struct Real {
+    pub(crate) name: String,
+    pub(crate) agent: String,
+    pub(crate) claims: BTreeSet<String>,
+    pub(crate) reads: bool,
+    pub(crate) state: TaskState,
+    pub(crate) unacknowledged: VecDeque<TaskState>,
 }
 
 impl Real {
-    fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         !self.state.is_terminal()
     }
 }
 
-struct World {
+pub(crate) struct World {
     plan: Plan,
     machine: Machine,
     disk: JobState,
@@ -156,7 +101,7 @@ struct World {
 }
 
 impl World {
-    fn new(planted: Planted) -> Self {
+    pub(crate) fn new(planted: Planted) -> Self {
         let plan = Plan::new(Job::parse(JOB).expect("the job is good"), None).expect("the plan is good");
         let disk = JobState::new(&plan, 0);
         let machine = Machine::new(plan.clone(), disk.clone(), rules());
@@ -339,7 +284,7 @@ impl World {
         (!ids.is_empty()).then(|| ids[index % ids.len()].clone())
     }
 
-    fn act(&mut self, action: Action) {
+    pub(crate) fn act(&mut self, action: Action) {
         if self.over {
             return;
         }
@@ -507,7 +452,7 @@ impl World {
     }
 
     /// No more faults: everything is delivered and offered, time passes.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.crash = None;
         self.lose = None;
         for index in 0..AGENTS.len() {
@@ -569,94 +514,10 @@ impl World {
     }
 }
 
-fn rules() -> Rules {
+pub(crate) fn rules() -> Rules {
     // Histories lose more launches in a row than a cluster does.
     Rules {
         launch_retries: 1_000,
         ..Rules::default()
-    }
-}
-
-/// Two that may write are two writers, whichever agents they are on.
-fn invariant_no_volume_has_two_tasks(tasks: &BTreeMap<String, Real>) {
-    for volume in VOLUMES {
-        let users: Vec<&String> = tasks
-            .iter()
-            .filter(|(_, task)| task.runs() && task.claims.contains(volume))
-            .map(|(id, _)| id)
-            .collect();
-        assert!(users.len() <= 1, "{volume} is used by {users:?}");
-    }
-}
-
-/// The volume that is read can be attached to one host.
-fn invariant_readers_share_an_agent(tasks: &BTreeMap<String, Real>) {
-    let readers = tasks.values().filter(|task| task.runs() && task.reads);
-    let agents: BTreeSet<&String> = readers.map(|task| &task.agent).collect();
-    assert!(agents.len() <= 1, "{READ} is read on {agents:?}");
-}
-
-/// A task that has finished must not run again, nor beside itself.
-fn invariant_no_task_runs_twice_or_again(tasks: &BTreeMap<String, Real>) {
-    let mut by_name: BTreeMap<&String, Vec<&TaskState>> = BTreeMap::new();
-    for task in tasks.values() {
-        by_name.entry(&task.name).or_default().push(&task.state);
-    }
-    for (name, states) in by_name {
-        assert!(states.len() <= 1, "{name} was launched several times: {states:?}");
-    }
-}
-
-/// A scheduler that starts from the disk has to know of everything that runs.
-fn invariant_what_runs_is_on_disk(tasks: &BTreeMap<String, Real>, disk: &JobState) {
-    let known: BTreeSet<&String> = disk
-        .tasks
-        .values()
-        .flat_map(|record| &record.attempts)
-        .map(|attempt| &attempt.task_id)
-        .collect();
-    for id in tasks.keys() {
-        assert!(known.contains(id), "{id} runs and is not on disk");
-    }
-}
-
-proptest! {
-    // 256 histories unless PROPTEST_CASES says otherwise.
-    #[test]
-    fn no_history_launches_twice_or_lets_two_write(actions in proptest::collection::vec(action(), 0..150)) {
-        run(actions, Planted::Nothing);
-    }
-}
-
-fn run(actions: Vec<Action>, planted: Planted) {
-    let mut world = World::new(planted);
-    for action in actions {
-        world.act(action);
-    }
-    world.settle();
-}
-
-#[test]
-fn every_planted_fault_is_noticed() {
-    let all = [
-        Planted::ItemsAreForgotten,
-        Planted::GoneIsFailed,
-        Planted::BeginningsAreUntold,
-        Planted::LateKillsAreLost,
-        Planted::LaunchBeforeDisk,
-        Planted::LostCallsStayLost,
-    ];
-    let histories = proptest::collection::vec(action(), 0..150);
-    for planted in all {
-        let mut runner = TestRunner::deterministic();
-        let noticed = (0..1_000).find(|_| {
-            let actions = histories
-                .new_tree(&mut runner)
-                .expect("a history can always be made")
-                .current();
-            std::panic::catch_unwind(|| run(actions, planted)).is_err()
-        });
-        println!("{planted:?}: history {noticed:?}");
-        assert!(noticed.is_some(), "{planted:?} is not noticed");
     }
 }
