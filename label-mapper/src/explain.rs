@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use crate::agents::{Agents, Demand, Verdict};
-use crate::catalogue::{ResolveError, Volume};
+use crate::catalogue::Volume;
 use crate::convert::{ConvertError, Options, TaskReport, convert};
 use crate::frameworks::{Channel, Framework};
-use crate::mapping::{Mapped, mapped};
+use crate::mapping::{Mapped, Spelling, mapped};
+use crate::placement::VolumeProblem;
 use crate::planned;
 
 /// How to look at agents.
@@ -70,14 +71,18 @@ pub fn explain(
 /// Explains one volume, by its name, at the slot `data`.
 ///
 /// # Errors
-/// As [`Catalogue::resolve`](crate::Catalogue::resolve).
+/// As [`Catalogue::resolve`](crate::Catalogue::resolve), and a name that the driver cannot be given
+/// where it is given the name.
 pub fn explain_volume(
     name: &str,
     catalogue: &crate::Catalogue,
     options: &Options<'_>,
     cluster: &Cluster<'_>,
-) -> Result<ExplainedVolume, ResolveError> {
+) -> Result<ExplainedVolume, VolumeProblem> {
     let volume = catalogue.resolve(name)?;
+    if options.spelling == Spelling::Name {
+        catalogue.check_name(volume, options.default_driver)?;
+    }
     let slot = "data".parse().expect("the word is a slot");
     let options = Options {
         catalogue: Some(catalogue),

@@ -305,6 +305,8 @@ fn names_that_differ_in_case_alone_are_refused_wherever_the_driver_is_given_the_
         ..Options::default()
     };
     let app = r#"{"id": "/a", "labels": {"volume.d": "rc1"}}"#;
+    let explained = explain_volume("rc1", &catalogue, &options, &Cluster::default());
+    assert!(explained.unwrap_err().to_string().contains(words));
     let error = convert(Framework::Marathon, app, &options).unwrap_err().to_string();
     assert!(error.contains(words), "{error}");
     let labels = volume_labels::parse([("volume.d", "rc1")]).unwrap();

@@ -67,6 +67,7 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
             words.foreign(at, of("container_path", "containerPath"), folder);
         });
     }
+    words.leave_templates("{{", "it is a template of the job's configuration");
     let (channel, note) = if docker {
         (
             Channel::DockerEngine,

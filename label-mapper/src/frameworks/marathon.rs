@@ -173,19 +173,18 @@ fn words_of_pod(text: &JsonText, at: &Path, containers: &[Node]) -> Result<OwnWo
 fn pod(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
     let node = text.at(at).expect("the caller found it there");
     let labels = Labels::Map(at.key("labels"));
-    let mut notes = Vec::new();
+    let mut words = words_of_pod(text, at, node.get("containers").map(Node::elements).unwrap_or_default())?;
     for container in node.get("containers").map(Node::elements).unwrap_or_default() {
         let has = container
             .get("labels")
             .is_some_and(|labels| labels.entries().iter().any(|e| e.key.starts_with("volume.")));
         if has {
-            notes.push(format!(
+            words.unread(format!(
                 "the container '{}' has volume labels of its own, which no isolator sees: write them at the pod",
                 volume_labels::cleaned(container.text_of("name").unwrap_or("?"))
             ));
         }
     }
-    let words = words_of_pod(text, at, node.get("containers").map(Node::elements).unwrap_or_default())?;
     let copies = node
         .get("scaling")
         .and_then(|scaling| scaling.number_of("instances"))
@@ -200,7 +199,7 @@ fn pod(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
             labels: read_labels(text, &labels)?,
             native: words.native,
             unread: words.unread,
-            notes,
+            notes: Vec::new(),
         },
         labels,
         placement: Placement::Fields(at.keys(&["scheduling", "placement", "constraints"])),

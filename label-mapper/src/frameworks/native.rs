@@ -173,6 +173,19 @@ impl OwnWords {
         self.unread.push(line.into());
     }
 
+    /// Takes out volumes whose names are known later.
+    pub(super) fn leave_templates(&mut self, opening: &str, why: &str) {
+        let unread = &mut self.unread;
+        self.native.retain(|native| {
+            let is_template = native.name.written().contains(opening);
+            if is_template {
+                let name = cleaned(native.name.written());
+                unread.push(format!("the volume '{name}' was not looked up: {why}"));
+            }
+            !is_template
+        });
+    }
+
     /// Whether nothing is said of volumes.
     pub(super) fn is_empty(&self) -> bool {
         self.native.is_empty() && self.unread.is_empty()

@@ -58,25 +58,9 @@ fn unit(text: &JsonText, at: &Path, request: Option<&Path>) -> Result<Unit, Prob
         }
         (false, None) => Channel::Labels,
     };
-    for (instance, list) in deploy
-        .get("mesosTaskLabels")
-        .map(Node::entries)
-        .unwrap_or_default()
-        .iter()
-        .map(|e| (&e.key, &e.value))
-    {
-        if list
-            .elements()
-            .iter()
-            .any(|label| label.text_of("key").is_some_and(|key| key.starts_with("volume.")))
-        {
-            notes.push(format!(
-                "the labels of instance {instance} (mesosTaskLabels) are left as they are, unresolved"
-            ));
-        }
-    }
     let volumes = at.keys(&["containerInfo", "volumes"]);
-    let words = own_words(text, at, docker)?;
+    let mut words = own_words(text, at, docker)?;
+    words.unread.extend(labels_of_instances(deploy));
     if request.is_none() && words.native.iter().any(|volume| volume.name.is_per_copy()) {
         notes.push(
             "how many instances there are is in the request: only the volume of the first is looked up; put both in one \
@@ -151,4 +135,26 @@ fn own_words(text: &JsonText, at: &Path, docker: bool) -> Result<OwnWords, Probl
         }
     }
     Ok(words)
+}
+
+/// Labels of single instances: lists of `key` and `value` in `mesosTaskLabels`, and objects in the
+/// old
+/// `taskLabels`.
+fn labels_of_instances(deploy: &Node) -> Vec<String> {
+    let is_ours = |labels: &Node| {
+        let listed = labels.elements().iter().filter_map(|label| label.text_of("key"));
+        let mapped = labels.entries().iter().map(|entry| entry.key.as_str());
+        listed.chain(mapped).any(|key| key.starts_with("volume."))
+    };
+    let mut lines = Vec::new();
+    for member in ["mesosTaskLabels", "taskLabels"] {
+        let instances = deploy.get(member).map(Node::entries).unwrap_or_default();
+        for entry in instances.iter().filter(|entry| is_ours(&entry.value)) {
+            lines.push(format!(
+                "the labels of instance {} ({member}) are left as they are, unresolved",
+                entry.key
+            ));
+        }
+    }
+    lines
 }

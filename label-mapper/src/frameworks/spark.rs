@@ -157,6 +157,8 @@ impl Submission {
             true => words.unread.extend(dvdi::unused(&environment)),
             false => dvdi::read(&mut words, &environment)?,
         }
+        // `ConfigReader` fills in `${..}` before the values are used.
+        words.leave_templates("${", "Spark fills it in when it reads its configuration");
         let defaults = self.properties.keys().filter(|property| {
             let rest = property.strip_prefix(DEFAULTS).unwrap_or_default();
             [

@@ -38,12 +38,6 @@ fn task(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
              as long as that runs, and every other task of the executor must come with exactly these labels of it"
                 .to_owned(),
         );
-        let own = read_labels(text, &list(at))?;
-        if own.iter().any(|(key, _)| key.starts_with("volume.")) {
-            notes.push(
-                "the task's own volume labels are not seen by the isolator: write them at its executor".to_owned(),
-            );
-        }
     }
     let volumes = owner.keys(&["container", "volumes"]);
     let mut words = own_words(text, &owner, docker)?;
@@ -60,6 +54,10 @@ fn task(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         words.unread(
             "the volumes of the task's own container and command were not read: its executor's are what the agent mounts".to_owned(),
         );
+    }
+    let labelled = read_labels(text, &list(at))?;
+    if executor && labelled.iter().any(|(key, _)| key.starts_with("volume.")) {
+        words.unread("the task's own volume labels are not seen by the isolator: write them at its executor");
     }
     persistent(text, at, &mut words);
     let named = node.get("task_id").and_then(|id| id.text_of("value"));

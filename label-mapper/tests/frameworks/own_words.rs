@@ -657,3 +657,46 @@ fn an_inline_specification_of_portworx_is_read_for_the_name_in_it() {
     let other = parameters("name=orders:/d").replace("pxd", "rexray");
     assert!(explained(Framework::Marathon, &other).report.claims.is_empty());
 }
+
+#[test]
+fn labels_that_no_isolator_sees_are_told_though_the_task_has_no_other() {
+    for (framework, text, words) in [
+        (
+            Framework::Marathon,
+            r#"{"id": "/p", "containers": [{"name": "c", "labels": {"volume.d": "orders"}}]}"#,
+            "the container 'c' has volume labels of its own, which no isolator sees",
+        ),
+        (
+            Framework::TaskInfo,
+            r#"{"task_id": {"value": "t"}, "executor": {"executor_id": {"value": "e"}}, "labels": {"labels": [{"key": "volume.d", "value": "orders"}]}}"#,
+            "the task's own volume labels are not seen by the isolator",
+        ),
+        (
+            Framework::Singularity,
+            r#"{"requestId": "r", "id": "1", "mesosTaskLabels": {"1": [{"key": "volume.d", "value": "orders"}]}}"#,
+            "the labels of instance 1 (mesosTaskLabels) are left as they are",
+        ),
+        (
+            Framework::Singularity,
+            r#"{"requestId": "r", "id": "1", "taskLabels": {"2": {"volume.d": "orders"}}}"#,
+            "the labels of instance 2 (taskLabels) are left as they are",
+        ),
+    ] {
+        is_told(framework, text, words);
+    }
+}
+
+/// Spark, `ConfigReader.substitute`; Aurora, references of pystachio.
+#[test]
+fn names_that_are_filled_in_later_are_told() {
+    is_told(
+        Framework::Spark,
+        "spark.mesos.executor.docker.image=i\nspark.mesos.executor.docker.parameters=volume=${env:VOLUME}:/d\n",
+        "the volume '${env:VOLUME}' was not looked up: Spark fills it in",
+    );
+    is_told(
+        Framework::Aurora,
+        r#"{"role": "r", "task": {}, "container": {"docker": {"image": "i", "parameters": [{"name": "volume", "value": "data-{{mesos.instance}}:/d"}]}}}"#,
+        "the volume 'data-{{mesos.instance}}' was not looked up: it is a template",
+    );
+}
