@@ -143,5 +143,9 @@ fn post(url: &str, body: &[u8]) -> Result<(), String> {
         .max_redirects(0);
     let agent: ureq::Agent = config.build().into();
     let sent = agent.post(url).header("content-type", "application/json").send(body);
-    sent.map(|_| ()).map_err(|error| error.to_string())
+    let status = sent.map_err(|error| error.to_string())?.status();
+    match status.is_success() {
+        true => Ok(()),
+        false => Err(format!("http status: {status}; redirects are not followed")),
+    }
 }

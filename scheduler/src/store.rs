@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use durable_files::Durability;
@@ -74,7 +75,8 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = || folder.to_owned();
         let open = || {
-            fs::create_dir_all(folder)?;
+            // Job files may hold secrets; a folder that is there already keeps the mode its operator gave it.
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             File::options().create(true).append(true).open(folder.join("lock"))
         };
         let lock = open().map_err(|source| StoreError::Folder { path: path(), source })?;

@@ -3,8 +3,8 @@
 mod served;
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -183,14 +183,16 @@ fn attack_a_command_is_nobody_and_sees_nothing_of_the_schedulers_environment() {
     let secret = [("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-scheduler")];
     let served = Served::start_in(folder, &["--allow-commands"], &secret);
     let trace = served.path("trace");
+    let state = served.path("state");
     let look = format!(
-        "(id -u; id -G; pwd; env; cat) > {0}.part; mv {0}.part {0}",
-        trace.display()
+        "(id -u; id -G; pwd; kill -9 $PPID && echo KILLED; ls {1} && echo READ; env; cat) > {0}.part; mv {0}.part {0}",
+        trace.display(),
+        state.display()
     );
     served.run_and_cancel("evil", &job_with_command("evil", &look));
     wait("the command has run", || trace.exists());
     let said = fs::read_to_string(&trace).expect("it was there just now");
-    let nobody = nix_id("nobody");
+    let nobody = id_of("nobody");
     let mut lines = said.lines();
     assert_eq!(lines.next(), Some(nobody.as_str()), "{said}");
     assert!(
@@ -201,13 +203,16 @@ fn attack_a_command_is_nobody_and_sees_nothing_of_the_schedulers_environment() {
     );
     assert_eq!(lines.next(), Some("/"), "{said}");
     assert!(!said.contains("a-secret-of-the-scheduler"), "{said}");
+    for done in ["KILLED", "READ"] {
+        assert!(!said.contains(done), "it has {done} what is not its own: {said}");
+    }
     assert!(
         said.contains("SCHEDULER_JOB=evil") && said.contains(r#""status":"failed""#),
         "{said}"
     );
 }
 
-fn nix_id(user: &str) -> String {
+fn id_of(user: &str) -> String {
     let output = Command::new("id").args(["-u", user]).output().expect("id is there");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
@@ -369,6 +374,86 @@ fn attack_unreadable_requests_and_odd_names_do_no_harm() {
     let both = served.post("/v1/jobs", &[("Transfer-Encoding", "chunked")], smuggled);
     assert!((400..500).contains(&both.status), "{both:?}");
     assert_eq!(jobs(&served), r#"{"jobs":[]}"#);
+}
+
+/// A job that tells of its end by these webhooks.
+fn job_with_webhooks(name: &str, urls: &[String]) -> String {
+    let targets: Vec<String> = urls.iter().map(|url| format!("{{webhook: '{url}'}}")).collect();
+    let notify = format!("notify:\n  failure: [{}]\n", targets.join(", "));
+    format!("version: 1\nname: {name}\n{notify}tasks:\n  a: {{command: 'true'}}\n")
+}
+
+/// A web server that answers everything so, and hands over the first line of each request.
+fn web_server(answer: String) -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port left");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let (sender, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let first = lines.next().unwrap_or_default();
+            let _ = lines.find(String::is_empty);
+            let _ = stream.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+            // The test is over when nobody takes it.
+            let _ = sender.send(first);
+        }
+    });
+    (address, asked)
+}
+
+/// The scheduler's own requests carry no token, and nobody chooses by a redirect what else its host asks for.
+#[test]
+fn attack_a_webhook_gives_the_scheduler_no_orders_and_is_not_led_elsewhere() {
+    let (folder, file) = with_token();
+    let served = Served::start_in(folder, &["--token-file", &file], &[]);
+    let bearer = format!("Bearer {TOKEN}");
+    let own = [("Authorization", bearer.as_str())];
+    let (inner, inner_asked) = web_server("200 OK".to_owned());
+    let (outer, outer_asked) = web_server(format!("307 Temporary Redirect\r\nLocation: http://{inner}/secret"));
+    let urls = [
+        format!("http://{}/v1/jobs/plain/run", served.address),
+        format!("http://{outer}/hook"),
+    ];
+    assert_eq!(served.post("/v1/jobs", &own, JOB).status, 201);
+    assert_eq!(
+        served.post("/v1/jobs", &own, &job_with_webhooks("evil", &urls)).status,
+        201
+    );
+    assert_eq!(served.post("/v1/jobs/evil/run", &own, "").status, 202);
+    assert_eq!(served.post("/v1/runs/evil.1/cancel", &own, "").status, 202);
+    let asked = outer_asked.recv_timeout(LIMIT).expect("the webhook is sent");
+    assert_eq!(asked, "POST /hook HTTP/1.1");
+    wait("both failures are told", || {
+        urls.iter()
+            .all(|url| served.errors().contains(&format!("the notification by '{url}' failed")))
+    });
+    assert!(inner_asked.try_recv().is_err(), "the redirect was followed");
+    let runs = served.get("/v1/runs", &own).body;
+    assert!(!runs.contains("plain.1"), "{runs}");
+}
+
+/// Four runs whose receivers take connections and never answer.
+#[test]
+fn attack_receivers_that_hang_delay_no_other_run() {
+    let served = Served::start(&["--keep", "0"]);
+    let hanging = TcpListener::bind("127.0.0.1:0").expect("there is a port left");
+    let slow = format!("http://{}/", hanging.local_addr().expect("it is bound"));
+    for number in 0..4 {
+        let name = format!("slow-{number}");
+        served.run_and_cancel(&name, &job_with_webhooks(&name, &[slow.clone(), slow.clone()]));
+    }
+    let (address, asked) = web_server("200 OK".to_owned());
+    let begun = Instant::now();
+    served.run_and_cancel(
+        "quick",
+        &job_with_webhooks("quick", &[slow, format!("http://{address}/quick")]),
+    );
+    asked.recv_timeout(LIMIT).expect("it is told");
+    assert!(
+        begun.elapsed() < Duration::from_secs(25),
+        "it was told after {:?}",
+        begun.elapsed()
+    );
 }
 
 fn openssl(folder: &Path, arguments: &str) {

@@ -69,12 +69,15 @@ fn foreign_site() -> u16 {
     let port = listener.local_addr().expect("it is bound").port();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-            let _ = lines.find(String::is_empty);
-            let page = "<!doctype html><title>x</title><body>";
-            let length = page.len();
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close";
-            let _ = stream.write_all(format!("{head}\r\nContent-Length: {length}\r\n\r\n{page}").as_bytes());
+            // A browser opens connections that it does not use.
+            thread::spawn(move || {
+                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                let _ = lines.find(String::is_empty);
+                let page = "<!doctype html><title>x</title><body>";
+                let length = page.len();
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close";
+                let _ = stream.write_all(format!("{head}\r\nContent-Length: {length}\r\n\r\n{page}").as_bytes());
+            });
         }
     });
     port

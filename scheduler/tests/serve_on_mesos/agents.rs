@@ -45,7 +45,8 @@ fn list(folder: &Path, hosts: &[&str]) {
         .iter()
         .map(|host| json!({"InstanceId": host, "State": "attached"}))
         .collect();
-    let volume = json!({"VolumeId": "vol-1", "AvailabilityZone": "za", "State": "in-use", "Attachments": attachments});
+    let state = if hosts.is_empty() { "available" } else { "in-use" };
+    let volume = json!({"VolumeId": "vol-1", "AvailabilityZone": "za", "State": state, "Attachments": attachments});
     let file = folder.join("listing.new");
     fs::write(&file, json!({ "Volumes": [volume] }).to_string()).expect("the folder is ours");
     fs::rename(file, folder.join("listing.json")).expect("the folder is ours");
