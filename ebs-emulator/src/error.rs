@@ -64,7 +64,7 @@ pub enum StorageError {
         host_zone: String,
     },
     /// The host has as many volumes as it bears.
-    #[error("AttachmentLimitExceeded: host {host} has {limit} volumes attached, its limit")]
+    #[error("AttachmentLimitExceeded: host {host} has reached its limit of attached volumes, {limit}")]
     AttachmentLimit {
         /// The host's name.
         host: String,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
+use volume_labels::counted;
 
 use crate::catalogue::{Catalogue, Volume};
 use crate::mapping::EBS_VOLUMES;
@@ -243,7 +244,8 @@ impl Agent {
         let more = demand.volumes.iter().filter(|volume| !here(volume)).count();
         if attached + more > limit {
             against.push(format!(
-                "{attached} of at most {limit} volumes are attached to {instance}, and {more} more are needed"
+                "{attached} of at most {} attached to {instance}, and {more} more needed",
+                counted(limit, "volume")
             ));
         }
     }
@@ -315,7 +317,7 @@ mod tests {
         assert_eq!(against(&["vol-1"], false, Some(2))[0], "");
         assert_eq!(
             against(&["vol-1"], false, Some(1))[0],
-            "1 of at most 1 volumes are attached to i-1, and 1 more are needed"
+            "1 of at most 1 volume attached to i-1, and 1 more needed"
         );
         assert_eq!(
             against(&["vol-2"], false, Some(1))[0],

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use volume_labels::counted;
 
 /// The storage's own id of a volume (`vol-7bca078f`). Held to the characters that Mesos takes in
 /// the text form of a SET resource, `[a-zA-Z0-9_/.-]`, so that every id can be written into an
@@ -174,7 +175,7 @@ pub enum ResolveError {
     #[error(
         "no volume has the id or the Name tag '{name}'{}",
         suggestion.as_ref().map_or_else(
-            || format!(" (the catalogue has {volumes} volumes)"),
+            || format!(" (the catalogue has {})", counted(*volumes, "volume")),
             |near| format!(", did you mean '{near}'?")
         )
     )]

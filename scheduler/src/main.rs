@@ -25,6 +25,7 @@ use scheduler::report::Report;
 use scheduler::run::{Framework, RunError, run};
 use scheduler::state::Millis;
 use scheduler::store::Store;
+use volume_labels::counted;
 
 /// How many times of a schedule `check --explain` prints.
 const NEXT_TIMES: usize = 3;
@@ -215,10 +216,10 @@ fn check(arguments: &JobArgs, explain: bool) -> Result<(), Failure> {
     let text = match explain {
         true => explained(&plan) + &schedule.as_ref().map(times).unwrap_or_default(),
         false => format!(
-            "{}: job '{}', {} tasks\n",
+            "{}: job '{}', {}\n",
             arguments.file.display(),
             plan.job,
-            plan.tasks.len()
+            counted(plan.tasks.len(), "task")
         ),
     };
     print(&text)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ebs_emulator::{Emulator, EmulatorOptions, Event, EventKind, HostSpec};
+use ebs_emulator::{Emulator, EmulatorOptions, Event, EventKind, HostSpec, Manners};
 use testbed::{Agent, AgentSpec, Cluster, ClusterBuilder, Module, Mount, built, mounts_below};
 
 /// The module's name, as an operator writes it in `--isolation`.
@@ -89,6 +89,16 @@ impl Site {
         Self::on_hosts(Cluster::builder().agents(1, spec), |agent, driver| HostSpec {
             shared: false,
             ..emulated_host(agent, driver).base(agent.folder().join("base"))
+        })
+    }
+
+    /// One agent of this kind whose driver has these manners.
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn with_manners(manners: &Manners, spec: &AgentSpec) -> Self {
+        Self::on_hosts(Cluster::builder().agents(1, spec), |agent, driver| {
+            emulated_host(agent, driver).manners(manners.clone())
         })
     }
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
 use testbed::{Agent, AgentSpec, Cluster, built};
-use tests::{DRIVER, Site, module, with_docker_volume_isolator};
+use tests::{DRIVER, Site, eventually, module, with_docker_volume_isolator};
 
 fn doctor(url: &str, more: &[&str]) -> Output {
     let program = built("mesos-volumes", "mesos-volumes").unwrap_or_else(|error| panic!("{error}"));
@@ -171,4 +173,79 @@ fn an_agent_without_the_module_and_no_agent_at_all_are_told_apart() {
     let (code, ill) = diagnosed(agent);
     assert_eq!((code, names(&ill, "fail")), (Some(1), vec!["agent".to_owned()]));
     assert!(ill["agent"].1.contains(&agent.url()), "{ill:?}");
+}
+
+fn openssl(folder: &Path, arguments: &str) {
+    let mut command = Command::new("openssl");
+    let output = command.args(arguments.split(' ')).current_dir(folder).output();
+    let output = output.expect("openssl is installed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments}: {said}");
+}
+
+/// TLS before an agent, with a certificate for `localhost` of an authority of its own (`ca.pem`).
+struct Tls {
+    folder: tempfile::TempDir,
+    socat: Child,
+    port: u16,
+}
+
+impl Tls {
+    fn before(agent: &Agent) -> Tls {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::write(path.join("names"), "subjectAltName=DNS:localhost").unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        openssl(
+            path,
+            &format!("req -x509 {key} -subj /CN=authority -days 2 -keyout ca.key -out ca.pem"),
+        );
+        openssl(
+            path,
+            &format!("req {key} -subj /CN=agent -keyout agent.key -out agent.csr"),
+        );
+        openssl(
+            path,
+            "x509 -req -in agent.csr -CA ca.pem -CAkey ca.key -days 2 -extfile names -out agent.crt",
+        );
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let listen =
+            format!("OPENSSL-LISTEN:{port},bind=127.0.0.1,cert=agent.crt,key=agent.key,verify=0,fork,reuseaddr");
+        let agent = agent.url().replace("http://", "TCP:");
+        let socat = Command::new("socat").args([listen, agent]).current_dir(path).spawn();
+        let socat = socat.expect("socat is installed");
+        eventually("socat listens", || {
+            TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())
+        });
+        Tls { folder, socat, port }
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        // An error means that it has ended by itself.
+        let _ = self.socat.kill();
+        let _ = self.socat.wait();
+    }
+}
+
+#[test]
+fn an_agent_behind_tls_of_a_private_authority_is_asked_with_the_authoritys_file() {
+    let site = Site::start(1);
+    let tls = Tls::before(site.agent(0));
+    let url = format!("https://localhost:{}", tls.port);
+    let authority = tls.folder.path().join("ca.pem").display().to_string();
+
+    let output = doctor(&url, &["--ca", &authority]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("runs Mesos 1.11.0"), "{text}");
+
+    let output = doctor(&url, &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("no authority") && text.contains("--ca"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+
+    let output = doctor(&url, &["--ca", "/nonexistent/ca.pem"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("/nonexistent/ca.pem"), "{text}");
 }

@@ -131,14 +131,20 @@ fn a_mount_shows_in_metrics_and_audit_log_also_of_a_restarted_agent() {
 
     site.emulator().kill().unwrap();
     tasks.fail(site.agent(0), Job::shell("true").label("volume.data", &id));
-    let refused = ["prepares_total{result=\"refused\"} 1"];
+    let refused = [
+        "prepares_total{result=\"refused\"} 1",
+        "refusals_total{code=\"unreachable\"} 1",
+        "refusals_total{code=\"denied\"} 0",
+        "driver_errors_total{code=\"unreachable\",driver=\"ebs\",operation=\"mount\"} 1",
+    ];
     eventually("the refusal is counted", || has(&scraped(site.agent(0))?, &refused));
     let lines = audited(&log);
     let refusal = lines.iter().find(|line| line["event"] == "refused");
     assert!(
-        refusal.is_some_and(|line| line["problem"]
-            .as_str()
-            .is_some_and(|words| words.contains("'volume.data'"))),
+        refusal.is_some_and(|line| line["code"] == "unreachable"
+            && line["problem"]
+                .as_str()
+                .is_some_and(|words| words.contains("'volume.data': [unreachable] "))),
         "{lines:?}"
     );
     site.emulator().restart().unwrap();

@@ -15,6 +15,12 @@ pub fn cleaned(text: &str) -> String {
     shown
 }
 
+/// A number of things in words: `1 volume`, `2 volumes`. `one` is the singular of a word whose plural has an `s`.
+pub fn counted(count: usize, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{plural}")
+}
+
 fn escaped(c: char) -> impl Iterator<Item = char> {
     // `escape_debug` escapes what does not print, but also quotes and backslashes, which are harmless here.
     let plain = matches!(c, '\'' | '"' | '\\');

@@ -45,7 +45,7 @@ mod path;
 mod value;
 mod volume;
 
-pub use error::{LabelError, cleaned};
+pub use error::{LabelError, cleaned, counted};
 pub use key::{ATTRIBUTES, FRAMEWORK_PREFIXES, Slot, nearest};
 pub use path::ContainerPath;
 pub use value::{Access, Create, Lifetime, Mode, MountFlags, Owner, check_name, check_option};

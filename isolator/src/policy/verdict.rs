@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use volume_labels::{Mode, MountFlags, cleaned};
+use volume_labels::{Mode, MountFlags, cleaned, counted};
 
 use super::file::{Effect, Limits, Policy, Rule};
 use super::pattern::{Case, Patterns};
@@ -106,13 +106,13 @@ impl Policy {
         if let Some(limit) = own.volumes.or(all.volumes)
             && facts.count > limit
         {
-            let problem = format!("the container asks for {} volumes", facts.count);
+            let problem = format!("the container asks for {}", counted(facts.count, "volume"));
             return Err(beyond("volumes", own.volumes.is_some(), limit as u128, problem));
         }
         if let Some(limit) = own.options.or(all.options)
             && facts.options.len() > limit
         {
-            let problem = format!("it has {} driver options", facts.options.len());
+            let problem = format!("it has {}", counted(facts.options.len(), "driver option"));
             return Err(beyond("options", own.options.is_some(), limit as u128, problem));
         }
         for (key, value) in facts.options {

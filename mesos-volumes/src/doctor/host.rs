@@ -10,6 +10,7 @@ use procfs::process::{MountInfo, MountOptFields, Process};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, openat2, statfs, statvfs};
 use rustix::io::Errno;
 use volume_driver_client::{Candidate, Drivers};
+use volume_labels::counted;
 
 use super::finding::Finding;
 
@@ -110,7 +111,8 @@ pub(super) fn state_folder(config: &Config) -> Vec<Finding> {
         findings.push(Finding::warn(
             "quarantine",
             format!(
-                "{quarantined} records that could not be read are in {}",
+                "{} that could not be read in {}",
+                counted(quarantined, "record"),
                 quarantine.display()
             ),
             "see what they name with 'mesos-volumes quarantine ls' and 'show', unmount what is still mounted with \

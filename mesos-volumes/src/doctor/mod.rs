@@ -15,6 +15,7 @@ use clap::Args;
 use serde_json::json;
 
 use mesos_http::tls::TlsFiles;
+use volume_labels::counted;
 
 use agent::{Agent, Asking};
 use finding::{Finding, State};
@@ -138,8 +139,8 @@ fn human(findings: &[Finding]) -> String {
     let (failed, warned) = (count(State::Fail), count(State::Warn));
     let _ = writeln!(
         text,
-        "\n{} checks: {failed} failed, {warned} with a warning",
-        findings.len()
+        "\n{}: {failed} failed, {warned} with a warning",
+        counted(findings.len(), "check")
     );
     text
 }

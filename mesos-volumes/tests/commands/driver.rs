@@ -108,7 +108,10 @@ fn a_failure_in_json_names_its_kind_and_what_it_is_about() {
     assert_eq!(ran.code, 4, "asked first: {ran:?}");
     let ran = host.driver(&["mount", "cut", "v1", "--json"]);
     let error = &ran.json()["error"];
-    assert_eq!(error["kind"], "uncertain");
+    assert_eq!(
+        (&error["kind"], &error["code"]),
+        (&json!("uncertain"), &json!("uncertain"))
+    );
     assert_eq!(error["may_have_happened"], json!(true));
     assert_eq!(
         (error["driver"].as_str(), error["volume"].as_str()),
@@ -116,6 +119,25 @@ fn a_failure_in_json_names_its_kind_and_what_it_is_about() {
     );
     assert!(ran.stderr.contains("it may or may not have happened"), "{ran:?}");
     assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+}
+
+#[test]
+fn every_failure_in_json_has_an_error_code() {
+    let host = Host::with_a_driver_that_breaks_off();
+    fs::write(host.path("settings.json"), "{").unwrap();
+    let settings = host.path("settings.json").display().to_string();
+    for (arguments, code) in [
+        (vec!["get", "nobody", "v1"], "unreachable"),
+        (vec!["get", "cut", "v1"], "unreachable"),
+        (vec!["unmount", "cut", "v1"], "uncertain"),
+        (vec!["ls", "--drivers", &settings], "invalid"),
+    ] {
+        let ran = host.driver(&[arguments.clone(), vec!["--json"]].concat());
+        assert_eq!(ran.json()["error"]["code"], code, "{arguments:?}: {ran:?}");
+    }
+    let ran = host.driver(&["get", "local", "v1", "--json"]);
+    let message = ran.json()["error"]["message"].to_string();
+    assert!(message.contains("Docker's own driver"), "{message}");
 }
 
 #[test]

@@ -348,3 +348,15 @@ fn a_container_that_sees_its_volume_is_not_released() {
     );
     other.ok();
 }
+
+#[test]
+fn a_state_that_there_is_not_is_refused_with_those_that_there_are() {
+    let site = two_containers_share_one_of_two_volumes();
+    let ran = site.run(&["ls", "--state", "stuk"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for words in ["'stuk'", "stuck", "mounted", "unremoved", "elsewhere"] {
+        assert!(ran.stderr.contains(words), "'{words}' is not in: {ran:?}");
+    }
+    let listed = site.run(&["ls", "--state", "mounted"]).ok();
+    assert!(listed.contains("vol-1") && !listed.contains("vol-2"), "{listed}");
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mesos_http::resources::Shortage;
 use thiserror::Error;
+use volume_labels::counted;
 
 use super::launch::{demand, task_info};
 use super::pool::{Pool, REFUSE_WHILE_IDLE, answers, pools};
@@ -42,7 +43,7 @@ pub(super) enum Unfit {
     #[error("{0}")]
     Claim(Refusal),
     #[error(
-        "{held} volumes are attached to its host or claimed there, {wanted} more are wanted, and its limit is {limit}"
+        "{} attached to its host or claimed there, {wanted} more wanted, and its limit is {limit}", counted(*.held, "volume")
     )]
     Slots { held: usize, wanted: usize, limit: u32 },
     #[error("{0}")]

@@ -136,7 +136,7 @@ fn an_agent_whose_host_has_no_attachment_left_gets_no_further_volume() {
     );
     let why = world.service.explain("j3.1", world.now).unwrap()[0].why.join("; ");
     assert!(
-        why.contains("2 volumes are attached to its host or claimed there, 1 more are wanted, and its limit is 2"),
+        why.contains("2 volumes attached to its host or claimed there, 1 more wanted, and its limit is 2"),
         "{why}"
     );
     // A volume that it has takes no further attachment, and one that was let go makes room.

@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Gid, Mode, ResolveFlags, Uid, chmod, chownat, fstat, mkdirat};
 use rustix::io::Errno;
+use volume_driver_client::Code;
 
 use super::descriptor::{DIRECTORY, Identity, NO_LINKS, entry, open, remedy};
 use attach::{AttachError, Limits, attach};
@@ -68,6 +69,17 @@ pub enum BindError {
     /// The agent ends.
     #[error("the agent is shutting down")]
     Stopped,
+}
+
+impl BindError {
+    /// The error code, which the message to the framework carries.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Volume { .. } | Self::NotPrepared => Code::Invalid,
+            Self::Late(_) => Code::Timeout,
+            Self::Namespace(_) | Self::NoThread(_) | Self::Stopped => Code::Unreachable,
+        }
+    }
 }
 
 /// What kept one volume from its place.
