@@ -50,7 +50,7 @@ fn cases(volume: &str) -> Vec<Case> {
             "volume.",
         ),
         // Names: opaque, so they reach the driver as they are, and nothing else.
-        case(&[("volume.data", "../../etc/passwd")], "does not exist"),
+        case(&[("volume.data", "../../etc/passwd")], "the name has '/'"),
         case(&[("volume.data", "/etc/shadow")], "does not exist"),
         case(
             &[("volume.data", "v; touch /tmp/external-volumes-pwned")],

@@ -99,16 +99,13 @@ fn a_create_that_is_turned_off_is_told_at_once() {
     let mut site = on_rexray();
     let rule = FaultRule::new(Operation::Create, Action::Pretend);
     site.emulator().client().fault(&rule).unwrap();
-    let job = || on_volume("new").label("volume.data.create", "if-missing");
-    refused(&site, job(), "denied", &["create.disable"]);
-    refused(
-        &site,
-        job()
-            .label("volume.data.create", "never")
-            .label("volume.data.lifetime", "container"),
-        "denied",
-        &["create.disable"],
-    );
+    for label in [
+        ("volume.data.create", "if-missing"),
+        ("volume.data.lifetime", "container"),
+    ] {
+        let job = on_volume("new").label(label.0, label.1);
+        refused(&site, job, "denied", &["create.disable"]);
+    }
     assert_eq!(site.volumes(), Vec::<String>::new());
     site.wait_until_nothing_is_left();
 }
