@@ -192,9 +192,9 @@ struct Tls {
 
 impl Tls {
     fn before(agent: &Agent) -> Tls {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
-        fs::write(path.join("names"), "subjectAltName=DNS:localhost").unwrap();
+        fs::write(path.join("names"), "subjectAltName=DNS:localhost").expect("the folder is writable");
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
         openssl(
             path,
@@ -208,7 +208,8 @@ impl Tls {
             path,
             "x509 -req -in agent.csr -CA ca.pem -CAkey ca.key -days 2 -extfile names -out agent.crt",
         );
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.expect("a free port").port();
         let listen =
             format!("OPENSSL-LISTEN:{port},bind=127.0.0.1,cert=agent.crt,key=agent.key,verify=0,fork,reuseaddr");
         let agent = agent.url().replace("http://", "TCP:");

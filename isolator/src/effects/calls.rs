@@ -285,7 +285,10 @@ impl Call<'_> {
                     UnmountOutcome::NotSent(error.into())
                 }
                 ErrorKind::Uncertain => UnmountOutcome::Uncertain(error.into()),
-                _ if self.is_certainly_not_mounted(&driver, mountpoint) => UnmountOutcome::NothingMounted(error.into()),
+                // A device that is busy is attached, and a later Unmount detaches it.
+                kind if kind != ErrorKind::Busy && self.is_certainly_not_mounted(&driver, mountpoint) => {
+                    UnmountOutcome::NothingMounted(error.into())
+                }
                 _ => UnmountOutcome::Failed(
                     Problem::from(&error).reworded(|words| format!("{words}{}", private_hint(mountpoint))),
                 ),
