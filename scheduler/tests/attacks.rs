@@ -15,13 +15,16 @@ use served::{JOB, LIMIT, Served, job_with_command, read, wait};
 const TOKEN: &str = "a-token-of-the-tests-7d1e";
 
 /// Requests for everything that is served, one of each kind.
-const ASKED: [&str; 13] = [
+const ASKED: [&str; 16] = [
     "GET /v1/jobs",
     "POST /v1/jobs",
     "GET /v1/jobs/plain",
     "PUT /v1/jobs/plain",
     "DELETE /v1/jobs/plain",
     "POST /v1/jobs/plain/run",
+    "POST /v1/jobs/plain/pause",
+    "POST /v1/jobs/plain/resume",
+    "POST /v1/tasks/plain.1.a.1/declare-dead",
     "GET /v1/runs",
     "POST /v1/runs/plain.1/cancel",
     "GET /v1/claims",

@@ -7,7 +7,7 @@ use std::path::Path;
 use mesos_http::types::TaskState;
 use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Rules, Wish, file};
 use scheduler::service::storage::{Folder, Storage};
-use scheduler::service::{JobRecord, ServiceRecord};
+use scheduler::service::{JobRecord, Service, ServiceRecord, Settings};
 
 const RULES: Rules = Rules {
     storage: true,
@@ -157,4 +157,53 @@ fn jobs_are_kept_each_by_itself_and_forgotten() {
     opened.save_job("never", None).unwrap();
     let jobs = opened.load().unwrap().service.jobs;
     assert_eq!(jobs.into_iter().collect::<Vec<_>>(), [("two".to_owned(), job)]);
+}
+
+/// What the version before run numbers were kept over DELETE, readers without items and pauses has written.
+#[test]
+fn a_folder_of_an_older_version_is_taken_up_with_its_running_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, value: serde_json::Value| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, value.to_string()).unwrap();
+    };
+    let text = "version: 1\nname: j\nschedule: '0 0 30 2 *'\ntasks:\n  a: {command: x, volumes: {v: vol-1}}\n";
+    write("service.json", serde_json::json!({"version": 2, "framework_id": "F"}));
+    write(
+        "jobs/j.json",
+        serde_json::json!({"text": text, "created_ms": 1, "next_ms": null, "runs": 1}),
+    );
+    write(
+        "claims.json",
+        serde_json::json!({"version": 2, "volumes": {"vol-1": {"claims": [{"holder": {"framework": "F", "task": "j.1.a.1"},
+            "agent": "a1", "mode": "write", "state": "IN_USE", "since_ms": 1, "used": true}],
+            "stored": {"asked_ms": 1, "instances": ["i-1"], "multi_attach": false, "name": null, "zone": "za"},
+            "history": []}}}),
+    );
+    let attempt = serde_json::json!({"task_id": "j.1.a.1", "agent": {"id": "a1", "hostname": "h", "address": null, "zone": null},
+        "claims": ["vol-1"], "intended_ms": 1, "state": "TASK_RUNNING", "reason": null, "message": null,
+        "changes": [{"state": "TASK_RUNNING", "at_ms": 2}], "verdict": null});
+    write(
+        "runs/j.1.json",
+        serde_json::json!({"job": "j", "number": 1, "text": text, "volumes": null, "cause": {"by": "request"},
+            "state": {"version": 1, "job": "j", "plan": "", "framework_id": "F", "started_ms": 1, "end": null,
+                "tasks": {"a": {"ready_ms": 1, "attempts": [attempt]}}}}),
+    );
+    let saved = Folder::open(folder.path()).unwrap().load().unwrap();
+    let settings = Settings {
+        rules: scheduler::machine::Rules::default(),
+        storage: true,
+        source: String::new(),
+        spelling: label_mapper::Spelling::Id,
+        keep: 2,
+        release_alarm: 300_000,
+        commands: false,
+    };
+    let service = Service::new(settings, saved.service, saved.ledger, saved.runs, 10).expect("the folder is taken up");
+    assert!(service.active_run("j").is_some());
+    assert_eq!(
+        service.ledger().claims().next().map(|(_, claim)| claim.state),
+        Some(ClaimState::InUse)
+    );
 }

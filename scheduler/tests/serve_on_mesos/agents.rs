@@ -124,6 +124,8 @@ fn a_task_whose_agent_is_back_under_another_id_ends_when_an_operator_declares_it
     let declared = declare_dead(folder.path(), "first.1.a.1");
     assert!(declared.status.success(), "{declared:?}");
     service.wait_for(&run, "failed");
+    let (status, answer) = service.post("/v1/tasks/first.1.a.1/declare-dead", "");
+    assert!([404, 409].contains(&status), "it has ended: {answer}");
     fs::write(&go, "").unwrap();
     service.wait_for(&second, "finished");
     drop(service);
@@ -213,4 +215,45 @@ fn a_task_whose_agent_is_drained_goes_on_with_its_volume_on_another_agent() {
     assert_eq!(task()["attempts"][0]["reason"], "REASON_AGENT_DRAINING");
     fs::write(&go, "").unwrap();
     service.wait_for(&run, "finished");
+}
+
+#[test]
+fn a_schedule_is_paused_and_resumed_by_the_api_and_a_pause_survives_a_restart() {
+    let (cluster, folder) = cluster(1);
+    let service = Service::start(&cluster, folder.path(), "one", &[]);
+    let file =
+        |name: &str, schedule: &str| format!("version: 1\nname: {name}\n{schedule}tasks:\n  a: {{command: 'true'}}\n");
+    assert_eq!(
+        service
+            .post("/v1/jobs", &file("yearly", "schedule: '@yearly Europe/Zurich'\n"))
+            .0,
+        201
+    );
+    assert_eq!(service.post("/v1/jobs", &file("plain", "")).0, 201);
+    let job = |service: &Service| service.get("/v1/jobs/yearly").1;
+    let next = job(&service)["next_ms"].clone();
+    assert!(next.is_u64(), "{next}");
+    assert_eq!(service.post("/v1/jobs/yearly/pause", "").0, 204);
+    drop(service);
+    let service = Service::start(&cluster, folder.path(), "two", &[]);
+    assert_eq!(
+        (job(&service)["paused"].clone(), job(&service)["next_ms"].clone()),
+        (json!(true), json!(null))
+    );
+    assert_eq!(service.post("/v1/jobs/yearly/resume", "").0, 204);
+    assert_eq!(
+        (job(&service)["paused"].clone(), job(&service)["next_ms"].clone()),
+        (json!(false), next)
+    );
+    assert_eq!(service.post("/v1/jobs/plain/pause", "").0, 409);
+    assert_eq!(service.post("/v1/jobs/nothing/resume", "").0, 404);
+    assert_eq!(service.post("/v1/tasks/nothing.1.a.1/declare-dead", "").0, 404);
+    let (_, document) = service.get("/openapi.json");
+    for path in [
+        "/v1/jobs/{name}/pause",
+        "/v1/jobs/{name}/resume",
+        "/v1/tasks/{id}/declare-dead",
+    ] {
+        assert!(document["paths"][path]["post"].is_object(), "{path}");
+    }
 }
