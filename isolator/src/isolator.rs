@@ -16,6 +16,8 @@ use crate::effects::{
     share_mount_bases, targets, write_records,
 };
 use crate::error::{PrepareError, Refusal};
+use crate::identity;
+use crate::ledger::Event;
 use crate::names::NameMap;
 use crate::policy::{self, InForce};
 use crate::records::{Store, StoreError};
@@ -336,6 +338,14 @@ fn resolve(
                 requests
             })
             .map_err(PrepareError::Request);
+        let result = result.and_then(|requests| {
+            let identified = identity::of_requests(&requests, drivers)
+                .map_err(|problem| PrepareError::Request(Refusal::from(problem)))?;
+            for (volume, identities) in identified {
+                let _ = done.send(Message::Event(Event::Identified { volume, identities }));
+            }
+            Ok(requests)
+        });
         // The ledger's thread ends only with the isolator.
         let _ = done.send(Message::Resolved { id, result });
     }

@@ -17,6 +17,7 @@ mod claims;
 mod config;
 mod effects;
 mod error;
+mod identity;
 mod isolator;
 pub mod ledger;
 pub mod made_for;
@@ -40,6 +41,6 @@ pub use isolator::{Isolator, StartError};
 pub use mountpoint::{MountIdentity, Mountpoint};
 pub use request::DVDI_PREFIX;
 pub use types::{
-    BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Limitation, MesosMount, Origin,
+    BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Identity, Limitation, MesosMount, Origin,
     RecoveredContainer, VolumeKey,
 };

@@ -68,6 +68,26 @@ impl VolumeKey {
     }
 }
 
+/// What a spelling of a volume stands for, as far as it is known before anything is mounted. Spellings that share one are
+/// the same volume.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    /// The driver: its name, or the address where it listens, which several names can lead to.
+    pub place: String,
+    /// The volume's name as the driver compares names: in lower case when it ignores the case.
+    pub name: String,
+}
+
+impl Identity {
+    /// An identity from its two parts.
+    pub fn new(place: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            name: name.into(),
+        }
+    }
+}
+
 impl fmt::Display for VolumeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}' of driver '{}'", self.name, self.driver)

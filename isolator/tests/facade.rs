@@ -229,8 +229,8 @@ fn a_mountpoint_that_is_no_mount_is_refused_unless_the_operator_says_directory()
     agent.cleanup("a");
     assert_eq!(
         *calls.lock().unwrap(),
-        ["Get", "Mount", "Unmount"],
-        "what the driver did is undone"
+        ["Get", "Mount", "Path", "Unmount"],
+        "what the driver did is undone, and nobody else has a volume at that place"
     );
 
     let other = folder();

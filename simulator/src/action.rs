@@ -13,7 +13,8 @@ pub(crate) const MADE: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are told with their action")]
 pub enum Action {
-    /// Mesos prepares a container that wants the volumes of a bit set.
+    /// Mesos prepares a container that wants the volumes of a bit set. The two bits above them say whether it spells two of
+    /// the volumes in their other way.
     Prepare {
         container: u8,
         volumes: u8,
@@ -94,7 +95,7 @@ impl Action {
         match rng.u8(0..100) {
             0..14 => Self::Prepare {
                 container,
-                volumes: rng.u8(1..1 << VOLUMES),
+                volumes: rng.u8(1..1 << VOLUMES) | rng.u8(0..4) << VOLUMES,
                 exclusive: rng.u8(0..5) == 0,
             },
             14..15 => Self::PrepareDeadline { container },

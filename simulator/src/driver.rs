@@ -5,6 +5,7 @@ use isolator::ledger::{
 };
 use isolator::{Problem, VolumeKey};
 
+use crate::spelling::real;
 use crate::world::World;
 
 /// A volume as the driver has it.
@@ -16,6 +17,8 @@ pub(crate) struct Backing {
     pub(crate) exists: bool,
     /// How many Unmounts in a row were refused while the volume was attached.
     pub(crate) refusals: u32,
+    /// Somebody unmounted it once, and the driver did not know.
+    pub(crate) unmounted_by_hand: bool,
     /// The driver said that it detached the volume and did not.
     pub(crate) pretended: bool,
     /// Work of calls whose answer was lost, still to come.
@@ -45,7 +48,8 @@ pub(crate) struct Call {
     pub(crate) op: Op,
     pub(crate) volume: VolumeKey,
     pub(crate) kind: Kind,
-    pub(crate) adopt: bool,
+    /// Where an earlier mount is: of a Mount the one to take over, of an Unmount the one to undo.
+    pub(crate) knows_place: bool,
     pub(crate) begun: bool,
 }
 
@@ -74,12 +78,12 @@ impl World {
             _ => 0,
         };
         let late = Late { kind: call.kind, after };
-        self.driver.entry(call.volume.clone()).or_default().late.push(late);
+        self.driver.entry(real(&call.volume)).or_default().late.push(late);
     }
 
     /// The driver does what it still had to do for the volume. A Create that was never answered may come even later.
     pub(crate) fn catch_up(&mut self, volume: &VolumeKey) -> Result<(), String> {
-        let late = &mut self.driver.entry(volume.clone()).or_default().late;
+        let late = &mut self.driver.entry(real(volume)).or_default().late;
         let (creates, others) = std::mem::take(late)
             .into_iter()
             .partition(|late| late.kind == Kind::Create);
@@ -94,7 +98,7 @@ impl World {
     /// What the agent makes of a refused Unmount, after a look at its mount table. A storage does not fail so often in a row
     /// that an attachment is forgotten: `None` then, and the driver does what it is asked.
     pub(crate) fn refuse_unmount(&mut self, call: &Call) -> Option<Event> {
-        let backing = self.driver.entry(call.volume.clone()).or_default();
+        let backing = self.driver.entry(real(&call.volume)).or_default();
         if backing.attached {
             backing.refusals += 1;
             if backing.refusals >= UNMOUNTS_OF_NOTHING {
@@ -112,14 +116,14 @@ impl World {
 
     /// The driver works on one volume, after whatever it still had to do there. Says whether there was anything to do.
     pub(crate) fn work(&mut self, volume: &VolumeKey, kind: Kind) -> Result<bool, String> {
-        let late = std::mem::take(&mut self.driver.entry(volume.clone()).or_default().late);
+        let late = std::mem::take(&mut self.driver.entry(real(volume)).or_default().late);
         for late in late {
             if late.after == 0 {
                 self.do_now(volume, late.kind)?;
             } else {
                 let after = late.after - 1;
                 let kept = Late { after, ..late };
-                self.driver.entry(volume.clone()).or_default().late.push(kept);
+                self.driver.entry(real(volume)).or_default().late.push(kept);
             }
         }
         self.do_now(volume, kind)
@@ -127,8 +131,8 @@ impl World {
 
     fn do_now(&mut self, volume: &VolumeKey, kind: Kind) -> Result<bool, String> {
         let mut running = self.containers.iter().filter(|(_, life)| life.running);
-        let used = running.find(|(_, life)| life.volumes.contains(volume));
-        let backing = self.driver.entry(volume.clone()).or_default();
+        let used = running.find(|(_, life)| life.volumes.contains(&real(volume)));
+        let backing = self.driver.entry(real(volume)).or_default();
         let is_made = is_made(volume);
         match kind {
             Kind::Create | Kind::Remove if !is_made => {
@@ -168,9 +172,13 @@ impl World {
     pub(crate) fn may_come_up(&self, volume: &VolumeKey) -> bool {
         let comes_up = |kind| matches!(kind, Kind::Mount | Kind::Create);
         let begun = self.calls.iter().filter(|call| call.begun);
-        let late = self.driver.get(volume).into_iter().flat_map(|backing| &backing.late);
+        let late = self
+            .driver
+            .get(&real(volume))
+            .into_iter()
+            .flat_map(|backing| &backing.late);
         begun
-            .filter(|call| call.volume == *volume)
+            .filter(|call| real(&call.volume) == real(volume))
             .any(|call| comes_up(call.kind))
             || late.map(|late| late.kind).any(comes_up)
     }

@@ -5,6 +5,7 @@
 
 use isolator::ledger::VolumeState;
 
+use crate::spelling::spellings;
 use crate::world::World;
 
 pub(crate) fn check(world: &World) -> Result<(), String> {
@@ -44,7 +45,8 @@ fn exclusive_means_exclusive(world: &World) -> Result<(), String> {
 fn a_volume_in_use_is_mounted_or_in_doubt(world: &World) -> Result<(), String> {
     for (id, life) in world.containers.iter().filter(|(_, life)| life.running) {
         for volume in &life.volumes {
-            if !matches!(world.state(volume), VolumeState::Mounted | VolumeState::Uncertain) {
+            let has_it = |spelling| matches!(world.state(spelling), VolumeState::Mounted | VolumeState::Uncertain);
+            if !spellings(volume).iter().any(has_it) {
                 return Err(format!(
                     "container {id} uses {volume}, which the ledger has as {}",
                     world.state(volume)

@@ -12,6 +12,7 @@ mod invariants;
 mod mutant;
 mod records;
 mod shrink;
+mod spelling;
 mod world;
 
 pub use action::{Action, Work};

@@ -2,6 +2,8 @@
 //! fault of an engine, a store or a driver client around a right ledger would; most are faults that isolators of this kind
 //! have had.
 
+use std::collections::BTreeSet;
+
 use isolator::ledger::{
     CreateOutcome, Effect, Event, MountOutcome, Presence, RecordedState, RemoveOutcome, Restored, UnmountOutcome,
 };
@@ -76,11 +78,17 @@ pub enum Mutant {
     RefusedUnmountRepeatedForEver,
     /// A Remove that the driver refuses because the volume is in use is repeated without an Unmount.
     InUseNotUnmounted,
+    /// Names are compared as they are spelled, though the driver ignores the letter case.
+    CaseNotIgnored,
+    /// Two mounts of one device are taken for two volumes.
+    DeviceNotCompared,
+    /// What a Mount without an answer left is unmounted without a look at who uses it under another name.
+    PlaceNotAsked,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::MountBeforeRecord,
         Self::RecoverForgetsSecondHolder,
         Self::RecoverUnmountsOrphans,
@@ -112,6 +120,9 @@ impl Mutant {
         Self::UnmountBelieved,
         Self::RefusedUnmountRepeatedForEver,
         Self::InUseNotUnmounted,
+        Self::CaseNotIgnored,
+        Self::DeviceNotCompared,
+        Self::PlaceNotAsked,
     ];
 
     /// What the ledger hears instead.
@@ -178,6 +189,20 @@ impl Mutant {
                 container,
                 revision,
                 result: Ok(()),
+            },
+            (Self::CaseNotIgnored, Event::Identified { volume, .. }) => Event::Identified {
+                volume,
+                identities: BTreeSet::new(),
+            },
+            (
+                Self::DeviceNotCompared,
+                Event::MountDone {
+                    op,
+                    outcome: MountOutcome::Mounted(at),
+                },
+            ) => Event::MountDone {
+                op,
+                outcome: MountOutcome::Mounted(at.path.into()),
             },
             (
                 Self::RefusedMountLeftNothing,

@@ -135,10 +135,13 @@ fn volumes(bytes: &[u8]) -> u8 {
     })
 }
 
-/// Volumes are called v0, v1 and so on, and what is made for containers after one of them.
+/// Volumes are called v0, v1 and so on, and what is made for containers after one of them. Some have another spelling.
 fn bit(volume: &str) -> u8 {
     let name = spelled(volume).unwrap_or(volume);
-    let number = name.strip_prefix('v').and_then(|number| number.parse().ok());
+    let number = name
+        .trim_start_matches(|letter: char| !letter.is_ascii_digit())
+        .parse()
+        .ok();
     number.and_then(|number| 1_u8.checked_shl(number)).unwrap_or(0)
 }
 

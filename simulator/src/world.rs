@@ -11,15 +11,16 @@ use isolator::ledger::{
     VolumeRequest, VolumeState,
 };
 use isolator::records::Change;
-use isolator::{ContainerId, Mountpoint, VolumeKey};
+use isolator::{ContainerId, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime};
 
-use crate::action::{Action, MADE, VOLUMES, Work};
+use crate::action::{Action, Work};
 use crate::disk::Fault;
 use crate::driver::{Backing, Call, Kind, STILL_MOUNTED, is_made, refuses_what_is_not_mounted};
 use crate::mutant::Mutant;
 use crate::records::Records;
+use crate::spelling;
 
 /// What a history ended with, for figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,7 +138,9 @@ impl World {
                 self.reboot(lost)
             }
             Action::Umount { volume } => {
-                self.driver.entry(key(volume)).or_default().mounted = false;
+                let backing = self.driver.entry(spelling::key(volume, false)).or_default();
+                backing.unmounted_by_hand |= backing.mounted;
+                backing.mounted = false;
                 Ok(())
             }
         }
@@ -148,19 +151,31 @@ impl World {
         if self.containers.contains_key(&id) {
             return Ok(());
         }
-        let volumes: BTreeSet<VolumeKey> = (0..VOLUMES).filter(|n| volumes & (1 << n) != 0).map(key).collect();
-        let requests = volumes.iter().map(|volume| request(volume, exclusive)).collect();
+        let spelled = spelling::spelled(volumes);
+        let requests = spelled.iter().map(|volume| request(volume, exclusive)).collect();
         let life = Life {
-            volumes,
+            volumes: spelled.iter().map(spelling::real).collect(),
             exclusive,
             preparing: true,
             ..Life::default()
         };
         self.containers.insert(id.clone(), life);
+        self.identify(&spelled)?;
         self.tell(Event::Acquire {
             container: id,
             requests,
         })
+    }
+
+    /// The agent looks up what is known of the spellings.
+    pub(crate) fn identify(&mut self, spelled: &BTreeSet<VolumeKey>) -> Result<(), String> {
+        for volume in spelled {
+            self.tell(Event::Identified {
+                volume: volume.clone(),
+                identities: spelling::identities(volume),
+            })?;
+        }
+        Ok(())
     }
 
     fn cleanup(&mut self, id: &ContainerId) -> Result<(), String> {
@@ -204,7 +219,7 @@ impl World {
     }
 
     fn refuse(&mut self, nth: u8) -> Result<(), String> {
-        let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
+        let Some(call) = self.take_begun(nth)? else {
             return Ok(());
         };
         self.catch_up(&call.volume)?;
@@ -213,7 +228,7 @@ impl World {
             Kind::Create if nth.is_multiple_of(2) => drop(self.work(&call.volume, Kind::Create)?),
             // A driver that attaches a volume and cannot mount it refuses and leaves it attached.
             Kind::Mount if nth.is_multiple_of(3) => {
-                self.driver.entry(call.volume.clone()).or_default().attached = true;
+                self.driver.entry(spelling::real(&call.volume)).or_default().attached = true;
             }
             // After the refusals of some drivers no Unmount may follow; they leave nothing behind.
             Kind::Mount if nth % 3 == 1 => return self.tell(call.mounted(MountOutcome::Failed("refused".into()))),
@@ -229,7 +244,7 @@ impl World {
     }
 
     fn refuse_without_cause(&mut self, nth: u8) -> Result<(), String> {
-        let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
+        let Some(call) = self.take_begun(nth)? else {
             return Ok(());
         };
         self.later(&call, nth.into());
@@ -242,35 +257,55 @@ impl World {
         let Some(index) = self.pick(nth, true) else {
             return Ok(());
         };
-        let call = self.calls[index].clone();
-        if call.kind != Kind::Unmount {
+        if self.calls[index].kind != Kind::Unmount {
             return Ok(());
         }
+        let Some(call) = self.take_begun(nth)? else {
+            return Ok(());
+        };
         self.catch_up(&call.volume)?;
-        let backing = self.driver.entry(call.volume.clone()).or_default();
+        let backing = self.driver.entry(spelling::real(&call.volume)).or_default();
         let outcome = if backing.mounted {
             UnmountOutcome::Failed(STILL_MOUNTED.into())
         } else if backing.attached && is_made(&call.volume) {
             backing.pretended = true;
             UnmountOutcome::Unmounted
         } else {
-            return Ok(());
+            return self.carried_out(&call);
         };
-        self.calls.remove(index);
         self.tell(Event::UnmountDone { op: call.op, outcome })
     }
 
     fn answer(&mut self, nth: u8) -> Result<(), String> {
-        match self.pick(nth, true).map(|index| self.calls.remove(index)) {
+        match self.take_begun(nth)? {
             Some(call) => self.carried_out(&call),
             None => Ok(()),
         }
     }
 
+    /// A call that goes out to the driver. Before an Unmount of what is mounted nobody knows where, the agent asks the driver for
+    /// the place: another volume may be mounted there.
+    fn take_begun(&mut self, nth: u8) -> Result<Option<Call>, String> {
+        let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
+            return Ok(None);
+        };
+        let is_mounted = self
+            .driver
+            .get(&spelling::real(&call.volume))
+            .is_some_and(|backing| backing.mounted);
+        let asks = self.mutant != Some(Mutant::PlaceNotAsked);
+        if call.kind == Kind::Unmount && !call.knows_place && is_mounted && asks {
+            let outcome = UnmountOutcome::Found(spelling::mountpoint(&call.volume));
+            self.tell(Event::UnmountDone { op: call.op, outcome })?;
+            return Ok(None);
+        }
+        Ok(Some(call))
+    }
+
     /// The driver does what it was asked and says so.
     fn carried_out(&mut self, call: &Call) -> Result<(), String> {
         self.catch_up(&call.volume)?;
-        let backing = self.driver.entry(call.volume.clone()).or_default();
+        let backing = self.driver.entry(spelling::real(&call.volume)).or_default();
         if call.kind == Kind::Unmount && !backing.attached && refuses_what_is_not_mounted(&call.volume) {
             let outcome = UnmountOutcome::NothingMounted("exit status 32".into());
             return self.tell(Event::UnmountDone { op: call.op, outcome });
@@ -286,7 +321,7 @@ impl World {
                 op,
                 outcome: CreateOutcome::Created,
             },
-            Kind::Mount => call.mounted(MountOutcome::Mounted(mountpoint(&call.volume))),
+            Kind::Mount => call.mounted(MountOutcome::Mounted(spelling::mountpoint(&call.volume))),
             Kind::Unmount => Event::UnmountDone {
                 op,
                 outcome: UnmountOutcome::Unmounted,
@@ -303,7 +338,7 @@ impl World {
     }
 
     fn lose(&mut self, nth: u8, work: Work) -> Result<(), String> {
-        let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
+        let Some(call) = self.take_begun(nth)? else {
             return Ok(());
         };
         match work {
@@ -430,7 +465,9 @@ impl World {
             }
             Effect::RemoveRecord { container } => self.orders.push_back((Change::Remove(container), None)),
             Effect::Mount { op, volume, adopt, .. } => self.queue(op, volume, Kind::Mount, adopt.is_some())?,
-            Effect::Unmount { op, volume, .. } => self.queue(op, volume, Kind::Unmount, false)?,
+            Effect::Unmount {
+                op, volume, mountpoint, ..
+            } => self.queue(op, volume, Kind::Unmount, mountpoint.is_some())?,
             Effect::Create { op, volume, .. } => self.queue(op, volume, Kind::Create, false)?,
             Effect::Remove { op, volume } => self.queue(op, volume, Kind::Remove, false)?,
             Effect::Withdraw { op } => {
@@ -441,7 +478,11 @@ impl World {
             }
             Effect::RetryAfter { volume, attempt, .. } => self.retries.push((volume, attempt)),
             Effect::TellSettled { volume, .. } => {
-                if self.driver.get(&volume).is_some_and(|backing| backing.attached) {
+                if self
+                    .driver
+                    .get(&spelling::real(&volume))
+                    .is_some_and(|backing| backing.attached)
+                {
                     return Err(format!("{volume} counts as unmounted and is attached"));
                 }
             }
@@ -459,15 +500,17 @@ impl World {
         Ok(None)
     }
 
-    fn queue(&mut self, op: Op, volume: VolumeKey, kind: Kind, adopt: bool) -> Result<(), String> {
-        if self.calls.iter().any(|call| call.volume == volume) {
+    fn queue(&mut self, op: Op, volume: VolumeKey, kind: Kind, knows_place: bool) -> Result<(), String> {
+        let identities = spelling::identities(&volume);
+        let is_one = |call: &Call| !spelling::identities(&call.volume).is_disjoint(&identities);
+        if self.calls.iter().any(is_one) {
             return Err(format!("two calls for {volume} at once"));
         }
         self.calls.push(Call {
             op,
             volume,
             kind,
-            adopt,
+            knows_place,
             begun: false,
         });
         Ok(())
@@ -486,8 +529,12 @@ impl World {
         self.outcome.granted += 1;
         life.running = true;
         for volume in life.volumes.clone() {
-            // A hand that unmounts meanwhile is nobody's fault; the driver still holds it for us then.
-            if !self.driver.get(&volume).is_some_and(|backing| backing.attached) {
+            // A hand that unmounts meanwhile is nobody's fault; the driver still holds it for us then. Unless the volume has a
+            // second name that nobody knows of: with the mount went the only sign that an Unmount by that name detaches it.
+            let is_ours = |backing: &Backing| {
+                backing.attached || backing.unmounted_by_hand && spelling::has_unknown_name(&volume)
+            };
+            if !self.driver.get(&spelling::real(&volume)).is_some_and(is_ours) {
                 return Err(format!(
                     "container {container} was given {volume}, which is not mounted"
                 ));
@@ -540,15 +587,6 @@ impl World {
 
 fn id(container: u8) -> ContainerId {
     ContainerId::root(format!("c{container}"))
-}
-
-fn key(volume: u8) -> VolumeKey {
-    let mark = if volume == MADE { "-mev-0123456789abcdef" } else { "" };
-    VolumeKey::new("driver", format!("v{volume}{mark}"))
-}
-
-fn mountpoint(volume: &VolumeKey) -> Mountpoint {
-    PathBuf::from("/volumes").join(&volume.name).into()
 }
 
 fn request(volume: &VolumeKey, exclusive: bool) -> VolumeRequest {

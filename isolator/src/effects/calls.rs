@@ -262,6 +262,13 @@ impl Call<'_> {
             Ok(driver) => driver,
             Err(error) => return UnmountOutcome::NotSent(error.into()),
         };
+        // The Mount had no usable answer. What is mounted there may be another volume's, whose containers rely on it.
+        if mountpoint.is_none()
+            && let Ok(Some(place)) = driver.path(&self.volume.name)
+            && (self.directory_backed || self.check(&place).is_ok())
+        {
+            return UnmountOutcome::Found(place.into());
+        }
         let poisons = driver.profile().unmount_when_not_mounted == UnmountWhenNotMounted::Poisons;
         if poisons && !self.directory_backed && mountpoint.is_some_and(|mountpoint| self.check(mountpoint).is_err()) {
             return UnmountOutcome::Unmounted;

@@ -20,6 +20,7 @@ use super::restored::restored;
 use super::writer::{Order, Written};
 use crate::config::Config;
 use crate::error::{PrepareError, Problem};
+use crate::identity;
 use crate::ledger::{
     CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, RemoveOutcome, UnmountOutcome, VolumeRequest,
 };
@@ -151,6 +152,10 @@ impl Engine {
             } => {
                 let is_folder = |driver: &str| self.config.is_directory_backed(driver);
                 let restored = restored(&self.store, &running, &orphans, is_folder);
+                let records = restored.iter().map(|restored| &restored.record);
+                for (volume, identities) in identity::of_records(records, &self.drivers) {
+                    self.handle(state, Event::Identified { volume, identities });
+                }
                 self.handle(state, Event::Restore(restored));
                 self.answer(answer);
             }
@@ -276,6 +281,7 @@ impl Engine {
                 volume,
                 mount_id,
                 mountpoint,
+                ..
             } => {
                 return self.unmount(state, op, volume, mount_id, mountpoint);
             }

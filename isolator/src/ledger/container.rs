@@ -7,7 +7,7 @@ use volume_labels::Access;
 
 use super::Ledger;
 use super::event::{Effect, Record, RecordedState, RecordedVolume, VolumeRequest};
-use super::volume::State;
+use super::volume::{State, Volume};
 use volume_driver_client::Code;
 
 use crate::error::{PrepareError, Problem};
@@ -96,7 +96,7 @@ impl Container {
         )
     }
 
-    fn request_of(&self, volume: &VolumeKey) -> &VolumeRequest {
+    pub(super) fn request_of(&self, volume: &VolumeKey) -> &VolumeRequest {
         self.requests
             .iter()
             .find(|request| &request.volume == volume)
@@ -105,12 +105,13 @@ impl Container {
 }
 
 impl Ledger {
-    pub(super) fn acquire(&mut self, id: ContainerId, requests: Vec<VolumeRequest>) {
+    pub(super) fn acquire(&mut self, id: ContainerId, mut requests: Vec<VolumeRequest>) {
         if self.containers.contains_key(&id) {
             let result = Err(PrepareError::Repeated(id.to_string()));
             self.effects.push(Effect::AnswerPrepare { container: id, result });
             return;
         }
+        self.respell(&mut requests);
         self.next_ticket += 1;
         let mut container = Container::restored(requests, Phase::Waiting);
         container.ticket = self.next_ticket;
@@ -128,8 +129,8 @@ impl Ledger {
             // Nobody overtakes an earlier container that wants the same volume in a way that conflicts.
             let overtakes = requests.iter().any(|wanted| {
                 ahead.iter().any(|earlier| {
-                    earlier.volume == wanted.volume
-                        && (earlier.access == Access::Exclusive || wanted.access == Access::Exclusive)
+                    (earlier.access == Access::Exclusive || wanted.access == Access::Exclusive)
+                        && self.are_one_volume(&earlier.volume, &wanted.volume)
                 })
             });
             if overtakes || !requests.iter().all(|wanted| self.available(wanted)) {
@@ -142,10 +143,12 @@ impl Ledger {
     }
 
     fn available(&self, wanted: &VolumeRequest) -> bool {
-        let Some(volume) = self.volumes.get(&wanted.volume) else {
-            return true;
+        let is_free = |key: &VolumeKey| {
+            self.volumes.get(key).is_none_or(|volume| {
+                volume.exclusive.is_none() && (wanted.access == Access::Shared || volume.users.is_empty())
+            })
         };
-        volume.exclusive.is_none() && (wanted.access == Access::Shared || volume.users.is_empty())
+        is_free(&wanted.volume) && self.twins(&wanted.volume).iter().all(is_free)
     }
 
     fn admit(&mut self, id: &ContainerId) {
@@ -296,20 +299,12 @@ impl Ledger {
 
     /// What a container in preparation waits for at one volume.
     fn unready(&self, id: &ContainerId, request: &VolumeRequest) -> Option<Problem> {
-        let volume = self.volumes.get(&request.volume)?;
-        let others: Vec<String> = volume
-            .users
-            .iter()
-            .filter(|user| *user != id)
-            .map(ToString::to_string)
-            .collect();
-        if !volume.users.contains(id) && !self.available(request) {
-            let words = format!(
-                "container {} uses it, and one of them wants it exclusively",
-                others.join(", ")
-            );
+        let is_admitted = |volume: &Volume| volume.users.contains(id);
+        if !self.volumes.get(&request.volume).is_some_and(is_admitted) && !self.available(request) {
+            let words = format!("{}, and one of them wants it exclusively", self.users_of(request));
             return Some(Problem::new(Code::Busy, words));
         }
+        let volume = self.volumes.get(&request.volume)?;
         let (code, words) = match &volume.state {
             State::Mounted { .. } => return None,
             State::Elsewhere { cause, .. } => return Some(cause.clone()),
@@ -329,6 +324,25 @@ impl Ledger {
             State::Stuck { error, .. } => (Code::Busy, format!("an earlier Unmount did not succeed: {error}")),
         };
         Some(Problem::new(code, words))
+    }
+
+    /// Who uses a volume, under whichever of its names.
+    fn users_of(&self, request: &VolumeRequest) -> String {
+        let words = |key: &VolumeKey| {
+            let users = self.volumes.get(key).map(|volume| &volume.users)?;
+            let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+            match (names.is_empty(), *key == request.volume) {
+                (true, _) => None,
+                (false, true) => Some(format!("container {} uses it", names.join(", "))),
+                (false, false) => Some(format!(
+                    "container {} uses it under its other name {key}",
+                    names.join(", ")
+                )),
+            }
+        };
+        let twins = self.twins(&request.volume);
+        let uses: Vec<String> = [&request.volume].into_iter().chain(&twins).filter_map(words).collect();
+        uses.join(" and ")
     }
 
     pub(super) fn release(&mut self, id: &ContainerId) {
@@ -398,8 +412,10 @@ impl Ledger {
             self.write_record(id, Phase::Departing);
         }
         for key in &keys {
+            let twins = self.twins(key);
             self.withdraw_mount(key);
             self.advance(key);
+            self.advance_all(&twins);
         }
     }
 

@@ -10,7 +10,7 @@ use volume_labels::{Access, Lifetime, Owner};
 
 use crate::error::{PrepareError, Problem};
 use crate::mountpoint::Mountpoint;
-use crate::types::{BindMount, ContainerId, VolumeKey};
+use crate::types::{BindMount, ContainerId, Identity, VolumeKey};
 
 /// One volume at one place in a container, with everything resolved that can be before it is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +107,9 @@ pub enum UnmountOutcome {
     NothingMounted(Problem),
     /// Nobody knows.
     Uncertain(Problem),
+    /// Never sent: it was not known where the volume is mounted, and the driver says that it is here. Another volume may be
+    /// mounted there, which would be taken from under its containers.
+    Found(Mountpoint),
     /// Never sent: nothing changed.
     NotSent(Problem),
 }
@@ -149,7 +152,7 @@ impl UnmountOutcome {
     /// What went wrong, with the code that the kind of outcome implies.
     pub(crate) fn problem(&self) -> Option<(Code, &Problem)> {
         match self {
-            Self::Unmounted => None,
+            Self::Unmounted | Self::Found(_) => None,
             Self::Failed(problem) | Self::NothingMounted(problem) | Self::NotSent(problem) => {
                 Some((problem.code, problem))
             }
@@ -185,6 +188,13 @@ pub enum Presence {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// A driver was looked up for a volume, which the next [`Event::Acquire`] or [`Event::Restore`] names.
+    Identified {
+        /// The volume as it was spelled.
+        volume: VolumeKey,
+        /// What the spelling stands for.
+        identities: BTreeSet<Identity>,
+    },
     /// A container wants volumes (`prepare`).
     Acquire {
         /// Who.
@@ -256,7 +266,7 @@ pub enum Event {
         /// The attempt the effect named.
         attempt: u32,
     },
-    /// The agent starts: what the records say. Comes first and once.
+    /// The agent starts: what the records say. Comes once, and nothing but [`Event::Identified`] before it.
     Restore(Vec<Restored>),
 }
 
@@ -315,6 +325,8 @@ pub enum Effect {
         mount_id: MountId,
         /// Where it was mounted, when that is known.
         mountpoint: Option<Mountpoint>,
+        /// False while the volume is mounted under another of its names as well: a driver that counts keeps it mounted then.
+        is_last: bool,
     },
     /// Take a call out of its queue and say [`Event::Withdrawn`]; when it has begun, do nothing.
     Withdraw {

@@ -119,6 +119,7 @@ impl Ledger {
         let Some(key) = self.ops.remove(&op) else {
             return;
         };
+        let twins = self.twins(&key);
         let Some(volume) = self.volumes.get_mut(&key) else {
             return;
         };
@@ -157,5 +158,6 @@ impl Ledger {
             self.attempted(&key);
         }
         self.advance(&key);
+        self.advance_all(&twins);
     }
 }

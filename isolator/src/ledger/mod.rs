@@ -31,6 +31,8 @@
 //!   Absent --first user's intent on disk--> Creating --ok--> Mounting ...  Unmounting --ok--> Unremoved --> Removing --ok--> Absent
 //! ```
 //!
+//! Two entries that are one volume under two names share their users (`kinship.rs`, `shared.rs`).
+//!
 //! Three rules carry the promises:
 //! * *A record before every call.* A Mount is sent only when the record of some container names the volume; a record is
 //!   removed only when each of its volumes is absent or named by the record of another user.
@@ -40,9 +42,11 @@
 
 mod container;
 mod event;
+mod kinship;
 mod made;
 mod overview;
 mod restore;
+mod shared;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -61,6 +65,7 @@ use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 use container::Container;
 pub use container::Phase;
+use kinship::Kinship;
 use volume::{State, Volume};
 
 /// See the module's documentation.
@@ -70,6 +75,8 @@ pub struct Ledger {
     volumes: BTreeMap<VolumeKey, Volume>,
     /// Containers not yet admitted, by order of arrival.
     waiting: BTreeMap<u64, ContainerId>,
+    /// Which spellings are one volume.
+    kinship: Kinship,
     ops: BTreeMap<Op, VolumeKey>,
     next_ticket: u64,
     next_op: u64,
@@ -86,6 +93,7 @@ impl Ledger {
     /// no longer of interest change nothing.
     pub fn handle(&mut self, event: Event) -> Vec<Effect> {
         match event {
+            Event::Identified { volume, identities } => self.identified(&volume, identities),
             Event::Acquire { container, requests } => self.acquire(container, requests),
             Event::Release { container } => self.release(&container),
             Event::PrepareDeadline { container } => self.prepare_deadline(&container),

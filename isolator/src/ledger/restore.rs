@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Ledger;
 use super::container::{Container, Phase};
 use super::event::{Presence, Record, RecordedState, RecordedVolume, Restored};
+use super::kinship::marks_of;
 use super::made::Made;
 use super::volume::State;
 use crate::error::Problem;
@@ -51,6 +52,9 @@ impl Ledger {
             if recorded.request.access == volume_labels::Access::Exclusive {
                 volume.exclusive = Some(entry.record.container.clone());
             }
+        }
+        if let Some(at) = recorded.state.mountpoint().filter(|_| !entry.rebooted) {
+            self.kinship.add(&recorded.request.volume, marks_of(at));
         }
         let seen = |mountpoint: &Mountpoint| !entry.rebooted && !entry.lost.contains(&mountpoint.path);
         match &recorded.state {

@@ -8,6 +8,7 @@ use volume_labels::Lifetime;
 
 use super::Ledger;
 use super::event::{Effect, MountOutcome, MountSpec, Op, RecordedState, UnmountOutcome, VolumeState};
+use super::kinship::marks_of;
 use super::made::Made;
 use volume_driver_client::Code;
 
@@ -205,6 +206,11 @@ impl Ledger {
         let Some(volume) = self.volumes.get(key) else {
             return;
         };
+        if self.twin_is_called(key) {
+            // What ends under another name of the volume comes back here.
+            self.attempted_if_owed(key);
+            return;
+        }
         match &volume.state {
             State::Absent => {
                 if let Some(request) = self.next_mounter(key) {
@@ -213,7 +219,7 @@ impl Ledger {
                         Lifetime::Container => self.start_create(key),
                     }
                 } else if volume.users.is_empty() && volume.leavers.is_empty() {
-                    self.volumes.remove(key);
+                    self.drop_entry(key);
                 }
             }
             State::Elsewhere { .. } if volume.made != Made::Nothing => {
@@ -223,7 +229,7 @@ impl Ledger {
             }
             State::Elsewhere { .. } => {
                 if volume.users.is_empty() && volume.leavers.is_empty() {
-                    self.volumes.remove(key);
+                    self.drop_entry(key);
                 }
             }
             State::Unremoved { attempt: 0, .. } => {
@@ -234,12 +240,12 @@ impl Ledger {
             }
             State::Mounted { .. } => {
                 if volume.users.is_empty() && self.departures_recorded(key) {
-                    self.start_unmount(key, 1);
+                    self.unmount_unless_kept(key);
                 }
             }
             State::Uncertain { .. } => {
                 if !self.has_holder(key) && self.departures_recorded(key) {
-                    self.start_unmount(key, 1);
+                    self.unmount_unless_kept(key);
                 }
             }
             State::Stuck {
@@ -261,9 +267,41 @@ impl Ledger {
         }
     }
 
+    fn drop_entry(&mut self, key: &VolumeKey) {
+        self.volumes.remove(key);
+        // A container that waits may still ask for it by this name.
+        let waited_for = self.waiting.values().any(|id| {
+            self.containers[id]
+                .requests
+                .iter()
+                .any(|request| request.volume == *key)
+        });
+        if !waited_for {
+            self.kinship.forget(key);
+        }
+    }
+
+    fn unmount_unless_kept(&mut self, key: &VolumeKey) {
+        if self.is_kept_by_twins(key) {
+            self.attempted_if_owed(key);
+        } else {
+            self.start_unmount(key, 1);
+        }
+    }
+
+    /// A cleanup does not wait for the containers that use the volume under another name.
+    fn attempted_if_owed(&mut self, key: &VolumeKey) {
+        if !self.volumes[key].leavers.is_empty() {
+            self.attempted(key);
+        }
+    }
+
     /// As [`Self::advance`], and for a new user also retries at once what waits for its delay.
     pub(super) fn welcome(&mut self, key: &VolumeKey) {
         self.advance(key);
+        if self.is_kept_by_twins(key) {
+            return;
+        }
         match self.volumes.get(key).map(|volume| &volume.state) {
             Some(State::Stuck { attempt, .. }) if self.departures_recorded(key) => {
                 let attempt = *attempt;
@@ -305,6 +343,8 @@ impl Ledger {
     }
 
     pub(super) fn start_unmount(&mut self, key: &VolumeKey, attempt: u32) {
+        self.doubt_twins(key);
+        let is_last = !self.twin_owes_unmount(key);
         let op = self.new_op(key);
         let volume = self.volumes.get_mut(key).expect("only called for a known volume");
         let mountpoint = volume.state.mountpoint().cloned();
@@ -335,6 +375,7 @@ impl Ledger {
             volume: key.clone(),
             mount_id,
             mountpoint,
+            is_last,
         });
     }
 
@@ -376,8 +417,24 @@ impl Ledger {
             refused,
         };
         let unmounted = self.volumes[&key].unmounted();
+        if let MountOutcome::Mounted(mountpoint) = &outcome {
+            self.kinship.add(&key, marks_of(mountpoint));
+        }
+        let unmounted_as = self.is_being_unmounted_as(&key);
         let (state, refused) = match outcome {
-            MountOutcome::Mounted(mountpoint) => (State::Mounted { mountpoint }, None),
+            MountOutcome::Mounted(mountpoint) => match unmounted_as {
+                None => (State::Mounted { mountpoint }, None),
+                Some(other) => {
+                    let words = format!("it is the same volume as {other}, which is being unmounted: try again");
+                    let why = Problem::new(Code::Busy, words);
+                    let state = State::Uncertain {
+                        why: why.clone(),
+                        mountpoint: Some(mountpoint),
+                        refused: false,
+                    };
+                    (state, Some(why))
+                }
+            },
             MountOutcome::Failed(cause) | MountOutcome::Elsewhere(cause) if owes != Owed::Nothing => {
                 (unsettled(&cause, owes == Owed::Attachment), Some(cause))
             }
@@ -398,12 +455,15 @@ impl Ledger {
         };
         let volume = self.volumes.get_mut(&key).expect("just looked up");
         volume.state = state;
+        self.refuse_if_exclusive_elsewhere(&key);
         self.confirm_mounted(&key);
         if let Some(cause) = refused {
             self.refuse_mounters(&key, &spec, &cause);
         }
+        let twins = self.twins(&key);
         self.settle_covered(&key);
         self.advance(&key);
+        self.advance_all(&twins);
     }
 
     /// Whoever asked for the same gets the same answer; a container with other options has a try of its own.
@@ -427,6 +487,7 @@ impl Ledger {
         let Some(key) = self.ops.remove(&op) else {
             return;
         };
+        let twins = self.twins(&key);
         let Some(volume) = self.volumes.get_mut(&key) else {
             return;
         };
@@ -441,6 +502,11 @@ impl Ledger {
         else {
             return;
         };
+        if self.found_where(&key, &outcome) {
+            self.advance(&key);
+            return;
+        }
+        let volume = self.volumes.get_mut(&key).expect("just looked up");
         let stuck = |error, mounted, idle| State::Stuck {
             attempt,
             error,
@@ -453,7 +519,7 @@ impl Ledger {
             UnmountOutcome::NothingMounted(_) => volume.refusals + 1,
             // What the driver refused to mount, it need not have anything to unmount of.
             UnmountOutcome::Failed(_) if refused => volume.refusals + 1,
-            UnmountOutcome::NotSent(_) => volume.refusals,
+            UnmountOutcome::NotSent(_) | UnmountOutcome::Found(_) => volume.refusals,
             UnmountOutcome::Unmounted | UnmountOutcome::Failed(_) | UnmountOutcome::Uncertain(_) => 0,
         };
         volume.state = match outcome {
@@ -472,8 +538,10 @@ impl Ledger {
             UnmountOutcome::Failed(error) => stuck(error, false, refused || mountpoint.is_some()),
             UnmountOutcome::Uncertain(error) => stuck(Problem::new(Code::Uncertain, error.words), false, false),
             UnmountOutcome::NotSent(error) => stuck(error, mounted, idle),
+            UnmountOutcome::Found(_) => unreachable!("it was looked at before"),
         };
         if matches!(volume.state, State::Absent | State::Unremoved { .. }) {
+            self.kinship.forget_mount(&key);
             self.settle_covered(&key);
         } else {
             let delay = retry_delay(attempt, FIRST_RETRY, LONGEST_RETRY);
@@ -485,6 +553,7 @@ impl Ledger {
             self.attempted(&key);
         }
         self.advance(&key);
+        self.advance_all(&twins);
     }
 
     /// A call that was never sent changed nothing: the volume is as it was before.
@@ -517,9 +586,11 @@ impl Ledger {
                 },
             },
         };
+        let twins = self.twins(&key);
         self.confirm_mounted(&key);
         self.settle_covered(&key);
         self.advance(&key);
+        self.advance_all(&twins);
     }
 
     fn confirm_mounted(&mut self, key: &VolumeKey) {
@@ -535,6 +606,10 @@ impl Ledger {
             && *current == attempt
         {
             if self.next_mounter(key).is_some() {
+                if self.twin_is_called(key) {
+                    self.retry_later(key, attempt);
+                    return;
+                }
                 self.start_mount(key, None, Owed::Nothing, attempt);
             } else {
                 // Whoever wanted it is gone, or has not said so on disk yet.
@@ -544,10 +619,23 @@ impl Ledger {
         }
         let stuck = self.volumes.get(key).map(|volume| &volume.state);
         if matches!(stuck, Some(State::Stuck { attempt: current, .. }) if *current == attempt) {
+            if self.is_kept_by_twins(key) {
+                self.retry_later(key, attempt);
+                return;
+            }
             self.start_unmount(key, attempt + 1);
         } else if matches!(stuck, Some(State::Unremoved { attempt: current, .. }) if *current == attempt) {
             self.remove_again(key, attempt + 1);
         }
+    }
+
+    /// Another name of the volume is in the way.
+    fn retry_later(&mut self, key: &VolumeKey, attempt: u32) {
+        self.effects.push(Effect::RetryAfter {
+            volume: key.clone(),
+            attempt,
+            delay: retry_delay(attempt, FIRST_RETRY, LONGEST_RETRY),
+        });
     }
 
     /// No Mount is asked for any more.

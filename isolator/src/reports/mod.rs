@@ -128,6 +128,8 @@ impl Reports {
                 UnmountOutcome::Failed(problem) => ("unmount", "failed", Some(problem), None),
                 UnmountOutcome::NothingMounted(problem) => ("unmount", "nothing_mounted", Some(problem), None),
                 UnmountOutcome::Uncertain(problem) => ("unmount", "uncertain", Some(problem), None),
+                // The driver was asked for the place of the volume only.
+                UnmountOutcome::Found(_) => return,
                 UnmountOutcome::NotSent(problem) => ("unmount", "not_sent", Some(problem), None),
             },
             Event::CreateDone { outcome, .. } => match outcome {

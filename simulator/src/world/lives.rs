@@ -8,6 +8,8 @@ use isolator::{ContainerId, VolumeKey};
 
 use super::World;
 use crate::disk::Fault;
+use crate::driver::Kind;
+use crate::spelling::real;
 
 impl World {
     /// The agent ends while it writes: nobody hears what became of these orders.
@@ -24,7 +26,7 @@ impl World {
         self.retries.clear();
         // The driver goes on with what it was sent; what was only queued is gone with the agent.
         for call in std::mem::take(&mut self.calls) {
-            if call.begun && !call.adopt {
+            if call.begun && !(call.kind == Kind::Mount && call.knows_place) {
                 self.later(&call, known);
             }
         }
@@ -72,15 +74,18 @@ impl World {
         }
         let found = self.disk.start()?;
         let restored = found.into_iter().map(|found| self.restored(found, &presence));
-        let restored = restored.collect();
+        let restored: Vec<Restored> = restored.collect();
         self.ledger = Ledger::new();
         self.told.clear();
+        let recorded = restored.iter().flat_map(|restored| &restored.record.volumes);
+        let spelled = recorded.map(|volume| volume.request.volume.clone()).collect();
+        self.identify(&spelled)?;
         self.tell(Event::Restore(restored))
     }
 
     fn restored(&self, found: Found, presence: &BTreeMap<ContainerId, Presence>) -> Restored {
         let Found { record, rebooted } = found;
-        let seen = |volume: &VolumeKey| self.driver.get(volume).is_some_and(|backing| backing.mounted);
+        let seen = |volume: &VolumeKey| self.driver.get(&real(volume)).is_some_and(|backing| backing.mounted);
         let lost = record.volumes.iter().filter_map(|volume| match &volume.state {
             RecordedState::Mounted(at) if !seen(&volume.request.volume) => Some(at.path.clone()),
             _ => None,
