@@ -5,7 +5,7 @@ use isolator::ledger::{
 };
 use isolator::{Problem, VolumeKey};
 
-use crate::spelling::real;
+use crate::spelling::{has_unknown_name, real};
 use crate::world::World;
 
 /// A volume as the driver has it.
@@ -142,6 +142,8 @@ impl World {
             Kind::Mount if is_made && !backing.exists => {
                 return Err(format!("{volume} was to be mounted, and is not there"));
             }
+            // Whoever used it had lost it to the hand before.
+            Kind::Unmount if backing.unmounted_by_hand && has_unknown_name(volume) => {}
             Kind::Unmount if backing.mounted => {
                 if let Some((user, _)) = used {
                     return Err(format!("{volume} was unmounted while container {user} used it"));

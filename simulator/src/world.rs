@@ -466,8 +466,11 @@ impl World {
             Effect::RemoveRecord { container } => self.orders.push_back((Change::Remove(container), None)),
             Effect::Mount { op, volume, adopt, .. } => self.queue(op, volume, Kind::Mount, adopt.is_some())?,
             Effect::Unmount {
-                op, volume, mountpoint, ..
-            } => self.queue(op, volume, Kind::Unmount, mountpoint.is_some())?,
+                op,
+                volume,
+                is_place_known,
+                ..
+            } => self.queue(op, volume, Kind::Unmount, is_place_known)?,
             Effect::Create { op, volume, .. } => self.queue(op, volume, Kind::Create, false)?,
             Effect::Remove { op, volume } => self.queue(op, volume, Kind::Remove, false)?,
             Effect::Withdraw { op } => {

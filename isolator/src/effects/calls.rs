@@ -249,21 +249,27 @@ impl Call<'_> {
     }
 
     /// Unmounts, once.
-    pub(super) fn unmount(&self, mount_id: &MountId, mountpoint: Option<&Mountpoint>) -> UnmountOutcome {
-        let outcome = self.ask_to_unmount(mount_id, mountpoint.map(AsRef::as_ref));
+    pub(super) fn unmount(
+        &self,
+        mount_id: &MountId,
+        mountpoint: Option<&Mountpoint>,
+        is_place_known: bool,
+    ) -> UnmountOutcome {
+        let outcome = self.ask_to_unmount(mount_id, mountpoint.map(AsRef::as_ref), is_place_known);
         if matches!(outcome, UnmountOutcome::Unmounted) {
             self.baselines.forget(self.volume);
         }
         outcome
     }
 
-    fn ask_to_unmount(&self, mount_id: &MountId, mountpoint: Option<&Path>) -> UnmountOutcome {
+    fn ask_to_unmount(&self, mount_id: &MountId, mountpoint: Option<&Path>, is_place_known: bool) -> UnmountOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
             Err(error) => return UnmountOutcome::NotSent(error.into()),
         };
-        // The Mount had no usable answer. What is mounted there may be another volume's, whose containers rely on it.
-        if mountpoint.is_none()
+        // The Mount had no usable answer, or was before the host booted. What is mounted at the volume's place may have been
+        // mounted under another of its names, for containers that rely on it.
+        if !is_place_known
             && let Ok(Some(place)) = driver.path(&self.volume.name)
             && (self.directory_backed || self.check(&place).is_ok())
         {

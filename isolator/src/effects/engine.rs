@@ -281,9 +281,10 @@ impl Engine {
                 volume,
                 mount_id,
                 mountpoint,
+                is_place_known,
                 ..
             } => {
-                return self.unmount(state, op, volume, mount_id, mountpoint);
+                return self.unmount(state, op, volume, mount_id, mountpoint, is_place_known);
             }
             Effect::Create { op, volume, options } => return self.create(state, op, volume, options),
             Effect::Remove { op, volume } => return self.remove(state, op, volume),
@@ -360,8 +361,9 @@ impl Engine {
         volume: VolumeKey,
         mount_id: MountId,
         mountpoint: Option<Mountpoint>,
+        is_place_known: bool,
     ) -> Option<Event> {
-        let begin = move |call: &Call<'_>| call.unmount(&mount_id, mountpoint.as_ref());
+        let begin = move |call: &Call<'_>| call.unmount(&mount_id, mountpoint.as_ref(), is_place_known);
         let report = move |outcome| Event::UnmountDone { op, outcome };
         self.submit(
             state,

@@ -325,6 +325,9 @@ pub enum Effect {
         mount_id: MountId,
         /// Where it was mounted, when that is known.
         mountpoint: Option<Mountpoint>,
+        /// Whether it was seen there since the host booted. Otherwise the driver is asked for the place first, and
+        /// [`UnmountOutcome::Found`] is the answer when something is mounted there.
+        is_place_known: bool,
         /// False while the volume is mounted under another of its names as well: a driver that counts keeps it mounted then.
         is_last: bool,
     },

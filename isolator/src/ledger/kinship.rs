@@ -100,6 +100,12 @@ impl Kinship {
         }
     }
 
+    /// Whether it is known where the volume is mounted, since the host booted.
+    pub(super) fn knows_place(&self, key: &VolumeKey) -> bool {
+        let marks = self.marks.get(key);
+        marks.is_some_and(|marks| marks.iter().any(|mark| matches!(mark, Mark::Path(_))))
+    }
+
     /// The other spellings of the volume, directly or through a third one.
     pub(super) fn others(&self, key: &VolumeKey) -> BTreeSet<VolumeKey> {
         let mut found = BTreeSet::new();

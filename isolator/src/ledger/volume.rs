@@ -345,6 +345,7 @@ impl Ledger {
     pub(super) fn start_unmount(&mut self, key: &VolumeKey, attempt: u32) {
         self.doubt_twins(key);
         let is_last = !self.twin_owes_unmount(key);
+        let is_place_known = self.kinship.knows_place(key);
         let op = self.new_op(key);
         let volume = self.volumes.get_mut(key).expect("only called for a known volume");
         let mountpoint = volume.state.mountpoint().cloned();
@@ -375,6 +376,7 @@ impl Ledger {
             volume: key.clone(),
             mount_id,
             mountpoint,
+            is_place_known,
             is_last,
         });
     }
