@@ -35,7 +35,10 @@ impl Ledger {
             changed |= self.observe(task, names, now);
         }
         for task in &tasks.completed_tasks {
-            known.insert(holder(task));
+            // A framework may have used an id again: the task that is there now has it.
+            if !known.insert(holder(task)) {
+                continue;
+            }
             changed |= self.task(&holder(task), &task.state, now);
         }
         changed

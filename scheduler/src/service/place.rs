@@ -54,10 +54,18 @@ impl Service {
     /// Who uses volumes of the task, a line each.
     pub(super) fn holders_for(&self, id: &str, task: &str) -> Vec<String> {
         let said = |(volume, claim): (&str, &Claim)| {
-            format!(
-                "volume {volume} is {} by {} on agent {}",
-                claim.state, claim.holder, claim.agent
-            )
+            let (state, task) = (claim.state, &claim.holder.task);
+            let held = format!(
+                "volume {volume} is {state} by {} on agent {}",
+                claim.holder, claim.agent
+            );
+            match state {
+                ClaimState::Suspect => format!(
+                    "{held}; it may be free once the agent is back or is marked gone; once it is certain \
+                     that the task does not run, declare it dead: scheduler declare-dead --state DIR {task}"
+                ),
+                _ => held,
+            }
         };
         self.in_the_way(id, task).map(said).collect()
     }

@@ -123,6 +123,28 @@ fn a_refusal_names_the_holder_and_the_state() {
 }
 
 #[test]
+fn a_task_that_runs_keeps_its_claim_although_an_ended_one_of_its_framework_had_the_same_id() {
+    let task = |state: &str| -> mesos_http::types::Task {
+        let mut task: mesos_http::types::Task = serde_json::from_value(serde_json::json!({
+            "name": "t", "task_id": {"value": "t"}, "framework_id": {"value": "G"}, "agent_id": {"value": "a1"},
+            "state": state,
+        }))
+        .unwrap();
+        task.resources = vec![mesos_http::types::Resource::set("ebsvolumes", ["vol-1"])];
+        task
+    };
+    let mut tasks = mesos_http::operator::Tasks::default();
+    tasks.tasks.push(task("TASK_RUNNING"));
+    tasks.completed_tasks.push(task("TASK_FINISHED"));
+    let mut ledger = Ledger::default();
+    for _ in 0..2 {
+        ledger.snapshot(&tasks, None, 5);
+        let states: Vec<_> = ledger.claims().map(|(_, claim)| claim.state).collect();
+        assert_eq!(states, [ClaimState::InUse]);
+    }
+}
+
+#[test]
 fn a_volume_that_a_stranger_has_is_refused_by_his_name() {
     let listing = r#"{"Volumes": [{"VolumeId": "vol-1", "AvailabilityZone": "za", "State": "in-use",
         "Attachments": [{"InstanceId": "i-1", "State": "attached"}]}]}"#;

@@ -58,6 +58,10 @@ fn a_volume_has_one_writer_over_all_jobs_and_none_beside_a_lost_one() {
     assert!(world.offer("s2", 4.0, &["vol-1"]).is_empty());
     let why = world.service.explain(&two, world.now).unwrap();
     assert!(why[0].why[0].contains("SUSPECT by task one.1.a.1"), "{why:?}");
+    assert!(
+        why[0].why[0].ends_with("scheduler declare-dead --state DIR one.1.a.1"),
+        "{why:?}"
+    );
     world.restart();
     assert!(world.offer("s2", 4.0, &["vol-1"]).is_empty(), "nor after a crash");
     world.update("one.1.a.1", TaskState::GoneByOperator);
