@@ -68,6 +68,14 @@ pub(crate) struct Volumes {
 }
 
 impl Volumes {
+    /// What is said when nothing that was looked at has volumes of this kind.
+    pub(crate) fn none(&self, kind: &str) -> String {
+        match &self.task {
+            Some(task) => format!("task '{task}' has no volumes{kind}"),
+            None => format!("no task here has volumes{kind}"),
+        }
+    }
+
     /// The labels of both kinds of argument.
     pub(crate) fn given(&self) -> Vec<(String, String)> {
         self.volumes.iter().chain(&self.labels).cloned().collect()

@@ -59,7 +59,12 @@ fn run(command: Command) -> Result<ExitCode> {
             match output {
                 Some(path) => {
                     names.write(&path)?;
-                    format!("{}: {} names\n", path.display(), names.len())
+                    format!(
+                        "{}: {} {}\n",
+                        path.display(),
+                        names.len(),
+                        if names.len() == 1 { "name" } else { "names" }
+                    )
                 }
                 None => names.to_json(),
             }
@@ -85,7 +90,7 @@ fn run(command: Command) -> Result<ExitCode> {
                 bail!("names are looked up in a catalogue: {NO_CATALOGUE}");
             }
             let act = |text: &str, options: &Options<'_>| label_mapper::convert(definition.from, text, options);
-            written(&definition.file, &volumes, json, &mut code, act)?
+            written(&definition.file, &volumes, json, "", &mut code, act)?
         }
         Command::JobFile { definition } => {
             let made = label_mapper::job_file(definition.from, &file(&definition.file, "the definition")?)?;
@@ -107,7 +112,11 @@ fn run(command: Command) -> Result<ExitCode> {
                 true => label_mapper::migrate_back(definition.from, text, options),
                 false => label_mapper::migrate(definition.from, text, options),
             };
-            written(&definition.file, &volumes, json, &mut code, act)?
+            let kind = match back {
+                true => " by label",
+                false => " in the framework's own words",
+            };
+            written(&definition.file, &volumes, json, kind, &mut code, act)?
         }
         Command::Explain {
             what,
@@ -148,7 +157,7 @@ fn run(command: Command) -> Result<ExitCode> {
                     if json {
                         serde_json::to_string_pretty(&explained)? + "\n"
                     } else {
-                        shown::tasks(&explained)
+                        shown::tasks(&explained, || volumes.none(""))
                     }
                 }
                 None => {
@@ -179,12 +188,13 @@ fn run(command: Command) -> Result<ExitCode> {
     Ok(code)
 }
 
-/// Runs a conversion; its notes go to standard error, so that the definition alone is on standard
+/// Runs a conversion of volumes of this kind; its notes go to standard error, so that the definition alone is on standard
 /// output.
 fn written<E: std::error::Error + Send + Sync + 'static>(
     path: &Path,
     volumes: &Volumes,
     json: bool,
+    kind: &str,
     code: &mut ExitCode,
     act: impl FnOnce(&str, &Options<'_>) -> Result<Converted, E>,
 ) -> Result<String> {
@@ -206,7 +216,7 @@ fn written<E: std::error::Error + Send + Sync + 'static>(
         }
     }
     if converted.tasks.is_empty() {
-        eprintln!("label-mapper: no task here has volumes, nothing is changed");
+        eprintln!("label-mapper: {}, nothing is changed", volumes.none(kind));
     }
     Ok(converted.definition)
 }

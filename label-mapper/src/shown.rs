@@ -55,9 +55,10 @@ pub(crate) fn explained_volume(explained: &ExplainedVolume, catalogue: &Catalogu
     text + &agents(explained.agents.as_deref(), "")
 }
 
-pub(crate) fn tasks(tasks: &[Explained]) -> String {
+/// The tasks, or this when there are none.
+pub(crate) fn tasks(tasks: &[Explained], none: impl FnOnce() -> String) -> String {
     if tasks.is_empty() {
-        return "no task here has volumes\n".to_owned();
+        return none() + "\n";
     }
     let blocks: Vec<String> = tasks.iter().map(task).collect();
     blocks.join("\n")

@@ -171,6 +171,30 @@ fn a_job_without_one_of_its_volumes_is_printed_with_exit_code_3() {
 }
 
 #[test]
+fn that_no_task_has_volumes_is_said_of_the_volumes_that_were_asked_for() {
+    let mut file = tempfile::NamedTempFile::new().expect("there is room for a file");
+    file.write_all(br#"[{"id": "/a", "labels": {"volume.d": "orders"}}, {"id": "/b"}]"#)
+        .expect("there is room for a file");
+    let path = file.path().to_str().expect("the path is text");
+    let explain = ["explain", "--from", "marathon", path];
+    assert!(text(&label_mapper(&explain).stdout).starts_with("task '/a'"));
+    assert_eq!(
+        text(&label_mapper(&[&explain[..], &["--task", "/b"]].concat()).stdout),
+        "task '/b' has no volumes\n"
+    );
+    let migrated = label_mapper(&["migrate", "--from", "marathon", path]);
+    assert_eq!(
+        text(&migrated.stderr),
+        "label-mapper: no task here has volumes in the framework's own words, nothing is changed\n"
+    );
+    let back = label_mapper(&["migrate", "--back", "--from", "marathon", "--task", "/b", path]);
+    assert_eq!(
+        text(&back.stderr),
+        "label-mapper: task '/b' has no volumes by label, nothing is changed\n"
+    );
+}
+
+#[test]
 fn list_shows_every_volume() {
     let output = label_mapper(&["list", "--catalogue", "-", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -432,3 +432,18 @@ fn names_that_the_driver_cannot_handle_are_refused_where_it_is_given_the_name() 
         .to_string();
     assert!(error.contains("'my data': the name has a space"), "{error}");
 }
+
+#[test]
+fn one_volume_is_called_one_volume() {
+    for (listing, words) in [
+        ("volumes: []", "(the catalogue has 0 volumes)"),
+        ("volumes: [{id: vol-1, zone: z}]", "(the catalogue has 1 volume)"),
+        (
+            "volumes: [{id: vol-1, zone: z}, {id: vol-2, zone: z}]",
+            "(the catalogue has 2 volumes)",
+        ),
+    ] {
+        let error = read(listing).resolve("orders").unwrap_err().to_string();
+        assert!(error.ends_with(words), "{error}");
+    }
+}
