@@ -34,10 +34,10 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
 /// Longer texts are cut: glog drops what lies beyond 30,000 bytes, and a task's status is meant to be read.
 const LONGEST: usize = 8_000;
 
-/// One line of bounded length. Control characters become blanks, so that the words of a label or a driver cannot look
-/// like lines of the agent's own log.
+/// One line of bounded length. Control characters become blanks and what is not seen becomes visible, so that the words of a label
+/// or a driver cannot look like lines of the agent's own log.
 pub(crate) fn flat(text: &str) -> String {
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut line = foreign_text::one_line(text);
     if line.len() > LONGEST {
         let end = (0..=LONGEST).rev().find(|&end| line.is_char_boundary(end));
         line.truncate(end.unwrap_or_default());

@@ -1,13 +1,14 @@
 //! What the operator configures: module parameters, strictly read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
 use volume_driver_client::{Discovery, ExplicitDriver, Override, Profiles};
+
+use crate::request::DefaultOwner;
 
 /// The module's configuration. Each field is the module parameter of the same name; see [`PARAMETERS`].
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub docker_volume_source: bool,
     /// Whether the variables `DVDI_VOLUME_*` are.
     pub dvdi_source: bool,
+    /// Who owns a volume for which nothing names an owner.
+    pub default_owner: DefaultOwner,
     /// The operator's file of which container may have which volume.
     pub policy: Option<PathBuf>,
     /// Reads the principal out of an agent's checkpoint of a framework (`Origin::framework_info`); `None` where there is none. Not a
@@ -71,9 +74,9 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ),
     (
         "prepare_timeout",
-        "a duration shorter than the agent's --executor_registration_timeout, as in '50secs' (the default)",
+        "a duration shorter than the agent's --executor_registration_timeout, as in '45secs' (the default)",
     ),
-    ("cleanup_wait", "a duration, as in '10secs' (the default)"),
+    ("cleanup_wait", "a duration, as in '5secs' (the default)"),
     (
         "health_interval",
         "a duration between two looks at mounted volumes, as in '10secs' (the default); '0secs' turns them off",
@@ -134,6 +137,7 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "dvdi_source",
         "'true' to mount what DVDI_VOLUME_* environment variables name, as docs/migrating-from-dvdi.md tells; only where mesos-module-dvdi is not loaded (default 'false')",
     ),
+    ("default_owner", DefaultOwner::ACCEPTED),
     (
         "policy",
         "an absolute file of JSON, as docs/policy.md describes it: which containers may have which volumes (default: the built-in policy, which lets nothing be created)",
@@ -166,6 +170,9 @@ pub struct ConfigError {
     pub accepted: String,
 }
 
+/// Nobody writes a file of drivers of this size by hand.
+const MAX_DRIVERS_BYTES: u64 = 1 << 20;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DriversFile {
@@ -187,8 +194,8 @@ impl Default for Config {
         Self {
             state_dir: "/var/lib/mesos-external-volumes".into(),
             default_driver: None,
-            prepare_timeout: Duration::from_secs(50),
-            cleanup_wait: Duration::from_secs(10),
+            prepare_timeout: Duration::from_secs(45),
+            cleanup_wait: Duration::from_secs(5),
             health_interval: Some(Duration::from_secs(10)),
             discovery: Discovery {
                 lock_dir: Some("/run/mesos-volumes/calls".into()),
@@ -204,6 +211,7 @@ impl Default for Config {
             require_claim: false,
             docker_volume_source: false,
             dvdi_source: false,
+            default_owner: DefaultOwner::Unchanged,
             policy: None,
             principal_of: |_| Ok(None),
             agents_folders: Vec::new(),
@@ -279,6 +287,7 @@ impl Config {
             "audit_log" => self.audit_log = Some(absolute(value)?),
             "docker_volume_source" => self.docker_volume_source = switch(value)?,
             "dvdi_source" => self.dvdi_source = switch(value)?,
+            "default_owner" => self.default_owner = DefaultOwner::parse(value).ok_or("it is no owner")?,
             "policy" => self.policy = Some(absolute(value)?),
             _ => return Err("there is no such parameter".into()),
         }
@@ -287,10 +296,12 @@ impl Config {
 
     fn set_drivers(&mut self, value: &str) -> Result<(), String> {
         let text = match value.strip_prefix("file://") {
-            Some(path) => fs::read_to_string(absolute(path)?).map_err(|error| format!("cannot read it: {error}"))?,
+            Some(path) => {
+                operator_files::read(&absolute(path)?, MAX_DRIVERS_BYTES).map_err(|error| error.to_string())?
+            }
             None => value.to_owned(),
         };
-        let file: DriversFile = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let file: DriversFile = operator_files::json(&text).map_err(|error| error.to_string())?;
         self.discovery.explicit = file.addresses;
         self.profiles = Profiles::with_overrides(file.profiles).map_err(|error| error.to_string())?;
         Ok(())
@@ -377,7 +388,7 @@ mod tests {
     fn an_error_names_the_key_the_value_and_the_accepted_form() {
         let message = parse("prepare_timeout", "soon").unwrap_err().to_string();
         assert!(
-            message.contains("'prepare_timeout' = 'soon'") && message.contains("'50secs'"),
+            message.contains("'prepare_timeout' = 'soon'") && message.contains("'45secs'"),
             "{message}"
         );
         let message = parse("defaultdriver", "x").unwrap_err().to_string();

@@ -17,8 +17,8 @@ use crate::effects::{
 };
 use crate::error::{PrepareError, Refusal};
 use crate::identity;
-use crate::ledger::Event;
-use crate::names::NameMap;
+use crate::ledger::{Event, VolumeRequest};
+use crate::names::Names;
 use crate::policy::{self, InForce};
 use crate::records::{Store, StoreError};
 use crate::reports::{Exposition, Reports};
@@ -80,6 +80,12 @@ impl Isolator {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let policy = Arc::new(InForce::of(config.policy.as_deref()).map_err(StartError::Policy)?);
         policy.announce();
+        config.warn_of_deadline();
+        let names = Names::of(config.name_map.as_deref()).map_err(|source| StartError::Thread {
+            name: "mev-files",
+            source,
+        })?;
+        let names = Arc::new(names);
         let store = Arc::new(Store::open(&config.state_dir)?);
         share_mount_bases(&config.mount_bases);
         let reports = Reports::new(&config).map_err(|source| StartError::Thread {
@@ -112,23 +118,19 @@ impl Isolator {
         threads.push(spawn("mev-records", move || {
             write_records(&records, &orders, &written)
         })?);
+        let resolvers = Resolver {
+            config: Arc::clone(&config),
+            drivers: drivers.clone(),
+            store: Arc::clone(&store),
+            policy,
+            names,
+            reports: Arc::clone(&reports),
+            register: binder.register(),
+        };
         for _ in 0..RESOLVERS {
             let (to_resolve, done) = (to_resolve.clone(), engine.clone());
-            let (config, drivers, store) = (Arc::clone(&config), drivers.clone(), Arc::clone(&store));
-            let (policy, reports) = (Arc::clone(&policy), Arc::clone(&reports));
-            let register = binder.register();
-            threads.push(spawn("mev-resolve", move || {
-                resolve(
-                    &to_resolve,
-                    &done,
-                    &config,
-                    &drivers,
-                    store.host_id(),
-                    &policy,
-                    &reports,
-                    &register,
-                );
-            })?);
+            let resolver = resolvers.clone();
+            threads.push(spawn("mev-resolve", move || resolver.run(&to_resolve, &done))?);
         }
         let (monitor, rounds) = unbounded::<Vec<Patient>>();
         let found = engine.clone();
@@ -309,44 +311,48 @@ fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Joi
         .map_err(|source| StartError::Thread { name, source })
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call site")]
-fn resolve(
-    jobs: &Receiver<Resolve>,
-    done: &Sender<Message>,
-    config: &Config,
-    drivers: &Drivers,
-    host_id: &str,
-    policy: &InForce,
-    reports: &Reports,
-    register: &Register,
-) {
-    for Resolve { id, launch, volumes } in jobs {
-        let permitted = |names: NameMap| {
-            let wishes = wishes(&id, volumes, &launch, config, &names, host_id)?;
-            let forbidden = policy::check(&policy.current(), &wishes, &launch, config, &names).map_err(|denied| {
-                reports.denied(&denied.by);
-                Refusal::new(Code::Denied, denied.message)
-            })?;
-            Ok((wishes, forbidden))
-        };
-        let result = NameMap::read(config.name_map.as_deref())
-            .map_err(Refusal::from)
-            .and_then(permitted)
-            .and_then(|(wishes, forbidden)| targets(&wishes, &forbidden, &launch, config, drivers))
-            .map(|(requests, places)| {
-                register.places(&id, places);
-                requests
-            })
-            .map_err(PrepareError::Request);
-        let result = result.and_then(|requests| {
-            let identified = identity::of_requests(&requests, drivers)
-                .map_err(|problem| PrepareError::Request(Refusal::from(problem)))?;
-            for (volume, identities) in identified {
-                let _ = done.send(Message::Event(Event::Identified { volume, identities }));
-            }
-            Ok(requests)
-        });
-        // The ledger's thread ends only with the isolator.
-        let _ = done.send(Message::Resolved { id, result });
+/// What turns labels into requests.
+#[derive(Clone)]
+struct Resolver {
+    config: Arc<Config>,
+    drivers: Drivers,
+    store: Arc<Store>,
+    policy: Arc<InForce>,
+    names: Arc<Names>,
+    reports: Arc<Reports>,
+    register: Register,
+}
+
+impl Resolver {
+    fn run(&self, jobs: &Receiver<Resolve>, done: &Sender<Message>) {
+        for Resolve { id, launch, volumes } in jobs {
+            let result = self.resolve(&id, &launch, volumes).and_then(|requests| {
+                for (volume, identities) in identity::of_requests(&requests, &self.drivers)? {
+                    let _ = done.send(Message::Event(Event::Identified { volume, identities }));
+                }
+                Ok(requests)
+            });
+            let result = result.map_err(PrepareError::Request);
+            // The ledger's thread ends only with the isolator.
+            let _ = done.send(Message::Resolved { id, result });
+        }
+    }
+
+    fn resolve(
+        &self,
+        id: &ContainerId,
+        launch: &ContainerLaunch,
+        volumes: Vec<Asked>,
+    ) -> Result<Vec<VolumeRequest>, Refusal> {
+        let names = self.names.current().map_err(Refusal::from)?;
+        let mut wishes = wishes(id, volumes, launch, &self.config, &names, self.store.host_id())?;
+        let judged = policy::check(&self.policy.current(), &mut wishes, launch, &self.config, &names);
+        let forbidden = judged.map_err(|denied| {
+            self.reports.denied(&denied.by);
+            Refusal::new(Code::Denied, denied.message)
+        })?;
+        let (requests, places) = targets(&wishes, &forbidden, launch, &self.config, &self.drivers)?;
+        self.register.places(id, places);
+        Ok(requests)
     }
 }

@@ -15,6 +15,7 @@
 
 mod claims;
 mod config;
+mod deadline;
 mod effects;
 mod error;
 mod identity;
@@ -35,11 +36,12 @@ mod types;
 pub mod untrusted;
 
 pub use config::{Config, ConfigError, PARAMETERS};
+pub use deadline::{DEADLINE_REMEDY, DeadlineFit};
 pub use effects::BindError;
 pub use error::{PrepareError, Problem, Refusal};
 pub use isolator::{Isolator, StartError};
 pub use mountpoint::{MountIdentity, Mountpoint};
-pub use request::DVDI_PREFIX;
+pub use request::{DVDI_PREFIX, DefaultOwner};
 pub use types::{
     BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Identity, Limitation, MesosMount, Origin,
     RecoveredContainer, VolumeKey,

@@ -1,8 +1,17 @@
 //! The operator's word on which id is which driver's name.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+
+use operator_files::{JsonError, Kept, json};
+
+/// Room for some 100,000 ids. A wrong path may lead to a file without an end.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What messages call the file.
+const WHAT: &str = "name map (module parameter name_map)";
 
 /// From the storage's id to the driver's name, as the file of the parameter `name_map` has it: one JSON object. Without
 /// a file every name is its own id.
@@ -13,8 +22,46 @@ use std::path::Path;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NameMap(BTreeMap<String, String>);
 
+/// The name map that is in force: the last good version of the operator's file, which label-mapper replaces as a whole when a
+/// name changes.
+#[derive(Debug)]
+pub(crate) enum Names {
+    /// The operator has named no file.
+    None(Arc<NameMap>),
+    /// The operator's file.
+    File(Kept<NameMap>),
+}
+
+impl Names {
+    /// Reads the file for the first time. It may be missing yet: the agent starts without it.
+    ///
+    /// # Errors
+    /// The thread that reads cannot be started.
+    pub(crate) fn of(path: Option<&Path>) -> io::Result<Self> {
+        Ok(match path {
+            None => Self::None(Arc::default()),
+            Some(path) => Self::File(Kept::open(WHAT, path, MAX_BYTES, NameMap::parse)?),
+        })
+    }
+
+    /// The last good version. Looks at the file, and reads it when it has changed; not for a thread that must not wait for a
+    /// disk.
+    ///
+    /// # Errors
+    /// One line that names the file, when there has been no good version yet.
+    pub(crate) fn current(&self) -> Result<Arc<NameMap>, String> {
+        match self {
+            Self::None(empty) => Ok(Arc::clone(empty)),
+            Self::File(kept) => {
+                let content = kept.current();
+                content.value.ok_or_else(|| content.problem.unwrap_or_default())
+            }
+        }
+    }
+}
+
 impl NameMap {
-    /// Reads the file as it is now; label-mapper replaces it as a whole when it changes.
+    /// Reads the file as it is now.
     ///
     /// # Errors
     /// One line that names the file.
@@ -22,14 +69,12 @@ impl NameMap {
         let Some(path) = path else {
             return Ok(Self::default());
         };
-        let read = fs::read_to_string(path).map_err(|error| error.to_string());
-        let names = read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
-        names.map(Self).map_err(|problem| {
-            format!(
-                "this agent cannot read its name map {} (module parameter name_map): {problem}",
-                path.display()
-            )
-        })
+        let text = operator_files::read(path, MAX_BYTES).map_err(|error| format!("{WHAT} {error}"))?;
+        Self::parse(&text).map_err(|error| format!("{WHAT} {}: {error}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self, JsonError> {
+        json(text).map(Self)
     }
 
     /// What the driver calls the volume that a label names: by id where the map knows it, as spelled otherwise.
@@ -56,6 +101,8 @@ impl NameMap {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn map() -> NameMap {
@@ -95,5 +142,30 @@ mod tests {
         assert!(NameMap::read(Some(&path)).unwrap_err().contains("names.json"));
         fs::write(&path, "[1]").unwrap();
         assert!(NameMap::read(Some(&path)).unwrap_err().contains("name_map"));
+    }
+
+    #[test]
+    fn attack_an_id_that_is_given_twice_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names.json");
+        fs::write(&path, r#"{"vol-1": "payroll", "vol-1": "scratch"}"#).unwrap();
+        let problem = NameMap::read(Some(&path)).unwrap_err();
+        assert!(problem.contains("'vol-1' is given twice"), "{problem}");
+    }
+
+    #[test]
+    fn attack_a_name_map_that_is_replaced_by_an_endless_device_leaves_the_last_good_one_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names.json");
+        let names = Names::of(Some(&path)).unwrap();
+        assert!(names.current().unwrap_err().contains("names.json"), "there is none yet");
+        fs::write(&path, r#"{"vol-1": "one"}"#).unwrap();
+        assert_eq!(names.current().unwrap().driver_name("vol-1"), "one");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(names.current().unwrap().driver_name("vol-1"), "one");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, r#"{"vol-1": "two"}"#).unwrap();
+        assert_eq!(names.current().unwrap().driver_name("vol-1"), "two");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use foreign_text::escaped;
 use serde::{Deserialize, Serialize};
 
 /// A Mesos container id with its parents, outermost first, so that a nested container is told apart from
@@ -90,7 +91,8 @@ impl Identity {
 
 impl fmt::Display for VolumeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' of driver '{}'", self.name, self.driver)
+        let (name, driver) = (escaped(&self.name), escaped(&self.driver));
+        write!(f, "'{name}' of driver '{driver}'")
     }
 }
 

@@ -106,8 +106,8 @@ impl Ground {
         );
         assert!(asked.len() <= volume_labels::MAX_VOLUMES);
         let names = NameMap::read(None)?;
-        let wishes = wishes(id, asked, launch, &self.config, &names, "host")?;
-        let judged = policy::check(&self.policy, &wishes, launch, &self.config, &names);
+        let mut wishes = wishes(id, asked, launch, &self.config, &names, "host")?;
+        let judged = policy::check(&self.policy, &mut wishes, launch, &self.config, &names);
         let forbidden = judged.map_err(|denied| denied.message)?;
         let (requests, places) = targets(&wishes, &forbidden, launch, &self.config, &self.drivers)?;
         assert_eq!((requests.len(), places.len()), (wishes.len(), wishes.len()));
@@ -245,7 +245,7 @@ mod tests {
                 class: if debug { ContainerClass::Debug } else { ContainerClass::Default },
                 rootfs: image.then(PathBuf::new),
                 user,
-                // Another source counts only where no label does.
+                // Labels at random are refused more often than not, and then no other source is looked at.
                 task_labels: if labelled { task_labels } else { Vec::new() },
                 executor_labels: if labelled { executor_labels } else { Vec::new() },
                 docker_volumes,

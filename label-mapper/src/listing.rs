@@ -56,6 +56,9 @@ pub(crate) fn read(text: &str) -> Result<Text, CatalogueError> {
         return Err(CatalogueError::Foreign(form));
     }
     if text.trim_start().starts_with(['{', '[']) {
+        if let Some(problem) = operator_files::repeated_key(text) {
+            return Err(CatalogueError::File(problem));
+        }
         return match json_keys(text) {
             Some(keys) if is_ours(&keys) => Ok(Text::File(yaml(text).map_err(CatalogueError::File)?)),
             _ => Ok(Text::Listing(volumes_of(json_pages(text)?)?)),

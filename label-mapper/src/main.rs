@@ -8,11 +8,15 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command as Process, ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
 use label_mapper::{Agents, Catalogue, Cluster, Converted, NameMap, Options, Spelling, Volume};
+use operator_files::Problem;
 
 use arguments::{Cli, Command, Source, Volumes};
+
+/// Longest catalogue, definition or list of agents that is read: a listing has about 1 KB for each volume.
+const MAX_BYTES: u64 = 256 << 20;
 
 const NO_CATALOGUE: &str = "give --catalogue FILE or --catalogue-command 'aws ec2 describe-volumes'";
 
@@ -236,7 +240,7 @@ impl Volumes {
 fn catalogue(source: &Source) -> Result<Catalogue> {
     let mut texts = Vec::new();
     for path in &source.catalogue {
-        texts.push(file(path, "the catalogue")?);
+        texts.push(catalogue_file(path)?);
     }
     if let Some(command) = &source.catalogue_command {
         texts.push(output_of(command)?);
@@ -269,15 +273,36 @@ fn output_of(command: &str) -> Result<String> {
 
 /// The text of a file, in whatever encoding a shell wrote it.
 fn file(path: &Path, what: &str) -> Result<String> {
-    let cannot = || match path == Path::new("-") {
-        true => format!("cannot read {what} from standard input"),
-        false => format!("cannot read {what} {}", path.display()),
-    };
-    let mut bytes = Vec::new();
-    match path == Path::new("-") {
-        true => std::io::stdin().read_to_end(&mut bytes).map(|_| ()),
-        false => std::fs::read(path).map(|read| bytes = read),
+    if path == Path::new("-") {
+        return standard_input(what);
     }
-    .with_context(cannot)?;
+    let bytes =
+        operator_files::read_given_bytes(path, MAX_BYTES).map_err(|error| anyhow!("cannot read {what} {error}"))?;
+    label_mapper::decoded(bytes).with_context(|| format!("cannot read {what} {}", path.display()))
+}
+
+/// A catalogue decides which volume a name means, so nobody but root and the caller may have written it.
+fn catalogue_file(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        return standard_input("the catalogue");
+    }
+    let bytes = operator_files::read_bytes(path, MAX_BYTES).map_err(|error| {
+        let remedy = match error.problem {
+            Problem::NotRegular(_) => " ('--catalogue -' reads the output of another program)",
+            _ => "",
+        };
+        anyhow!("cannot read the catalogue {error}{remedy}")
+    })?;
+    label_mapper::decoded(bytes).with_context(|| format!("cannot read the catalogue {}", path.display()))
+}
+
+fn standard_input(what: &str) -> Result<String> {
+    let cannot = || format!("cannot read {what} from standard input");
+    let mut bytes = Vec::new();
+    let mut input = std::io::stdin().take(MAX_BYTES + 1);
+    input.read_to_end(&mut bytes).with_context(cannot)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        bail!("cannot read {what} from standard input: it has more than {MAX_BYTES} bytes");
+    }
     label_mapper::decoded(bytes).with_context(cannot)
 }

@@ -1,6 +1,8 @@
 //! The command line, run as people run it.
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 const LISTING: &str = include_str!("volumes.json");
@@ -201,4 +203,48 @@ fn list_shows_every_volume() {
     assert_eq!(json.as_array().map(Vec::len), Some(7));
     let output = label_mapper(&["list", "--catalogue", "-"]);
     assert_eq!(text(&output.stdout).lines().count(), 7);
+}
+
+#[test]
+fn attack_what_stands_in_the_place_of_a_catalogue_is_refused_in_a_line_and_does_not_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volumes.json");
+    let listed = || {
+        let output = label_mapper(&["list", "--catalogue", path.to_str().unwrap()]);
+        (output.status.code(), text(&output.stderr).to_owned())
+    };
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    let (code, said) = listed();
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("volumes.json: it is a device, not a regular file"),
+        "{said}"
+    );
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let (_, said) = listed();
+    assert!(
+        said.contains("it is a FIFO") && said.contains("'--catalogue -'"),
+        "{said}"
+    );
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, LISTING).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let (_, said) = listed();
+    assert!(said.contains("its mode 666 lets others than its owner write"), "{said}");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(listed().0, Some(0));
+}
+
+#[test]
+fn attack_an_alias_that_is_given_twice_is_refused() {
+    for text in [
+        "aliases: {sales: vol-1, sales: vol-2}\nvolumes: []",
+        r#"{"aliases": {"sales": "vol-1", "sales": "vol-2"}, "volumes": []}"#,
+        r#"{"Volumes": [], "Volumes": []}"#,
+    ] {
+        let problem = label_mapper::Catalogue::from_texts([text]).expect_err(text).to_string();
+        let words = ["uplicate", "given twice"];
+        assert!(words.iter().any(|words| problem.contains(words)), "{problem}");
+    }
 }

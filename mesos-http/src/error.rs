@@ -197,11 +197,7 @@ const MESSAGE_LIMIT: usize = 500;
 
 /// An answer's text as one printable line.
 pub(crate) fn one_line(text: &str) -> String {
-    let line: String = text
-        .trim()
-        .chars()
-        .take(MESSAGE_LIMIT)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text: String = text.trim().chars().take(MESSAGE_LIMIT).collect();
+    let line = foreign_text::one_line(&text);
     if line.is_empty() { "(no text)".to_string() } else { line }
 }

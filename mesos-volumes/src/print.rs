@@ -16,7 +16,7 @@ pub(crate) struct Said {
 pub(crate) fn said(said: &Said, as_json: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     if as_json {
-        writeln!(out, "{:#}", said.json)?;
+        writeln!(out, "{}", json(&said.json))?;
     } else {
         write!(out, "{}", said.text)?;
     }
@@ -26,20 +26,17 @@ pub(crate) fn said(said: &Said, as_json: bool) -> Result<(), Failure> {
 
 /// Prints a failure for programs; that it cannot be printed is said by what follows on stderr and by the exit code.
 pub(crate) fn failure(failure: &Failure) {
-    let _ = writeln!(io::stdout().lock(), "{:#}", failure.to_json());
+    let _ = writeln!(io::stdout().lock(), "{}", json(&failure.to_json()));
 }
 
-/// A text of a driver for people: control characters are shown, not sent.
+/// A text of a driver or a file for people: characters that are not seen are shown, not sent.
 pub(crate) fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    foreign_text::escaped(text)
+}
+
+/// JSON in which characters that are not seen are escaped: a terminal may be what reads it.
+pub(crate) fn json(value: &Value) -> String {
+    foreign_text::json(&format!("{value:#}"))
 }
 
 /// Columns of text, as wide as their widest cell.
@@ -68,7 +65,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_and_not_sent() {
-        assert_eq!(plain("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(plain("a\u{1b}[2Jb\n\u{202e}"), "a\\u{1b}[2Jb\\n\\u{202e}");
     }
 
     #[test]

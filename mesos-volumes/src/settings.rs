@@ -1,6 +1,5 @@
 //! Where drivers are looked for and how they are treated: options, environment and the operator's file.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,8 @@ use volume_driver_client::{Discovery, DriverSettings, Drivers};
 
 use crate::failure::Failure;
 
+/// Nobody writes a file of drivers of this size by hand.
+const MAX_BYTES: u64 = 1 << 20;
 /// The operator's file on drivers, read when it is there.
 const DRIVERS_FILE: &str = "/etc/mesos-external-volumes/drivers.json";
 /// Where this program keeps what a boot may forget, unless `MESOS_VOLUMES_RUN_DIR` names another folder.
@@ -88,7 +89,7 @@ impl Lookup {
             None => return Ok(DriverSettings::default()),
         };
         let failed = |error: String| Failure::Settings(format!("{}: {error}", file.display()));
-        let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+        let text = operator_files::read(file, MAX_BYTES).map_err(|error| Failure::Settings(error.to_string()))?;
         DriverSettings::from_json(&text).map_err(|error| failed(error.to_string()))
     }
 }

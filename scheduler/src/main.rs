@@ -6,7 +6,6 @@ mod dead;
 mod listen;
 mod serve;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +28,10 @@ use volume_labels::counted;
 
 /// How many times of a schedule `check --explain` prints.
 const NEXT_TIMES: usize = 3;
+/// Longest job file or catalogue that is read: a listing has about 1 KB for each volume.
+const MAX_BYTES: u64 = 256 << 20;
+/// Longest secret that is read.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// A task of the job failed.
 const FAILED: u8 = 1;
@@ -302,8 +305,8 @@ fn credentials(principal: Option<&String>, file: Option<&PathBuf>) -> Result<Opt
     let (Some(principal), Some(file)) = (principal, file) else {
         return Ok(None);
     };
-    let secret = fs::read_to_string(file)
-        .map_err(|error| usage(format!("cannot read the secret {}: {error}", file.display())))?;
+    let secret = operator_files::read(file, MAX_SECRET_BYTES)
+        .map_err(|error| usage(format!("cannot read the secret {error}")))?;
     Ok(Some((
         principal.clone(),
         secret.trim_end_matches(['\r', '\n']).to_owned(),
@@ -349,7 +352,16 @@ fn times(schedule: &Schedule) -> String {
 fn catalogue(files: &[PathBuf]) -> Result<Catalogue, Failure> {
     let texts: Vec<String> = files
         .iter()
-        .map(|path| read(path, "catalogue"))
+        .map(|path| match path == Path::new("-") {
+            true => read(path, "catalogue"),
+            // It decides which volume a name means, so nobody but root and the caller may have written it.
+            false => {
+                let bytes = operator_files::read_bytes(path, MAX_BYTES)
+                    .map_err(|error| usage(format!("cannot read the catalogue {error}")))?;
+                label_mapper::decoded(bytes)
+                    .map_err(|error| usage(format!("cannot read the catalogue {}: {error}", path.display())))
+            }
+        })
         .collect::<Result<_, _>>()?;
     Catalogue::from_texts(texts.iter().map(String::as_str)).map_err(|error| {
         let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
@@ -359,12 +371,20 @@ fn catalogue(files: &[PathBuf]) -> Result<Catalogue, Failure> {
 
 fn read(path: &Path, what: &str) -> Result<String, Failure> {
     let failed = |error: String| usage(format!("cannot read the {what} {}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    match path == Path::new("-") {
-        true => std::io::stdin().read_to_end(&mut bytes).map(|_| ()),
-        false => fs::read(path).map(|read| bytes = read),
-    }
-    .map_err(|error| failed(error.to_string()))?;
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        let mut input = std::io::stdin().take(MAX_BYTES + 1);
+        input
+            .read_to_end(&mut bytes)
+            .map_err(|error| failed(error.to_string()))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(failed(format!("it has more than {MAX_BYTES} bytes")));
+        }
+        bytes
+    } else {
+        operator_files::read_given_bytes(path, MAX_BYTES)
+            .map_err(|error| usage(format!("cannot read the {what} {error}")))?
+    };
     label_mapper::decoded(bytes).map_err(|error| failed(error.to_string()))
 }
 

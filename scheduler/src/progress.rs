@@ -204,7 +204,7 @@ impl Progress {
 
 /// One line, whatever drivers and executors say.
 fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    foreign_text::one_line(text)
 }
 
 fn seconds(millis: Millis) -> String {

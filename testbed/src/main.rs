@@ -238,6 +238,7 @@ fn specify(up: Up) -> testbed::ClusterBuilder {
         library,
         name,
         parameters: up.module_param,
+        files: std::collections::BTreeMap::new(),
     });
     let agent = AgentSpec {
         resources: up.resources,

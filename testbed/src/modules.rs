@@ -16,6 +16,8 @@ pub struct Module {
     pub name: String,
     /// The parameters, in order. A value may use the places of [`AgentSpec`](crate::AgentSpec).
     pub parameters: Vec<(String, String)>,
+    /// Files by name, written into the agent's folder before each start; a parameter names one as `{agent}/<name>`.
+    pub files: BTreeMap<String, String>,
 }
 
 impl Module {
@@ -25,6 +27,7 @@ impl Module {
             library: library.into(),
             name: name.into(),
             parameters: Vec::new(),
+            files: BTreeMap::new(),
         }
     }
 
@@ -33,6 +36,13 @@ impl Module {
     pub fn parameter(mut self, key: impl Into<String>, value: impl Into<String>) -> Module {
         self.parameters.push((key.into(), value.into()));
         self
+    }
+
+    /// Adds a file to the agent's folder, and a parameter that names it.
+    #[must_use]
+    pub fn parameter_file(mut self, key: impl Into<String>, name: &str, text: impl Into<String>) -> Module {
+        self.files.insert(name.to_owned(), text.into());
+        self.parameter(key, format!("{{agent}}/{name}"))
     }
 
     /// What `--modules` takes.

@@ -20,11 +20,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// # Panics
 /// When it is not built.
 pub fn module() -> Module {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    module_with_policy(
-        root.expect("this package is in a workspace")
-            .join("docs/policy.one-team.json"),
-    )
+    // Copied to the agent's folder: the agent refuses a policy in the hands of another user, as a checkout may be.
+    let policy = include_str!("../../docs/policy.one-team.json");
+    module_without_policy().parameter_file("policy", "one-team.json", policy)
 }
 
 /// The same with another policy.

@@ -120,7 +120,7 @@ fn every_fault_of_a_misconfigured_agent_is_named_at_once() {
         ]
     );
     for (check, words) in [
-        ("deadline", "--executor_registration_timeout=30secs"),
+        ("deadline", "--executor_registration_timeout is 30secs"),
         ("driver", "default driver 'ebs'"),
         ("files", "field 'default'"),
         ("isolation", "mesos_external_volumes"),

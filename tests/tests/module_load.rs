@@ -73,7 +73,7 @@ fn log_level_keeps_lines_out_of_the_agent_s_log() {
 fn a_parameter_that_is_not_accepted_stops_the_agent_and_is_named() {
     for (key, value, accepted) in [
         ("log_level", "loud", "error, warn, info"),
-        ("prepare_timeout", "soon", "as in '50secs'"),
+        ("prepare_timeout", "soon", "as in '45secs'"),
         ("prepare_timeuot", "50secs", "prepare_timeout"),
     ] {
         let (status, log) = refused(module().parameter(key, value));

@@ -164,7 +164,7 @@ impl Drivers {
              in the module parameter drivers)"
                 .to_owned()
         } else {
-            format!("looked for {}", searched.join(", "))
+            format!("looked for {}", foreign_text::escaped(&searched.join(", ")))
         };
         failed(ErrorKind::NotInstalled, words)
     }

@@ -39,7 +39,7 @@ impl DriverSettings {
     /// What is wrong with it and where.
     pub fn from_json(text: &str) -> Result<DriverSettings, InvalidSettings> {
         let settings: DriverSettings =
-            serde_json::from_str(text).map_err(|error| InvalidSettings(error.to_string()))?;
+            operator_files::json(text).map_err(|error| InvalidSettings(error.to_string()))?;
         Profiles::with_overrides(settings.profiles.clone()).map_err(|error| InvalidSettings(error.to_string()))?;
         Ok(settings)
     }

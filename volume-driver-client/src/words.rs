@@ -1,5 +1,7 @@
 //! Words of a driver made fit for a log line: one line, no control characters, bounded.
 
+use foreign_text::is_visible;
+
 /// Longest text of a driver that is kept, in characters.
 pub(crate) const WORDS_LIMIT: usize = 400;
 /// Longest name that is repeated in a message, in characters.
@@ -19,11 +21,12 @@ pub(crate) fn clean(text: &str, limit: usize) -> String {
             skip_escape(&mut chars);
             continue;
         }
-        if is_invisible(c) {
-            continue;
-        }
         if c.is_whitespace() || c.is_control() {
             pending_space = kept > 0;
+            continue;
+        }
+        // Characters without a shape of their own change how a log line reads without being seen.
+        if !is_visible(c) {
             continue;
         }
         let needed = 1 + usize::from(pending_space);
@@ -85,14 +88,6 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
         }
         _ => {}
     }
-}
-
-/// Zero-width and bidirectional formatting characters: they change how a log line reads without being seen.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    )
 }
 
 fn looks_like_html(text: &str) -> bool {

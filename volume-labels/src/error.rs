@@ -8,24 +8,13 @@ const SHOWN: usize = 80;
 /// Text from a label made fit for one line of a message: control and other invisible characters are escaped, and
 /// what is longer than 80 characters is cut, with an ellipsis in its place.
 pub fn cleaned(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).flat_map(escaped).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
+    foreign_text::escaped_and_cut(text, SHOWN)
 }
 
 /// A number of things in words: `1 volume`, `2 volumes`. `one` is the singular of a word whose plural has an `s`.
 pub fn counted(count: usize, one: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {one}{plural}")
-}
-
-fn escaped(c: char) -> impl Iterator<Item = char> {
-    // `escape_debug` escapes what does not print, but also quotes and backslashes, which are harmless here.
-    let plain = matches!(c, '\'' | '"' | '\\');
-    let escape = (!plain).then(|| c.escape_debug());
-    plain.then_some(c).into_iter().chain(escape.into_iter().flatten())
 }
 
 /// Why a set of labels asks for nothing that can be done. Every text in it is [`cleaned`]; `Display` is one line

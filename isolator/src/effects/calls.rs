@@ -51,7 +51,12 @@ impl Call<'_> {
         if spec.lifetime == Lifetime::Persistent
             && let Err(error) = self.ensure(&driver, spec)
         {
-            return MountOutcome::Failed(error.into());
+            let is_missing = error.kind() == ErrorKind::NotFound;
+            let problem = Problem::from(error);
+            return MountOutcome::Failed(match &spec.creation_denied {
+                Some(reason) if is_missing => problem.reworded(|words| format!("{words}, and {reason}")),
+                _ => problem,
+            });
         }
         crash_point("mount-begin");
         let answer = driver.mount(&self.volume.name, mount_id);

@@ -238,7 +238,22 @@ fn inside() -> ResolveFlags {
 
 /// A directory of the host itself, which only the operator can allow.
 fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Target, String> {
+    let is_allowed = |path: &Path| {
+        let mut allowed = config.allowed_host_paths.iter();
+        allowed.any(|allowed| path.starts_with(allowed))
+    };
+    let forbidden = || {
+        format!(
+            "absolute path '{}' without an image is a path of the agent's host, which this agent does not allow: use a \
+             relative path or an image (or the module parameter allowed_host_paths)",
+            path.display()
+        )
+    };
     let directory = open(CWD, path, DIRECTORY, ResolveFlags::NO_MAGICLINKS).map_err(|error| {
+        // The path would not be allowed if it existed either.
+        if error != Errno::NOSYS && !is_allowed(path) {
+            return forbidden();
+        }
         format!(
             "absolute path '{}' without an image must exist on the agent: {error}{}",
             path.display(),
@@ -246,19 +261,13 @@ fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Ta
         )
     })?;
     let target = Target::of(&directory).map_err(|error| describe(path, error))?;
-    let mut allowed = config.allowed_host_paths.iter();
-    if allowed.any(|allowed| target.path.starts_with(allowed)) {
-        return if real_path(&launch.directory)?.starts_with(&target.path) {
-            Err(hides_sandbox(path, &launch.directory))
-        } else {
-            Ok(target)
-        };
+    if !is_allowed(&target.path) {
+        return Err(forbidden());
     }
-    Err(format!(
-        "absolute path '{}' without an image is a path of the agent's host, which this agent does not allow: use a \
-         relative path or an image (or the module parameter allowed_host_paths)",
-        path.display()
-    ))
+    if real_path(&launch.directory)?.starts_with(&target.path) {
+        return Err(hides_sandbox(path, &launch.directory));
+    }
+    Ok(target)
 }
 
 fn refuse(path: &Path, root: &Path, error: impl Into<io::Error>) -> String {

@@ -41,6 +41,9 @@ pub struct MountSpec {
     pub lifetime: Lifetime,
     /// Who shall own the volume's root once it is mounted.
     pub owner: Option<Owner>,
+    /// Why the volume is not created although its source implies it, for the message when it is missing. In no record: no
+    /// Mount is repeated from one.
+    pub creation_denied: Option<String>,
 }
 
 /// Names one call to a driver, so that a late answer is told from the one waited for.

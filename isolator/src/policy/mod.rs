@@ -28,13 +28,15 @@ use verdict::{Facts, OwnerSpellings};
 pub(crate) use watched::InForce;
 
 /// Whether the container may have all of its volumes, and what the mount of each one forbids: what the policy does, and what
-/// the label adds.
+/// the label adds. Where a source implies that a missing volume is created (see
+/// [`Asked::implies_creation`](crate::request::Asked::implies_creation)) and only that is denied, the volume is allowed without being
+/// created.
 ///
 /// # Errors
 /// The first that it may not, with the rule that says so, the label and the value.
 pub(crate) fn check(
     policy: &Policy,
-    wishes: &[Wish],
+    wishes: &mut [Wish],
     launch: &ContainerLaunch,
     config: &Config,
     names: &NameMap,
@@ -53,12 +55,20 @@ pub(crate) fn check(
         .asks_for_principal()
         .then(|| principal.as_deref().unwrap_or_default());
     let mut forbidden = Vec::new();
+    let count = wishes.len();
     for wish in wishes {
         let facts = Facts {
             principal,
-            ..facts(wish, wishes.len(), launch, config, names)
+            ..facts(wish, count, launch, config, names)
         };
-        let allowed = policy.judge(&facts)?;
+        let (allowed, denied) = match policy.judge(&facts) {
+            Err(denied) if wish.asked.implies_creation() => {
+                let existing = Facts { create: false, ..facts };
+                let allowed = policy.judge(&existing).map_err(|_| denied.clone())?;
+                (allowed, Some(denied))
+            }
+            judged => (judged?, None),
+        };
         // With the parameter of this name the claim is looked at before any policy.
         if allowed.require_claim && !config.require_claim {
             claimed(&wish.asked.labels, launch, config, names).map_err(|problem| Denied {
@@ -67,6 +77,10 @@ pub(crate) fn check(
             })?;
         }
         forbidden.push(allowed.forbidden.and(wish.asked.labels.flags));
+        if let Some(denied) = denied {
+            let reason = format!("{} of {} denies that it is created", denied.by, policy.whose);
+            wish.deny_creation(reason);
+        }
     }
     Ok(forbidden)
 }
@@ -101,10 +115,11 @@ fn facts<'a>(
         create: labels.create == Create::IfMissing || labels.lifetime == Lifetime::Container,
         paths,
         mode: labels.mode,
-        owner: wish
-            .spec
+        // Without a label the owner is the operator's own default.
+        owner: labels
             .owner
             .as_ref()
+            .and(wish.spec.owner.as_ref())
             .map(|owner| spelled(owner, labels.owner.as_ref())),
         user: launch.user.as_deref().unwrap_or_default(),
         role: launch.origin.role.as_deref().unwrap_or_default(),

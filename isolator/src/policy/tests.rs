@@ -77,8 +77,8 @@ impl Asked {
         std::fs::write(&map, r#"{"vol-1": "payroll"}"#).unwrap();
         let names = NameMap::read(Some(&map)).unwrap();
         let volumes = wanted(&ContainerId::root("c"), &launch, &config).unwrap();
-        let wishes = wishes(&ContainerId::root("c"), volumes, &launch, &config, &names, "host").unwrap();
-        check(&policy, &wishes, &launch, &config, &names)
+        let mut wishes = wishes(&ContainerId::root("c"), volumes, &launch, &config, &names, "host").unwrap();
+        check(&policy, &mut wishes, &launch, &config, &names)
     }
 }
 
@@ -443,4 +443,46 @@ fn mounts_forbid_what_the_policy_says_and_what_the_label_adds() {
     );
     let rule = allows(r#""volumes": ["v"], "mount_flags": ["nosuid"]"#);
     assert_eq!(forbidden(&plain, &rule), [flags(&["nosuid"])]);
+}
+
+/// What becomes of a Docker volume under a policy: how it is created, and why it is not.
+fn of_docker_volume(policy: &Policy) -> Result<(bool, Option<String>), Denied> {
+    let launch = ContainerLaunch {
+        docker_volumes: vec![crate::types::DockerVolume {
+            driver: Some("ebs".to_owned()),
+            name: "v".to_owned(),
+            path: "data".to_owned(),
+            ..crate::types::DockerVolume::default()
+        }],
+        ..ContainerLaunch::default()
+    };
+    let config = Config {
+        docker_volume_source: true,
+        ..Config::default()
+    };
+    let (id, names) = (ContainerId::root("c"), NameMap::default());
+    let volumes = wanted(&id, &launch, &config).unwrap();
+    let mut wishes = wishes(&id, volumes, &launch, &config, &names, "host").unwrap();
+    check(policy, &mut wishes, &launch, &config, &names)?;
+    let spec = wishes.remove(0).spec;
+    Ok((spec.create.is_some(), spec.creation_denied))
+}
+
+#[test]
+fn where_creation_alone_is_denied_a_volume_of_another_source_is_used_if_it_exists() {
+    let (creates, reason) = of_docker_volume(&Policy::builtin()).unwrap();
+    assert!(!creates);
+    let reason = reason.unwrap();
+    assert!(
+        reason.contains("rule 1 'nothing is created' of the built-in policy")
+            && reason.contains("denies that it is created"),
+        "{reason}"
+    );
+    let open = Policy::parse(r#"{"version": 1, "default": "allow"}"#).unwrap();
+    assert_eq!(of_docker_volume(&open).unwrap(), (true, None));
+    let shut = Policy::parse(r#"{"version": 1, "default": "deny"}"#).unwrap();
+    assert!(of_docker_volume(&shut).unwrap_err().message.contains("no rule of"));
+    let rule = r#"{"name": "existing", "effect": "allow", "create": false}"#;
+    let existing = Policy::parse(&format!(r#"{{"version": 1, "default": "deny", "rules": [{rule}]}}"#)).unwrap();
+    assert!(!of_docker_volume(&existing).unwrap().0);
 }

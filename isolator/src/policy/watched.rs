@@ -1,52 +1,24 @@
-//! The policy that is in force: the operator's file, reread when it changes, or the built-in one.
+//! The policy that is in force: the operator's file, read again when it changes, or the built-in one.
 
-use std::fs::{self, File, Metadata};
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
-use tracing::{error, info, warn};
+use operator_files::Kept;
+use tracing::{info, warn};
 
 use super::Policy;
 
-/// Nobody writes a policy of this size by hand; a wrong path may lead to one.
+/// Nobody writes a policy of this size by hand; a wrong path may lead to a file that has it.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The module parameter `policy`, or what holds without it. A broken new file keeps the last good policy in force: an
 /// operator's slip neither opens the agent nor stops its tasks.
 #[derive(Debug)]
-pub(crate) struct InForce {
-    file: Option<PathBuf>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    policy: Arc<Policy>,
-    /// What the file looked like when it was last read, well or not.
-    seen: Option<Stamp>,
-}
-
-/// Changes when the file does: replaced, rewritten, or touched by chmod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    place: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            place: (metadata.dev(), metadata.ino()),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
+pub(crate) enum InForce {
+    /// The operator has named no file.
+    Builtin(Arc<Policy>),
+    /// The operator's file, of which there has been one good version at least.
+    File(Kept<Policy>),
 }
 
 impl InForce {
@@ -55,27 +27,24 @@ impl InForce {
     /// # Errors
     /// One line that names the file; the agent should not start without the policy its operator wrote.
     pub(crate) fn of(file: Option<&Path>) -> Result<Self, String> {
-        let (policy, seen) = match file {
-            Some(path) => {
-                let seen = stamp(path);
-                (read(path)?, seen)
-            }
-            None => (Policy::builtin(), None),
+        let Some(path) = file else {
+            return Ok(Self::Builtin(Arc::new(Policy::builtin())));
         };
-        Ok(Self {
-            file: file.map(Path::to_owned),
-            state: Mutex::new(State {
-                policy: Arc::new(policy),
-                seen,
-            }),
-        })
+        let kept = Kept::open("policy (module parameter policy)", path, MAX_BYTES, Policy::parse)
+            .map_err(|error| format!("policy {}: its thread cannot be started: {error}", path.display()))?;
+        match kept.current().problem {
+            Some(problem) => Err(problem),
+            None => Ok(Self::File(kept)),
+        }
     }
 
     /// Tells the log which it is.
     pub(crate) fn announce(&self) {
-        match &self.file {
-            Some(path) => info!(file = %path.display(), rules = self.current().rules.len(), "policy read"),
-            None => warn!(
+        match self {
+            Self::File(kept) => {
+                info!(file = %kept.path().display(), rules = self.current().rules.len(), "policy read");
+            }
+            Self::Builtin(_) => warn!(
                 "the built-in policy is in force: any task may have any volume that exists, and none is created; on a \
                  shared cluster write one (module parameter policy)"
             ),
@@ -85,64 +54,16 @@ impl InForce {
     /// The policy in force. Looks at the file, and reads it when it has changed; not for a thread that must not wait for a
     /// disk.
     pub(crate) fn current(&self) -> Arc<Policy> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(path) = &self.file else {
-            return Arc::clone(&state.policy);
-        };
-        // Before it is read: a change meanwhile shows at the next look.
-        let now = stamp(path);
-        if now != state.seen {
-            state.seen = now;
-            match read(path) {
-                Ok(policy) => {
-                    info!(file = %path.display(), rules = policy.rules.len(), "policy reread");
-                    state.policy = Arc::new(policy);
-                }
-                Err(problem) => error!(
-                    problem,
-                    "the policy file has changed and cannot be used; the one before stays in force"
-                ),
-            }
+        match self {
+            Self::Builtin(policy) => Arc::clone(policy),
+            Self::File(kept) => kept.current().value.expect("a good version was read at the start"),
         }
-        Arc::clone(&state.policy)
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata))
-}
-
-fn read(path: &Path) -> Result<Policy, String> {
-    load(path).map_err(|problem| format!("policy {} (module parameter policy): {problem}", path.display()))
-}
-
-fn load(path: &Path) -> Result<Policy, String> {
-    // A FIFO in its place must not hold the thread.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| error.to_string())?;
-    let file = File::from(file);
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Err(format!(
-            "its mode {:o} lets others than its owner write to it: chmod go-w it",
-            metadata.mode() & 0o7777
-        ));
-    }
-    let mut text = String::new();
-    file.take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(format!("it has more than {MAX_BYTES} bytes"));
-    }
-    Policy::parse(&text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -190,6 +111,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("nosuch.json");
         assert!(InForce::of(Some(&missing)).unwrap_err().contains("nosuch.json"));
-        assert!(InForce::of(Some(folder.path())).unwrap_err().contains("regular file"));
+        assert!(InForce::of(Some(folder.path())).unwrap_err().contains("it is a folder"));
     }
 }

@@ -292,6 +292,7 @@ impl VolumeV1 {
                 AccessV1::Exclusive => Access::Exclusive,
             },
             spec: MountSpec {
+                creation_denied: None,
                 create: self.create,
                 owner: self.owner,
                 lifetime: match self.lifetime {

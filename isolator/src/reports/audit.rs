@@ -1,15 +1,17 @@
 //! The audit log: who had which volume, when and for how long; one JSON object a line, only ever appended.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use jiff::{Timestamp, Unit};
+use prometheus::IntCounter;
 use serde::Serialize;
 use tracing::{error, info};
 use volume_driver_client::Code;
@@ -18,8 +20,11 @@ use super::followed::{Use, Who};
 use crate::error::Problem;
 use crate::types::{ContainerId, VolumeKey};
 
-/// Lines that may wait for a slow disk; what comes on top is lost, and counted.
+/// Lines that may wait for a slow disk. A line beyond these is lost, counted, and reported in the agent's log.
 const WAITING: usize = 8192;
+
+/// Permissions of a file that this code makes: its group may read it.
+const MODE: u32 = 0o640;
 
 /// One line. Fields that say nothing are left out.
 #[derive(Debug, Default, Serialize)]
@@ -161,26 +166,52 @@ fn seconds(duration: Duration) -> f64 {
 pub(super) struct Audit {
     lines: Sender<Option<Entry>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    losses: Losses,
+}
+
+/// Lines that are in no file.
+#[derive(Clone)]
+struct Losses {
+    /// The metric `audit_lost_total`.
+    count: IntCounter,
+    /// The agent's log has a line about an overflow, and none about its end.
+    overflowing: Arc<AtomicBool>,
 }
 
 impl Audit {
     /// # Errors
-    /// When no thread can be started. The file is opened when there is something to write.
-    pub(super) fn start(path: &Path) -> io::Result<Self> {
+    /// No thread can be started. The file is opened when there is something to write.
+    pub(super) fn start(path: &Path, lost: IntCounter) -> io::Result<Self> {
         let (lines, waiting) = bounded(WAITING);
-        let path = path.to_owned();
-        let thread = thread::Builder::new()
-            .name("mev-audit".into())
-            .spawn(move || write_all(&path, &waiting))?;
+        let losses = Losses {
+            count: lost,
+            overflowing: Arc::default(),
+        };
+        let mut log = Log::new(path, losses.clone());
+        let thread = thread::Builder::new().name("mev-audit".into()).spawn(move || {
+            while let Ok(Some(entry)) = waiting.recv() {
+                log.append(&entry);
+            }
+        })?;
         Ok(Self {
             lines,
             thread: Mutex::new(Some(thread)),
+            losses,
         })
     }
 
-    /// False when the line is lost, since too many wait already.
-    pub(super) fn write(&self, entry: Entry) -> bool {
-        self.lines.try_send(Some(entry)).is_ok()
+    /// Hands a line to the thread that writes. Never waits: when too many lines wait already, this one is lost.
+    pub(super) fn write(&self, entry: Entry) {
+        if self.lines.try_send(Some(entry)).is_ok() {
+            return;
+        }
+        self.losses.count.inc();
+        if !self.losses.overflowing.swap(true, Ordering::Relaxed) {
+            error!(
+                "the audit log is written too slowly, and lines are lost until it is faster: look at the disk that it is on \
+                 (the metric audit_lost_total counts the lines)"
+            );
+        }
     }
 
     /// Returns when all lines so far are written, or cannot be.
@@ -195,66 +226,75 @@ impl Audit {
     }
 }
 
-fn write_all(path: &Path, lines: &Receiver<Option<Entry>>) {
-    let mut log = Log {
-        path: path.to_owned(),
-        open: None,
-        failing: false,
-    };
-    while let Ok(Some(entry)) = lines.recv() {
-        log.append(&entry);
-    }
-}
-
 struct Log {
     path: PathBuf,
     open: Option<File>,
-    /// Said once, until it goes again.
-    failing: bool,
+    losses: Losses,
+    /// Lines lost since the file was last written. The first of them is reported at once, the number at the end.
+    lost: u64,
 }
 
 impl Log {
+    fn new(path: &Path, losses: Losses) -> Self {
+        Self {
+            path: path.to_owned(),
+            open: None,
+            losses,
+            lost: 0,
+        }
+    }
+
     fn append(&mut self, entry: &Entry) {
         match self.write(entry) {
-            Ok(()) if self.failing => {
-                info!(file = %self.path.display(), "the audit log can be written again");
-                self.failing = false;
-            }
-            Ok(()) => {}
-            Err(error) => {
-                self.open = None;
-                if !std::mem::replace(&mut self.failing, true) {
-                    error!(file = %self.path.display(), %error, "cannot write the audit log; its lines are lost until this is mended");
+            Ok(()) => {
+                if self.lost > 0 {
+                    info!(file = %self.path.display(), lost = self.lost, "the audit log can be written again");
+                    self.lost = 0;
+                }
+                if self.losses.overflowing.swap(false, Ordering::Relaxed) {
+                    let lost = self.losses.count.get();
+                    info!(
+                        lost,
+                        "the audit log is written fast enough again; 'lost' counts the lines lost since the start"
+                    );
                 }
             }
-        }
-    }
-
-    fn write(&mut self, entry: &Entry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
-        // One write a line, at the end of the file wherever that is by then.
-        self.file()?.write_all(&line)
-    }
-
-    /// The file at the path as it is now: whoever rotates logs moves it away, and a new one begins.
-    fn file(&mut self) -> io::Result<&mut File> {
-        let in_place = |open: &File| -> io::Result<bool> {
-            let (open, there) = (open.metadata()?, fs::metadata(&self.path)?);
-            Ok(open.dev() == there.dev() && open.ino() == there.ino())
-        };
-        match &self.open {
-            Some(open) if in_place(open).unwrap_or(false) => {}
-            _ => {
-                let file = OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .mode(0o640)
-                    .open(&self.path)?;
-                self.open = Some(file);
+            Err(problem) => {
+                self.open = None;
+                self.losses.count.inc();
+                if self.lost == 0 {
+                    error!(
+                        problem,
+                        "the audit log cannot be written, and its lines are lost until the cause is removed"
+                    );
+                }
+                self.lost += 1;
             }
         }
-        self.open.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn write(&mut self, entry: &Entry) -> Result<(), String> {
+        let line = serde_json::to_string(entry).map_err(|error| error.to_string())?;
+        let line = foreign_text::json(&line) + "\n";
+        let path = self.path.display().to_string();
+        // One write a line, at the end of the file wherever that is by then.
+        self.file()?
+            .write_all(line.as_bytes())
+            .map_err(|error| format!("{path}: {error}"))
+    }
+
+    /// The file at the path as it is now: a program that rotates logs moves the file away, and a new one begins. What is not
+    /// a regular file of our own, a symlink included, is refused without waiting for anybody.
+    fn file(&mut self) -> Result<&mut File, String> {
+        let in_place = |open: &File| -> io::Result<bool> {
+            let (open, there) = (open.metadata()?, fs::symlink_metadata(&self.path)?);
+            Ok(open.dev() == there.dev() && open.ino() == there.ino())
+        };
+        let open = match self.open.take() {
+            Some(open) if in_place(&open).unwrap_or(false) => open,
+            _ => operator_files::append(&self.path, MODE).map_err(|error| error.to_string())?,
+        };
+        Ok(self.open.insert(open))
     }
 }
 
@@ -274,16 +314,63 @@ mod tests {
         lines.map(|line| line["problem"].as_str().unwrap().to_owned()).collect()
     }
 
+    fn counter() -> IntCounter {
+        IntCounter::new("lost", "lost").unwrap()
+    }
+
+    fn losses() -> Losses {
+        Losses {
+            count: counter(),
+            overflowing: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn attack_a_fifo_in_the_place_of_the_log_blocks_nobody_and_each_lost_line_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let lost = counter();
+        let audit = Audit::start(&path, lost.clone()).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for number in 0..2 * WAITING {
+            audit.write(entry(&number.to_string()));
+        }
+        audit.finish();
+        assert_eq!(lost.get(), 2 * WAITING as u64);
+        fs::remove_file(&path).unwrap();
+        let audit = Audit::start(&path, lost.clone()).unwrap();
+        audit.write(entry("kept"));
+        audit.finish();
+        assert_eq!(problems(&path), ["kept"]);
+        assert_eq!(lost.get(), 2 * WAITING as u64);
+    }
+
+    #[test]
+    fn attack_a_symlink_in_the_place_of_the_log_is_not_followed_also_while_the_log_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let target = folder.path().join("passwd");
+        fs::write(&target, "root:x:0:0\n").unwrap();
+        let mut log = Log::new(&path, losses());
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        log.append(&entry("lost"));
+        fs::remove_file(&path).unwrap();
+        log.append(&entry("kept"));
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("moved"), &path).unwrap();
+        log.append(&entry("lost too"));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "root:x:0:0\n");
+        assert_eq!(problems(&folder.path().join("moved")), ["kept"]);
+        assert_eq!(log.losses.count.get(), 2);
+    }
+
     #[test]
     fn a_moved_log_is_followed_by_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let moved = folder.path().join("audit.jsonl.1");
-        let mut log = Log {
-            path: path.clone(),
-            open: None,
-            failing: false,
-        };
+        let mut log = Log::new(&path, losses());
         log.append(&entry("one\ntwo"));
         fs::rename(&path, &moved).unwrap();
         log.append(&entry("three"));
@@ -297,16 +384,13 @@ mod tests {
     fn what_cannot_be_written_is_lost_and_the_next_line_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("later/audit.jsonl");
-        let mut log = Log {
-            path: path.clone(),
-            open: None,
-            failing: false,
-        };
+        let mut log = Log::new(&path, losses());
         log.append(&entry("lost"));
-        assert!(log.failing);
+        log.append(&entry("lost too"));
+        assert_eq!(log.lost, 2);
         fs::create_dir(path.parent().unwrap()).unwrap();
         log.append(&entry("kept"));
-        assert!(!log.failing);
+        assert_eq!((log.lost, log.losses.count.get()), (0, 2));
         assert_eq!(problems(&path), ["kept"]);
     }
 
@@ -314,9 +398,9 @@ mod tests {
     fn the_end_waits_for_the_lines_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
-        let audit = Audit::start(&path).unwrap();
+        let audit = Audit::start(&path, counter()).unwrap();
         for number in 0..100 {
-            assert!(audit.write(entry(&number.to_string())));
+            audit.write(entry(&number.to_string()));
         }
         audit.finish();
         assert_eq!(problems(&path).len(), 100);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use tracing::{error, info};
 
 use super::Reports;
@@ -77,7 +80,7 @@ impl Drop for Exposition {
         if let Some((path, stop, thread)) = self.socket.take() {
             stop.store(true, Ordering::Relaxed);
             // A last visitor, since the thread waits for one. When it cannot be reached, it is left alone.
-            if UnixStream::connect(&path).is_ok() {
+            if is_answering(&path) {
                 ended(thread);
             }
             // Gone already when somebody removed it.
@@ -162,13 +165,12 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // The collector reads names that end in .prom.
     let new = path.with_file_name(format!(".{name}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&new)?;
+    // A FIFO or a symlink that somebody has put there is removed: neither is opened.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
     file.write_all(text.as_bytes())?;
     drop(file);
     fs::rename(&new, path)
@@ -177,7 +179,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 /// Takes the place of a socket that a killed agent left, and of nothing else.
 fn listen(path: &Path) -> io::Result<UnixListener> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        if UnixStream::connect(path).is_ok() {
+        if is_answering(path) {
             return Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
                 "another process answers there",
@@ -186,9 +188,35 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    give_to_group(path)?;
     info!(socket = %path.display(), "serving metrics");
     Ok(listener)
+}
+
+/// Whether a process listens on the socket. Never waits, also when that process takes no more connections.
+fn is_answering(path: &Path) -> bool {
+    let connect = || -> rustix::io::Result<()> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)
+    };
+    matches!(connect(), Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS))
+}
+
+/// Lets the group of the socket connect to it. What another user may have put in its place is not touched.
+fn give_to_group(path: &Path) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = rustix::fs::open(path, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&found)?;
+    let is_ours = stat.st_uid == rustix::process::geteuid().as_raw();
+    if !is_ours || FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return Err(io::Error::other(
+            "another user has replaced it: choose a folder that only root can write",
+        ));
+    }
+    // The kernel has no call that changes the mode of a descriptor like this one, other than by its name in /proc.
+    let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+    fs::set_permissions(name, Permissions::from_mode(0o660))
 }
 
 /// One visitor at a time; a slow one holds up the others for a few seconds at most.
@@ -334,6 +362,47 @@ mod tests {
         fs::write(&path, "a file of somebody's").unwrap();
         assert!(listen(&path).is_err());
         assert!(path.is_file());
+    }
+
+    #[test]
+    fn attack_what_stands_in_the_place_of_the_metrics_is_neither_opened_nor_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("volumes.prom"), folder.path().join("victim"));
+        fs::write(&victim, "kept").unwrap();
+        fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+        let new = folder.path().join(".volumes.prom.new");
+        rustix::fs::mknodat(rustix::fs::CWD, &new, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        replace(&path, "one\n").unwrap();
+        std::os::unix::fs::symlink(&victim, &new).unwrap();
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        replace(&path, "two\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+        let socket = folder.path().join("metrics.sock");
+        std::os::unix::fs::symlink(&victim, &socket).unwrap();
+        assert!(listen(&socket).is_err());
+        assert!(give_to_group(&socket).is_err());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
+        assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn attack_a_socket_whose_owner_takes_no_connections_does_not_hold_the_agent_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.sock");
+        let _busy = UnixListener::bind(&path).unwrap();
+        // As many as the listener's queue takes; each is kept open.
+        let mut visitors = Vec::new();
+        loop {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let visitor = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+            if rustix::net::connect(&visitor, &SocketAddrUnix::new(&path).unwrap()).is_err() {
+                break;
+            }
+            visitors.push(visitor);
+        }
+        assert!(!visitors.is_empty());
+        assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -65,9 +65,12 @@ pub(crate) struct Reports {
 impl Reports {
     /// Opens nothing and starts no thread but the audit log's, when there is to be one.
     pub(crate) fn new(config: &Config) -> std::io::Result<Arc<Self>> {
+        let metrics = Metrics::new();
+        let audit = config.audit_log.as_deref();
+        let audit = audit.map(|path| Audit::start(path, metrics.audit_lost.clone()));
         Ok(Arc::new(Self {
-            metrics: Metrics::new(),
-            audit: config.audit_log.as_deref().map(Audit::start).transpose()?,
+            metrics,
+            audit: audit.transpose()?,
             followed: Followed::default(),
             changed: AtomicBool::new(true),
         }))
@@ -296,10 +299,8 @@ impl Reports {
     }
 
     fn record(&self, entry: impl FnOnce() -> Entry) {
-        if let Some(audit) = &self.audit
-            && !audit.write(entry())
-        {
-            self.metrics.audit_lost.inc();
+        if let Some(audit) = &self.audit {
+            audit.write(entry());
         }
     }
 

@@ -2,12 +2,14 @@
 //! the container may have them.
 
 mod claim;
+mod default_owner;
 mod docker_volume;
 mod dvdi;
 mod foreign;
 mod labels;
 mod pod;
 mod source;
+mod sources;
 mod unread;
 
 use volume_driver_client::{Code, MountId};
@@ -22,11 +24,11 @@ use crate::names::NameMap;
 use crate::types::{ContainerClass, ContainerId, ContainerLaunch, VolumeKey};
 
 pub(crate) use claim::claimed;
+pub use default_owner::DefaultOwner;
 pub use dvdi::PREFIX as DVDI_PREFIX;
 pub(crate) use pod::of_this_container;
-use source::Part;
 pub(crate) use source::{Asked, spoken};
-use unread::Read;
+use source::{Part, Source};
 
 /// A volume a container asks for and may have, before its target is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,35 +46,25 @@ pub(crate) struct Wish {
 /// The volumes that a container asks for, none when it asks for none. Touches no file and no driver, so it may run on the
 /// agent's own thread.
 ///
-/// The first source that names a volume wins: labels; then, where the operator has turned them on, the Docker volumes of the
-/// container's own `ContainerInfo`, and the `DVDI_VOLUME_*` variables of its own command. A pod's members do not take over the
-/// latter two from their executor: neither does Mesos.
+/// Sources add up: the labels of the task and of its executor; then, where the operator has turned them on, the Docker volumes
+/// of the container's own `ContainerInfo`, and the `DVDI_VOLUME_*` variables of its own command. A pod's members do not take
+/// over the latter two from their executor: neither does Mesos.
 ///
 /// # Errors
-/// One line for the framework.
+/// One line for the framework. Where two sources contradict each other it names both.
 pub(crate) fn wanted(id: &ContainerId, launch: &ContainerLaunch, config: &Config) -> Result<Vec<Asked>, Refusal> {
     if launch.class == ContainerClass::Debug {
         return Ok(Vec::new());
     }
-    let (read, volumes) = first_source(id, launch, config)?;
-    unread::tell(id, launch, config, read);
-    Ok(volumes)
-}
-
-fn first_source(id: &ContainerId, launch: &ContainerLaunch, config: &Config) -> Result<(Read, Vec<Asked>), String> {
-    if let Some(volumes) = labels::asked(id, launch, config)? {
-        return Ok((Read::Labels, volumes.into_iter().map(Asked::by_labels).collect()));
+    unread::tell(id, launch, config);
+    let mut asked = labels::asked(id, launch, config)?;
+    if config.docker_volume_source {
+        sources::add(&mut asked, docker_volume::asked(&launch.docker_volumes)?, config)?;
     }
-    if config.docker_volume_source && !launch.docker_volumes.is_empty() {
-        return Ok((Read::DockerVolumes, docker_volume::asked(&launch.docker_volumes)?));
+    if config.dvdi_source {
+        sources::add(&mut asked, dvdi::asked(&launch.dvdi_variables)?, config)?;
     }
-    let volumes = if config.dvdi_source {
-        dvdi::asked(&launch.dvdi_variables)?
-    } else {
-        Vec::new()
-    };
-    let read = if volumes.is_empty() { Read::Nothing } else { Read::Dvdi };
-    Ok((read, volumes))
+    Ok(asked)
 }
 
 /// The volumes asked for, as this agent and its drivers know them.
@@ -90,8 +82,10 @@ pub(crate) fn wishes(
     let wishes = volumes
         .into_iter()
         .map(|asked| wish(id, asked, launch, config, names, host_id));
-    let wishes = wishes.collect::<Result<Vec<Wish>, Refusal>>()?;
+    let mut wishes = wishes.collect::<Result<Vec<Wish>, Refusal>>()?;
+    take_over_from_labels(&mut wishes);
     agree(&wishes)?;
+    default_owner::apply(&mut wishes, launch, &config.default_owner)?;
     Ok(wishes)
 }
 
@@ -105,9 +99,7 @@ fn wish(
 ) -> Result<Wish, Refusal> {
     let said = asked.said();
     let labels = &asked.labels;
-    let usual = || asked.source.usual_driver().map(str::to_owned);
-    let named = labels.driver.clone().or_else(|| config.default_driver.clone());
-    let Some(driver) = named.or_else(usual) else {
+    let Some(driver) = asked.driver(config).map(str::to_owned) else {
         let message = format!(
             "{said}: it names no driver, and this agent has no default driver: name one with {} (or have the operator set \
              the module parameter default_driver)",
@@ -130,6 +122,7 @@ fn wish(
         create: creates.then(|| labels.options.clone()),
         lifetime: labels.lifetime,
         owner,
+        creation_denied: None,
     };
     let mut volume = VolumeKey::new(driver, names.driver_name(&labels.name));
     if made_for::spelled(&volume.name).is_some() {
@@ -161,6 +154,22 @@ fn is_known_by_id(labels: &VolumeLabels, names: &NameMap) -> bool {
         || labels.name.strip_prefix("vol-").is_some_and(is_hexadecimal)
 }
 
+/// Of a volume that labels name too, another source that gives no options has nothing of its own to say about how it is made.
+fn take_over_from_labels(wishes: &mut [Wish]) {
+    for index in 0..wishes.len() {
+        let wish = &wishes[index];
+        if wish.asked.source == Source::Labels || !wish.asked.labels.options.is_empty() {
+            continue;
+        }
+        let by_label = |other: &&Wish| other.asked.source == Source::Labels && other.volume == wish.volume;
+        if let Some(labelled) = wishes.iter().find(by_label) {
+            let (spec, create) = (labelled.spec.clone(), labelled.asked.labels.create);
+            wishes[index].spec = spec;
+            wishes[index].asked.labels.create = create;
+        }
+    }
+}
+
 /// One volume may be asked for twice (at two paths), but then the same must be said of it.
 fn agree(wishes: &[Wish]) -> Result<(), String> {
     for (index, wish) in wishes.iter().enumerate() {
@@ -178,6 +187,13 @@ fn agree(wishes: &[Wish]) -> Result<(), String> {
 }
 
 impl Wish {
+    /// The volume is used if it exists and not created otherwise, for this reason.
+    pub(crate) fn deny_creation(&mut self, reason: String) {
+        self.asked.labels.create = Create::Never;
+        self.spec.create = None;
+        self.spec.creation_denied = Some(reason);
+    }
+
     /// Whether the container may only read the volume.
     pub(crate) fn read_only(&self) -> bool {
         self.asked.labels.mode == Mode::ReadOnly

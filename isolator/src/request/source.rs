@@ -1,8 +1,9 @@
 //! What in a launch asks for a volume, and what to call it in messages.
 
-use volume_labels::{Slot, VolumeLabels, cleaned};
+use volume_labels::{Create, Slot, VolumeLabels, cleaned};
 
 use super::dvdi;
+use crate::config::Config;
 
 /// What asks for one volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,17 @@ impl Asked {
             source: Source::Labels,
             labels,
         }
+    }
+
+    /// The name of its driver, on an agent with this configuration; none when neither says one.
+    pub(super) fn driver<'a>(&'a self, config: &'a Config) -> Option<&'a str> {
+        let named = self.labels.driver.as_deref().or(config.default_driver.as_deref());
+        named.or_else(|| self.source.usual_driver())
+    }
+
+    /// Whether the source means a missing volume to be created without its author saying so.
+    pub(crate) fn implies_creation(&self) -> bool {
+        self.source != Source::Labels && self.labels.create == Create::IfMissing
     }
 
     /// What records, reports and messages know the volume by in its container; [`spoken`] makes words of it.

@@ -29,13 +29,44 @@ fn member() -> ContainerId {
 }
 
 #[test]
-fn the_tasks_labels_win_over_the_executors() {
-    let launch = ContainerLaunch {
-        task_labels: labels(&[("volume.a", "task")]),
-        executor_labels: labels(&[("volume.a", "executor")]),
+fn labels_of_task_and_executor_add_up_and_what_both_say_counts_once() {
+    let launch = |task: &[(&str, &str)], executor: &[(&str, &str)]| ContainerLaunch {
+        task_labels: labels(task),
+        executor_labels: labels(executor),
         ..ContainerLaunch::default()
     };
-    assert_eq!(names_of(&ContainerId::root("c"), &launch), ["task"]);
+    let root = ContainerId::root("c");
+    let copied = [("volume.a", "one"), ("volume.a.mode", "ro")];
+    assert_eq!(names_of(&root, &launch(&copied, &copied)), ["one"]);
+    assert_eq!(
+        names_of(&root, &launch(&copied, &[("volume.b", "two")])),
+        ["one", "two"]
+    );
+    let refused = |task: &[(&str, &str)], executor: &[(&str, &str)]| {
+        wanted(&root, &launch(task, executor), &Config::default())
+            .unwrap_err()
+            .message
+    };
+    let problem = refused(&[("volume.a", "one")], &[("volume.a", "two")]);
+    assert!(
+        problem.contains(
+            "label 'volume.a': the task's labels of this slot ('one') and those of its executor ('two') differ"
+        ),
+        "{problem}"
+    );
+    let problem = refused(&[("volume.a", "one")], &[("volume.a", "one"), ("volume.a.mode", "ro")]);
+    assert!(
+        problem.contains("'volume.a'") && problem.contains("differ"),
+        "{problem}"
+    );
+    let problem = refused(
+        &[("volume.a", "one"), ("volume.a.path", "data")],
+        &[("volume.b", "two"), ("volume.b.path", "data")],
+    );
+    assert!(
+        problem.contains("label 'volume.b' = 'two': label 'volume.a' = 'one' mounts at 'data' as well"),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -159,18 +190,197 @@ fn asked_by(launch: &ContainerLaunch, config: &Config) -> Vec<String> {
 }
 
 #[test]
-fn the_first_source_that_names_a_volume_wins() {
+fn sources_add_up() {
     let all = with_sources(true, true);
     let mut launch = everywhere();
-    assert_eq!(asked_by(&launch, &all), ["by-label"]);
+    assert_eq!(asked_by(&launch, &all), ["by-label", "by-docker-volume", "by-dvdi"]);
     launch.executor_labels = std::mem::take(&mut launch.task_labels);
-    assert_eq!(asked_by(&launch, &all), ["by-label"]);
+    assert_eq!(asked_by(&launch, &all), ["by-label", "by-docker-volume", "by-dvdi"]);
     launch.executor_labels = labels(&[("team", "etl")]);
-    assert_eq!(asked_by(&launch, &all), ["by-docker-volume"]);
+    assert_eq!(asked_by(&launch, &all), ["by-docker-volume", "by-dvdi"]);
     launch.docker_volumes.clear();
     assert_eq!(asked_by(&launch, &all), ["by-dvdi"]);
     launch.dvdi_variables = labels(&[("DVDI_VOLUME_DRIVER", "ebs")]);
     assert!(asked_by(&launch, &all).is_empty());
+}
+
+/// A label at `data`, and a Docker volume at `data`.
+fn at_one_path(pairs: &[(&str, &str)], docker: DockerVolume) -> Result<Vec<Asked>, String> {
+    let mut labels = labels(&[("volume.a.path", "data")]);
+    labels.extend(
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
+    );
+    let launch = ContainerLaunch {
+        task_labels: labels,
+        docker_volumes: vec![docker],
+        ..ContainerLaunch::default()
+    };
+    let config = Config {
+        default_driver: Some("ebs".to_owned()),
+        ..with_sources(true, true)
+    };
+    wanted(&ContainerId::root("c"), &launch, &config).map_err(|refusal| refusal.message)
+}
+
+#[test]
+fn two_sources_that_want_one_path_must_say_the_same_and_otherwise_both_are_named() {
+    let same = [("volume.a", "v"), ("volume.a.owner", "1:1")];
+    let asked = at_one_path(&same, docker_volume("v")).unwrap();
+    assert_eq!(asked.len(), 1);
+    assert!(asked[0].labels.owner.is_some(), "labels can say more");
+    let by_default_driver = DockerVolume {
+        driver: None,
+        ..docker_volume("v")
+    };
+    assert_eq!(at_one_path(&same, by_default_driver).unwrap().len(), 1);
+    for (docker, pairs) in [
+        (docker_volume("w"), &same[..]),
+        (
+            DockerVolume {
+                read_only: true,
+                ..docker_volume("v")
+            },
+            &same,
+        ),
+        (
+            DockerVolume {
+                driver: Some("other".to_owned()),
+                ..docker_volume("v")
+            },
+            &same,
+        ),
+        (
+            DockerVolume {
+                options: labels(&[("size", "2")]),
+                ..docker_volume("v")
+            },
+            &[("volume.a", "v"), ("volume.a.options.size", "1")],
+        ),
+    ] {
+        let problem = at_one_path(pairs, docker).unwrap_err();
+        assert!(
+            problem.starts_with("ContainerInfo.volumes[0] = '")
+                && problem.contains("': label 'volume.a' = 'v' mounts at 'data' as well"),
+            "{problem}"
+        );
+    }
+    let variable = ContainerLaunch {
+        docker_volumes: vec![DockerVolume {
+            path: "dvdi".to_owned(),
+            ..docker_volume("v")
+        }],
+        dvdi_variables: labels(&[("DVDI_VOLUME_NAME", "w")]),
+        ..ContainerLaunch::default()
+    };
+    let problem = wanted(&ContainerId::root("c"), &variable, &with_sources(true, true))
+        .unwrap_err()
+        .message;
+    assert!(
+        problem.contains("DVDI_VOLUME_NAME = 'w': ContainerInfo.volumes[0] = 'v' mounts at 'dvdi' as well"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn all_sources_together_have_no_more_volumes_than_one() {
+    let docker_volumes = (0..40).map(|index| DockerVolume {
+        index,
+        path: format!("d{index}"),
+        ..docker_volume("v")
+    });
+    let keys: Vec<(String, String)> = (0..40)
+        .map(|index| (format!("volume.s{index}"), "v".to_owned()))
+        .collect();
+    let launch = ContainerLaunch {
+        task_labels: keys,
+        docker_volumes: docker_volumes.collect(),
+        ..ContainerLaunch::default()
+    };
+    let problem = wanted(&ContainerId::root("c"), &launch, &with_sources(true, true))
+        .unwrap_err()
+        .message;
+    assert!(
+        problem.contains("80 volumes in all")
+            && problem.contains("label 'volume.s0'")
+            && problem.contains("volumes[39]"),
+        "{problem}"
+    );
+}
+
+fn wishes_of(launch: &ContainerLaunch, config: &Config) -> Vec<Wish> {
+    let id = ContainerId::root("c");
+    let asked = wanted(&id, launch, config).unwrap();
+    wishes(&id, asked, launch, config, &NameMap::default(), "host").unwrap()
+}
+
+#[test]
+fn a_volume_that_labels_name_too_is_made_as_the_labels_say() {
+    let launch = ContainerLaunch {
+        task_labels: labels(&[
+            ("volume.a", "v"),
+            ("volume.a.owner", "7:7"),
+            ("volume.a.path", "elsewhere"),
+        ]),
+        docker_volumes: vec![docker_volume("v")],
+        ..ContainerLaunch::default()
+    };
+    let config = Config {
+        default_driver: Some("ebs".to_owned()),
+        ..with_sources(true, false)
+    };
+    let wishes = wishes_of(&launch, &config);
+    assert_eq!(wishes.len(), 2);
+    assert_eq!(wishes[0].spec, wishes[1].spec);
+    assert_eq!(wishes[1].spec.create, None);
+}
+
+#[test]
+fn the_default_owner_is_that_of_the_task_or_a_fixed_one_and_labels_win() {
+    let owners = |default: &str, user: Option<&str>, pairs: &[(&str, &str)]| -> Vec<String> {
+        let launch = ContainerLaunch {
+            task_labels: labels(pairs),
+            user: user.map(str::to_owned),
+            ..ContainerLaunch::default()
+        };
+        let parameters = [
+            ("default_driver".to_owned(), "ebs".to_owned()),
+            ("default_owner".to_owned(), default.to_owned()),
+        ];
+        let config = Config::from_parameters(&parameters).unwrap();
+        let owner = |wish: Wish| wish.spec.owner.map(|owner| owner.to_string()).unwrap_or_default();
+        wishes_of(&launch, &config).into_iter().map(owner).collect()
+    };
+    let plain = [("volume.a", "v")];
+    assert_eq!(owners("unchanged", Some("daemon"), &plain), [""]);
+    assert_eq!(owners("task-user", Some("daemon"), &plain), ["1:1"]);
+    assert_eq!(owners("task-user", Some("root"), &plain), [""]);
+    assert_eq!(
+        owners("task-user", None, &plain),
+        [""],
+        "with --switch_user=false there is no user"
+    );
+    assert_eq!(owners("1000:100", Some("daemon"), &plain), ["1000:100"]);
+    assert_eq!(
+        owners(
+            "task-user",
+            Some("daemon"),
+            &[("volume.a", "v"), ("volume.a.owner", "7:7")]
+        ),
+        ["7:7"]
+    );
+    assert_eq!(
+        owners(
+            "task-user",
+            Some("daemon"),
+            &[("volume.a", "v"), ("volume.a.mode", "ro")]
+        ),
+        [""]
+    );
+    let twice = [("volume.a", "v"), ("volume.a.mode", "ro"), ("volume.b", "v")];
+    assert_eq!(owners("task-user", Some("daemon"), &twice), ["1:1", "1:1"]);
+    assert!(Config::from_parameters(&[("default_owner".to_owned(), "no user".to_owned())]).is_err());
 }
 
 #[test]
@@ -260,11 +470,9 @@ fn what_asked_is_named_as_its_author_wrote_it() {
         asked.iter().map(Asked::slot).collect()
     };
     let mut launch = everywhere();
-    assert_eq!(slots(&launch), ["a"]);
+    assert_eq!(slots(&launch), ["a", "ContainerInfo.volumes[0]", "DVDI_VOLUME_NAME"]);
     launch.task_labels.clear();
-    assert_eq!(slots(&launch), ["ContainerInfo.volumes[0]"]);
-    launch.docker_volumes.clear();
-    assert_eq!(slots(&launch), ["DVDI_VOLUME_NAME"]);
+    assert_eq!(slots(&launch), ["ContainerInfo.volumes[0]", "DVDI_VOLUME_NAME"]);
 }
 
 fn lenient() -> Config {

@@ -13,6 +13,9 @@ use mesos_http::tls::{Tls, TlsError, TlsFiles};
 /// An agent that is well answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Longest credential file that is read.
+const MAX_CREDENTIAL_BYTES: u64 = 64 << 10;
+
 /// Its version and the flags it runs with, those left at their defaults included.
 #[derive(Debug)]
 pub(super) struct Agent {
@@ -121,7 +124,7 @@ impl Agent {
 }
 
 fn read_credential(file: &Path) -> Result<(String, String), String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = operator_files::read(file, MAX_CREDENTIAL_BYTES).map_err(|error| error.to_string())?;
     match text.split_whitespace().collect::<Vec<_>>().as_slice() {
         [principal, secret] => Ok(((*principal).to_owned(), (*secret).to_owned())),
         _ => Err(format!(

@@ -21,6 +21,7 @@ use agent::{Agent, Asking};
 use finding::{Finding, State};
 
 use crate::exit;
+use crate::print::{self, plain};
 
 /// What the codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
@@ -67,10 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let worst = findings.iter().map(|finding| finding.state).max().unwrap_or(State::Ok);
     let text = if arguments.json {
         let checks: Vec<_> = findings.iter().map(Finding::to_json).collect();
-        format!(
-            "{:#}\n",
-            json!({ "agent": arguments.agent_url, "worst": worst.word(), "checks": checks })
-        )
+        let found = json!({ "agent": arguments.agent_url, "worst": worst.word(), "checks": checks });
+        print::json(&found) + "\n"
     } else {
         human(&findings)
     };
@@ -121,11 +120,8 @@ fn human(findings: &[Finding]) -> String {
         .unwrap_or_default();
     let mut text = String::new();
     let mut line = |state: &str, check: &str, said: &str| {
-        // Words of agents and drivers are data: a terminal never gets their control characters.
-        let said: String = said
-            .chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .collect();
+        // Words of agents and drivers are data: a terminal never gets characters that are not seen.
+        let said = plain(said);
         // A String takes whatever is written to it.
         let _ = writeln!(text, "{state:<4}  {check:<width$}  {said}");
     };

@@ -1,9 +1,8 @@
 //! Whether the agent's flags and the module's parameters fit together.
 
 use std::path::Path;
-use std::time::Duration;
 
-use isolator::Config;
+use isolator::{Config, DEADLINE_REMEDY, DeadlineFit};
 
 use super::agent::Agent;
 use super::finding::Finding;
@@ -191,28 +190,27 @@ pub(super) fn policy(config: &Config) -> Finding {
     }
 }
 
-/// Our own deadline comes before Mesos' own, after which a framework hears nothing of the cause.
+/// Our own time limits end before Mesos' own, after which a framework hears nothing of the cause.
 pub(super) fn deadline(agent: &Agent, config: &Config) -> Finding {
     let flag = agent.flag("executor_registration_timeout");
-    let ours = config.prepare_timeout;
-    let said = format!("--executor_registration_timeout={flag}, prepare_timeout is {ours:?}");
-    match mesos_durations::parse(flag) {
-        Err(error) => Finding::warn(
+    let registration = match mesos_durations::parse(flag) {
+        Ok(registration) => registration,
+        Err(error) => {
+            let found = format!("--executor_registration_timeout={flag}: {error}");
+            let mend = "compare it with prepare_timeout and cleanup_wait by hand: it must be longer than both together";
+            return Finding::warn("deadline", found, mend);
+        }
+    };
+    match config.deadline_fit(registration) {
+        DeadlineFit::TooLate(problem) => Finding::fail("deadline", problem, DEADLINE_REMEDY),
+        DeadlineFit::Tight(problem) => Finding::warn("deadline", problem, DEADLINE_REMEDY),
+        DeadlineFit::Fits => Finding::ok(
             "deadline",
-            format!("{said}: cannot read the flag: {error}"),
-            "compare the two by hand",
+            format!(
+                "--executor_registration_timeout={flag} is longer than prepare_timeout ({:?}) and cleanup_wait ({:?}) together",
+                config.prepare_timeout, config.cleanup_wait
+            ),
         ),
-        Ok(theirs) if ours >= theirs => Finding::fail(
-            "deadline",
-            format!("{said}: Mesos gives a container up first, and its framework is not told why"),
-            "raise the agent's flag, or lower prepare_timeout to some seconds less",
-        ),
-        Ok(theirs) if ours + Duration::from_secs(5) > theirs => Finding::warn(
-            "deadline",
-            format!("{said}: less than 5 s are left to fetch and start what needs a volume"),
-            "raise the agent's flag",
-        ),
-        Ok(_) => Finding::ok("deadline", said),
     }
 }
 

@@ -94,3 +94,24 @@ fn a_terminal_never_gets_control_characters() {
         assert!(said.contains("\\u{1b}") && !said.contains('\u{1b}'), "{said:?}");
     }
 }
+
+#[test]
+fn attack_a_quarantined_file_cannot_turn_a_line_around_or_hide_a_part_of_it() {
+    let site = damaged();
+    let (name, text) = (
+        "evil\u{202e}nosj.\u{200b}json",
+        "{\"a\": \"\u{202e}\u{200b}\u{2066}\u{e0041}\"}",
+    );
+    fs::write(site.state().join("quarantine").join(name), text).unwrap();
+    for command in [
+        &["ls"][..],
+        &["ls", "--json"],
+        &["show", name],
+        &["show", name, "--json"],
+    ] {
+        let said = site.run(&[&["quarantine"], command].concat()).ok();
+        assert!(said.contains("202e"), "{said:?}");
+        let hidden = |c: char| c != '\n' && !foreign_text::is_visible(c);
+        assert!(!said.contains(hidden), "{said:?}");
+    }
+}

@@ -161,7 +161,7 @@ pub(crate) fn failure(name: &str, attempt: &Attempt) -> String {
         .map(|reason| format!(", {}", reason.as_str()))
         .unwrap_or_default();
     let message = attempt.message.as_deref().unwrap_or("no message");
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = foreign_text::one_line(message);
     format!(
         "task '{name}' ({}) on agent {}: {state}{reason}: {line}",
         attempt.task_id, attempt.agent

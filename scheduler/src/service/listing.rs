@@ -11,6 +11,9 @@ use crate::bounded::Commands;
 use crate::clock::Clock;
 use crate::state::Millis;
 
+/// Longest listing that is read: it has about 1 KB for each volume.
+const MAX_BYTES: u64 = 256 << 20;
+
 /// Where the storage's listing comes from: files, a command, or both.
 #[derive(Clone, Debug)]
 pub struct Listing {
@@ -44,7 +47,7 @@ impl Listing {
         for path in &self.files {
             let failed = |error: String| format!("catalogue {}: {error}", path.display());
             let written = written(path);
-            let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
+            let bytes = operator_files::read_bytes(path, MAX_BYTES).map_err(|error| format!("catalogue {error}"))?;
             let text = label_mapper::decoded(bytes).map_err(|error| failed(error.to_string()))?;
             if lists_volumes(&text).map_err(|error| failed(error.to_string()))? {
                 asked_ms = asked_ms.min(written);

@@ -227,7 +227,7 @@ fn percent(share: f64) -> String {
     format!("{share:.2}%")
 }
 
-/// XML has no place for control characters, whoever wrote them.
+/// XML has no place for control characters, and a reader none for what is not seen.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    foreign_text::one_line(text)
 }

@@ -161,6 +161,10 @@ impl Agent {
         if let Some(module) = &spec.module {
             let path = self.modules_file();
             fs::write(&path, module.manifest(&self.places())).map_err(ClusterError::io("write", &path))?;
+            for (name, text) in &module.files {
+                let path = self.folder.join(name);
+                fs::write(&path, text).map_err(ClusterError::io("write", &path))?;
+            }
         }
         let (program, launcher_dir) = self.programs(&spec)?;
         self.process.start(&self.command(&spec, &program, &launcher_dir))

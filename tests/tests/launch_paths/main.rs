@@ -10,6 +10,7 @@
 //!
 //! Task groups run under Mesos' default executor; the official library does not have that program, so what the agent starts
 //! under its name is the testbed's own.
+#![allow(clippy::unwrap_used, reason = "a fixture that cannot be set up fails its test")]
 
 mod attacks;
 mod executors;
