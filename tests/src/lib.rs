@@ -13,6 +13,9 @@
 //! | `old_kernel` | without `openat2` volumes are refused, with the reason |
 //! | `hostile` | labels from somebody who means harm |
 //! | `sources` | volumes named otherwise than by labels: as docker/volume and mesos-module-dvdi take them, only where turned on |
+//! | `sources_add_up` | what several sources name for one container is all mounted, or both are named in the refusal |
+//! | `operator_files` | what takes the place of an operator's file blocks nobody and is not believed |
+//! | `security` | each line of SECURITY.md names tests that exist |
 //! | `definitions` | one job, described for Marathon, for dcos-commons and by a schedule, mounts the same volume |
 //! | `policy` | what the operator's policy denies is said with its rule, and a changed file counts at once |
 //! | `reports` | metrics show a mount, the audit log who had it, also of a restarted agent |
