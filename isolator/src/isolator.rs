@@ -236,6 +236,13 @@ impl Isolator {
     ///
     /// The answer comes within half a minute, whatever a file system does. When it is an error, the container must not go on.
     pub fn isolate(&self, id: &ContainerId, pid: i32, answer: impl FnOnce(Result<(), BindError>) + Send + 'static) {
+        let (reports, container) = (Arc::clone(&self.reports), id.clone());
+        let answer = move |result: Result<(), BindError>| {
+            if let Err(problem) = &result {
+                reports.not_bound(&container, problem);
+            }
+            answer(result);
+        };
         self.binder().bind(id, pid, Box::new(answer));
     }
 

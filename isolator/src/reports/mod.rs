@@ -17,7 +17,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::effects::Cause;
+use crate::effects::{BindError, Cause};
 use crate::error::{PrepareError, Refusal};
 use crate::ledger::{CreateOutcome, Event, MountOutcome, Presence, RemoveOutcome, UNMOUNTS_OF_NOTHING, UnmountOutcome};
 use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeKey};
@@ -247,6 +247,18 @@ impl Reports {
                 self.record(|| Entry::of_refusal(id, &who, problem.to_string(), waited).coded(code));
             }
         }
+    }
+
+    /// A container whose volumes are mounted on the host cannot have them after all.
+    pub(crate) fn not_bound(&self, id: &ContainerId, problem: &BindError) {
+        self.changed.store(true, Ordering::Relaxed);
+        warn!(container = %id, %problem, "container refused");
+        self.metrics
+            .refusals
+            .with_label_values(&[problem.code().as_str()])
+            .inc();
+        let who = self.followed.who(id);
+        self.record(|| Entry::of_refusal(id, &who, problem.to_string(), None).coded(Some(problem.code())));
     }
 
     /// A container whose labels cannot be read is refused before anything begins.

@@ -13,7 +13,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, at, never, select, unbounded};
-use tracing::warn;
 
 use super::super::descriptor::Identity;
 use super::super::engine::Answer;
@@ -101,7 +100,6 @@ impl Binder {
     /// Binds the container's volumes in the mount namespace of its process; there is nothing to do for one without.
     pub(crate) fn bind(&self, id: &ContainerId, pid: i32, answer: BindAnswer) {
         let answer = Arc::new(Once {
-            id: id.clone(),
             answer: Mutex::new(Some((answer, self.answers.clone()))),
         });
         let Some(launched) = self.lock().remove(id) else {
@@ -190,7 +188,6 @@ fn lock(launched: &Mutex<HashMap<ContainerId, Launched>>) -> MutexGuard<'_, Hash
 
 /// An answer that is given once, by whoever comes first. A thread that hangs keeps nothing of it.
 struct Once {
-    id: ContainerId,
     answer: Mutex<Option<(BindAnswer, Sender<Answer>)>>,
 }
 
@@ -207,12 +204,8 @@ impl Once {
         let Some((answer, answers)) = self.lock().take() else {
             return;
         };
-        let id = self.id.clone();
         // The answering thread outlives this one; see `Isolator`.
         let _ = answers.send(Box::new(move || {
-            if let Err(problem) = &result {
-                warn!(container = %id, %problem, "container refused");
-            }
             answer(result);
         }));
     }
@@ -310,7 +303,6 @@ mod tests {
             drivers: [driver.to_owned()].into(),
             work: Box::new(work),
             answer: Arc::new(Once {
-                id: ContainerId::root("c"),
                 answer: Mutex::new(Some((answer, answers.clone()))),
             }),
         }

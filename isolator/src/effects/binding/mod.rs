@@ -42,10 +42,13 @@ pub(crate) struct Bind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
     /// Its namespace is closed to the agent.
-    #[error("cannot mount the container's volumes: {0}")]
-    Namespace(#[from] NamespaceError),
+    #[error("[{}] cannot mount the container's volumes: {reason}", .reason.code())]
+    Namespace {
+        /// Why.
+        reason: NamespaceError,
+    },
     /// One volume.
-    #[error("{said}: cannot mount the volume at {}: {cause}", .target.display())]
+    #[error("{said}: [{}] cannot mount the volume at {}: {cause}", .cause.code(), .target.display())]
     Volume {
         /// What asked for it.
         said: String,
@@ -56,28 +59,34 @@ pub enum BindError {
     },
     /// A file system that does not answer.
     #[error(
-        "cannot mount the container's volumes: a file system did not answer within {0:?}; see whether 'ls' on the agent hangs at the \
-         volumes' mountpoints"
+        "[{code}] cannot mount the container's volumes: a file system did not answer within {0:?}; see whether 'ls' on the agent hangs at the \
+         volumes' mountpoints",
+        code = Code::Timeout
     )]
     Late(std::time::Duration),
     /// No thread.
-    #[error("cannot mount the container's volumes: no thread can be started: {0}")]
+    #[error("[{code}] cannot mount the container's volumes: no thread can be started: {0}", code = Code::Unreachable)]
     NoThread(String),
     /// Mesos' calls came in another order than it promises.
-    #[error("cannot mount the container's volumes: they were not prepared (a bug; the agent's log says more)")]
+    #[error(
+        "[{code}] cannot mount the container's volumes: they were not prepared (a bug; the agent's log says more)",
+        code = Code::Invalid
+    )]
     NotPrepared,
     /// The agent ends.
-    #[error("the agent is shutting down")]
+    #[error("[{code}] the agent is shutting down", code = Code::Unreachable)]
     Stopped,
 }
 
 impl BindError {
-    /// The error code, which the message to the framework carries.
+    /// The code that the message carries.
     pub fn code(&self) -> Code {
         match self {
-            Self::Volume { .. } | Self::NotPrepared => Code::Invalid,
+            Self::Namespace { reason } => reason.code(),
+            Self::Volume { cause, .. } => cause.code(),
             Self::Late(_) => Code::Timeout,
-            Self::Namespace(_) | Self::NoThread(_) | Self::Stopped => Code::Unreachable,
+            Self::NoThread(_) | Self::Stopped => Code::Unreachable,
+            Self::NotPrepared => Code::Invalid,
         }
     }
 }
@@ -124,6 +133,17 @@ pub enum Cause {
     Attach(#[from] AttachError),
 }
 
+impl Cause {
+    /// Whatever somebody has to change is [`Code::Invalid`]; where the kernel lacks something, another agent may have it.
+    fn code(&self) -> Code {
+        match self {
+            Self::OtherSource => Code::Unreachable,
+            Self::Attach(AttachError::Refused { .. } | AttachError::MountInside) => Code::Unsupported,
+            _ => Code::Invalid,
+        }
+    }
+}
+
 /// Binds volumes in the mount namespace of process `pid`; none of them is in `agents`, the folders of the agent. The calling thread stays there: it is of no use for anything else.
 ///
 /// # Errors
@@ -133,7 +153,7 @@ fn bind_in_namespace_of(pid: i32, binds: &[Bind], agents: &[PathBuf]) -> Result<
         .iter()
         .map(|bind| bind.find(agents))
         .collect::<Result<Vec<_>, _>>()?;
-    enter(pid)?;
+    enter(pid).map_err(|reason| BindError::Namespace { reason })?;
     bind_here(binds, &found)
 }
 

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use volume_driver_client::Code;
 
 use super::super::descriptor::Identity;
 
@@ -24,6 +25,16 @@ pub enum NamespaceError {
         "the container's process {0} has no mount namespace of its own, which volumes need: run the agent with --launcher=linux"
     )]
     Shared(i32),
+}
+
+impl NamespaceError {
+    /// What programs decide by.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Self::Refused { .. } => Code::Unreachable,
+            Self::Shared(_) => Code::Unsupported,
+        }
+    }
 }
 
 /// Moves the calling thread into the mount namespace of process `pid`, for good: the thread sees the container's mounts from now

@@ -252,7 +252,8 @@ fn a_target_that_was_replaced_meanwhile_is_refused() {
         replace(&host);
         let error = container.bind(vec![bind]).unwrap_err().to_string();
         assert!(
-            error.starts_with("label 'volume.data' = 'volume': ") && error.contains("replaced part of it"),
+            error.starts_with("label 'volume.data' = 'volume': [invalid] cannot mount")
+                && error.contains("replaced part of it"),
             "{way}: {error}"
         );
         host.is_untouched();
@@ -295,7 +296,12 @@ fn a_process_with_the_hosts_own_mounts_is_refused() {
         .unwrap_err();
     neighbour.kill().unwrap();
     neighbour.wait().unwrap();
-    assert_eq!(error, BindError::Namespace(NamespaceError::Shared(pid)));
+    assert_eq!(
+        error,
+        BindError::Namespace {
+            reason: NamespaceError::Shared(pid)
+        }
+    );
     host.is_untouched();
 }
 
