@@ -21,14 +21,14 @@ const USER: &str = "nobody";
 /// Containers that are launched at once while an attacker watches.
 const AT_ONCE: usize = 10;
 
-/// Replaces each folder `data` below the pattern by a symlink to a folder of the host, and puts it back, as fast as it can, until
+/// Replaces each folder `data` below the pattern by a symlink to a folder of the host as fast as it can, puts it back now and then, until
 /// there is a file `stop`. Paths are relative, as the folders around the agent's own are closed to the user.
 const SWAP: &str = r#"
 my ($host, $pattern) = @ARGV;
 my $swaps = 0;
 until (-e "stop") {
   for my $data (glob $pattern) {
-    if (-l $data) { unlink $data; rename "$data.aside", $data; }
+    if (-l $data) { if (rand() < 0.1) { unlink $data; rename "$data.aside", $data; } }
     elsif (-d _ && rename($data, "$data.aside")) { symlink $host, $data; $swaps++; }
   }
   if ($swaps) { open my $file, ">", "swaps"; print $file $swaps; close $file; }
@@ -61,8 +61,12 @@ impl Tally {
             self.refused += 1;
             return;
         }
+        let seen = place.seen(sandbox);
+        if seen.is_empty() {
+            self.outside.push(format!("nothing in {}", sandbox.display()));
+        }
         // The folder's name may be another one by now; the folder is still the same.
-        for seen in place.seen(sandbox) {
+        for seen in seen {
             if !Path::new(&seen.target).starts_with(sandbox) && !seen.target.starts_with("/mnt/mesos/sandbox/data") {
                 self.outside.push(seen.target);
             }
@@ -86,8 +90,9 @@ impl Attack {
 
     /// Ends the attacker whose sandbox this is, once it has replaced something; how often it did.
     fn end(&self, sandbox: &Path, what: &str, tally: &Tally) {
-        let swaps = eventually("the attacker has replaced a folder", || {
-            fs::read_to_string(sandbox.join("swaps")).map_err(|error| error.to_string())
+        let swaps: u64 = eventually("the attacker has replaced a folder", || {
+            let told = fs::read_to_string(sandbox.join("swaps")).map_err(|error| error.to_string())?;
+            told.parse().map_err(|error| format!("'{told}': {error}"))
         });
         fs::write(sandbox.join("stop"), "").expect("the test's own files work");
         println!(
