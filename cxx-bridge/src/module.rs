@@ -153,7 +153,7 @@ impl Module {
             let answer = promise.share();
             self.isolator.isolate(&id, pid, move |bound| match bound {
                 Ok(()) => answer.ready(&[]),
-                Err(error) => answer.fail(&error.code().in_message(&guard::one_line(&error))),
+                Err(error) => answer.fail(&guard::one_line(&error)),
             });
             Ok(())
         };
