@@ -49,23 +49,27 @@ fn cases(volume: &str) -> Vec<Case> {
             &[("volume.a", volume), ("volume.b", volume), ("volume.b.path", "a//")],
             "volume.",
         ),
-        // Names: opaque, so they reach the driver as they are, and nothing else.
+        // Names that the driver's profile says it cannot handle: they are not sent.
         case(&[("volume.data", "../../etc/passwd")], "the name has '/'"),
-        case(&[("volume.data", "/etc/shadow")], "does not exist"),
+        case(&[("volume.data", "/etc/shadow")], "the name has '/'"),
         case(
             &[("volume.data", "v; touch /tmp/external-volumes-pwned")],
-            "does not exist",
+            "the name has a space",
         ),
         case(
             &[("volume.data", "$(touch /tmp/external-volumes-pwned)")],
-            "does not exist",
+            "the name has a space",
         ),
+        case(&[("volume.data", "\" } , { \"Name\": \"v")], "the name has a space"),
+        case(&[("volume.data", "%s%n%x")], "the name has '%'"),
+        // Other names: opaque, so they reach the driver as they are, and nothing else.
         case(
-            &[("volume.data", "`touch /tmp/external-volumes-pwned`")],
+            &[("volume.data", "v;touch${IFS}external-volumes-pwned")],
             "does not exist",
         ),
-        case(&[("volume.data", "\" } , { \"Name\": \"v")], "does not exist"),
-        case(&[("volume.data", "%s%n%x")], "does not exist"),
+        case(&[("volume.data", "$(reboot)")], "does not exist"),
+        case(&[("volume.data", "`reboot`")], "does not exist"),
+        case(&[("volume.data", "\"},{\"Name\":\"v")], "does not exist"),
         case(&[("volume.data", "v\r\nX-Header: 1")], "control characters"),
         case(&[("volume.data", "")], "volume.data"),
         case(&[("volume.data", &long)], "volume.data"),

@@ -433,7 +433,11 @@ fn hostile_variables(volume: &str) -> Vec<Case> {
         (with("DVDI_VOLUME_SHELL1", "/bin/sh"), "'DVDI_VOLUME_SHELL1' is none of"),
         (with("DVDI_VOLUME_NAME11", "v"), "'DVDI_VOLUME_NAME11' is none of"),
         (named("../../etc/passwd"), "the name has '/'"),
-        (named("v`touch /tmp/external-volumes-source-pwned`"), "does not exist"),
+        (
+            named("v`touch /tmp/external-volumes-source-pwned`"),
+            "the name has a space",
+        ),
+        (named("v`touch${IFS}external-volumes-source-pwned`"), "does not exist"),
         (named("v\r\nX-Header: 1"), "control characters"),
         (named(&long), "longer than 255 bytes"),
     ]
