@@ -1,6 +1,7 @@
 //! `scheduler serve` on a real master: the API, claims across frameworks, and one instance taking over from another.
 
 mod agents;
+mod lost_calls;
 
 use std::fs;
 use std::path::Path;
@@ -29,11 +30,16 @@ impl Drop for Service {
 
 impl Service {
     fn start(cluster: &Cluster, folder: &Path, name: &str, arguments: &[&str]) -> Self {
+        Self::start_with(&cluster.master().address(), folder, name, arguments)
+    }
+
+    /// With a master at this address.
+    fn start_with(master: &str, folder: &Path, name: &str, arguments: &[&str]) -> Self {
         let file = folder.join(format!("{name}.address"));
         let output = |kind: &str| fs::File::create(folder.join(format!("{name}.{kind}"))).expect("the folder is ours");
         let child = Command::new(env!("CARGO_BIN_EXE_scheduler"))
             .args(["serve", "--state", "state", "--listen", "127.0.0.1:0"])
-            .args(["--master", &cluster.master().address()])
+            .args(["--master", master])
             .arg("--address-file")
             .arg(&file)
             .args(arguments)
