@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -12,7 +14,7 @@ use volume_driver_client::{Code, Drivers};
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::effects::{
-    Answer, Baselines, BindError, Binder, Engine, Message, Order, Patient, Register, agents_folders, make_rounds,
+    Answer, Baselines, BindError, Binder, Engine, Message, Order, Patient, Register, Turn, agents_folders, make_rounds,
     share_mount_bases, targets, write_records,
 };
 use crate::error::{PrepareError, Refusal};
@@ -54,6 +56,8 @@ pub struct Isolator {
     config: Arc<Config>,
     engine: Sender<Message>,
     resolver: Option<Sender<Resolve>>,
+    /// How many prepares there were.
+    turns: AtomicU64,
     answers: Sender<Answer>,
     threads: Vec<JoinHandle<()>>,
     reports: Arc<Reports>,
@@ -67,6 +71,7 @@ pub struct Isolator {
 
 struct Resolve {
     id: ContainerId,
+    turn: Turn,
     launch: ContainerLaunch,
     volumes: Vec<Asked>,
 }
@@ -161,6 +166,7 @@ impl Isolator {
             config,
             engine,
             resolver: Some(resolver),
+            turns: AtomicU64::new(0),
             answers,
             threads,
             reports,
@@ -216,13 +222,20 @@ impl Isolator {
                     }
                     answer(result);
                 };
+                let turn = Turn(self.turns.fetch_add(1, Ordering::Relaxed));
                 self.tell(Message::Prepare {
                     id: id.clone(),
+                    turn,
                     answer: Box::new(answer),
                 });
                 let resolver = self.resolver.as_ref().expect("it is there until drop");
                 // The resolvers end after the last call to us.
-                let _ = resolver.send(Resolve { id, launch, volumes });
+                let _ = resolver.send(Resolve {
+                    id,
+                    turn,
+                    launch,
+                    volumes,
+                });
             }
             Err(problem) => {
                 self.reports.refused_at_once(&id, &launch, &problem);
@@ -332,16 +345,28 @@ struct Resolver {
 
 impl Resolver {
     fn run(&self, jobs: &Receiver<Resolve>, done: &Sender<Message>) {
-        for Resolve { id, launch, volumes } in jobs {
-            let result = self.resolve(&id, &launch, volumes).and_then(|requests| {
-                for (volume, identities) in identity::of_requests(&requests, &self.drivers)? {
-                    let _ = done.send(Message::Event(Event::Identified { volume, identities }));
-                }
-                Ok(requests)
+        for Resolve {
+            id,
+            turn,
+            launch,
+            volumes,
+        } in jobs
+        {
+            let resolved = catch_unwind(AssertUnwindSafe(|| {
+                self.resolve(&id, &launch, volumes).and_then(|requests| {
+                    for (volume, identities) in identity::of_requests(&requests, &self.drivers)? {
+                        let _ = done.send(Message::Event(Event::Identified { volume, identities }));
+                    }
+                    Ok(requests)
+                })
+            }));
+            let result = resolved.unwrap_or_else(|_| {
+                let words = "the module failed while it resolved what the container asks for: see the agent's log";
+                Err(Refusal::new(Code::Unreachable, words))
             });
             let result = result.map_err(PrepareError::Request);
             // The ledger's thread ends only with the isolator.
-            let _ = done.send(Message::Resolved { id, result });
+            let _ = done.send(Message::Resolved { id, turn, result });
         }
     }
 

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use isolator::{BindMount, Config, ContainerId, ContainerLaunch, Isolator, PrepareError};
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use tempfile::TempDir;
 
 /// Far longer than anything here takes; only a hang reaches it.
@@ -330,4 +331,74 @@ fn two_slots_that_end_in_one_directory_are_refused() {
         refusal.contains("'volume.b'") && refusal.contains("'volume.a'"),
         "{refusal}"
     );
+}
+
+#[test]
+fn the_time_limit_of_an_earlier_container_does_not_refuse_a_later_one_with_the_same_id() {
+    let folder = folder();
+    let begun = Instant::now();
+    // The second Mount is answered after the first prepare's time is over, and long before the second's.
+    let mounted = Mounted::new();
+    let answers = well(mounted.path());
+    let mounts = Arc::new(Mutex::new(0));
+    driver(folder.path(), "well", move |method| {
+        if method == "Mount" {
+            let mut mounts = mounts.lock().expect("no test panics with it");
+            *mounts += 1;
+            if *mounts == 2 {
+                thread::sleep(Duration::from_millis(10_500).saturating_sub(begun.elapsed()));
+            }
+        }
+        answers(method)
+    });
+    let agent = Agent::start(folder, &[("prepare_timeout", "10secs")]);
+    agent.mounts("a", &[("volume.data", "v")]);
+    agent.cleanup("a");
+    thread::sleep(Duration::from_secs(6).saturating_sub(begun.elapsed()));
+    agent.mounts("a", &[("volume.data", "v")]);
+    assert!(
+        begun.elapsed() > Duration::from_secs(10),
+        "the first time limit is over"
+    );
+}
+
+#[test]
+fn a_record_that_could_not_be_removed_is_not_removed_when_a_new_container_has_its_id() {
+    let mounted = Mounted::new();
+    let folder = folder();
+    driver(folder.path(), "well", well(mounted.path()));
+    let agent = Agent::start(folder, &[]);
+    let record = agent.folder.path().join("state/containers/a.json");
+    agent.mounts("a", &[("volume.data", "v")]);
+    // What is mounted on cannot be removed.
+    mount_bind("/proc/self/status", &record).expect("a bind on the record");
+    agent.cleanup("a");
+    agent.mounts("other", &[("volume.data", "v")]);
+    unmount(&record, UnmountFlags::DETACH).expect("it is mounted");
+    agent.mounts("a", &[("volume.data", "v")]);
+    // The removal is tried again after five seconds.
+    thread::sleep(Duration::from_secs(7));
+    assert!(record.exists(), "the new container has its record");
+    agent.cleanup("a");
+    let begun = Instant::now();
+    while record.exists() && begun.elapsed() < LIMIT {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!record.exists(), "its own removal is carried out");
+}
+
+#[test]
+fn the_status_file_is_written_again_when_what_was_in_its_way_is_gone() {
+    let folder = folder();
+    let state = folder.path().join("state");
+    let obstacle = state.join("status.tmp");
+    fs::create_dir_all(&obstacle).unwrap();
+    let _agent = Agent::start(folder, &[]);
+    thread::sleep(Duration::from_millis(1500));
+    fs::remove_dir(&obstacle).unwrap();
+    let begun = Instant::now();
+    while !state.join("status.json").exists() && begun.elapsed() < LIMIT {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(state.join("status.json").exists(), "though nothing changes");
 }

@@ -572,3 +572,38 @@ fn after_a_reboot_every_attachment_is_let_go_whatever_mesos_says() {
     agent.tell(Event::Restore(vec![entry]));
     agent.unmount("v");
 }
+
+#[test]
+fn a_late_word_about_the_record_of_an_earlier_container_is_not_taken_for_one_with_the_same_id() {
+    let mut ledger = Ledger::new();
+    let container = ContainerId::root("a");
+    let acquire = |ledger: &mut Ledger| {
+        let effects = ledger.handle(Event::Acquire {
+            container: ContainerId::root("a"),
+            requests: vec![wants("v")],
+        });
+        let [Effect::WriteRecord { revision, .. }] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        *revision
+    };
+    let earlier = acquire(&mut ledger);
+    ledger.handle(Event::Release {
+        container: container.clone(),
+    });
+    let later = acquire(&mut ledger);
+    let written = |revision| Event::RecordWritten {
+        container: container.clone(),
+        revision,
+        result: Ok(()),
+    };
+    assert_eq!(
+        ledger.handle(written(earlier)),
+        [],
+        "the later record is not on disk yet"
+    );
+    assert!(matches!(
+        ledger.handle(written(later)).as_slice(),
+        [Effect::Mount { .. }]
+    ));
+}

@@ -353,3 +353,27 @@ fn records_are_for_root_alone() {
         (0o700, 0o700, 0o600)
     );
 }
+
+#[test]
+fn a_record_that_is_too_large_to_be_read_back_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let options = |count: usize| -> std::collections::BTreeMap<String, String> {
+        (0..count).map(|n| (format!("o{n}"), "x".repeat(4096))).collect()
+    };
+    let with = |id: &str, count: usize| {
+        let mut one = volume("v", RecordedState::Mounting);
+        one.request.spec.create = Some(options(count));
+        Record {
+            container: ContainerId::root(id),
+            released: false,
+            volumes: vec![one],
+        }
+    };
+    write(&store, &with("fits", 900));
+    let refused = &store.commit(&[Change::Write(with("too-large", 1100))])[0];
+    let words = refused.as_ref().unwrap_err();
+    assert!(words.contains("4194304") && words.contains("fewer volumes"), "{words}");
+    let found = loaded(&store);
+    assert_eq!(found, [with("fits", 900)]);
+}

@@ -51,6 +51,8 @@ impl LockFiles {
                 for number in 0..limits.in_flight {
                     let file = self.open(number)?;
                     match file.try_lock() {
+                        // Another process may have ended a change since it was looked at.
+                        Ok(()) if is_change && !self.quiet_for(limits.pause)?.is_zero() => break,
                         Ok(()) => {
                             let clock = (is_change && !limits.pause.is_zero()).then(|| self.path(0));
                             return Ok(Some(Held { file, clock }));

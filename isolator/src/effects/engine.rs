@@ -3,7 +3,7 @@
 mod health;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +15,15 @@ use volume_driver_client::{Code, Drivers, MountId};
 use super::baseline::Baselines;
 use super::calls::Call;
 use super::monitor::{Finding, Patient};
-use super::queues::Queues;
+use super::queues::{Queues, Urgency};
 use super::restored::restored;
 use super::writer::{Order, Written};
 use crate::config::Config;
 use crate::error::{PrepareError, Problem};
 use crate::identity;
 use crate::ledger::{
-    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, RemoveOutcome, UnmountOutcome, VolumeRequest,
+    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, RemoveOutcome, UnmountOutcome,
+    VolumeRequest,
 };
 use crate::mountpoint::Mountpoint;
 use crate::records::{Change, Store};
@@ -41,6 +42,11 @@ pub(crate) type Answer = Box<dyn FnOnce() + Send>;
 /// Answers a watch; dropped uncalled when the container left without cause for one.
 pub(crate) type Watcher = Box<dyn FnOnce(Limitation) + Send>;
 
+/// Numbers every prepare, so that what was begun for an earlier container with the same id is told from what this one waits
+/// for. Mesos uses the ids of standalone containers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn(pub(crate) u64);
+
 /// What the engine is told.
 pub(crate) enum Message {
     /// `recover()`.
@@ -50,10 +56,15 @@ pub(crate) enum Message {
         answer: Answer,
     },
     /// `prepare()` of a container that wants volumes; its targets are being resolved.
-    Prepare { id: ContainerId, answer: PrepareAnswer },
+    Prepare {
+        id: ContainerId,
+        turn: Turn,
+        answer: PrepareAnswer,
+    },
     /// Its targets are resolved, or cannot be.
     Resolved {
         id: ContainerId,
+        turn: Turn,
         result: Result<Vec<VolumeRequest>, PrepareError>,
     },
     /// `cleanup()`.
@@ -91,10 +102,11 @@ pub(crate) struct Engine {
 struct State {
     ledger: Ledger,
     queues: Queues,
-    prepares: BTreeMap<ContainerId, PrepareAnswer>,
+    prepares: BTreeMap<ContainerId, (Turn, PrepareAnswer)>,
     /// Of those, the ones whose targets are being resolved: the ledger does not know them yet.
-    resolving: BTreeSet<ContainerId>,
-    cleanups: BTreeMap<ContainerId, Vec<Answer>>,
+    resolving: BTreeMap<ContainerId, Turn>,
+    /// With the number of the timer that answers them at the latest.
+    cleanups: BTreeMap<ContainerId, (u64, Vec<Answer>)>,
     watchers: BTreeMap<ContainerId, Watcher>,
     timers: BinaryHeap<Reverse<Timer>>,
     timers_set: u64,
@@ -109,7 +121,7 @@ struct Timer {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Alarm {
-    Prepare(ContainerId),
+    Prepare(ContainerId, Turn),
     Cleanup(ContainerId),
     Retry(VolumeKey, u32),
     Remove(ContainerId),
@@ -133,12 +145,12 @@ impl Engine {
                 Ok(message) => self.take(&mut state, message),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(Reverse(timer)) = state.timers.pop() {
-                        self.ring(&mut state, timer.alarm);
+                        self.ring(&mut state, timer.number, timer.alarm);
                     }
                 }
             }
         }
-        for (_, answer) in state.prepares {
+        for (_, answer) in state.prepares.into_values() {
             self.answer(Box::new(move || answer(Err(PrepareError::Stopped))));
         }
     }
@@ -159,18 +171,19 @@ impl Engine {
                 self.handle(state, Event::Restore(restored));
                 self.answer(answer);
             }
-            Message::Prepare { id, answer } => {
+            Message::Prepare { id, turn, answer } => {
                 if state.prepares.contains_key(&id) {
                     let error = PrepareError::Repeated(id.to_string());
                     return self.answer(Box::new(move || answer(Err(error))));
                 }
-                state.prepares.insert(id.clone(), answer);
-                state.resolving.insert(id.clone());
-                state.set(self.config.prepare_timeout, Alarm::Prepare(id));
+                state.prepares.insert(id.clone(), (turn, answer));
+                state.resolving.insert(id.clone(), turn);
+                state.set(self.config.prepare_timeout, Alarm::Prepare(id, turn));
             }
-            Message::Resolved { id, result } => {
+            Message::Resolved { id, turn, result } => {
                 // Gone when the container was destroyed, or its time ran out, meanwhile.
-                if state.resolving.remove(&id) {
+                if state.resolving.get(&id) == Some(&turn) {
+                    state.resolving.remove(&id);
                     match result {
                         Ok(requests) => self.handle(
                             state,
@@ -185,11 +198,12 @@ impl Engine {
             }
             Message::Cleanup { id, answer } => {
                 state.watchers.remove(&id);
-                state.cleanups.entry(id.clone()).or_default().push(answer);
-                if state.resolving.remove(&id) {
+                let number = state.set(self.config.cleanup_wait, Alarm::Cleanup(id.clone()));
+                let (_, answers) = state.cleanups.entry(id.clone()).or_insert_with(|| (number, Vec::new()));
+                answers.push(answer);
+                if state.resolving.remove(&id).is_some() {
                     self.finish_prepare(state, &id, Err(PrepareError::Destroyed));
                 }
-                state.set(self.config.cleanup_wait, Alarm::Cleanup(id.clone()));
                 self.handle(state, Event::Release { container: id });
             }
             Message::Event(event) => self.handle(state, event),
@@ -222,21 +236,40 @@ impl Engine {
         }
     }
 
-    fn ring(&self, state: &mut State, alarm: Alarm) {
+    fn ring(&self, state: &mut State, number: u64, alarm: Alarm) {
         match alarm {
-            Alarm::Prepare(container) => {
-                if state.resolving.remove(&container) {
+            // Answered long ago, and perhaps asked again under the same id.
+            Alarm::Prepare(container, turn)
+                if state
+                    .prepares
+                    .get(&container)
+                    .is_none_or(|(waiting, _)| *waiting != turn) => {}
+            Alarm::Prepare(container, _) => {
+                if state.resolving.remove(&container).is_some() {
                     let error = PrepareError::Unresolved(self.config.prepare_timeout);
                     return self.finish_prepare(state, &container, Err(error));
                 }
                 self.handle(state, Event::PrepareDeadline { container });
             }
+            Alarm::Cleanup(container)
+                if state
+                    .cleanups
+                    .get(&container)
+                    .is_none_or(|(waiting, _)| *waiting != number) => {}
             Alarm::Cleanup(container) => self.handle(state, Event::CleanupDeadline { container }),
             Alarm::Health => self.make_round(state),
-            Alarm::Remove(container) => self.order(Order {
-                change: Change::Remove(container),
-                revision: None,
-            }),
+            Alarm::Remove(container) => match state.ledger.phase(&container) {
+                None => self.order(Order {
+                    change: Change::Remove(container),
+                    revision: None,
+                }),
+                // A new container with the same id, which may leave without having written a record of its own.
+                Some(Phase::Waiting) => {
+                    state.set(REMOVE_AGAIN, Alarm::Remove(container));
+                }
+                // The record is that of the new one.
+                Some(_) => {}
+            },
             Alarm::Retry(volume, attempt) => self.handle(state, Event::RetryDue { volume, attempt }),
         }
     }
@@ -296,7 +329,12 @@ impl Engine {
             Effect::TellSettled { volume, refusal } => self.reports.settled(&volume, &refusal),
             Effect::AnswerPrepare { container, result } => self.finish_prepare(state, &container, result),
             Effect::AnswerCleanup { container } => {
-                for answer in state.cleanups.remove(&container).unwrap_or_default() {
+                for answer in state
+                    .cleanups
+                    .remove(&container)
+                    .map(|(_, answers)| answers)
+                    .unwrap_or_default()
+                {
                     self.answer(answer);
                 }
             }
@@ -319,6 +357,7 @@ impl Engine {
             state,
             op,
             volume,
+            Urgency::Container,
             begin,
             MountOutcome::Uncertain,
             MountOutcome::Failed,
@@ -333,6 +372,7 @@ impl Engine {
             state,
             op,
             volume,
+            Urgency::Container,
             begin,
             CreateOutcome::Uncertain,
             CreateOutcome::Failed,
@@ -347,6 +387,7 @@ impl Engine {
             state,
             op,
             volume,
+            Urgency::Nobody,
             begin,
             RemoveOutcome::Uncertain,
             RemoveOutcome::NotSent,
@@ -369,6 +410,7 @@ impl Engine {
             state,
             op,
             volume,
+            Urgency::Nobody,
             begin,
             UnmountOutcome::Uncertain,
             UnmountOutcome::NotSent,
@@ -384,6 +426,7 @@ impl Engine {
         state: &mut State,
         op: Op,
         volume: VolumeKey,
+        urgency: Urgency,
         begin: impl FnOnce(&Call<'_>) -> O + Send + 'static,
         lost: impl FnOnce(Problem) -> O + Send + 'static,
         unsent: impl FnOnce(Problem) -> O,
@@ -416,7 +459,7 @@ impl Engine {
             // Nobody listens any more only when the agent goes away; the record tells the next one.
             let _ = outbox.send(Message::Event(event));
         };
-        let error = state.queues.submit(&driver, limit, op, Box::new(job)).err()?;
+        let error = state.queues.submit(&driver, limit, op, urgency, Box::new(job)).err()?;
         let words = format!("cannot start a thread for driver '{driver}': {error}");
         let event = report_unsent(unsent(Problem::new(Code::Unreachable, words)));
         self.reports.called(&key, &event, Duration::ZERO);
@@ -425,7 +468,7 @@ impl Engine {
 
     fn finish_prepare(&self, state: &mut State, id: &ContainerId, result: Result<Vec<BindMount>, PrepareError>) {
         self.reports.prepared(id, &result);
-        if let Some(answer) = state.prepares.remove(id) {
+        if let Some((_, answer)) = state.prepares.remove(id) {
             self.answer(Box::new(move || answer(result.map(Some))));
         }
     }
@@ -442,15 +485,17 @@ impl Engine {
 }
 
 impl State {
-    fn set(&mut self, delay: Duration, alarm: Alarm) {
+    /// The timer's number.
+    fn set(&mut self, delay: Duration, alarm: Alarm) -> u64 {
+        self.timers_set += 1;
         // A delay beyond the clock's range is never over.
         if let Some(due) = Instant::now().checked_add(delay) {
-            self.timers_set += 1;
             self.timers.push(Reverse(Timer {
                 due,
                 number: self.timers_set,
                 alarm,
             }));
         }
+        self.timers_set
     }
 }

@@ -22,7 +22,7 @@ mod writer;
 pub(crate) use baseline::Baselines;
 pub use binding::BindError;
 pub(crate) use binding::{Binder, Register, agents_folders};
-pub(crate) use engine::{Answer, Engine, Message};
+pub(crate) use engine::{Answer, Engine, Message, Turn};
 pub(crate) use monitor::{Cause, Patient, run as make_rounds};
 pub(crate) use mount_bases::share as share_mount_bases;
 pub(crate) use owner::{name_of, resolved as resolved_owner};

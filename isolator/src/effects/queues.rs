@@ -23,11 +23,38 @@ struct Queue {
     wake: Condvar,
 }
 
+/// Who waits for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// A container that is being prepared.
+    Container,
+    /// Nobody, or a cleanup, which does not wait for long.
+    Nobody,
+}
+
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<(Op, Job)>,
+    jobs: VecDeque<(Op, Urgency, Job)>,
     workers: usize,
     idle: usize,
+    /// How many of the calls under way nobody waits for, and how many may be.
+    unhurried: usize,
+    unhurried_limit: usize,
+}
+
+impl State {
+    /// The oldest call that may begin. Calls that nobody waits for leave one worker to the others, so that a few volumes
+    /// whose Unmount hangs do not keep every container of the driver waiting.
+    fn next(&mut self) -> Option<(Urgency, Job)> {
+        let has_room = self.unhurried < self.unhurried_limit;
+        let next = self
+            .jobs
+            .iter()
+            .position(|(_, urgency, _)| has_room || *urgency == Urgency::Container)?;
+        let (_, urgency, job) = self.jobs.remove(next)?;
+        self.unhurried += usize::from(urgency == Urgency::Nobody);
+        Some((urgency, job))
+    }
 }
 
 impl Queues {
@@ -35,10 +62,11 @@ impl Queues {
     ///
     /// # Errors
     /// When there is no worker and no thread can be started for one: the call was not and will not be made.
-    pub(super) fn submit(&mut self, driver: &str, limit: usize, op: Op, job: Job) -> io::Result<()> {
+    pub(super) fn submit(&mut self, driver: &str, limit: usize, op: Op, urgency: Urgency, job: Job) -> io::Result<()> {
         let queue = self.0.entry(driver.to_owned()).or_default();
         let mut state = queue.lock();
-        state.jobs.push_back((op, job));
+        state.unhurried_limit = limit.saturating_sub(1).max(1);
+        state.jobs.push_back((op, urgency, job));
         if state.jobs.len() > state.idle && state.workers < limit.max(1) {
             let worker = Arc::clone(queue);
             // The kernel shows 15 bytes of a thread's name.
@@ -65,7 +93,7 @@ impl Queues {
         self.0.values().any(|queue| {
             let mut state = queue.lock();
             let before = state.jobs.len();
-            state.jobs.retain(|(queued, _)| *queued != op);
+            state.jobs.retain(|(queued, ..)| *queued != op);
             state.jobs.len() < before
         })
     }
@@ -80,10 +108,11 @@ impl Queue {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            if let Some((_, job)) = state.jobs.pop_front() {
+            if let Some((urgency, job)) = state.next() {
                 drop(state);
                 job();
                 state = self.lock();
+                state.unhurried -= usize::from(urgency == Urgency::Nobody);
                 continue;
             }
             state.idle += 1;
@@ -117,6 +146,7 @@ mod tests {
                 "hung",
                 1,
                 Op(1),
+                Urgency::Container,
                 Box::new(move || {
                     let _ = hang.recv();
                 }),
@@ -124,10 +154,22 @@ mod tests {
             .unwrap();
         let later = done.clone();
         queues
-            .submit("hung", 1, Op(2), Box::new(move || later.send(2).unwrap()))
+            .submit(
+                "hung",
+                1,
+                Op(2),
+                Urgency::Container,
+                Box::new(move || later.send(2).unwrap()),
+            )
             .unwrap();
         queues
-            .submit("healthy", 1, Op(3), Box::new(move || done.send(3).unwrap()))
+            .submit(
+                "healthy",
+                1,
+                Op(3),
+                Urgency::Container,
+                Box::new(move || done.send(3).unwrap()),
+            )
             .unwrap();
         assert_eq!(finished.recv().unwrap(), 3);
         assert!(queues.withdraw(Op(2)), "what has not begun can be taken back");
@@ -147,7 +189,9 @@ mod tests {
                 begun.send(n).unwrap();
                 let _ = hang.recv();
             };
-            queues.submit("driver", 2, Op(n), Box::new(job)).unwrap();
+            queues
+                .submit("driver", 2, Op(n), Urgency::Container, Box::new(job))
+                .unwrap();
         }
         let mut first: Vec<u64> = (0..2).map(|_| started.recv().unwrap()).collect();
         first.sort_unstable();
@@ -155,5 +199,37 @@ mod tests {
         assert!(started.is_empty(), "the third waits for one of the two");
         drop(release);
         assert_eq!(started.iter().take(3).count(), 3);
+    }
+
+    #[test]
+    fn unmounts_that_hang_leave_one_worker_to_what_a_container_waits_for() {
+        let mut queues = Queues::default();
+        let (release, hang) = unbounded::<()>();
+        let (done, finished) = unbounded();
+        for n in 0..8 {
+            let (hang, done) = (hang.clone(), done.clone());
+            let job = move || {
+                let _ = hang.recv();
+                done.send(n).unwrap();
+            };
+            queues
+                .submit("driver", 4, Op(n), Urgency::Nobody, Box::new(job))
+                .unwrap();
+        }
+        let mount = done.clone();
+        let job = Box::new(move || mount.send(8).unwrap());
+        queues.submit("driver", 4, Op(8), Urgency::Container, job).unwrap();
+        assert_eq!(finished.recv().unwrap(), 8);
+        drop(release);
+        assert_eq!(finished.iter().take(8).count(), 8, "the others are made in the end");
+    }
+
+    #[test]
+    fn a_driver_that_bears_one_call_gets_unmounts_too() {
+        let mut queues = Queues::default();
+        let (done, finished) = unbounded();
+        let job = Box::new(move || done.send(()).unwrap());
+        queues.submit("driver", 1, Op(1), Urgency::Nobody, job).unwrap();
+        finished.recv().unwrap();
     }
 }

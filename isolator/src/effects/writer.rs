@@ -1,6 +1,7 @@
 //! The thread that writes records. What arrives while it writes goes into the next batch, which shares one fsync of the
 //! folder.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -32,7 +33,8 @@ pub(crate) fn run(store: &Arc<Store>, orders: &Receiver<Order>, outbox: &Sender<
         let (changes, revisions): (Vec<Change>, Vec<Option<u64>>) =
             batch.into_iter().map(|order| (order.change, order.revision)).unzip();
         crash_point("record-begin");
-        let results = store.commit(&changes);
+        let results = catch_unwind(AssertUnwindSafe(|| store.commit(&changes)))
+            .unwrap_or_else(|_| vec![Err("the module failed while it wrote the record".to_owned()); changes.len()]);
         crash_point("record-end");
         for ((change, revision), result) in changes.into_iter().zip(revisions).zip(results) {
             let container = match change {

@@ -170,7 +170,9 @@ impl Ledger {
     pub(super) fn write_record(&mut self, id: &ContainerId, phase: Phase) {
         let container = self.containers.get_mut(id).expect("callers hold a known container");
         container.phase = phase;
-        container.revision += 1;
+        // Of the whole ledger: an answer about an earlier container with the same id is never taken for one about this.
+        self.last_revision += 1;
+        container.revision = self.last_revision;
         let revision = container.revision;
         let container = &self.containers[id];
         let released = container.left();

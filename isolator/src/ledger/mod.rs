@@ -80,6 +80,7 @@ pub struct Ledger {
     ops: BTreeMap<Op, VolumeKey>,
     next_ticket: u64,
     next_op: u64,
+    last_revision: u64,
     effects: Vec<Effect>,
 }
 
@@ -132,6 +133,11 @@ impl Ledger {
     /// Every container with a record or a wish, and how far it came.
     pub fn phases(&self) -> impl Iterator<Item = (&ContainerId, Phase)> {
         self.containers.iter().map(|(id, container)| (id, container.phase))
+    }
+
+    /// How far a container came; `None` of one that is not known.
+    pub fn phase(&self, container: &ContainerId) -> Option<Phase> {
+        self.containers.get(container).map(|container| container.phase)
     }
 
     /// Every volume that a container whose prepare succeeded holds, where it is known to be mounted.

@@ -231,6 +231,14 @@ impl<D: Disk> Store<D> {
         let temporary = self.temporary(&record.container);
         let written = schema::encode(record, &self.boot_id, &self.host_id)
             .map_err(|error| at("encode", &temporary)(io::Error::other(error)))
+            .and_then(|bytes| match bytes.len() as u64 {
+                // What is written is read back.
+                size if size > LARGEST_RECORD => Err(at("write", &temporary)(io::Error::other(format!(
+                    "the record would have {size} bytes and may have {LARGEST_RECORD}: ask for fewer volumes or shorter driver \
+                     options"
+                )))),
+                _ => Ok(bytes),
+            })
             .and_then(|bytes| write_new(&self.disk, &temporary, &bytes));
         written.map(Some).inspect_err(|_| self.discard(&temporary))
     }

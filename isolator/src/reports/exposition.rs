@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,7 @@ impl Exposition {
             reports: Arc::clone(reports),
             ledger: ledger.clone(),
             quarantine: config.state_dir.join("quarantine"),
+            counting: Arc::default(),
         };
         let mut exposition = Self::default();
         if let Some(path) = config.metrics_file.clone() {
@@ -105,12 +106,16 @@ struct Source {
     reports: Arc<Reports>,
     ledger: Sender<Message>,
     quarantine: PathBuf,
+    /// Held from the reset of the gauges until they are shown: the file and the socket have a thread each.
+    counting: Arc<Mutex<()>>,
 }
 
 impl Source {
     /// The metrics as they are now. Gauges of a ledger that has ended keep their last values.
     fn text(&self) -> String {
         let metrics = &self.reports.metrics;
+        // Nothing is kept under the lock that a panic could leave half done.
+        let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let (tell, told) = bounded(1);
         let look = move |ledger: &Ledger| {
             let states: Vec<(String, VolumeState)> = ledger

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded, never};
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use tracing::error;
 
@@ -20,6 +20,8 @@ use crate::types::VolumeKey;
 
 /// The file is not written more often than this.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A file that could not be written is tried again after this, though nothing changes.
+const WRITE_AGAIN: Duration = Duration::from_secs(2);
 /// How long the ledger's thread may take to be asked; it never waits for anything but memory.
 const LEDGER: Duration = Duration::from_secs(2);
 
@@ -144,8 +146,10 @@ impl File {
                 Err(RecvTimeoutError::Timeout) => {}
                 _ => return,
             }
+            let again = if failing { after(WRITE_AGAIN) } else { never() };
             changed = crossbeam_channel::select! {
                 recv(changes) -> change => change.is_ok(),
+                recv(again) -> _ => true,
                 recv(stopped) -> _ => return,
             };
             if !changed {
