@@ -28,7 +28,7 @@ my ($host, $pattern) = @ARGV;
 my $swaps = 0;
 until (-e "stop") {
   for my $data (glob $pattern) {
-    if (-l $data) { if (rand() < 0.1) { unlink $data; rename "$data.aside", $data; } }
+    if (-l $data) { if (rand() < 0.3) { unlink $data; rename "$data.aside", $data; } }
     elsif (-d _ && rename($data, "$data.aside")) { symlink $host, $data; $swaps++; }
   }
   if ($swaps) { open my $file, ">", "swaps"; print $file $swaps; close $file; }
@@ -54,8 +54,10 @@ impl Tally {
     fn add(&mut self, place: &Place, ran: bool, message: &str, sandbox: &Path) {
         if !ran {
             let said = fs::read_to_string(sandbox.join("stderr")).unwrap_or_default();
-            let known = message.contains("replaced part of it") || said.contains("Failed to prepare mounts");
-            if !known {
+            // Replaced before it was checked, before it was mounted on, or before the command.
+            let known = ["cannot make path 'data' inside", "replaced part of it"];
+            let known = known.iter().any(|words| message.contains(words));
+            if !known && !said.contains("Failed to prepare mounts") {
                 self.outside.push(format!("{message} {said}"));
             }
             self.refused += 1;

@@ -30,8 +30,8 @@ const ON_THE_HOST: &[(&str, Outcome)] = &[
     ("/proc/self/root/tmp", Refused("/proc/self/root/tmp")),
     ("/proc/self/cwd", Refused("/proc/self/cwd")),
     ("/proc/self/fd/1", Refused("/proc/self/fd/1")),
-    ("/dev/null", Refused("Not a directory")),
-    ("/etc/hostname/x", Refused("Not a directory")),
+    ("/dev/null", Refused("allowed_host_paths")),
+    ("/etc/hostname/x", Refused("allowed_host_paths")),
 ];
 
 /// With an image that has, beside programs: `/link` to a program, `/inner` to a folder of the image, `/up` beyond its root,
