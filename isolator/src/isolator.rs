@@ -92,7 +92,7 @@ impl Isolator {
         })?;
         let names = Arc::new(names);
         let store = Arc::new(Store::open(&config.state_dir)?);
-        share_mount_bases(&config.mount_bases);
+        share_mount_bases(&config.mount_bases, &config.state_dir);
         let reports = Reports::new(&config).map_err(|source| StartError::Thread {
             name: "mev-audit",
             source,

@@ -42,6 +42,8 @@ pub enum Action {
     PretendUnmount { call: u8 },
     /// The answer is lost; the work was done before, or will be before the driver's next call for that volume, or never.
     Lose { call: u8, work: Work },
+    /// The driver says that it has mounted the volume, and did nothing, or mounted it out of the agent's sight.
+    PretendMount { call: u8 },
     /// Another host has the volume.
     Elsewhere { call: u8 },
     /// Something the ledger has heard already is said again.
@@ -115,7 +117,8 @@ impl Action {
             85..86 => Self::PretendUnmount { call },
             86..87 => Self::Again { nth: call },
             87..88 => Self::Elsewhere { call },
-            88..91 => Self::Refuse { call },
+            88..90 => Self::Refuse { call },
+            90..91 => Self::PretendMount { call },
             91..94 => Self::Lose {
                 call,
                 work: *rng

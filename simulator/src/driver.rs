@@ -60,6 +60,8 @@ pub(crate) fn refuses_what_is_not_mounted(volume: &VolumeKey) -> bool {
 
 /// What the agent says of a volume that the driver unmounted in words only.
 pub(crate) const STILL_MOUNTED: &str = "the driver says that it is unmounted, and it is still mounted";
+/// What the agent says of a volume that the driver mounted in words only, or out of sight.
+pub(crate) const NOT_SEEN: &str = "the driver says that it is mounted, where this agent sees no mount";
 /// What a driver says that gives no cause.
 pub(crate) const NO_CAUSE: &str = "failed: ";
 

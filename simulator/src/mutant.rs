@@ -10,7 +10,7 @@ use isolator::ledger::{
 use isolator::records::Change;
 use volume_labels::{Access, Lifetime};
 
-use crate::driver::{NO_CAUSE, STILL_MOUNTED};
+use crate::driver::{NO_CAUSE, NOT_SEEN};
 use crate::world::{Order, World};
 
 /// One fault.
@@ -84,11 +84,13 @@ pub enum Mutant {
     DeviceNotCompared,
     /// What a Mount without an answer left is unmounted without a look at who uses it under another name.
     PlaceNotAsked,
+    /// A driver's word that a volume is mounted is enough (docker/volume).
+    MountBelieved,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::MountBeforeRecord,
         Self::RecoverForgetsSecondHolder,
         Self::RecoverUnmountsOrphans,
@@ -123,6 +125,7 @@ impl Mutant {
         Self::CaseNotIgnored,
         Self::DeviceNotCompared,
         Self::PlaceNotAsked,
+        Self::MountBelieved,
     ];
 
     /// What the ledger hears instead.
@@ -228,11 +231,21 @@ impl Mutant {
                 Self::UnmountBelieved,
                 Event::UnmountDone {
                     op,
-                    outcome: UnmountOutcome::Failed(words),
+                    outcome: UnmountOutcome::Unproven(_),
                 },
-            ) if *words == *STILL_MOUNTED => Event::UnmountDone {
+            ) => Event::UnmountDone {
                 op,
                 outcome: UnmountOutcome::Unmounted,
+            },
+            (
+                Self::MountBelieved,
+                Event::MountDone {
+                    op,
+                    outcome: MountOutcome::Uncertain(words),
+                },
+            ) if *words == *NOT_SEEN => Event::MountDone {
+                op,
+                outcome: MountOutcome::Mounted("/volumes".into()),
             },
             (
                 Self::RefusedUnmountRepeatedForEver,

@@ -17,7 +17,7 @@ use volume_labels::{Access, Lifetime};
 
 use crate::action::{Action, Work};
 use crate::disk::Fault;
-use crate::driver::{Backing, Call, Kind, STILL_MOUNTED, is_made, refuses_what_is_not_mounted};
+use crate::driver::{Backing, Call, Kind, NOT_SEEN, STILL_MOUNTED, is_made, refuses_what_is_not_mounted};
 use crate::mutant::Mutant;
 use crate::records::Records;
 use crate::spelling;
@@ -113,6 +113,7 @@ impl World {
             Action::Refuse { call } => self.refuse(call),
             Action::RefuseWithoutCause { call } => self.refuse_without_cause(call),
             Action::PretendUnmount { call } => self.pretend_unmount(call),
+            Action::PretendMount { call } => self.pretend_mount(call),
             Action::Lose { call, work } => self.lose(call, work),
             Action::Elsewhere { call } => self.end_call(call, true, |call| match call.kind {
                 Kind::Mount => call.mounted(MountOutcome::Elsewhere("attached to another host".into())),
@@ -266,7 +267,7 @@ impl World {
         self.catch_up(&call.volume)?;
         let backing = self.driver.entry(spelling::real(&call.volume)).or_default();
         let outcome = if backing.mounted {
-            UnmountOutcome::Failed(STILL_MOUNTED.into())
+            UnmountOutcome::Unproven(STILL_MOUNTED.into())
         } else if backing.attached && is_made(&call.volume) {
             backing.pretended = true;
             UnmountOutcome::Unmounted
@@ -274,6 +275,21 @@ impl World {
             return self.carried_out(&call);
         };
         self.tell(Event::UnmountDone { op: call.op, outcome })
+    }
+
+    /// The mount table does not show the volume to the agent.
+    fn pretend_mount(&mut self, nth: u8) -> Result<(), String> {
+        let Some(index) = self.pick(nth, true) else {
+            return Ok(());
+        };
+        let call = self.calls[index].clone();
+        let backing = self.driver.get(&spelling::real(&call.volume));
+        let is_mounted = backing.is_some_and(|backing| backing.mounted);
+        if call.kind != Kind::Mount || is_mounted {
+            return Ok(());
+        }
+        self.calls.remove(index);
+        self.tell(call.mounted(MountOutcome::Uncertain(NOT_SEEN.into())))
     }
 
     fn answer(&mut self, nth: u8) -> Result<(), String> {

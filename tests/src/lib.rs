@@ -7,6 +7,7 @@
 //! | `agent_restart` | an agent that is killed loses no mount and leaks none |
 //! | `lifetime` | a volume made for a container is gone after it, whatever fails or dies, and no other volume is |
 //! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
+//! | `proof_of_mount` | a task gets the volume or is refused, whatever file system the driver's folder lies on, also after a restart |
 //! | `health` | a volume that is gone, read-only, dead or failing ends its tasks with the cause; a full or slow one does not |
 //! | `targets` | where a volume goes: sandbox, image, allowed host path, sessions |
 //! | `launch_paths` | each way in which Mesos launches a container: whose labels count, and what is mounted where in it |
@@ -31,5 +32,7 @@ mod tasks;
 
 pub use docker_volume::{docker_volume, docker_volume_with, read_only, with_docker_volume_isolator, with_volumes};
 pub use rclone::Rclone;
-pub use site::{DRIVER, MODULE, Site, eventually, module, module_with_policy, module_without_policy};
+pub use site::{
+    DRIVER, MODULE, Site, eventually, module, module_with_policy, module_without_policy, separate_file_system,
+};
 pub use tasks::{Tasks, end, finished, running};

@@ -21,12 +21,27 @@ impl Rclone {
     /// # Panics
     /// When it cannot be started or does not open its socket.
     pub fn start(folder: &Path, sockets: &Path) -> Self {
+        Self::start_as(folder, sockets, Command::new("rclone"))
+    }
+
+    /// The same in a mount namespace of its own, which shows its mounts to nobody else: as a service with `PrivateMounts=`, or
+    /// in a container without propagation.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_out_of_sight(folder: &Path, sockets: &Path) -> Self {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "private", "rclone"]);
+        Self::start_as(folder, sockets, unshare)
+    }
+
+    fn start_as(folder: &Path, sockets: &Path, program: Command) -> Self {
         for name in ["cache", "base", "data"] {
             std::fs::create_dir_all(folder.join(name)).expect("a folder for rclone");
         }
         std::fs::write(folder.join("rclone.conf"), "").expect("rclone's configuration");
         let socket = sockets.join("rclone.sock");
-        let child = serve(folder, &socket);
+        let child = serve(program, folder, &socket);
         let rclone = Self {
             child,
             folder: folder.to_owned(),
@@ -73,7 +88,7 @@ impl Rclone {
     /// # Panics
     /// When it cannot be started.
     pub fn restart(&mut self) {
-        self.child = serve(&self.folder, &self.socket);
+        self.child = serve(Command::new("rclone"), &self.folder, &self.socket);
         wait_for(&self.socket);
     }
 
@@ -124,13 +139,13 @@ impl Drop for Rclone {
     }
 }
 
-fn serve(folder: &Path, socket: &Path) -> Child {
+fn serve(mut program: Command, folder: &Path, socket: &Path) -> Child {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
         .open(folder.join("rclone.log"))
         .expect("rclone's log");
-    Command::new("rclone")
+    program
         .args(["serve", "docker", "-v", "--config"])
         .arg(folder.join("rclone.conf"))
         .arg("--cache-dir")

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ebs_emulator::{Emulator, EmulatorOptions, Event, EventKind, HostSpec, Manners};
+use rustix::mount::{MountFlags, mount};
 use testbed::{Agent, AgentSpec, Cluster, ClusterBuilder, Module, Mount, built, mounts_below};
 
 /// The module's name, as an operator writes it in `--isolation`.
@@ -97,6 +98,18 @@ impl Site {
     pub fn with_manners(manners: &Manners, spec: &AgentSpec) -> Self {
         Self::on_hosts(Cluster::builder().agents(1, spec), |agent, driver| {
             emulated_host(agent, driver).manners(manners.clone())
+        })
+    }
+
+    /// One agent of this kind, whose driver has its folder on a file system of its own, as a tmpfs on `/run` or a separate `/var`
+    /// is.
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn on_a_separate_file_system(spec: &AgentSpec) -> Self {
+        Self::on_hosts(Cluster::builder().agents(1, spec), |agent, driver| {
+            let around = separate_file_system(agent.folder());
+            emulated_host(agent, driver).base(around.join("base"))
         })
     }
 
@@ -249,6 +262,17 @@ fn emulated_host(agent: &Agent, driver: &str) -> HostSpec {
         limit: Some(64),
         ..HostSpec::new(host(agent), "zone-a").socket(socket).shared()
     }
+}
+
+/// A tmpfs in a folder of a cluster, which is unmounted with the cluster.
+///
+/// # Panics
+/// When it cannot be mounted.
+pub fn separate_file_system(folder: &Path) -> PathBuf {
+    let around = folder.join("separate");
+    std::fs::create_dir_all(&around).expect("a folder");
+    mount("separate", &around, "tmpfs", MountFlags::empty(), None).expect("root may mount");
+    around
 }
 
 /// The emulated host an agent runs on.

@@ -44,6 +44,10 @@ pub struct Profile {
     pub options: BTreeMap<String, String>,
     /// What the driver's words mean.
     pub phrases: Phrases,
+    /// The driver answers to Mount a folder of this name inside its mount, as REX-Ray does with `data`; absent when it answers
+    /// the mountpoint itself. A volume that is mounted already is recognised by it.
+    #[serde(default)]
+    pub folder_in_mount: Option<String>,
     /// What an operator should know, one sentence each.
     pub notes: Vec<String>,
 }
@@ -155,6 +159,7 @@ pub struct Override {
     pub unsupported_in_names: Option<String>,
     pub options: BTreeMap<String, String>,
     pub phrases: Phrases,
+    pub folder_in_mount: Option<String>,
     pub notes: Option<Vec<String>>,
 }
 
@@ -348,6 +353,9 @@ impl Override {
         );
         set(&mut profile.names_ignore_case, &self.names_ignore_case);
         set(&mut profile.unsupported_in_names, &self.unsupported_in_names);
+        if self.folder_in_mount.is_some() {
+            profile.folder_in_mount.clone_from(&self.folder_in_mount);
+        }
         set(&mut profile.notes, &self.notes);
         Ok(())
     }

@@ -1,37 +1,48 @@
 //! What a volume's mount was like when it was made: what turned out otherwise since then went wrong.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::mount_table::{MountIdentity, MountTable, Standing};
+use super::mount_table::{Mount, MountTable, Standing};
+use crate::mountpoint::MountIdentity;
 use crate::types::VolumeKey;
 
-/// By volume, its mount as first seen. Written by whoever mounts, before any container has the volume; of one from before
-/// the agent's restart by the monitor at its first look.
+/// By volume, its mount as first seen. Written by whoever mounts, before any container has the volume, and at a start of the
+/// agent from its records; of a record that does not tell the mount by the monitor at its first look.
 #[derive(Clone, Default)]
 pub(crate) struct Baselines(Arc<Mutex<BTreeMap<VolumeKey, Baseline>>>);
 
 /// A mount as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Baseline {
+    /// The driver's path.
+    pub(super) mountpoint: PathBuf,
     /// None of a directory-backed volume.
     pub(super) mount: Option<MountIdentity>,
     pub(super) standing: Standing,
 }
 
 impl Baseline {
-    /// The mount that `mountpoint` lies on now; `None` when there is none.
-    pub(super) fn of(table: &MountTable, mountpoint: &Path, directory_backed: bool) -> Option<Self> {
-        if directory_backed {
-            let standing = table.standing(mountpoint)?;
-            return Some(Self { mount: None, standing });
+    /// Of a mount that shows the volume at the driver's path.
+    pub(super) fn of(mount: &Mount, mountpoint: &Path) -> Self {
+        Self {
+            mountpoint: mountpoint.to_owned(),
+            mount: Some(mount.identity()),
+            standing: mount.standing,
         }
-        let (mount, standing) = table.seen(mountpoint)?;
-        Some(Self {
-            mount: Some(mount),
-            standing,
-        })
+    }
+
+    /// The first look at a volume of which no record says what its mount was like; `None` when nothing is mounted there.
+    pub(super) fn first(table: &MountTable, mountpoint: &Path, directory_backed: bool) -> Option<Self> {
+        if directory_backed {
+            return Some(Self {
+                mountpoint: mountpoint.to_owned(),
+                mount: None,
+                standing: table.standing(mountpoint)?,
+            });
+        }
+        Some(Self::of(table.nearest(mountpoint)?, mountpoint))
     }
 }
 
@@ -46,13 +57,67 @@ impl Baselines {
         self.lock().insert(volume.clone(), baseline);
     }
 
+    /// As [`Self::set`], for a mount that came with the call and lies above the driver's path, if no other volume has
+    /// another path on that mount.
+    ///
+    /// # Errors
+    /// The other volume: then the mount is the driver's own, and each volume is a folder of it.
+    pub(super) fn set_if_its_own(&self, volume: &VolumeKey, baseline: Baseline) -> Result<(), VolumeKey> {
+        let mut all = self.lock();
+        let other = all.iter().find(|(key, known)| {
+            *key != volume && known.mount == baseline.mount && known.mountpoint != baseline.mountpoint
+        });
+        if let Some((other, _)) = other {
+            return Err(other.clone());
+        }
+        all.insert(volume.clone(), baseline);
+        Ok(())
+    }
+
     /// The volume is not mounted any more.
     pub(super) fn forget(&self, volume: &VolumeKey) {
         self.lock().remove(volume);
     }
 
-    /// What the mount was like; `now`, if nobody knows.
-    pub(super) fn of(&self, volume: &VolumeKey, now: &Baseline) -> Baseline {
-        self.lock().entry(volume.clone()).or_insert_with(|| now.clone()).clone()
+    /// Whether the volume's mount is the one that was noted for it, and nothing hides it. Of a volume that is not noted, as a
+    /// plain directory is not, nobody can tell.
+    ///
+    /// # Errors
+    /// What is the case instead, in words for the container's framework.
+    pub(super) fn is_there(&self, volume: &VolumeKey) -> Result<(), String> {
+        let known = self.lock().get(volume).cloned();
+        let Some(Baseline {
+            mountpoint,
+            mount: Some(mount),
+            ..
+        }) = known
+        else {
+            return Ok(());
+        };
+        for _ in 0..2 {
+            let table =
+                MountTable::read_for(&mount.target).map_err(|error| format!("cannot read the mount table: {error}"))?;
+            if table.find(&mount).is_some() {
+                return Ok(());
+            }
+            // A line can be missing while other mounts go (before Linux 5.8).
+        }
+        Err(format!(
+            "its mount at {} disappeared while another container used it",
+            mountpoint.display()
+        ))
+    }
+
+    /// What the mount was like; of a volume that nobody has looked at yet what `first` sees, and `None` when that is nothing.
+    pub(super) fn of(&self, volume: &VolumeKey, first: impl FnOnce() -> Option<Baseline>) -> Option<Baseline> {
+        let mut all = self.lock();
+        match all.get(volume) {
+            Some(known) => Some(known.clone()),
+            None => {
+                let seen = first()?;
+                all.insert(volume.clone(), seen.clone());
+                Some(seen)
+            }
+        }
     }
 }

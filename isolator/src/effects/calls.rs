@@ -1,6 +1,7 @@
 //! One call for a volume, from the ledger's wish to an outcome it can act on. Runs on a driver's own worker.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -12,12 +13,13 @@ use super::binding::Source;
 use super::crash_point::crash_point;
 use super::dead_mount;
 use super::mount_bases;
-use super::mount_table::MountTable;
+use super::mount_table::{Mount, MountTable};
 use super::owner;
+use super::proof::{Place, Proof, user_in_another_namespace};
 use crate::error::Problem;
 use crate::ledger::{CreateOutcome, MountOutcome, MountSpec, RemoveOutcome, UnmountOutcome};
 use crate::made_for;
-use crate::mountpoint::Mountpoint;
+use crate::mountpoint::{MountIdentity, Mountpoint};
 use crate::types::VolumeKey;
 
 /// What a call needs to know of the volume.
@@ -29,18 +31,22 @@ pub(super) struct Call<'a> {
     pub(super) baselines: &'a Baselines,
     /// The agent's own folders, which no volume is in.
     pub(super) agents_folders: &'a [PathBuf],
+    /// The folder inside its mounts that the driver answers to Mount, from its profile.
+    pub(super) folder_in_mount: Option<&'a str>,
 }
 
 impl Call<'_> {
     /// Mounts, or adopts what is still mounted at `adopt`.
     pub(super) fn mount(&self, mount_id: &MountId, spec: &MountSpec, adopt: Option<&Mountpoint>) -> MountOutcome {
-        if let Some(Mountpoint { path: mountpoint, .. }) = adopt {
-            // A dead mount is nothing to take over, and would be in the way of a new one.
-            if !self.directory_backed {
-                dead_mount::take_away(mountpoint);
+        if let Some(at) = adopt {
+            if self.directory_backed {
+                return self.mounted_folder(at.path.clone());
             }
-            if let Ok(baseline) = self.check(mountpoint) {
-                return self.mounted(mountpoint.to_owned(), baseline);
+            // A dead mount is nothing to take over, and would be in the way of a new one.
+            dead_mount::take_away(&self.place(&at.path), at);
+            if let Some(mount) = self.place(&at.path).usable_still(at) {
+                self.baselines.set(self.volume, Baseline::of(&mount, &at.path));
+                return mounted(&at.path, &mount);
             }
         }
         let driver = match self.drivers.driver(&self.volume.driver) {
@@ -58,12 +64,22 @@ impl Call<'_> {
                 _ => problem,
             });
         }
+        // What is there before the call is told from what comes with it.
+        let before = match MountTable::read() {
+            Ok(table) => table,
+            Err(error) => {
+                let words = format!(
+                    "cannot read the mount table, so that nobody could see whether the volume gets mounted: {error}"
+                );
+                return MountOutcome::Failed(words.into());
+            }
+        };
         crash_point("mount-begin");
         let answer = driver.mount(&self.volume.name, mount_id);
         crash_point("mount-end");
         match answer {
-            Ok(mountpoint) => self.accept(mountpoint, spec),
-            Err(error) => self.refused(&driver, &error, spec),
+            Ok(mountpoint) => self.accept(mountpoint, spec, &before),
+            Err(error) => self.refused(&driver, &error, spec, &before),
         }
     }
 
@@ -160,11 +176,11 @@ impl Call<'_> {
         }
     }
 
-    fn refused(&self, driver: &Driver, error: &Error, spec: &MountSpec) -> MountOutcome {
+    fn refused(&self, driver: &Driver, error: &Error, spec: &MountSpec, before: &MountTable) -> MountOutcome {
         match error.kind() {
             // Our constant id holds it already: an earlier life of this agent mounted it.
             ErrorKind::AlreadyMounted => match driver.path(&self.volume.name) {
-                Ok(Some(mountpoint)) => self.accept(mountpoint, spec),
+                Ok(Some(mountpoint)) => self.accept(mountpoint, spec, before),
                 Ok(None) => MountOutcome::Uncertain(format!("{error}, but the driver tells no path").into()),
                 Err(path_error) => MountOutcome::Uncertain(format!("{error}; then {path_error}").into()),
             },
@@ -191,83 +207,84 @@ impl Call<'_> {
 
     /// A Mount that answered well still has to be seen in the agent's own mount table: a driver in a mount namespace of
     /// its own reports success while the agent sees an empty folder.
-    fn accept(&self, mountpoint: PathBuf, spec: &MountSpec) -> MountOutcome {
-        let checked = self.check(&mountpoint).and_then(|baseline| {
-            let source = Source::of(&mountpoint, self.directory_backed, self.agents_folders);
-            let folder = source
+    fn accept(&self, mountpoint: PathBuf, spec: &MountSpec, before: &MountTable) -> MountOutcome {
+        let proven = if self.directory_backed {
+            Ok((mountpoint, None))
+        } else {
+            self.proven(&mountpoint, before)
+                .map(|proof| (proof.path, Some(proof.mount)))
+        };
+        let owned = proven.and_then(|(path, mount)| {
+            let folder = Source::of(&path, self.directory_backed, self.agents_folders)
                 .and_then(|source| source.open())
                 .map_err(|problem| problem.to_string())?;
             if let Some(owner) = &spec.owner {
-                owner::give(&folder, &mountpoint, owner)?;
+                owner::give(&folder, &path, owner)?;
             }
-            Ok(baseline)
+            Ok((path, mount))
         });
-        match checked {
-            Ok(baseline) => self.mounted(mountpoint, baseline),
+        match owned {
+            Ok((path, Some(mount))) => mounted(&path, &mount),
+            Ok((path, None)) => self.mounted_folder(path),
             Err(problem) => MountOutcome::Uncertain(problem.into()),
         }
     }
 
-    fn mounted(&self, mountpoint: PathBuf, baseline: Option<Baseline>) -> MountOutcome {
-        match baseline {
-            Some(baseline) => self.baselines.set(self.volume, baseline),
-            None => self.baselines.forget(self.volume),
+    /// The mount that shows the volume, noted as the measure for the monitor.
+    fn proven(&self, mountpoint: &Path, before: &MountTable) -> Result<Proof, String> {
+        let proof = self.place(mountpoint).proof_of_mount(before);
+        let proof = proof.map_err(|unproven| unproven.to_string())?;
+        let mount = &proof.mount;
+        let baseline = Baseline::of(mount, &proof.path);
+        if proof.is_at_its_place {
+            self.baselines.set(self.volume, baseline);
+        } else {
+            let set = self.baselines.set_if_its_own(self.volume, baseline);
+            set.map_err(|other| shared_with(mountpoint, mount, &other))?;
         }
+        if mount.peer_group.is_none() {
+            mount_bases::warn_of_private(&mount.mountpoint);
+        }
+        Ok(proof)
+    }
+
+    fn mounted_folder(&self, mountpoint: PathBuf) -> MountOutcome {
+        self.baselines.forget(self.volume);
         MountOutcome::Mounted(mountpoint.into())
     }
 
-    /// What the mount is like; nothing of a plain directory.
-    fn check(&self, mountpoint: &Path) -> Result<Option<Baseline>, String> {
-        if self.directory_backed {
-            return Ok(None);
-        }
-        let table =
-            MountTable::read_for(mountpoint).map_err(|error| format!("cannot read the mount table: {error}"))?;
-        match table.covering(mountpoint) {
-            Some(mount) => {
-                if table.is_private(mount) {
-                    mount_bases::warn_of_private(mount);
-                }
-                Ok(Baseline::of(&table, mountpoint, false))
-            }
-            None => Err(format!(
-                "the driver says that it is mounted at {}, where this agent sees no mount: let the driver mount in the \
-                 host's mount namespace (or name it in the module parameter directory_backed_drivers)",
-                mountpoint.display()
-            )),
+    fn place<'a>(&'a self, mountpoint: &'a Path) -> Place<'a> {
+        Place {
+            mountpoint,
+            folder_in_mount: self.folder_in_mount,
         }
     }
 
-    /// Whether the agent's mount table shows no mount where the volume was, or where the driver says that it would be. Says
-    /// nothing of plain directories, nor when the table cannot be read.
-    fn is_certainly_not_mounted(&self, driver: &Driver, mountpoint: Option<&Path>) -> bool {
-        let place = match mountpoint {
-            Some(mountpoint) => Some(mountpoint.to_owned()),
-            None => match driver.path(&self.volume.name) {
-                Ok(place) => place,
-                Err(_) => return false,
-            },
-        };
-        !self.directory_backed
-            && place
-                .is_none_or(|place| MountTable::read_for(&place).is_ok_and(|table| table.covering(&place).is_none()))
-    }
-
-    /// Unmounts, once.
+    /// Unmounts, once, and looks whether the volume is unmounted then. When the driver `was_confirmed` to have unmounted it,
+    /// the look comes first.
     pub(super) fn unmount(
         &self,
         mount_id: &MountId,
         mountpoint: Option<&Mountpoint>,
+        was_confirmed: bool,
         is_place_known: bool,
+        is_last: bool,
     ) -> UnmountOutcome {
-        let outcome = self.ask_to_unmount(mount_id, mountpoint.map(AsRef::as_ref), is_place_known);
+        let outcome = self.ask_to_unmount(mount_id, mountpoint, was_confirmed, is_place_known, is_last);
         if matches!(outcome, UnmountOutcome::Unmounted) {
             self.baselines.forget(self.volume);
         }
         outcome
     }
 
-    fn ask_to_unmount(&self, mount_id: &MountId, mountpoint: Option<&Path>, is_place_known: bool) -> UnmountOutcome {
+    fn ask_to_unmount(
+        &self,
+        mount_id: &MountId,
+        at: Option<&Mountpoint>,
+        was_confirmed: bool,
+        is_place_known: bool,
+        is_last: bool,
+    ) -> UnmountOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
             Err(error) => return UnmountOutcome::NotSent(error.into()),
@@ -276,43 +293,129 @@ impl Call<'_> {
         // mounted under another of its names, for containers that rely on it.
         if !is_place_known
             && let Ok(Some(place)) = driver.path(&self.volume.name)
-            && (self.directory_backed || self.check(&place).is_ok())
+            && (self.directory_backed
+                || self
+                    .place(&place)
+                    .mounted_still(&Mountpoint::from(place.clone()))
+                    .is_ok_and(|mount| mount.is_some()))
         {
             return UnmountOutcome::Found(place.into());
         }
+        // Of a plain directory the mount table tells nothing.
+        let at = at.filter(|_| !self.directory_backed);
         let poisons = driver.profile().unmount_when_not_mounted == UnmountWhenNotMounted::Poisons;
-        if poisons && !self.directory_backed && mountpoint.is_some_and(|mountpoint| self.check(mountpoint).is_err()) {
-            return UnmountOutcome::Unmounted;
+        if let Some(at) = at
+            && (poisons || was_confirmed)
+        {
+            match self.place(&at.path).mounted_still(at) {
+                Ok(None) => return UnmountOutcome::Unmounted,
+                Ok(Some(mount)) if was_confirmed => {
+                    if let Some(user) = user_in_another_namespace(&mount.identity()) {
+                        return UnmountOutcome::Unproven(format!(
+                            "the driver says that it is unmounted, and {} is still mounted, because {user} uses it: it is \
+                             looked at again, and settled when that has ended",
+                            mount.identity()
+                        ).into());
+                    }
+                }
+                Ok(Some(_)) => {}
+                // Nobody knows whether there is anything to unmount.
+                Err(error) => return UnmountOutcome::NotSent(format!("cannot read the mount table: {error}").into()),
+            }
         }
         crash_point("unmount-begin");
         let answer = driver.unmount(&self.volume.name, mount_id);
         crash_point("unmount-end");
         match answer {
-            Ok(()) => UnmountOutcome::Unmounted,
+            Ok(()) => self.confirmed(at.filter(|_| is_last), "the driver says that it is unmounted"),
             Err(error) => match error.kind() {
                 ErrorKind::NotMounted | ErrorKind::NotFound => {
                     warn!(volume = %self.volume, %error, "nothing was mounted any more");
-                    if let Some(mountpoint) = mountpoint
-                        && !self.directory_backed
-                    {
-                        dead_mount::take_away(mountpoint);
+                    if let Some(at) = at {
+                        dead_mount::take_away(&self.place(&at.path), at);
                     }
-                    UnmountOutcome::Unmounted
+                    self.confirmed(at.filter(|_| is_last), &error.to_string())
                 }
                 ErrorKind::Unreachable | ErrorKind::NotInstalled | ErrorKind::Misconfigured => {
                     UnmountOutcome::NotSent(error.into())
                 }
                 ErrorKind::Uncertain => UnmountOutcome::Uncertain(error.into()),
                 // A device that is busy is attached, and a later Unmount detaches it.
-                kind if kind != ErrorKind::Busy && self.is_certainly_not_mounted(&driver, mountpoint) => {
+                kind if kind != ErrorKind::Busy && self.is_certainly_not_mounted(&driver, at) => {
                     UnmountOutcome::NothingMounted(error.into())
                 }
                 _ => UnmountOutcome::Failed(
-                    Problem::from(&error).reworded(|words| format!("{words}{}", private_hint(mountpoint))),
+                    Problem::from(&error).reworded(|words| format!("{words}{}", private_hint(at.map(AsRef::as_ref)))),
                 ),
             },
         }
     }
+
+    /// The driver says that nothing is mounted any more; the mount table has the last word, if it is known what to look for, and
+    /// the volume is not mounted under another of its names as well.
+    fn confirmed(&self, at: Option<&Mountpoint>, said: &str) -> UnmountOutcome {
+        let Some(at) = at else {
+            return UnmountOutcome::Unmounted;
+        };
+        match self.place(&at.path).mounted_after_unmount(at) {
+            Ok(None) => UnmountOutcome::Unmounted,
+            Ok(Some(mount)) => UnmountOutcome::Unproven(format!(
+                "{said}, and {} is still mounted: see which other client of the driver uses the volume (Docker, another agent), \
+                 or unmount it by hand",
+                mount.identity()
+            ).into()),
+            Err(error) => UnmountOutcome::Unproven(format!(
+                "{said}, and nobody can see whether it is, because the mount table cannot be read: {error}"
+            ).into()),
+        }
+    }
+
+    /// Whether nothing of the volume is left: no mount where it was, or where the driver says that it would be, and no block
+    /// device that it was on. Says nothing of plain directories, nor when the table cannot be read.
+    fn is_certainly_not_mounted(&self, driver: &Driver, at: Option<&Mountpoint>) -> bool {
+        if self.directory_backed {
+            return false;
+        }
+        let asked;
+        let at = match at {
+            Some(at) => at,
+            None => match driver.path(&self.volume.name) {
+                Ok(Some(path)) => {
+                    asked = Mountpoint::from(path);
+                    &asked
+                }
+                Ok(None) => return true,
+                Err(_) => return false,
+            },
+        };
+        // What is attached stays attached when it is forgotten.
+        let is_attached = |mount: &MountIdentity| mount.has_block_device() && has_device(&mount.device);
+        !at.mount.as_ref().is_some_and(is_attached) && matches!(self.place(&at.path).mounted_still(at), Ok(None))
+    }
+}
+
+/// Whether the host has a block device of these numbers, as in `8:16`, with something on it: a loop device without a file
+/// stays, and has no size.
+fn has_device(numbers: &str) -> bool {
+    let size = fs::read_to_string(Path::new("/sys/dev/block").join(numbers).join("size"));
+    size.is_ok_and(|sectors| sectors.trim() != "0")
+}
+
+fn mounted(path: &Path, mount: &Mount) -> MountOutcome {
+    MountOutcome::Mounted(Mountpoint {
+        path: path.to_owned(),
+        mount: Some(mount.identity()),
+    })
+}
+
+/// The driver mounts once, and every volume is a folder there.
+fn shared_with(mountpoint: &Path, mount: &Mount, other: &VolumeKey) -> String {
+    format!(
+        "the driver says that it is mounted at {}, where this agent sees no mount but {}, which volume {other} lies on as well: \
+         name the driver in the module parameter directory_backed_drivers, if its volumes are folders of one mount",
+        mountpoint.display(),
+        mount.identity()
+    )
 }
 
 /// What an operator can do about a device that stays busy after its last container.

@@ -1,6 +1,6 @@
 //! Taking away what a driver's process left behind when it died: a mount that nobody serves any more.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -10,20 +10,19 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use tracing::warn;
 
-use super::mount_table::MountTable;
+use super::proof::Place;
+use crate::mountpoint::Mountpoint;
 
 /// A mount that does not answer within this is not called dead: it may be slow.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Detaches the mount that `mountpoint` lies on, if the kernel says that its server is gone. Any other mount is left alone;
-/// it may be somebody else's. For a volume that no container holds.
-pub(super) fn take_away(mountpoint: &Path) {
-    let Ok(table) = MountTable::read() else {
+/// Detaches the mount of a volume, if the kernel says that its server is gone. Any other mount is left alone; it may be
+/// somebody else's. For a volume that no container holds.
+pub(super) fn take_away(place: &Place<'_>, at: &Mountpoint) {
+    let Ok(Some(mount)) = place.mounted_still(at) else {
         return;
     };
-    let Some(mount) = table.covering(mountpoint) else {
-        return;
-    };
+    let mount = mount.mountpoint.as_path();
     if !is_dead(mount.to_owned()) {
         return;
     }

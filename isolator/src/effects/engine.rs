@@ -163,7 +163,7 @@ impl Engine {
                 answer,
             } => {
                 let is_folder = |driver: &str| self.config.is_directory_backed(driver);
-                let restored = restored(&self.store, &running, &orphans, is_folder);
+                let restored = restored(&self.store, &running, &orphans, &self.baselines, is_folder);
                 let records = restored.iter().map(|restored| &restored.record);
                 for (volume, identities) in identity::of_records(records, &self.drivers) {
                     self.handle(state, Event::Identified { volume, identities });
@@ -314,10 +314,14 @@ impl Engine {
                 volume,
                 mount_id,
                 mountpoint,
+                was_confirmed,
                 is_place_known,
-                ..
+                is_last,
             } => {
-                return self.unmount(state, op, volume, mount_id, mountpoint, is_place_known);
+                let begin = move |call: &Call<'_>| {
+                    call.unmount(&mount_id, mountpoint.as_ref(), was_confirmed, is_place_known, is_last)
+                };
+                return self.unmount(state, op, volume, begin);
             }
             Effect::Create { op, volume, options } => return self.create(state, op, volume, options),
             Effect::Remove { op, volume } => return self.remove(state, op, volume),
@@ -400,11 +404,8 @@ impl Engine {
         state: &mut State,
         op: Op,
         volume: VolumeKey,
-        mount_id: MountId,
-        mountpoint: Option<Mountpoint>,
-        is_place_known: bool,
+        begin: impl FnOnce(&Call<'_>) -> UnmountOutcome + Send + 'static,
     ) -> Option<Event> {
-        let begin = move |call: &Call<'_>| call.unmount(&mount_id, mountpoint.as_ref(), is_place_known);
         let report = move |outcome| Event::UnmountDone { op, outcome };
         self.submit(
             state,
@@ -437,7 +438,8 @@ impl Engine {
         let directory_backed = self.config.is_directory_backed(&volume.driver);
         let outbox = self.outbox.clone();
         let driver = volume.driver.clone();
-        let limit = self.config.profiles.for_driver(&driver).max_in_flight;
+        let profile = self.config.profiles.for_driver(&driver);
+        let (limit, folder_in_mount) = (profile.max_in_flight, profile.folder_in_mount);
         let reports = Arc::clone(&self.reports);
         let baselines = self.baselines.clone();
         let config = Arc::clone(&self.config);
@@ -449,6 +451,7 @@ impl Engine {
                 directory_backed,
                 baselines: &baselines,
                 agents_folders: &config.agents_folders,
+                folder_in_mount: folder_in_mount.as_deref(),
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| begin(&call))).unwrap_or_else(|_| {
                 let words = format!("the module failed while it called the driver of volume {volume}");
@@ -467,10 +470,27 @@ impl Engine {
     }
 
     fn finish_prepare(&self, state: &mut State, id: &ContainerId, result: Result<Vec<BindMount>, PrepareError>) {
+        let result = result.and_then(|mounts| self.still_there(state, id).map(|()| mounts));
         self.reports.prepared(id, &result);
         if let Some((_, answer)) = state.prepares.remove(id) {
             self.answer(Box::new(move || answer(result.map(Some))));
         }
+    }
+
+    /// Looks at the volumes that a container is about to get: one that another container holds may have been unmounted by
+    /// hand meanwhile, and what lies below its mountpoint is the host's.
+    fn still_there(&self, state: &State, id: &ContainerId) -> Result<(), PrepareError> {
+        let volumes = state.ledger.held_by(id);
+        for held in volumes.filter(|held| !self.config.is_directory_backed(&held.volume.driver)) {
+            self.baselines
+                .is_there(held.volume)
+                .map_err(|cause| PrepareError::Mount {
+                    slot: held.slot.to_owned(),
+                    volume: held.volume.clone(),
+                    cause: cause.into(),
+                })?;
+        }
+        Ok(())
     }
 
     fn answer(&self, answer: Answer) {

@@ -149,7 +149,7 @@ impl Monitor {
         for patient in patients {
             match self.glance(&patient, &table) {
                 None => self.prober.look(patient),
-                Some((Cause::Gone, _)) => missing.push(patient),
+                Some((Cause::Gone | Cause::Replaced, _)) => missing.push(patient),
                 Some((cause, problem)) => {
                     if cause == Cause::ReadOnly {
                         // Those who only read go on, and what else may befall them is looked for.
@@ -182,16 +182,28 @@ impl Monitor {
     /// What the mount table alone says is wrong.
     fn glance(&self, patient: &Patient, table: &MountTable) -> Option<(Cause, String)> {
         let path = patient.mountpoint.display();
-        let Some(now) = Baseline::of(table, &patient.mountpoint, patient.directory_backed) else {
-            return Some((Cause::Gone, format!("its mount at {path} disappeared")));
+        let first = || Baseline::first(table, &patient.mountpoint, patient.directory_backed);
+        let before = self.baselines.of(&patient.volume, first);
+        let gone = || Some((Cause::Gone, format!("its mount at {path} disappeared")));
+        let Some(before) = before else { return gone() };
+        let standing = match &before.mount {
+            None => table.standing(&patient.mountpoint),
+            Some(identity) => match table.find(identity) {
+                Some(mount) => Some(mount.standing),
+                None if table
+                    .on_top(&identity.target)
+                    .is_some_and(|mount| mount.mountpoint == identity.target) =>
+                {
+                    let problem = format!(
+                        "its mount at {path} was replaced by another one, which containers that run do not see"
+                    );
+                    return Some((Cause::Replaced, problem));
+                }
+                None => return gone(),
+            },
         };
-        let before = self.baselines.of(&patient.volume, &now);
-        if now.mount != before.mount {
-            let problem =
-                format!("its mount at {path} was replaced by another one, which containers that run do not see");
-            return Some((Cause::Replaced, problem));
-        }
-        match now.standing {
+        let Some(standing) = standing else { return gone() };
+        match standing {
             Standing::ShutDown => Some((
                 Cause::Failing,
                 format!("its file system at {path} was shut down by the kernel after an error"),

@@ -113,6 +113,9 @@ pub enum UnmountOutcome {
     /// Never sent: it was not known where the volume is mounted, and the driver says that it is here. Another volume may be
     /// mounted there, which would be taken from under its containers.
     Found(Mountpoint),
+    /// The driver says that it is done, and the mount table does not: the volume is still mounted, or the table cannot be read.
+    /// Another client of the driver may use the volume.
+    Unproven(Problem),
     /// Never sent: nothing changed.
     NotSent(Problem),
 }
@@ -159,7 +162,7 @@ impl UnmountOutcome {
             Self::Failed(problem) | Self::NothingMounted(problem) | Self::NotSent(problem) => {
                 Some((problem.code, problem))
             }
-            Self::Uncertain(problem) => Some((Code::Uncertain, problem)),
+            Self::Uncertain(problem) | Self::Unproven(problem) => Some((Code::Uncertain, problem)),
         }
     }
 }
@@ -333,6 +336,9 @@ pub enum Effect {
         is_place_known: bool,
         /// False while the volume is mounted under another of its names as well: a driver that counts keeps it mounted then.
         is_last: bool,
+        /// The driver has said before that it is unmounted. Asking again could take the volume from another client of the
+        /// driver, so the mount table is looked at first.
+        was_confirmed: bool,
     },
     /// Take a call out of its queue and say [`Event::Withdrawn`]; when it has begun, do nothing.
     Withdraw {

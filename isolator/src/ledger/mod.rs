@@ -142,13 +142,20 @@ impl Ledger {
 
     /// Every volume that a container whose prepare succeeded holds, where it is known to be mounted.
     pub fn held(&self) -> impl Iterator<Item = Held<'_>> {
-        self.in_hands(|volume| Some((volume.mounted_at()?, ())))
+        self.in_hands(self.containers.iter(), |volume| Some((volume.mounted_at()?, ())))
+            .map(|(held, ())| held)
+    }
+
+    /// As [`Self::held`], of one container.
+    pub fn held_by(&self, container: &ContainerId) -> impl Iterator<Item = Held<'_>> {
+        let one = self.containers.get_key_value(container);
+        self.in_hands(one.into_iter(), |volume| Some((volume.mounted_at()?, ())))
             .map(|(held, ())| held)
     }
 
     /// Every volume that a container holds although its mount is gone, as a restarted agent finds, and how it was lost.
     pub fn lost(&self) -> impl Iterator<Item = (Held<'_>, &str)> {
-        self.in_hands(|volume| match &volume.state {
+        self.in_hands(self.containers.iter(), |volume| match &volume.state {
             State::Uncertain {
                 why,
                 mountpoint: Some(mountpoint),
@@ -160,9 +167,10 @@ impl Ledger {
 
     fn in_hands<'a, T>(
         &'a self,
+        containers: impl Iterator<Item = (&'a ContainerId, &'a Container)>,
         mountpoint_of: impl Fn(&'a Volume) -> Option<(&'a Mountpoint, T)> + Copy + 'a,
     ) -> impl Iterator<Item = (Held<'a>, T)> {
-        let holders = self.containers.iter().filter(|(_, container)| container.holds());
+        let holders = containers.filter(|(_, container)| container.holds());
         holders.flat_map(move |(id, container)| {
             container.requests.iter().filter_map(move |request| {
                 let (mountpoint, what) = mountpoint_of(self.volumes.get(&request.volume)?)?;

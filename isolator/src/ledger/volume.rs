@@ -76,6 +76,8 @@ pub(super) enum State {
         mounted: bool,
         /// The driver had answered whatever it was sent before.
         idle: bool,
+        /// The driver has said before that the volume is unmounted.
+        was_confirmed: bool,
     },
     Stuck {
         attempt: u32,
@@ -87,6 +89,8 @@ pub(super) enum State {
         mounted: bool,
         /// The driver works on nothing of this volume, so a new user may take over what the mount table still shows.
         idle: bool,
+        /// The driver has said that the volume is unmounted: a new user needs a Mount of its own, whatever is still mounted.
+        was_confirmed: bool,
     },
     Creating {
         op: Op,
@@ -252,9 +256,10 @@ impl Ledger {
                 idle: true,
                 mountpoint,
                 refused,
+                was_confirmed,
                 ..
             } if volume.made == Made::Nothing && self.next_mounter(key).is_some() => {
-                let adopt = mountpoint.clone();
+                let adopt = mountpoint.clone().filter(|_| !was_confirmed);
                 let owes = if *refused { Owed::Attachment } else { Owed::Mount };
                 self.start_mount(key, adopt, owes, 0);
             }
@@ -349,15 +354,19 @@ impl Ledger {
         let op = self.new_op(key);
         let volume = self.volumes.get_mut(key).expect("only called for a known volume");
         let mountpoint = volume.state.mountpoint().cloned();
-        let (mounted, idle, refused) = match &volume.state {
-            State::Mounted { .. } => (true, true, false),
+        let (mounted, idle, refused, was_confirmed) = match &volume.state {
+            State::Mounted { .. } => (true, true, false, false),
             State::Stuck {
-                mounted, idle, refused, ..
-            } => (*mounted, *idle, *refused),
-            State::Uncertain { refused, .. } => (false, false, *refused),
+                mounted,
+                idle,
+                refused,
+                was_confirmed,
+                ..
+            } => (*mounted, *idle, *refused, *was_confirmed),
+            State::Uncertain { refused, .. } => (false, false, *refused, false),
             // The driver says that a volume which is not mounted is in use: that can only be an attachment.
-            State::Unremoved { .. } => (false, false, true),
-            _ => (false, false, false),
+            State::Unremoved { .. } => (false, false, true, false),
+            _ => (false, false, false, false),
         };
         let mount_id = volume
             .mount_id
@@ -370,6 +379,7 @@ impl Ledger {
             refused,
             mounted,
             idle,
+            was_confirmed,
         };
         self.effects.push(Effect::Unmount {
             op,
@@ -378,6 +388,7 @@ impl Ledger {
             mountpoint,
             is_place_known,
             is_last,
+            was_confirmed,
         });
     }
 
@@ -499,11 +510,13 @@ impl Ledger {
             refused,
             mounted,
             idle,
+            was_confirmed,
             ..
         } = volume.state.clone()
         else {
             return;
         };
+        let was_confirmed = was_confirmed || matches!(outcome, UnmountOutcome::Unproven(_));
         if self.found_where(&key, &outcome) {
             self.advance(&key);
             return;
@@ -516,13 +529,17 @@ impl Ledger {
             refused,
             mounted,
             idle,
+            was_confirmed,
         };
         volume.refusals = match &outcome {
             UnmountOutcome::NothingMounted(_) => volume.refusals + 1,
             // What the driver refused to mount, it need not have anything to unmount of.
             UnmountOutcome::Failed(_) if refused => volume.refusals + 1,
             UnmountOutcome::NotSent(_) | UnmountOutcome::Found(_) => volume.refusals,
-            UnmountOutcome::Unmounted | UnmountOutcome::Failed(_) | UnmountOutcome::Uncertain(_) => 0,
+            UnmountOutcome::Unmounted
+            | UnmountOutcome::Failed(_)
+            | UnmountOutcome::Unproven(_)
+            | UnmountOutcome::Uncertain(_) => 0,
         };
         volume.state = match outcome {
             UnmountOutcome::Unmounted => volume.unmounted(),
@@ -537,7 +554,9 @@ impl Ledger {
                 volume.unmounted()
             }
             UnmountOutcome::NothingMounted(error) => stuck(error, false, true),
-            UnmountOutcome::Failed(error) => stuck(error, false, refused || mountpoint.is_some()),
+            UnmountOutcome::Failed(error) | UnmountOutcome::Unproven(error) => {
+                stuck(error, false, refused || mountpoint.is_some())
+            }
             UnmountOutcome::Uncertain(error) => stuck(Problem::new(Code::Uncertain, error.words), false, false),
             UnmountOutcome::NotSent(error) => stuck(error, mounted, idle),
             UnmountOutcome::Found(_) => unreachable!("it was looked at before"),

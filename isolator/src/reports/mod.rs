@@ -133,6 +133,7 @@ impl Reports {
                 UnmountOutcome::Uncertain(problem) => ("unmount", "uncertain", Some(problem), None),
                 // The driver was asked for the place of the volume only.
                 UnmountOutcome::Found(_) => return,
+                UnmountOutcome::Unproven(problem) => ("unmount", "unproven", Some(problem), None),
                 UnmountOutcome::NotSent(problem) => ("unmount", "not_sent", Some(problem), None),
             },
             Event::CreateDone { outcome, .. } => match outcome {
@@ -178,6 +179,9 @@ impl Reports {
             }
             ("remove", "in_use") => {
                 "a Remove failed because the volume is in use; an Unmount comes before the next one"
+            }
+            ("unmount", "unproven") => {
+                "the driver says that a volume is unmounted, and the mount table does not; it will be looked at again"
             }
             ("unmount", "failed") => "an Unmount failed; it will be retried",
             ("unmount", "uncertain") => "an Unmount's outcome is uncertain; it will be retried",

@@ -128,7 +128,7 @@ fn a_mount_of_ours_in_place_of_an_earlier_one_is_the_new_measure() {
     volume.unmount();
     volume.mount_again();
     let table = MountTable::read().unwrap();
-    let baseline = Baseline::of(&table, volume.path(), false).unwrap();
+    let baseline = Baseline::first(&table, volume.path(), false).unwrap();
     ward.monitor.baselines.set(&round[0].volume, baseline);
     assert_eq!(said(ward.round(&round)), None);
 }
@@ -162,10 +162,14 @@ fn what_came_read_only_is_well_and_so_is_a_read_only_mount_of_what_can_be_writte
 
 #[test]
 fn a_plain_directory_is_well_without_a_mount_until_it_is_removed() {
-    let (mut ward, folder) = (Ward::new(), tempfile::tempdir_in("/var").unwrap());
+    let (mut ward, folder) = (Ward::new(), tempfile::tempdir().unwrap());
     let mut round = [patient("v", folder.path())];
+    mount("monitored", folder.path(), "tmpfs", MountFlags::empty(), None).unwrap();
+    assert_eq!(said(ward.round(&round)), None);
+    unmount(folder.path(), UnmountFlags::DETACH).unwrap();
     assert_eq!(said(ward.round(&round)).unwrap().0, Cause::Gone);
     round[0].directory_backed = true;
+    ward.monitor.baselines.forget(&round[0].volume);
     assert_eq!(said(ward.round(&round)), None);
     std::fs::remove_dir(folder.path()).unwrap();
     let (cause, problem) = said(ward.round(&round)).unwrap();
