@@ -24,7 +24,7 @@ const ERROR_TEXT_LIMIT: u64 = 64 * 1024;
 
 const JSON: &str = "application/json";
 
-/// Headers beside those every call has.
+/// Headers in addition to those that every call has.
 pub(crate) type Header<'a> = (&'static str, &'a str);
 
 /// The value of an `Authorization` header for HTTP basic authentication.

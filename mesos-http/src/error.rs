@@ -1,4 +1,4 @@
-//! What can go wrong, and what to do then.
+//! What can go wrong with a call or a subscription, and what the caller does then.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::recordio::FramingError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No connection came about, so nothing was sent.
+    /// There was no connection, so nothing was sent.
     #[error("cannot reach {url}: {reason}")]
     Unreachable {
         /// What was to be reached.
@@ -16,7 +16,7 @@ pub enum Error {
         /// The cause, in its own words.
         reason: String,
     },
-    /// No TLS connection came about: one side does not believe the other. Nothing was done.
+    /// There was no TLS connection, because one side does not trust the other. Nothing was sent.
     #[error("no TLS with {url}: {reason}")]
     Tls {
         /// What was to be reached.
@@ -33,7 +33,7 @@ pub enum Error {
         reason: String,
     },
     /// Status 307: another master leads.
-    #[error("{url} does not lead; it names {} as the leader", .leader.as_deref().unwrap_or("nobody"))]
+    #[error("{url} is not the leading master; {}", .leader.as_deref().map_or_else(|| "it knows no leader".to_owned(), |leader| format!("the leader is {leader}")))]
     NotLeading {
         /// What was called.
         url: String,
@@ -156,7 +156,7 @@ pub enum Error {
 pub enum Action {
     /// Call again after a pause; nothing has been done.
     Retry,
-    /// Wait until the connection has subscribed again, then decide anew: offers are void.
+    /// Wait until the connection has subscribed again, then decide again: offers are void.
     Resubscribe,
     /// Find out what has been done (RECONCILE) before calling again.
     Reconcile,

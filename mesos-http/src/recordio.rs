@@ -26,7 +26,7 @@ pub enum FramingError {
     /// More digits than any 64-bit length has.
     #[error("the event stream is not RecordIO: a record length has more than {MAX_LENGTH_DIGITS} digits")]
     LengthTooLong,
-    /// The record is larger than this decoder was told to accept.
+    /// The record is larger than this decoder accepts.
     #[error("a record of {length} bytes exceeds the limit of {limit} bytes")]
     RecordTooLarge {
         /// The length the stream announced.

@@ -1,4 +1,5 @@
-//! Connections: a unix or TCP socket under ureq, TLS on top, with a deadline on every step.
+//! Connections for ureq: a unix or TCP socket, with TLS on top where it is configured, and a
+//! deadline for every step.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,6 +15,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
+use crate::socket::{Kind, Socket};
 use crate::tls::TlsClient;
 
 /// Bytes of answer read at a time; also bounds what a header may occupy.
@@ -155,62 +157,6 @@ impl Resolver for HostResolver {
     }
 }
 
-/// A connected socket that gives up at `end`.
-///
-/// The time left is set anew before every read and write: a peer that sends, or takes, a byte now and then gains nothing by it, also when
-/// TLS reads several times for one record.
-#[derive(Debug)]
-pub(crate) struct Socket {
-    kind: Kind,
-    end: Option<Instant>,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Socket {
-    fn left(&self) -> io::Result<Option<Duration>> {
-        match self.end.map(|end| end.saturating_duration_since(Instant::now())) {
-            Some(left) if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
-            left => Ok(left),
-        }
-    }
-
-    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        match &self.kind {
-            Kind::Unix(stream) => stream.set_nonblocking(nonblocking),
-            Kind::Tcp(stream) => stream.set_nonblocking(nonblocking),
-        }
-    }
-}
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        match &mut self.kind {
-            Kind::Unix(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
-            Kind::Tcp(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        match &mut self.kind {
-            Kind::Unix(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
-            Kind::Tcp(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[derive(Debug)]
 enum Stream {
     Plain(Socket),
@@ -240,8 +186,8 @@ impl<T: Read + Write> ReadWrite for T {}
 pub(crate) struct SocketTransport {
     stream: Stream,
     buffers: LazyBuffers,
-    /// What is to be sent before the next wait for an answer. ureq hands over a request's head and its body one after the
-    /// other; sent so, they wake a driver twice.
+    /// What is sent before the next wait for an answer. ureq hands over a request's head and its
+    /// body one after the other. If they were sent one by one, the driver would wake up twice.
     unsent: Vec<u8>,
 }
 
@@ -302,7 +248,9 @@ impl Transport for SocketTransport {
         }
     }
 
-    /// Nothing to read and no end of file: an idle connection that has either was left by the driver or is out of step.
+    /// Whether there is neither something to read nor an end of file. The driver has closed an idle
+    /// connection that has the one, and the other means that an answer of an earlier call is still
+    /// in it.
     fn is_open(&mut self) -> bool {
         let socket = self.stream.socket();
         socket.end = None;

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::gate::Gate;
 use crate::locks::LockFiles;
 use crate::operation::Operation;
-use crate::places::{self, Found, Place};
+use crate::places::{self, Candidate, Discovered, Place};
 use crate::profile::Profiles;
 use crate::trust;
 
@@ -85,19 +85,9 @@ struct Settings {
 #[derive(Debug, Clone)]
 struct Known {
     gate: Arc<Gate>,
-    /// As it was found last, with the identity of its socket: one that was made anew is another process's.
+    /// The driver of the last lookup, with the identity of its socket. A socket with another
+    /// identity belongs to another process.
     last: Option<(Driver, Option<(u64, u64)>)>,
-}
-
-/// Something that is, or was meant to be, a driver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// The driver's name.
-    pub name: String,
-    /// The socket or spec file; none for a driver the operator gave.
-    pub source: Option<PathBuf>,
-    /// The address, or why this candidate is skipped.
-    pub outcome: Result<Endpoint, String>,
 }
 
 impl Drivers {
@@ -149,12 +139,15 @@ impl Drivers {
         if let Err(why) = places::check_name(name) {
             return failed(ErrorKind::NotInstalled, why);
         }
-        let places = Place::all(&self.0.discovery, name);
+        let Discovery {
+            socket_dirs, spec_dirs, ..
+        } = &self.0.discovery;
+        let places = Place::all(socket_dirs, spec_dirs, name);
         for place in &places {
             match place.look() {
-                Found::Nothing => {}
-                Found::Driver(endpoint) => return Ok(self.make(name, endpoint, Vec::new())),
-                Found::Unusable(why) => return failed(ErrorKind::Misconfigured, why),
+                Discovered::Nothing => {}
+                Discovered::Driver(endpoint) => return Ok(self.make(name, endpoint, Vec::new())),
+                Discovered::Unusable(why) => return failed(ErrorKind::Misconfigured, why),
             }
         }
         let searched: Vec<String> = places.iter().map(|place| place.path().display().to_string()).collect();
@@ -205,7 +198,7 @@ impl Drivers {
                 outcome: given.endpoint(),
             });
         }
-        for mut candidate in places::scan(&self.0.discovery) {
+        for mut candidate in places::scan(&self.0.discovery.socket_dirs, &self.0.discovery.spec_dirs) {
             if let Some(first) = found.iter().find(|first| first.name == candidate.name) {
                 let winner = first
                     .source

@@ -12,7 +12,8 @@ use crate::answer::{self, Scope, Volume};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Client, Deadline, Failure, Reply, Request};
-use crate::gate::{Gate, Limits, NoTurn};
+use crate::gate::{Gate, NoTurn};
+use crate::locks::Limits;
 use crate::mount_id::MountId;
 use crate::no_cause;
 use crate::operation::Operation;
@@ -270,8 +271,8 @@ impl Driver {
     /// know the volume. A driver that cannot answer is no reason to create.
     ///
     /// # Errors
-    /// Those of [`Driver::get`] and [`Driver::create`]. `AlreadyExists` is not among them: somebody else was
-    /// faster, and the volume is there.
+    /// Those of [`Driver::get`] and [`Driver::create`]. `AlreadyExists` is not among them: it means
+    /// that another caller has created the volume in the meantime, so it is there.
     pub fn ensure(&self, volume: &str, policy: &CreatePolicy) -> Result<Ensured, Error> {
         match (self.get(volume), policy) {
             (Ok(_), _) => Ok(Ensured::Existed),
@@ -337,8 +338,8 @@ impl Driver {
             max_answer: self.0.profile.max_answer,
         };
         let start = Instant::now();
-        let sent = self.in_turn(request, deadline);
-        let result = match sent {
+        let reply = self.in_turn(request, deadline);
+        let result = match reply {
             Ok(reply) => self.read(operation, echo, &reply),
             Err(failure) => Err(self.failed(operation, volume, failure)),
         };

@@ -1,4 +1,4 @@
-//! What can go wrong, told apart by what the caller can do about it.
+//! What can go wrong, with one kind for each thing that a caller can do about it.
 
 use std::fmt;
 

@@ -1,17 +1,19 @@
-//! How many calls a driver is given at once, and how soon after a change the next.
+//! How many calls a driver gets at once, and how soon after a changing call the next one may begin.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::locks::{Held, LockFiles};
+use crate::locks::{HeldLock, Limits, LockFiles};
 
-/// Before one driver: lets so many calls through at once, and no changing call too soon after another.
+/// Limits the calls to one driver: how many are in flight, and the pause between two changing
+/// calls.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     state: Mutex<State>,
     changed: Condvar,
-    /// The same among processes.
+    /// The same limits for all processes of this host. None: this process counts its own calls
+    /// only.
     locks: Option<LockFiles>,
 }
 
@@ -20,14 +22,6 @@ struct State {
     in_flight: usize,
     /// Until when no changing call may begin.
     quiet_until: Option<Instant>,
-}
-
-/// What the driver bears.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) in_flight: usize,
-    /// Between the end of a changing call and the beginning of the next.
-    pub(crate) pause: Duration,
 }
 
 /// Why a call got no turn.
@@ -41,8 +35,9 @@ pub(crate) enum NoTurn {
 
 /// The turn of one call; ends when dropped.
 pub(crate) struct Turn {
-    /// Released before the place in this process is: the next one here would find it taken.
-    held: Option<Held>,
+    /// The lock is released before the turn in this process ends. Otherwise the next caller here
+    /// would find it taken.
+    held: Option<HeldLock>,
     gate: Arc<Gate>,
     is_change: bool,
     pause: Duration,
@@ -85,7 +80,8 @@ impl Gate {
             if now >= end {
                 return Err(NoTurn::Late);
             }
-            // A full gate is woken by the end of a turn, a quiet one by the clock.
+            // The end of a turn wakes a caller at a full gate. The clock wakes one that waits for
+            // the pause.
             let until = if state.in_flight < limits.in_flight {
                 quiet.unwrap_or(end).min(end)
             } else {
@@ -134,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_gate_lets_nobody_in_before_somebody_leaves() {
+    fn a_full_gate_lets_the_next_call_in_when_a_turn_ends() {
         let gate = Arc::new(Gate::default());
         let limits = limits(2, Duration::ZERO);
         let first = gate.enter(true, limits, Instant::now() + LONG).unwrap();

@@ -17,13 +17,14 @@ mod phrases;
 mod places;
 mod profile;
 mod settings;
+mod socket;
 mod spec;
 mod tls;
 mod trust;
 mod words;
 
 pub use answer::{Scope, Volume};
-pub use discovery::{Candidate, Discovery, Drivers, ExplicitDriver};
+pub use discovery::{Discovery, Drivers, ExplicitDriver};
 pub use driver::{CreatePolicy, Driver, Ensured, PathRewrite};
 pub use endpoint::{Endpoint, TlsSettings};
 pub use error::{Error, ErrorKind};
@@ -31,6 +32,7 @@ pub use error_codes::Code;
 pub use mount_id::{InvalidMountId, MountId};
 pub use operation::Operation;
 pub use phrases::{Meaning, Phrase, Phrases};
+pub use places::Candidate;
 pub use profile::{
     Ignored, InvalidProfile, Override, Profile, Profiles, Timeouts, UnmountWhenNotMounted, UnsupportedName,
 };

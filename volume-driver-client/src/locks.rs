@@ -1,4 +1,5 @@
-//! Turns that several processes take together: lock files that a dead process holds no longer.
+//! Lock files by which several processes share the turns of one driver. The kernel releases those
+//! of a process that dies.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,13 +9,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use crate::gate::Limits;
-
 /// How often the files are tried again.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The lock files of one driver: as many as it bears calls at once. The modification time of the first is the end of the last changing
-/// call.
+/// How many calls a driver may have at once, and how fast changing calls may follow each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) in_flight: usize,
+    /// Between the end of a changing call and the beginning of the next.
+    pub(crate) pause: Duration,
+}
+
+/// The lock files of one driver: one for each call that it may have at once. The modification time
+/// of the first file is the end of the last changing call.
 #[derive(Debug)]
 pub(crate) struct LockFiles {
     folder: PathBuf,
@@ -22,7 +29,7 @@ pub(crate) struct LockFiles {
 }
 
 /// A held lock; released when dropped, and by the kernel when the process dies.
-pub(crate) struct Held {
+pub(crate) struct HeldLock {
     file: File,
     clock: Option<PathBuf>,
 }
@@ -37,8 +44,8 @@ impl LockFiles {
         }
     }
 
-    /// Waits until `end` for one of the files; none past it.
-    pub(crate) fn acquire(&self, is_change: bool, limits: Limits, end: Instant) -> io::Result<Option<Held>> {
+    /// Waits until `end` for one of the files; `None` when all of them are held until then.
+    pub(crate) fn acquire(&self, is_change: bool, limits: Limits, end: Instant) -> io::Result<Option<HeldLock>> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         loop {
             let now = Instant::now();
@@ -55,7 +62,7 @@ impl LockFiles {
                         Ok(()) if is_change && !self.quiet_for(limits.pause)?.is_zero() => break,
                         Ok(()) => {
                             let clock = (is_change && !limits.pause.is_zero()).then(|| self.path(0));
-                            return Ok(Some(Held { file, clock }));
+                            return Ok(Some(HeldLock { file, clock }));
                         }
                         Err(TryLockError::WouldBlock) => {}
                         Err(TryLockError::Error(error)) => return Err(error),
@@ -75,7 +82,8 @@ impl LockFiles {
             return Ok(Duration::ZERO);
         }
         match fs::metadata(self.path(0)).and_then(|meta| meta.modified()) {
-            // A time in the future is a clock set back: no reason to wait for it.
+            // A time in the future means that the clock was set back. There is no reason to wait
+            // for it.
             Ok(changed) => Ok(SystemTime::now()
                 .duration_since(changed)
                 .map_or(Duration::ZERO, |since| pause.saturating_sub(since))),
@@ -97,7 +105,7 @@ impl LockFiles {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldLock {
     fn drop(&mut self) {
         if let Some(path) = &self.clock {
             let noted = File::options()
@@ -108,7 +116,8 @@ impl Drop for Held {
                 tracing::warn!(file = %path.display(), %error, "cannot note the end of a call");
             }
         }
-        // Closing releases it, too; this says so at once even where a child inherited the file.
+        // Closing the file releases the lock as well, but not while a child process has inherited
+        // the file.
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "cannot release the turn of a call");
         }
@@ -122,7 +131,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     #[test]
-    fn as_many_turns_as_the_driver_bears_and_no_more() {
+    fn a_driver_has_as_many_turns_as_its_limit_and_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let locks = LockFiles::new(dir.path(), "rexray/ebs:latest");
         let limits = Limits {

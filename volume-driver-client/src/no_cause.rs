@@ -3,7 +3,8 @@
 use crate::error::ErrorKind;
 use crate::operation::Operation;
 
-/// What a refusal means when its words give no cause: of a call that changes something, nobody knows how it ends.
+/// What a refusal means when its words give no cause. If the call changes something, its outcome is
+/// unknown.
 ///
 /// REX-Ray stops waiting for a task after its own time limit, answers `Mount: v7: failed: ` with nothing behind the colon,
 /// and goes on with the attachment.

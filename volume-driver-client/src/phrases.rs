@@ -15,7 +15,8 @@ use crate::words::clean;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Meaning {
-    /// The driver refuses, and the words mean nothing else. Takes the meaning from a built-in phrase.
+    /// The driver refuses, and the words mean nothing else. An operator uses this to overrule a
+    /// built-in phrase.
     Rejected,
     /// Mount: this mount id, or this host, has the volume mounted already.
     AlreadyMounted,
@@ -29,8 +30,9 @@ pub enum Meaning {
     Busy,
     /// The driver does not know the volume.
     NotFound,
-    /// No meaning of its own: where such words stand beside those of `NotFound`, the lookup failed for another reason, which
-    /// is no proof that the volume does not exist.
+    /// The lookup failed for another reason than a missing volume. Where such words stand next to
+    /// those of `NotFound`, they take their effect away: there is no proof that the volume does not
+    /// exist.
     NoProof,
 }
 
@@ -146,7 +148,7 @@ impl Phrases {
             let literal = normalized(&phrase.words).replace("{}", "");
             if literal.trim().chars().count() < 3 {
                 return Err(format!(
-                    "phrases: '{}' would fit almost any text: write at least three letters beside '{{}}'",
+                    "phrases: '{}' would fit almost any text: write at least three letters in addition to '{{}}'",
                     phrase.words
                 ));
             }
@@ -157,8 +159,8 @@ impl Phrases {
     }
 
     /// What the driver's words mean as the answer to this call.
-    pub(crate) fn kind_of(&self, said: &str, echo: &Echo<'_>, operation: Operation) -> ErrorKind {
-        let text = normalized(said);
+    pub(crate) fn kind_of(&self, message: &str, echo: &Echo<'_>, operation: Operation) -> ErrorKind {
+        let text = normalized(message);
         let echoes = echo.in_text(&text);
         let name = echo.volume.map(normalized).unwrap_or_default();
         let mut ordered: Vec<(Meaning, &Phrase)> = self
@@ -179,7 +181,7 @@ impl Phrases {
         ErrorKind::Rejected
     }
 
-    /// Whether nothing beside the phrase says that the lookup failed for another reason.
+    /// Whether no other part of the text says that the lookup failed for another reason.
     fn is_proof(&self, text: &str, found: &Range<usize>, echoes: &[Range<usize>], operation: Operation) -> bool {
         let mut around = [&text[..found.start], &text[found.end..]].join(" ");
         // Names that stand as words of their own say nothing about reasons.

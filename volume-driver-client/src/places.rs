@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use crate::discovery::{Candidate, Discovery};
 use crate::endpoint::Endpoint;
 use crate::spec;
 use crate::trust;
@@ -31,10 +30,23 @@ enum Form {
     Json,
 }
 
+/// Something that is, or was meant to be, a driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The driver's name.
+    pub name: String,
+    /// The socket or spec file; none for a driver the operator gave.
+    pub source: Option<PathBuf>,
+    /// The address, or why this candidate is skipped.
+    pub outcome: Result<Endpoint, String>,
+}
+
 /// What is at a place.
-pub(crate) enum Found {
+pub(crate) enum Discovered {
+    /// No file, or one that is not looked at, as in Docker.
     Nothing,
     Driver(Endpoint),
+    /// A file that must not or cannot be used, with the reason.
     Unusable(String),
 }
 
@@ -55,14 +67,13 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 impl Place {
     /// Every place where a driver of that name may be, in Docker's order: the sockets of all folders first, then folder by folder
     /// `.spec` before `.json`.
-    pub(crate) fn all(discovery: &Discovery, name: &str) -> Vec<Place> {
+    pub(crate) fn all(socket_dirs: &[PathBuf], spec_dirs: &[PathBuf], name: &str) -> Vec<Place> {
         let both = |dir: &Path, form: Form| {
             let file = format!("{name}.{}", form.ending());
             [dir.join(&file), dir.join(name).join(&file)].map(|path| Place { path, form })
         };
-        let sockets = discovery.socket_dirs.iter().flat_map(|dir| both(dir, Form::Socket));
-        let specs = discovery
-            .spec_dirs
+        let sockets = socket_dirs.iter().flat_map(|dir| both(dir, Form::Socket));
+        let specs = spec_dirs
             .iter()
             .flat_map(|dir| [both(dir, Form::Spec), both(dir, Form::Json)])
             .flatten();
@@ -74,23 +85,23 @@ impl Place {
     }
 
     /// What is here. A file that must not be used ends the search: a driver further on would be another one.
-    pub(crate) fn look(&self) -> Found {
+    pub(crate) fn look(&self) -> Discovered {
         let meta = match fs::metadata(&self.path) {
             Ok(meta) => meta,
-            Err(error) if is_absent(&error) => return Found::Nothing,
-            Err(error) => return Found::Unusable(format!("{}: {error}", self.path.display())),
+            Err(error) if is_absent(&error) => return Discovered::Nothing,
+            Err(error) => return Discovered::Unusable(format!("{}: {error}", self.path.display())),
         };
         let result = match self.form {
             Form::Socket if meta.file_type().is_socket() => {
                 trust::check(&self.path).map(|()| Endpoint::Unix(self.path.clone()))
             }
             // What is not a socket is passed over, as in Docker.
-            Form::Socket => return Found::Nothing,
+            Form::Socket => return Discovered::Nothing,
             Form::Spec | Form::Json => trust::check(&self.path).and_then(|()| self.read()),
         };
         match result {
-            Ok(endpoint) => Found::Driver(endpoint),
-            Err(why) => Found::Unusable(why),
+            Ok(endpoint) => Discovered::Driver(endpoint),
+            Err(why) => Discovered::Unusable(why),
         }
     }
 
@@ -105,13 +116,13 @@ impl Place {
     }
 }
 
-/// Every candidate in the folders, in the order of a lookup.
-pub(crate) fn scan(discovery: &Discovery) -> Vec<Candidate> {
+/// Every candidate in the folders, in the order of a lookup: `socket_dirs` first.
+pub(crate) fn scan(socket_dirs: &[PathBuf], spec_dirs: &[PathBuf]) -> Vec<Candidate> {
     let mut found = Vec::new();
-    for dir in &discovery.socket_dirs {
+    for dir in socket_dirs {
         scan_folder(dir, &[Form::Socket], &mut found);
     }
-    for dir in &discovery.spec_dirs {
+    for dir in spec_dirs {
         scan_folder(dir, &[Form::Spec, Form::Json], &mut found);
     }
     found
@@ -158,9 +169,9 @@ fn scan_folder(dir: &Path, forms: &[Form], found: &mut Vec<Candidate>) {
 
 fn push(name: &str, place: Place, found: &mut Vec<Candidate>) {
     let outcome = match place.look() {
-        Found::Driver(endpoint) => check_name(name).map(|()| endpoint),
-        Found::Unusable(why) => Err(why),
-        Found::Nothing => Err("not a socket".to_owned()),
+        Discovered::Driver(endpoint) => check_name(name).map(|()| endpoint),
+        Discovered::Unusable(why) => Err(why),
+        Discovered::Nothing => Err("not a socket".to_owned()),
     };
     found.push(Candidate {
         name: name.to_owned(),
@@ -186,7 +197,8 @@ fn push_managed(folder: &Path, found: &mut Vec<Candidate>) {
     }
 }
 
-/// The names in a folder, sorted; those that are no text are no driver's.
+/// The names in a folder, sorted. Names that are not UTF-8 are left out, since no driver is looked
+/// up by them.
 fn file_names(dir: &Path) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(dir)? {

@@ -460,7 +460,7 @@ mod tests {
     fn rclone_gets_one_call_at_a_time_and_an_unknown_driver_more() {
         let profiles = Profiles::builtin();
         assert_eq!(profiles.for_driver("rclone").max_in_flight, 1);
-        assert!(profiles.for_driver("nobody-knows").max_in_flight > 1);
+        assert!(profiles.for_driver("an-unknown-driver").max_in_flight > 1);
     }
 
     #[test]

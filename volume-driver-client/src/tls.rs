@@ -15,8 +15,8 @@ use rustls::{
     StreamOwned,
 };
 
-use crate::connect::Socket;
 use crate::endpoint::TlsSettings;
+use crate::socket::Socket;
 
 /// What is needed to speak TLS with one driver.
 #[derive(Clone)]

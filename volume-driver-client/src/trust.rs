@@ -1,4 +1,5 @@
-//! Whose files are believed: a driver mounts as root, so nobody but root and ourselves may choose where we connect to.
+//! Whose files are trusted. A driver mounts as root, so only root and the user of this process may
+//! choose the address to connect to.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +9,7 @@ const GROUP_WRITE: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
-/// Refuses a socket or spec file that somebody else could have put there, or can change.
+/// Refuses a socket or spec file that another user could have put there or can change.
 ///
 /// The file must belong to root or to us, and only its owner and group may write it: a group of a socket, such as `docker`, is the
 /// administrator's choice. Its folder must belong to root or to us and be writable by no other user and no group but root's

@@ -1,4 +1,4 @@
-//! What is wrong with a label, in one line its author can act on.
+//! What is wrong with a label, in one line that its author can act on.
 
 use thiserror::Error;
 
@@ -17,7 +17,7 @@ pub fn counted(count: usize, one: &str) -> String {
     format!("{count} {one}{plural}")
 }
 
-/// Why a set of labels asks for nothing that can be done. Every text in it is [`cleaned`]; `Display` is one line
+/// Why labels cannot be carried out. Every text in it is [`cleaned`]; `Display` is one line
 /// that names the label.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LabelError {

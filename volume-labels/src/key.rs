@@ -1,4 +1,4 @@
-//! Keys: which labels are ours, which slot and attribute they speak of.
+//! Keys of labels: whether a label is for this project, and which slot and attribute it is about.
 
 use std::fmt;
 use std::str::FromStr;
@@ -87,7 +87,7 @@ fn slot_of_key(slot: &str, key: &str) -> Result<Slot, LabelError> {
     })
 }
 
-/// What a label says of its slot.
+/// Which attribute of its slot a label sets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Attribute {
     Name,
@@ -104,7 +104,7 @@ pub(crate) enum Attribute {
     Claim,
 }
 
-/// A label's key, understood.
+/// A label's key, parsed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) slot: Slot,
@@ -112,7 +112,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// `None` when the label is not ours.
+    /// Parses a key. `None` when it does not start with `volume.` and so belongs to another
+    /// program.
+    ///
+    /// # Errors
+    /// [`LabelError::BadSlot`] and [`LabelError::UnknownAttribute`].
     pub(crate) fn parse(key: &str) -> Result<Option<Self>, LabelError> {
         let Some(rest) = without_prefix(key).strip_prefix("volume.") else {
             return Ok(None);
@@ -142,7 +146,7 @@ impl Key {
     }
 }
 
-/// The canonical spelling.
+/// Prints the key without the prefix of a framework.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "volume.{}", self.slot)?;
@@ -200,12 +204,6 @@ fn unknown_attribute(key: &str, slot: &Slot, text: &str) -> LabelError {
         attribute: cleaned(text),
         suggestion: suggestion.map(|attribute| cleaned(&format!("volume.{slot}.{attribute}"))),
     }
-}
-
-pub(crate) fn has_control(text: &str) -> bool {
-    // U+2028 and U+2029 end a line for many readers, though Unicode does not count them as control characters.
-    text.chars()
-        .any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
 }
 
 /// The candidate a person most likely meant by `word`: at most a third of it mistyped, upper and lower case

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::MAX_PATH_BYTES;
-use crate::key::has_control;
+use crate::value::has_control;
 
 /// What `Slot::path` accepts, for messages.
 pub(crate) const ACCEPTED: &str =

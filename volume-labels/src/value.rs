@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::key::has_control;
 use crate::{MAX_NAME_BYTES, MAX_VALUE_BYTES};
 
 /// Whether a text can be the name of a volume or of a driver, or a claim: of 1 to [`MAX_NAME_BYTES`] bytes, not blank, without
@@ -49,7 +48,16 @@ pub fn check_option(key: &str, value: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// An attribute whose values are a few words: the words, once, for parsing, printing and messages.
+/// Whether a text has a character that ends a line or that a terminal obeys.
+pub(crate) fn has_control(text: &str) -> bool {
+    // U+2028 and U+2029 end a line for many readers, though Unicode does not count them as control
+    // characters.
+    text.chars()
+        .any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+}
+
+/// An attribute whose values are a few words. They are listed once, for parsing, printing and
+/// messages.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*

@@ -26,7 +26,7 @@ const UPDATE_PAUSE: Duration = Duration::from_millis(250);
 /// The shortest pause between attempts to subscribe.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a connection tells.
+/// What a connection reports to its owner.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Notice {
@@ -257,14 +257,14 @@ impl Worker {
             if let Some(ending) = self.ending(&error, away_since, closed) {
                 self.shared.lock().closed = true;
                 self.shared.changed.notify_all();
-                return self.tell(Notice::Ended { ending, error });
+                return self.send(Notice::Ended { ending, error });
             }
             let retry_in = environment
                 .subscription_backoff_max
                 .mul_f64(chance() / 2.0)
                 .max(SHORTEST_PAUSE);
             tracing::debug!(%error, ?retry_in, "not subscribed");
-            self.tell(Notice::Disconnected { error, retry_in });
+            self.send(Notice::Disconnected { error, retry_in });
             self.shared.pause(retry_in);
         }
     }
@@ -309,7 +309,7 @@ impl Worker {
                     state.subscribed = true;
                 }
                 self.shared.changed.notify_all();
-                return self.tell(Notice::Subscribed(subscribed));
+                return self.send(Notice::Subscribed(subscribed));
             }
             Event::Launch(ref task) => self.shared.lock().pending.launched((**task).clone()),
             Event::LaunchGroup(ref group) => {
@@ -324,7 +324,7 @@ impl Worker {
             }
             _ => {}
         }
-        self.tell(Notice::Event(event));
+        self.send(Notice::Event(event));
     }
 
     /// Sends updates one after the other, because the agent takes their order for the task's.
@@ -345,7 +345,7 @@ impl Worker {
                 Ok(()) => self.shared.lock().pending.sent(&uuid),
                 Err(error @ (Error::Invalid { .. } | Error::Forbidden { .. })) => {
                     self.shared.lock().pending.refused(&uuid);
-                    self.tell(Notice::UpdateRefused {
+                    self.send(Notice::UpdateRefused {
                         status: Box::new(status),
                         error,
                     });
@@ -360,8 +360,9 @@ impl Worker {
         }
     }
 
-    /// Nobody listens any more once the connection is dropped.
-    fn tell(&self, notice: Notice) {
+    /// Sends a notice to the owner of the connection. An error means that the connection was
+    /// dropped, which ends this thread soon.
+    fn send(&self, notice: Notice) {
         let _ = self.notices.send(notice);
     }
 }

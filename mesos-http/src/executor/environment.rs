@@ -68,7 +68,7 @@ pub enum EnvironmentError {
         /// The variable.
         &'static str,
     ),
-    /// A variable has a value nobody can use.
+    /// A variable has a value that cannot be used.
     #[error("{variable} is '{value}' in the environment: {reason}")]
     Invalid {
         /// The variable.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{Containers, VersionInfo};
-use super::master::Caller;
+use super::caller::Caller;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::tls::Tls;

@@ -1,7 +1,9 @@
-//! The operator API: asking masters and agents, and telling them what only a person decides.
+//! The operator API: what masters and agents say about themselves, and calls that only an operator
+//! makes.
 
 mod agent;
 mod answer;
+mod caller;
 mod master;
 mod nested;
 mod watch;

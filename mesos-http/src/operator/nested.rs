@@ -41,7 +41,7 @@ impl ContainerLaunch {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct ContainerEnd {
     /// The wait status of its first process: an exit code is in bits 8 to 15, a signal in bits 0 to 6. `None` when it never
-    /// ran or nobody knows any more.
+    /// ran, or whose outcome is not known any more.
     #[serde(default)]
     pub exit_status: Option<i32>,
     /// The state that an isolator wants the task to be in.

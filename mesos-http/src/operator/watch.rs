@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::PATH;
 use super::answer::{AgentState, FrameworkState, Tasks};
-use super::master::Caller;
+use super::caller::Caller;
 use crate::backoff::{Backoff, chance};
 use crate::client::{Header, Piece, StreamRequest, StreamStop, authorization};
 use crate::endpoint::Endpoint;
@@ -185,7 +185,7 @@ impl Reader {
             // A refusal is no end either: an operator corrects the password or the ACLs while the watch goes on, and a watch
             // that has ended would leave its reader blind without a word.
             if !free {
-                self.tell(ClusterEvent::Disconnected(error));
+                self.send(ClusterEvent::Disconnected(error));
                 let pause = backoff.next_pause(chance());
                 let state = self.shared.lock();
                 let _ = self
@@ -217,15 +217,16 @@ impl Reader {
                     })?;
                     backoff.reset();
                     if let Some(event) = read(event) {
-                        self.tell(event);
+                        self.send(event);
                     }
                 }
             }
         }
     }
 
-    /// Nobody listens any more once the watch is dropped.
-    fn tell(&self, event: ClusterEvent) {
+    /// Sends an event to the owner of the watch. An error means that the watch was dropped, which
+    /// ends this thread soon.
+    fn send(&self, event: ClusterEvent) {
         let _ = self.events.send(event);
     }
 }

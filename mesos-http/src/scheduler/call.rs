@@ -155,7 +155,7 @@ pub struct TaskReference {
 pub struct OperationReference {
     /// The operation.
     pub operation_id: OperationId,
-    /// Where it is carried out; the master answers sooner when it is told.
+    /// The agent that carries it out. The master answers sooner when this is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
     /// By which resource provider.
@@ -180,8 +180,9 @@ pub enum Operation {
     Reserve(Vec<Resource>),
     /// Takes reservations back.
     Unreserve(Vec<Resource>),
-    /// The same with an id: what becomes of it is told by [`Event::OperationUpdate`](super::Event::OperationUpdate). Not
-    /// for launches, which have task ids.
+    /// The same with an id: its outcome arrives as
+    /// [`Event::OperationUpdate`](super::Event::OperationUpdate). Not for launches, which have task
+    /// ids.
     WithFeedback {
         /// The id, never used twice.
         id: OperationId,

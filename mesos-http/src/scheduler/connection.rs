@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Attempt, Call, Event, Next, Subscribed, Subscription};
+use super::{Attempt, Call, Effect, Event, Subscribed, Subscription};
 use crate::backoff::chance;
 use crate::client::{Client, Header, Piece, StreamRequest, StreamStop, basic};
 use crate::dial::Dial;
@@ -68,7 +68,7 @@ impl Config {
     }
 }
 
-/// What a connection tells.
+/// What a connection reports to its owner.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 #[expect(
@@ -81,7 +81,7 @@ pub enum Notice {
     Connected(Subscribed),
     /// An event of the subscription, other than SUBSCRIBED, ERROR and HEARTBEAT.
     Event(Event),
-    /// Not subscribed. The connection tries again by itself; whoever does not want that closes it.
+    /// Not subscribed. The connection tries again by itself until it is closed.
     Disconnected {
         /// Why.
         error: Error,
@@ -336,7 +336,7 @@ impl Reader {
             let attempt = {
                 let mut state = self.shared.lock();
                 if state.closed {
-                    return self.tell(Notice::Failed(Error::Ended));
+                    return self.send(Notice::Failed(Error::Ended));
                 }
                 state.stream = Some(request.stopper());
                 state.subscription.attempt()
@@ -347,12 +347,12 @@ impl Reader {
                 (state.subscription.failed(&error, chance()), state.closed)
             };
             match next {
-                _ if closed => return self.tell(Notice::Failed(Error::Ended)),
-                Next::GiveUp => return self.tell(Notice::Failed(error)),
-                Next::Retry(retry_in) => {
+                _ if closed => return self.send(Notice::Failed(Error::Ended)),
+                Effect::GiveUp => return self.send(Notice::Failed(error)),
+                Effect::Retry(retry_in) => {
                     tracing::debug!(%error, ?retry_in, "not subscribed");
                     if !matches!(error, Error::NotLeading { .. }) {
-                        self.tell(Notice::Disconnected { error, retry_in });
+                        self.send(Notice::Disconnected { error, retry_in });
                     }
                     self.shared.pause(retry_in);
                 }
@@ -376,16 +376,17 @@ impl Reader {
                     self.shared.lock().subscription.event(&event)?;
                     match event {
                         Event::Heartbeat => {}
-                        Event::Subscribed(subscribed) => self.tell(Notice::Connected(subscribed)),
-                        event => self.tell(Notice::Event(event)),
+                        Event::Subscribed(subscribed) => self.send(Notice::Connected(subscribed)),
+                        event => self.send(Notice::Event(event)),
                     }
                 }
             }
         }
     }
 
-    /// Nobody listens any more once the connection is dropped.
-    fn tell(&self, notice: Notice) {
+    /// Sends a notice to the owner of the connection. An error means that the connection was
+    /// dropped, which ends this thread soon.
+    fn send(&self, notice: Notice) {
         let _ = self.notices.send(notice);
     }
 }

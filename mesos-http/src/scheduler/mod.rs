@@ -12,7 +12,7 @@ mod subscription;
 pub use call::{Accept, Call, Kill, Operation, OperationReference, TaskReference};
 pub use connection::{Caller, Config, Connection, Notice};
 pub use event::{Event, Failure, Message, Subscribed};
-pub use subscription::{Attempt, Next, Subscription};
+pub use subscription::{Attempt, Effect, Subscription};
 
 /// The path of the scheduler API on a master.
 pub const PATH: &str = "/api/v1/scheduler";

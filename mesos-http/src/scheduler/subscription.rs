@@ -13,18 +13,19 @@ use crate::types::{FrameworkId, FrameworkInfo, OfferConstraints};
 /// The shortest and the longest pause between attempts to subscribe.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
-/// So many redirects in a row are followed at once; then there is a pause as after any failure,
-/// because two masters that point at each other have no leader yet.
+/// How many redirects in a row are followed at once. Then there is a pause as after any failure,
+/// because two masters that name each other have no leader yet.
 const QUICK_REDIRECTS: u32 = 3;
 
 /// Heartbeats that may be missed before the stream counts as dead.
 const MISSED_HEARTBEATS: u32 = 5;
 
-/// Silence that is allowed before SUBSCRIBED has told the heartbeat interval.
+/// The silence that is allowed before SUBSCRIBED, which contains the heartbeat interval, has
+/// arrived.
 const FIRST_SILENCE: Duration = Duration::from_secs(75);
 
-/// The state of one framework's subscription: whom to ask, with what, and what follows from the
-/// answer. It reads no clock and does no I/O.
+/// The state of one framework's subscription: which master to ask, with which request, and the
+/// [`Effect`] of a failure. It reads no clock and does no I/O.
 ///
 /// Calling order: [`attempt`](Subscription::attempt) gives what to send. Then, until it fails,
 /// [`opened`](Subscription::opened) with the answer's stream id, [`event`](Subscription::event)
@@ -81,9 +82,9 @@ pub struct Attempt {
     pub body: Value,
 }
 
-/// What follows from a failure.
+/// What the caller does after a failure.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Next {
+pub enum Effect {
     /// Try again after this pause.
     Retry(Duration),
     /// It makes no sense to try again.
@@ -151,8 +152,8 @@ impl Subscription {
         Attempt { url, body }
     }
 
-    /// The master has opened the stream. That does not mean it accepts the framework: an ERROR
-    /// event may be the first, and only, event.
+    /// The master has opened the stream. It may still refuse the framework: then an ERROR is the
+    /// first and only event.
     pub fn opened(&mut self, stream_id: Option<String>) {
         if let State::Asking { master } = &self.state {
             self.state = State::Open {
@@ -162,7 +163,7 @@ impl Subscription {
         }
     }
 
-    /// An event has come.
+    /// An event has arrived.
     ///
     /// # Errors
     /// An ERROR event ends the subscription; it is to be given to [`failed`](Self::failed) like
@@ -195,7 +196,7 @@ impl Subscription {
         }
     }
 
-    /// A call was accepted by the master: what it changes for later subscriptions is kept.
+    /// The master has accepted a call. What the call changes for later subscriptions is kept.
     pub fn accepted(&mut self, call: &Call) {
         if std::mem::take(&mut self.losing_calls) {
             self.backoff.reset();
@@ -240,12 +241,14 @@ impl Subscription {
         }
     }
 
-    /// A call that was made for `target` is lost: it was not carried out, or nobody knows whether it was, and it is not
-    /// repeated. Returns whether the stream has to be ended, which it has to be unless it is another one by now.
+    /// A call that was made for `target` is lost: it was not carried out, or its outcome is
+    /// unknown, and it is not repeated. Returns whether the stream has to be ended. It has to be
+    /// unless it is another stream by now.
     ///
-    /// Scheduler and master disagree from here on: about an offer that one of them believes in, about whether offers are
-    /// wanted, about a task that is to be killed. Only a new subscription settles that. The master then withdraws all
-    /// offers, refuses what still is on its way with the old stream's id, and the scheduler reconciles and asks anew.
+    /// Scheduler and master disagree from here on: about an offer that one of them believes in,
+    /// about whether offers are wanted, about a task that is to be killed. Only a new subscription
+    /// settles that. The master then withdraws all offers, refuses what still is on its way with
+    /// the old stream's id, and the scheduler reconciles and asks for offers again.
     pub fn lost(&mut self, target: &(String, Option<String>)) -> bool {
         if self.call_target().as_ref() != Some(target) {
             return false;
@@ -257,7 +260,7 @@ impl Subscription {
         true
     }
 
-    /// Whether a stream that has been silent for so long is still to be believed in.
+    /// Whether a stream that has been silent for this long still counts as alive.
     ///
     /// # Errors
     /// [`Error::Silent`] when five heartbeats are missing.
@@ -278,7 +281,7 @@ impl Subscription {
     }
 
     /// The attempt or the stream has failed. `chance` in `0.0..1.0` spreads the pauses.
-    pub fn failed(&mut self, error: &Error, chance: f64) -> Next {
+    pub fn failed(&mut self, error: &Error, chance: f64) -> Effect {
         let state = std::mem::replace(&mut self.state, State::Apart);
         if let Error::NotLeading {
             leader: Some(leader), ..
@@ -288,12 +291,12 @@ impl Subscription {
             self.leader = Some(leader);
             self.redirects += 1;
             if self.redirects <= QUICK_REDIRECTS {
-                return Next::Retry(Duration::ZERO);
+                return Effect::Retry(Duration::ZERO);
             }
-            return Next::Retry(self.backoff.next_pause(chance));
+            return Effect::Retry(self.backoff.next_pause(chance));
         }
         if is_final(error) {
-            return Next::GiveUp;
+            return Effect::GiveUp;
         }
         // A stream that was good: the same master first, it may just have dropped this one
         // connection. Otherwise the next in the list.
@@ -301,12 +304,13 @@ impl Subscription {
             State::Subscribed { master, .. } => self.leader = Some(master),
             _ => self.turn = self.turn.wrapping_add(1),
         }
-        Next::Retry(self.backoff.next_pause(chance))
+        Effect::Retry(self.backoff.next_pause(chance))
     }
 }
 
-/// Whether a subscription that fails so will fail so again. An answer nobody understood or a
-/// connection that broke while asking is repeated: SUBSCRIBE can be sent any number of times.
+/// Whether a subscription that failed with this error would fail in the same way again. After an
+/// answer that cannot be read, or a broken connection, it is repeated: SUBSCRIBE can be sent any
+/// number of times.
 fn is_final(error: &Error) -> bool {
     error.action() == Action::GiveUp
 }
@@ -365,7 +369,7 @@ mod tests {
         assert_eq!(first["subscribe"]["framework_info"].get("id"), None);
         s.opened(Some("stream".into()));
         s.event(&subscribed(15.0)).unwrap();
-        assert_eq!(s.failed(&closed(), 0.0), Next::Retry(Duration::from_millis(250)));
+        assert_eq!(s.failed(&closed(), 0.0), Effect::Retry(Duration::from_millis(250)));
         let again = s.attempt().body;
         assert_eq!(again["framework_id"]["value"], "F");
         assert_eq!(again["subscribe"]["framework_info"]["id"]["value"], "F");
@@ -421,11 +425,11 @@ mod tests {
             s.lost(&target);
             pauses.push(s.failed(&closed(), 1.0));
         }
-        let expected = [500, 1_000, 2_000, 4_000].map(|pause| Next::Retry(Duration::from_millis(pause)));
+        let expected = [500, 1_000, 2_000, 4_000].map(|pause| Effect::Retry(Duration::from_millis(pause)));
         assert_eq!(pauses, expected);
         subscribe(&mut s, "good");
         s.accepted(&Call::Revive { roles: vec![] });
-        assert_eq!(s.failed(&closed(), 1.0), Next::Retry(Duration::from_millis(500)));
+        assert_eq!(s.failed(&closed(), 1.0), Effect::Retry(Duration::from_millis(500)));
     }
 
     #[test]
@@ -434,13 +438,13 @@ mod tests {
         s.attempt();
         assert_eq!(
             s.failed(&not_leading(Some("http://m2:5050")), 1.0),
-            Next::Retry(Duration::ZERO)
+            Effect::Retry(Duration::ZERO)
         );
         assert_eq!(url_of(&s.attempt()), "http://m2:5050");
         s.failed(&not_leading(Some("http://m1:5050")), 1.0);
         s.failed(&not_leading(Some("http://m2:5050")), 1.0);
         let next = s.failed(&not_leading(Some("http://m1:5050")), 1.0);
-        assert_eq!(next, Next::Retry(Duration::from_millis(500)));
+        assert_eq!(next, Effect::Retry(Duration::from_millis(500)));
     }
 
     #[test]
@@ -453,7 +457,7 @@ mod tests {
         let mut asked = Vec::new();
         for _ in 0..4 {
             asked.push(url_of(&s.attempt()).to_string());
-            assert!(matches!(s.failed(&unreachable, 0.5), Next::Retry(_)));
+            assert!(matches!(s.failed(&unreachable, 0.5), Effect::Retry(_)));
         }
         assert_eq!(
             asked,
@@ -524,7 +528,7 @@ mod tests {
             s.opened(None);
             let error = s.event(&Event::Error(text.into())).unwrap_err();
             assert_eq!(error, expected);
-            assert_eq!(s.failed(&error, 0.0), Next::GiveUp);
+            assert_eq!(s.failed(&error, 0.0), Effect::GiveUp);
         }
     }
 
@@ -537,17 +541,17 @@ mod tests {
             status: 503,
             message: String::new(),
         };
-        assert!(matches!(s.failed(&recovering, 0.0), Next::Retry(_)));
+        assert!(matches!(s.failed(&recovering, 0.0), Effect::Retry(_)));
         let broken = Error::Uncertain {
             url: String::new(),
             reason: String::new(),
         };
-        assert!(matches!(s.failed(&broken, 0.0), Next::Retry(_)));
+        assert!(matches!(s.failed(&broken, 0.0), Effect::Retry(_)));
         let invalid = Error::Invalid {
             url: String::new(),
             status: 400,
             message: String::new(),
         };
-        assert_eq!(s.failed(&invalid, 0.0), Next::GiveUp);
+        assert_eq!(s.failed(&invalid, 0.0), Effect::GiveUp);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::FrameworkInfo;
 
 /// Which agents' offers a framework wants, by role; all for a role that is not named. Masters know it from Mesos 1.11, and
-/// older ones do not look at it: whoever uses offers still has to look where they come from.
+/// older ones ignore it, so a user of offers still has to check the agent of each offer.
 ///
 /// ```
 /// use mesos_http::types::{AgentConstraint, OfferConstraints};

@@ -26,7 +26,7 @@ open_enum! {
         GoneByOperator = "OPERATION_GONE_BY_OPERATOR",
         /// The master does not know yet: the agent is expected to register again.
         Recovering = "OPERATION_RECOVERING",
-        /// Nobody knows it; it may still be carried out by an agent that comes back.
+        /// The state is unknown. An agent that comes back may still carry the operation out.
         Unknown = "OPERATION_UNKNOWN",
     }
 }

@@ -151,7 +151,7 @@ pub struct ExecutorInfo {
     /// How it is contained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerInfo>,
-    /// What it uses itself, beside its tasks.
+    /// What it uses itself, in addition to its tasks.
     #[serde(default, skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
     /// The name people see.
@@ -160,7 +160,7 @@ pub struct ExecutorInfo {
     /// Bytes for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Bytes>,
-    /// The time it has when it is told to shut down.
+    /// The time between the request to shut down and its kill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shutdown_grace_period: Option<DurationInfo>,
     /// Labels. An isolator sees them for every container of a pod.
@@ -213,7 +213,7 @@ pub struct Task {
     /// Its updates, oldest first; of each state only one is kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statuses: Vec<TaskStatus>,
-    /// The state of the latest update the framework was told.
+    /// The state of the latest update that the framework has received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_update_state: Option<TaskState>,
     /// The id of that update.

@@ -40,7 +40,7 @@ impl Peer {
                 let sender = sender.clone();
                 thread::spawn(move || {
                     if let Some(request) = read(stream.unwrap()) {
-                        // The test is over when nobody takes it.
+                        // The test is over when the receiver is gone.
                         let _ = sender.send(request);
                     }
                 });

@@ -30,7 +30,7 @@ impl Host {
         self.dir.path().join(path)
     }
 
-    /// A socket that somebody listens on as long as the listener lives; the file stays.
+    /// A socket with a listener. The file stays when the listener is dropped.
     fn socket(&self, path: &str) -> UnixListener {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! The client against drivers that nobody here wrote: Debian's `rclone serve docker`, PyPI's buttervolume on
-//! a btrfs file system, and `socat` speaking TLS in front of rclone.
+//! The client against drivers of other projects: Debian's `rclone serve docker`, PyPI's
+//! buttervolume on a btrfs file system, and `socat` speaking TLS in front of rclone.
 //!
 //! They need root (mounts, loop devices) and the packages rclone, fuse3, socat, openssl, btrfs-progs and python3-venv; a test whose
 //! program is missing fails and names the package. buttervolume is installed by pip into the target folder on first use.

@@ -35,7 +35,7 @@ fn killed_it_leaves_a_stale_socket_and_a_dead_mount_and_every_call_fails_at_once
             assert!(error.to_string().contains("not running"), "{error}");
         }
         assert!(start.elapsed() < AT_ONCE, "took {:?}", start.elapsed());
-        // The mount table still lists it, and whoever looks into it learns better.
+        // The mount table still lists it, but a look into the folder fails.
         assert!(is_mounted(&path));
         let error = fs::read_dir(&path).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::NOTCONN.raw_os_error()), "{error}");
