@@ -95,13 +95,13 @@ impl Action {
         let container = rng.u8(0..CONTAINERS);
         let call = rng.u8(..);
         match rng.u8(0..100) {
-            0..14 => Self::Prepare {
+            0..15 => Self::Prepare {
                 container,
                 volumes: rng.u8(1..1 << VOLUMES) | rng.u8(0..4) << VOLUMES,
                 exclusive: rng.u8(0..5) == 0,
             },
-            14..15 => Self::PrepareDeadline { container },
-            15..21 => Self::Cleanup { container },
+            15..16 => Self::PrepareDeadline { container },
+            16..21 => Self::Cleanup { container },
             21..23 => Self::CleanupDeadline { container },
             23..49 => Self::Disk {
                 orders: rng.u8(1..4),
@@ -111,8 +111,8 @@ impl Action {
                 orders: rng.u8(1..4),
                 after: rng.u8(0..16),
             },
-            50..69 => Self::Begin { call },
-            69..84 => Self::Answer { call },
+            50..66 => Self::Begin { call },
+            66..84 => Self::Answer { call },
             84..85 => Self::RefuseWithoutCause { call },
             85..86 => Self::PretendUnmount { call },
             86..87 => Self::Again { nth: call },
