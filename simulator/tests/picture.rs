@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use simulator::Action;
 
 const PICTURE: &str = include_str!("../../isolator/docs/states.md");
-const HISTORIES: u64 = 3_000;
+const HISTORIES: u64 = 12_000;
 
 /// The arrows of one of the picture's tables, `| from | to | why |`.
 fn drawn(heading: &str) -> BTreeSet<(String, String)> {
