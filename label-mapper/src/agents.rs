@@ -1,4 +1,5 @@
-//! Which agents can run a task with these volumes, as far as the master and the storage tell.
+//! Which agents can run a task with these volumes, as far as the listings of the master and the
+//! storage show.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use volume_labels::counted;
 use crate::catalogue::{Catalogue, Volume};
 use crate::mapping::EBS_VOLUMES;
 
-/// Attributes that tell an agent's zone, besides the one that the constraint is on.
+/// Attributes that contain an agent's zone, in addition to the one that the constraint names.
 const ZONE_ATTRIBUTES: &[&str] = &["zone", "az", "availability_zone"];
 
 /// The agents of a cluster.
@@ -108,7 +109,7 @@ impl Agents {
                 items: listed.resources.get(EBS_VOLUMES).map(set),
                 held: listed.used_resources.get(EBS_VOLUMES).map(set).unwrap_or_default(),
                 active: listed.active,
-                // Several agents of one host are told apart by their ports.
+                // Several agents of one host differ in their ports.
                 address: match listed.port {
                     Some(port) => format!("{}:{port}", listed.hostname),
                     None => listed.hostname,
@@ -120,7 +121,7 @@ impl Agents {
         })
     }
 
-    /// The hosts of these volumes that none of the agents is, when every agent tells which host it
+    /// The hosts of these volumes that none of the agents is, when every agent says which host it
     /// is: attachments that may have been left behind, a line each.
     pub(crate) fn strangers(&self, volumes: &[Volume]) -> Vec<String> {
         let Some(instances) = self
@@ -176,7 +177,7 @@ impl Agent {
                     .map(|other| format!("it is in zone {zone}, the volumes are in {other}")),
             ),
             None if zones.is_empty() => {}
-            None => remarks.push("it tells no zone".to_owned()),
+            None => remarks.push("its zone is not known".to_owned()),
         }
         for volume in demand.volumes {
             self.claim(volume, demand.holds_claims, &mut against, &mut remarks);

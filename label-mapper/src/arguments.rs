@@ -11,7 +11,7 @@ use volume_labels::Slot;
 #[command(
     version,
     after_help = "Exit codes: 0 done; 1 a name, the catalogue or the definition is wrong; 2 wrong usage; 3 done, but a task's \
-                  volumes have no way to it (convert, migrate, explain), or no agent can run it (explain with --agents)."
+                  volumes cannot reach it (convert, migrate, explain), or no agent can run it (explain with --agents)."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -23,7 +23,7 @@ pub(crate) struct Source {
     /// What `aws ec2 describe-volumes` printed, or a catalogue file; `-` reads it from standard input. May be repeated
     #[arg(long, value_name = "FILE", env = "LABEL_MAPPER_CATALOGUE")]
     pub(crate) catalogue: Vec<PathBuf>,
-    /// Run this by the shell, and take what it prints for a catalogue
+    /// Run this command in a shell and use its output as a catalogue
     #[arg(long, value_name = "COMMAND")]
     pub(crate) catalogue_command: Option<String>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Definition {
     pub(crate) file: PathBuf,
 }
 
-/// Which volumes, and how they are written.
+/// The options of commands that look volumes up and write them.
 #[derive(Args)]
 pub(crate) struct Volumes {
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(crate) struct Volumes {
     /// How labels spell a volume: `id`, or `name` for agents without a `name_map` file
     #[arg(long, value_enum, default_value_t)]
     spelling: Spelling,
-    /// The agents' attribute that tells their zone; `@zone` for fault domains (Marathon, dcos-commons)
+    /// The agents' attribute with their zone; `@zone` for fault domains (Marathon, dcos-commons)
     #[arg(long, value_name = "NAME", default_value = "zone")]
     zone_attribute: String,
     /// The driver of volumes whose labels name none, where the agent's own default does not count
@@ -62,13 +62,13 @@ pub(crate) struct Volumes {
     /// Give the task this label: `volume.data.mode=ro`. May be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
-    /// Look at this task of the definition only
+    /// Work on this task of the definition only
     #[arg(long, value_name = "NAME")]
     task: Option<String>,
 }
 
 impl Volumes {
-    /// What is said when nothing that was looked at has volumes of this kind.
+    /// The message when no task has volumes of this kind.
     pub(crate) fn none(&self, kind: &str) -> String {
         match &self.task {
             Some(task) => format!("task '{task}' has no volumes{kind}"),
@@ -99,13 +99,13 @@ impl Volumes {
     }
 }
 
-/// The cluster to judge.
+/// The agents that `explain` looks at.
 #[derive(Args)]
 pub(crate) struct Cluster {
-    /// What the master's /slaves answered: tells which agents can run it
+    /// The response of the master's /slaves: show which agents can run the task
     #[arg(long, value_name = "FILE")]
     pub(crate) agents: Option<PathBuf>,
-    /// The agents' attribute that tells their instance id
+    /// The agents' attribute with their instance id
     #[arg(long, value_name = "NAME", default_value = "instance_id")]
     pub(crate) instance_attribute: String,
     /// How many volumes an instance may have attached
@@ -135,7 +135,7 @@ pub(crate) enum Command {
     NameMap {
         #[command(flatten)]
         source: Source,
-        /// Replace this file, at once, instead of printing
+        /// Replace this file atomically instead of printing
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -153,7 +153,7 @@ pub(crate) enum Command {
         definition: Definition,
         #[command(flatten)]
         volumes: Volumes,
-        /// Print one JSON object: the definition's text and what came of each task
+        /// Print one JSON object: the definition's text and the result for each task
         #[arg(long)]
         json: bool,
     },
@@ -162,20 +162,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         definition: Definition,
     },
-    /// Print a definition with its external volumes made labels
+    /// Print a definition with its external volumes turned into labels
     Migrate {
         #[command(flatten)]
         definition: Definition,
-        /// Make labels external volumes in the framework's own words again
+        /// Turn labels back into external volumes of the framework
         #[arg(long)]
         back: bool,
         #[command(flatten)]
         volumes: Volumes,
-        /// Print one JSON object: the definition's text and what came of each task
+        /// Print one JSON object: the definition's text and the result for each task
         #[arg(long)]
         json: bool,
     },
-    /// Tell what would happen with a volume or with a definition's volumes, and why
+    /// Explain what would happen with a volume or with a definition's volumes, and why
     Explain {
         /// A volume's id, alias or Name tag; with --from the file of a definition (`-` reads standard input)
         what: String,

@@ -106,7 +106,7 @@ impl fmt::Display for VolumeState {
 pub struct Attachment {
     /// The host's own id (`i-...`).
     pub instance: String,
-    /// The device there, when the storage tells.
+    /// The device there, when the listing contains it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device: Option<String>,
     /// `attaching`, `attached`, `detaching`, `busy`.
@@ -115,12 +115,12 @@ pub struct Attachment {
 
 impl Attachment {
     /// Whether the volume is being taken off the host: `detaching`, or `busy`, which is a
-    /// detachment that waits for the host to let go of the device.
+    /// detachment that waits for the host to release the device.
     pub fn is_leaving(&self) -> bool {
         matches!(self.state.as_str(), "detaching" | "busy")
     }
 
-    /// Whether the host is told; a catalogue may have an attachment without one.
+    /// Whether the host is known. A catalogue may have an attachment without one.
     pub fn is_known(&self) -> bool {
         !self.instance.is_empty()
     }
@@ -262,7 +262,8 @@ impl Catalogue {
     /// Adds an alias for the volume with this id or Name tag.
     ///
     /// # Errors
-    /// The volume is not there or not to be told apart, or the alias means another volume already.
+    /// The volume does not exist or its name is ambiguous, or the alias means another volume
+    /// already.
     pub fn add_alias(&mut self, alias: &str, of: &str) -> Result<(), AliasError> {
         let shown = || volume_labels::cleaned(alias);
         let id = match self.named(of) {

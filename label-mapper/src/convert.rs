@@ -7,85 +7,53 @@ use volume_labels::{Create, VolumeLabels};
 
 use crate::catalogue::{Catalogue, ResolveError};
 use crate::frameworks::{
-    self, Channel, DOCKER_VOLUME, Definition, ENVIRONMENT, Framework, Problem, Task, Wanted, Zone,
+    self, Additions, Channel, DOCKER_VOLUME, Definition, ENVIRONMENT, Framework, Problem, Task, Zone,
 };
 use crate::mapping::Spelling;
-use crate::planned::{self, Asked, Planned, Unplanned, planned};
-
-/// How to convert.
-#[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
-    /// Where names are looked up; without one they are taken as they stand, and no zone and no
-    /// claim is known.
-    pub catalogue: Option<&'a Catalogue>,
-    /// How labels spell a volume. Other channels always have the driver's own name.
-    pub spelling: Spelling,
-    /// The agents' attribute that says their zone; `@zone` for their fault domain, where the
-    /// framework knows those.
-    pub zone_attribute: &'a str,
-    /// For channels outside of the isolator, which knows its own default.
-    pub default_driver: Option<&'a str>,
-    /// The role that the agents' `ebsvolumes` is reserved for.
-    pub claim_role: Option<&'a str>,
-    /// Labels to add to the task.
-    pub given: &'a [(String, String)],
-    /// The one task to look at, by its name in the definition.
-    pub task: Option<&'a str>,
-}
-
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Self {
-            catalogue: None,
-            spelling: Spelling::Id,
-            zone_attribute: "zone",
-            default_driver: None,
-            claim_role: None,
-            given: &[],
-            task: None,
-        }
-    }
-}
+use crate::options::Options;
+use crate::task_placement::{self, RequestedVolume, TaskPlacement, TaskPlacementError, place_task};
 
 /// A definition, written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Converted {
-    /// The whole text; what had not to change is as it was, byte for byte.
+    /// The whole text. Every byte that did not have to change is the same as before.
     pub definition: String,
     /// The tasks that have volumes.
     pub tasks: Vec<TaskReport>,
 }
 
-/// What came of one task.
+/// The result for one task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TaskReport {
     /// Its name in the definition.
     pub task: String,
-    /// By which way its volumes come to it.
+    /// The channel by which its volumes reach the agent.
     pub channel: Channel,
-    /// Where in Mesos' messages its labels come to be.
+    /// The field of Mesos' messages in which its labels arrive at the agent.
     pub labels_in: &'static str,
     /// Its volumes.
-    pub volumes: Vec<Asked>,
-    /// The items of the SET resource `ebsvolumes` that stand for them.
+    pub volumes: Vec<RequestedVolume>,
+    /// The items of the SET resource `ebsvolumes` that are its claims.
     pub claims: Vec<String>,
     /// The zone it has to run in.
     pub zone: Option<String>,
-    /// What its author must know, a line each.
+    /// What its author has to know, one line each.
     pub notes: Vec<String>,
 }
 
 impl Converted {
-    /// Whether every task with volumes has a way for them to come.
+    /// Whether the volumes of every task reach the agent.
     pub fn all_mounted(&self) -> bool {
         self.tasks.iter().all(|task| !task.has_no_way())
     }
 }
 
 impl TaskReport {
-    /// Whether it asks for volumes of drivers, and one of them has no way to it.
+    /// Whether one of its volumes cannot reach the agent.
     pub fn has_no_way(&self) -> bool {
-        self.volumes.iter().any(|asked| asked.channel == Channel::Nothing)
+        self.volumes
+            .iter()
+            .any(|requested| requested.channel == Channel::Nothing)
     }
 }
 
@@ -120,25 +88,25 @@ impl fmt::Display for ConvertError {
 impl std::error::Error for ConvertError {}
 
 /// Looks up the volumes that the definition's labels name, and writes labels, claims and zone
-/// constraint where they take effect. Done twice it changes nothing more.
+/// constraint where they take effect. A second conversion changes nothing.
 ///
 /// # Errors
 /// The text is no definition of that framework, or a task cannot have its volumes.
 pub fn convert(framework: Framework, text: &str, options: &Options<'_>) -> Result<Converted, ConvertError> {
     let mut run = Run::new(framework, text, options)?;
     run.each(|definition, index, task, options| {
-        let plan = planned(task, labels_of(task, options)?, options)?;
+        let plan = place_task(task, labels_of(task, options)?, options)?;
         if plan.is_empty() {
             return Ok(Some((plan, Vec::new())));
         }
         let labels = plan.labels();
-        let notes = definition.write(index, &wanted(&plan, &labels, options))?;
+        let notes = definition.write(index, &additions(&plan, &labels, options))?;
         Ok(Some((plan, notes)))
     })
 }
 
-/// As [`convert`], for tasks that describe their volumes in the framework's own words: these become
-/// labels, where labels reach the isolator.
+/// As [`convert`], for tasks that describe their volumes in the framework's own fields: these
+/// become labels, where labels reach the isolator.
 ///
 /// # Errors
 /// As [`convert`].
@@ -146,12 +114,12 @@ pub fn migrate(framework: Framework, text: &str, options: &Options<'_>) -> Resul
     let mut run = Run::new(framework, text, options)?;
     run.each(|definition, index, task, options| {
         if task.native.is_empty() {
-            return Ok(Some((Planned::of_notes(task.unread.clone()), Vec::new())));
+            return Ok(Some((TaskPlacement::of_notes(task.unread.clone()), Vec::new())));
         }
         let mut labels = labels_of(task, options)?;
         if task.channel != Channel::Labels {
-            let plan = planned(task, labels, options)?;
-            let note = "its volumes are left in the framework's own words: labels would not be seen".to_owned();
+            let plan = place_task(task, labels, options)?;
+            let note = "its volumes are left in the framework's own fields: the agent would not see labels".to_owned();
             let notes = if plan.is_empty() { Vec::new() } else { vec![note] };
             return Ok(Some((plan, notes)));
         }
@@ -177,25 +145,25 @@ pub fn migrate(framework: Framework, text: &str, options: &Options<'_>) -> Resul
             labels.push(volume);
             moved.push(place);
         }
-        // What stays is looked up all the same; what moves is asked for by label alone.
+        // Volumes that stay are looked up as well. Those that move are requested by label only.
         let task = &Task {
             native: kept,
             ..task.clone()
         };
         if moved.is_empty() {
-            return Ok(Some((planned(task, labels, options)?, notes)));
+            return Ok(Some((place_task(task, labels, options)?, notes)));
         }
-        // Two slots at one path, and the like, show when all are read together.
+        // Conflicts such as two slots with one path are found when all labels are read together.
         let labels = volume_labels::parse(labels.iter().flat_map(VolumeLabels::to_labels))?;
-        let plan = planned(task, labels, options)?;
+        let plan = place_task(task, labels, options)?;
         let labels = plan.labels();
         definition.drop_native(index, &moved)?;
-        notes.extend(definition.write(index, &wanted(&plan, &labels, options))?);
+        notes.extend(definition.write(index, &additions(&plan, &labels, options))?);
         Ok(Some((plan, notes)))
     })
 }
 
-/// The way back: labels become the framework's own words for a volume.
+/// The reverse of [`migrate`]: labels become volumes as the framework describes them.
 ///
 /// # Errors
 /// As [`convert`]; also labels that the framework's words cannot say, and frameworks without such
@@ -209,14 +177,17 @@ pub fn migrate_back(framework: Framework, text: &str, options: &Options<'_>) -> 
     run.each(|definition, index, task, options| {
         let labels = labels_of(task, options)?;
         if labels.is_empty() {
-            return Ok(Some((Planned::of_notes(planned::left_alone(task)), Vec::new())));
+            return Ok(Some((
+                TaskPlacement::of_notes(task_placement::left_alone(task)),
+                Vec::new(),
+            )));
         }
-        let plan = planned(task, labels, options)?;
+        let plan = place_task(task, labels, options)?;
         let labels = plan.labels();
-        let mut notes = definition.write_native(index, &wanted(&plan, &labels, options))?;
+        let mut notes = definition.write_native(index, &additions(&plan, &labels, options))?;
         if labels.iter().any(|volume| volume.create == Create::Never) {
             notes.push(
-                "in the framework's own words a volume that is missing is created: mind the spelling of names"
+                "in the framework's own fields a volume that is missing is created: check the spelling of the names"
                     .to_owned(),
             );
         }
@@ -224,7 +195,7 @@ pub fn migrate_back(framework: Framework, text: &str, options: &Options<'_>) -> 
     })
 }
 
-/// A volume that is there needs no word on how to create it.
+/// Removes from the labels of a volume that exists how it would be created.
 fn existing(volume: &mut VolumeLabels, catalogue: Option<&Catalogue>) -> Option<String> {
     match catalogue?.resolve(&volume.name) {
         Err(ResolveError::Unknown { .. }) => None,
@@ -244,7 +215,7 @@ fn existing(volume: &mut VolumeLabels, catalogue: Option<&Catalogue>) -> Option<
 }
 
 fn labels_of(task: &Task, options: &Options<'_>) -> Result<Vec<VolumeLabels>, Failure> {
-    // A label on the command line has the last word.
+    // A label on the command line replaces the label of the definition.
     let given = |key: &str| options.given.iter().any(|(known, _)| known == key);
     let written = task.labels.iter().filter(|(key, _)| !given(key));
     Ok(volume_labels::parse(
@@ -252,8 +223,8 @@ fn labels_of(task: &Task, options: &Options<'_>) -> Result<Vec<VolumeLabels>, Fa
     )?)
 }
 
-fn wanted<'a>(plan: &'a Planned, labels: &'a [VolumeLabels], options: &'a Options<'_>) -> Wanted<'a> {
-    Wanted {
+fn additions<'a>(plan: &'a TaskPlacement, labels: &'a [VolumeLabels], options: &'a Options<'_>) -> Additions<'a> {
+    Additions {
         volumes: labels,
         claims: &plan.claims,
         zone: plan.zone.as_deref().map(|name| Zone {
@@ -265,10 +236,10 @@ fn wanted<'a>(plan: &'a Planned, labels: &'a [VolumeLabels], options: &'a Option
     }
 }
 
-/// What stops one task.
+/// Why one task cannot be converted.
 enum Failure {
     Definition(Problem),
-    Volumes(Unplanned),
+    Volumes(TaskPlacementError),
 }
 
 impl From<Problem> for Failure {
@@ -277,8 +248,8 @@ impl From<Problem> for Failure {
     }
 }
 
-impl From<Unplanned> for Failure {
-    fn from(problem: Unplanned) -> Self {
+impl From<TaskPlacementError> for Failure {
+    fn from(problem: TaskPlacementError) -> Self {
         Self::Volumes(problem)
     }
 }
@@ -289,9 +260,9 @@ impl From<volume_labels::LabelError> for Failure {
     }
 }
 
-type Outcome = Result<Option<(Planned, Vec<String>)>, Failure>;
+type Outcome = Result<Option<(TaskPlacement, Vec<String>)>, Failure>;
 
-/// One definition on its way.
+/// The conversion of one definition.
 struct Run<'a> {
     framework: Framework,
     definition: Box<dyn Definition>,
@@ -358,9 +329,9 @@ impl<'a> Run<'a> {
             }
         }
         if self.framework == Framework::Marathon {
-            let asked = |report: &TaskReport| (report.task.clone(), report.volumes.clone());
-            let all: Vec<(String, Vec<Asked>)> = reports.iter().map(asked).collect();
-            for (index, note) in planned::shared(&all, self.options.catalogue) {
+            let requested = |report: &TaskReport| (report.task.clone(), report.volumes.clone());
+            let all: Vec<(String, Vec<RequestedVolume>)> = reports.iter().map(requested).collect();
+            for (index, note) in task_placement::shared(&all, self.options.catalogue) {
                 reports[index].notes.push(note);
             }
         }
@@ -371,21 +342,21 @@ impl<'a> Run<'a> {
     }
 }
 
-fn report(task: &Task, plan: Planned, notes: Vec<String>) -> TaskReport {
-    let by_label = !plan.asked.is_empty();
-    let volumes: Vec<Asked> = plan.asked.into_iter().chain(plan.native).collect();
+fn report(task: &Task, plan: TaskPlacement, notes: Vec<String>) -> TaskReport {
+    let by_label = !plan.requested.is_empty();
+    let volumes: Vec<RequestedVolume> = plan.requested.into_iter().chain(plan.native).collect();
     let channel = match volumes.first() {
         Some(own) if !by_label => own.channel,
         _ => task.channel,
     };
-    // What is said of the task's labels and volumes is said where it has some.
+    // Notes about labels and volumes are for tasks that have some.
     let of_task = task.notes.iter().filter(|_| !volumes.is_empty()).cloned();
     let of_channels = [
         (Channel::DockerVolume, DOCKER_VOLUME),
         (Channel::Environment, ENVIRONMENT),
     ]
     .into_iter()
-    .filter(|(channel, _)| volumes.iter().any(|asked| asked.channel == *channel))
+    .filter(|(channel, _)| volumes.iter().any(|requested| requested.channel == *channel))
     .map(|(_, note)| note.to_owned());
     TaskReport {
         task: task.name.clone(),

@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use crate::agents::{Agents, Demand, Verdict};
 use crate::catalogue::Volume;
-use crate::convert::{ConvertError, Options, TaskReport, convert};
+use crate::convert::{ConvertError, TaskReport, convert};
 use crate::frameworks::{Channel, Framework};
 use crate::mapping::{Mapped, Spelling, mapped};
+use crate::options::Options;
 use crate::placement::VolumeProblem;
-use crate::planned;
+use crate::task_placement;
 
 /// How to look at agents.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,10 +23,10 @@ pub struct Cluster<'a> {
 /// One task of a definition, explained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explained {
-    /// What `convert` would write and say.
+    /// What `convert` would write, with its notes.
     #[serde(flatten)]
     pub report: TaskReport,
-    /// Each label that counts and what it comes to, a line each.
+    /// What each volume is and how it reaches the task, one line each.
     pub reasons: Vec<String>,
     /// Whether each agent can run it; none when no agents are known.
     pub agents: Option<Vec<Verdict>>,
@@ -57,7 +58,11 @@ pub fn explain(
 ) -> Result<Vec<Explained>, ConvertError> {
     let converted = convert(framework, text, options)?;
     let explained = converted.tasks.into_iter().map(|mut report| {
-        let volumes: Vec<Volume> = report.volumes.iter().flat_map(|asked| asked.volumes.clone()).collect();
+        let volumes: Vec<Volume> = report
+            .volumes
+            .iter()
+            .flat_map(|requested| requested.volumes.clone())
+            .collect();
         report.notes.extend(strangers(&volumes, cluster));
         Explained {
             reasons: reasons(&report),
@@ -91,7 +96,11 @@ pub fn explain_volume(
     Ok(ExplainedVolume {
         mapped: mapped(volume, slot, options.spelling),
         aliases: catalogue.aliases(&volume.id).map(str::to_owned).collect(),
-        notes: [planned::state(volume), strangers(std::slice::from_ref(volume), cluster)].concat(),
+        notes: [
+            task_placement::state(volume),
+            strangers(std::slice::from_ref(volume), cluster),
+        ]
+        .concat(),
         agents: verdicts(std::slice::from_ref(volume), true, &options, cluster),
     })
 }
@@ -120,16 +129,16 @@ fn verdicts(
 
 fn reasons(report: &TaskReport) -> Vec<String> {
     let mut lines = Vec::new();
-    for asked in &report.volumes {
-        let labels = &asked.labels;
-        let meant: Vec<String> = asked
+    for requested in &report.volumes {
+        let labels = &requested.labels;
+        let meant: Vec<String> = requested
             .volumes
             .iter()
             .map(|volume| format!("{} in {}", volume.id, volume.zone))
             .collect();
-        // Copies that have a volume each have a name each.
-        let made = match asked.volumes.as_slice() {
-            [_, _, ..] => asked
+        // Each copy with its own volume has its own name.
+        let made = match requested.volumes.as_slice() {
+            [_, _, ..] => requested
                 .volumes
                 .iter()
                 .filter_map(|volume| volume.name.as_deref())
@@ -138,18 +147,18 @@ fn reasons(report: &TaskReport) -> Vec<String> {
             _ => labels.name.clone(),
         };
         let meant = if meant.is_empty() {
-            "no volume known by now".to_owned()
+            "a volume that is not known yet".to_owned()
         } else {
             meant.join(", ")
         };
-        let by = match (&labels.driver, asked.channel) {
+        let by = match (&labels.driver, requested.channel) {
             (Some(driver), _) => format!("driver {driver}"),
             (None, Channel::DockerEngine) => {
                 "the driver that the Docker engine knows it by, else Docker's own 'local'".to_owned()
             }
             (None, _) => "the agent's default driver".to_owned(),
         };
-        let way = match asked.channel {
+        let way = match requested.channel {
             Channel::Labels => "by label",
             Channel::DockerVolume => "as DOCKER_VOLUME",
             Channel::Environment => "by DVDI_VOLUME_* variables",
@@ -158,7 +167,7 @@ fn reasons(report: &TaskReport) -> Vec<String> {
         };
         lines.push(format!(
             "'{}' is {meant}; it comes {way} as '{}' to {} ({}), through {by}",
-            volume_labels::cleaned(&asked.name),
+            volume_labels::cleaned(&requested.name),
             volume_labels::cleaned(&made),
             labels.path,
             labels.mode,

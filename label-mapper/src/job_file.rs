@@ -47,7 +47,7 @@ impl Default for Command {
     }
 }
 
-/// Members of a definition that a job file says in its own words.
+/// Members of a definition for which a job file has its own fields.
 const MARATHON: &[&str] = &[
     "id",
     "cmd",
@@ -211,7 +211,8 @@ fn dcos(service: &Value, tasks: &[Task], notes: &mut Vec<String>) -> Result<Vec<
     }
     if !service["plans"].is_null() {
         notes.push(
-            "its plans are left out: tasks of one pod run one after the other, pods beside each other".to_owned(),
+            "its plans are left out: tasks of one pod run one after the other, and different pods run at the same time"
+                .to_owned(),
         );
     }
     Ok(jobs)
@@ -220,7 +221,7 @@ fn dcos(service: &Value, tasks: &[Task], notes: &mut Vec<String>) -> Result<Vec<
 /// The beginning of the note on a volume that a task goes without.
 const WITHOUT: &str = "it runs without a volume:";
 
-/// What the task asks for by label and in the framework's own words, under the names that the
+/// What the task asks for by label and in the framework's own fields, under the names that the
 /// framework gives the driver.
 fn volumes(task: &Task, name: &str, notes: &mut Vec<String>) -> Result<Vec<VolumeLabels>, String> {
     let labels = task.labels.iter().map(|(key, value)| (key, value));

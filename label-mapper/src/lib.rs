@@ -1,6 +1,6 @@
-//! From the name people use for an EBS volume to everything Mesos needs to place a task beside it: the volume's
-//! id, the labels that ask an agent to mount it, the item of the SET resource `ebsvolumes` that claims it, and the
-//! availability zone it is bound to.
+//! From the name that people use for an EBS volume to everything that Mesos needs to run a task
+//! next to it: the volume's id, the labels that ask an agent to mount it, the item of the SET
+//! resource `ebsvolumes` that claims it, and the availability zone it is bound to.
 //!
 //! ```text
 //! aws ec2 describe-volumes ──> Catalogue ──resolve("orders")──> Volume ──mapped──> labels, claim, zone
@@ -10,7 +10,8 @@
 //!                          └─explain───────────> what would happen, and which agents can run it
 //! ```
 //!
-//! `ADAPTERS.md` beside this crate says of each framework what is read, where it is written and what reaches the agent.
+//! `ADAPTERS.md` in this crate says for each framework what is read, where it is written and what
+//! reaches the agent.
 //!
 //! A [`Catalogue`] is what the storage said at one moment: states and attachments in it grow old, ids, names and
 //! zones do not. Nothing here writes to the storage.
@@ -43,14 +44,15 @@ mod job_file;
 mod listing;
 mod mapping;
 mod name_map;
+mod options;
 mod placement;
-mod planned;
+mod task_placement;
 mod text;
 
 pub use agents::{Agents, AgentsError, Demand, Verdict};
 pub use catalogue::{AliasError, Attachment, Catalogue, ResolveError, Volume, VolumeId, VolumeState};
 pub use catalogue_file::lists_volumes;
-pub use convert::{ConvertError, Converted, Options, TaskReport, convert, migrate, migrate_back};
+pub use convert::{ConvertError, Converted, TaskReport, convert, migrate, migrate_back};
 pub use describe::CatalogueError;
 pub use explain::{Cluster, Explained, ExplainedVolume, explain, explain_volume};
 pub use frameworks::{Channel, Framework};
@@ -58,5 +60,6 @@ pub use job_file::{JobFile, job_file};
 pub use listing::{EncodingError, decoded};
 pub use mapping::{Claim, EBS_VOLUMES, Mapped, Spelling, mapped};
 pub use name_map::{Doubtful, NameMap, NameMapError};
+pub use options::Options;
 pub use placement::{PlacedVolume, Placement, PlacementError, VolumeProblem, placement};
-pub use planned::Asked;
+pub use task_placement::RequestedVolume;

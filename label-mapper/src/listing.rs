@@ -93,7 +93,7 @@ pub(crate) fn read(text: &str) -> Result<Text, CatalogueError> {
     Ok(Text::File(yaml(text).map_err(CatalogueError::File)?))
 }
 
-/// What people have in the place of a catalogue, told by how it begins.
+/// What people have instead of a catalogue, recognised by its first characters.
 fn foreign(text: &str) -> Option<&'static str> {
     let text = text.trim_start();
     let first = text.lines().next().unwrap_or_default();

@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 256 << 20;
 
 const NO_CATALOGUE: &str = "give --catalogue FILE or --catalogue-command 'aws ec2 describe-volumes'";
 
-/// Done, but not all is as it should be: see the exit codes of the help text.
+/// The exit code of a command that succeeded for some tasks or volumes only; see `--help`.
 const NOT_ALL: u8 = 3;
 
 fn main() -> ExitCode {
@@ -118,7 +118,7 @@ fn run(command: Command) -> Result<ExitCode> {
             };
             let kind = match back {
                 true => " by label",
-                false => " in the framework's own words",
+                false => " in the framework's own fields",
             };
             written(&definition.file, &volumes, json, kind, &mut code, act)?
         }
@@ -145,7 +145,7 @@ fn run(command: Command) -> Result<ExitCode> {
                 agents: listed.as_ref(),
                 attach_limit: agents.attach_limit,
             };
-            let nobody = |verdicts: &Option<Vec<label_mapper::Verdict>>| {
+            let no_agent_fits = |verdicts: &Option<Vec<label_mapper::Verdict>>| {
                 verdicts
                     .as_ref()
                     .is_some_and(|all| !all.iter().any(|verdict| verdict.fits))
@@ -154,7 +154,8 @@ fn run(command: Command) -> Result<ExitCode> {
                 Some(framework) => {
                     let text = file(Path::new(&what), "the definition")?;
                     let explained = label_mapper::explain(framework, &text, &options, &cluster)?;
-                    let stuck = |task: &label_mapper::Explained| task.report.has_no_way() || nobody(&task.agents);
+                    let stuck =
+                        |task: &label_mapper::Explained| task.report.has_no_way() || no_agent_fits(&task.agents);
                     if explained.iter().any(stuck) {
                         code = ExitCode::from(NOT_ALL);
                     }
@@ -170,11 +171,11 @@ fn run(command: Command) -> Result<ExitCode> {
                         .with_context(|| format!("a volume is explained from a catalogue: {NO_CATALOGUE}"))?;
                     let explained = match label_mapper::explain_volume(&what, catalogue, &options, &cluster) {
                         Err(error) if Path::new(&what).is_file() => {
-                            bail!("{error}; for the file of that name say its framework with --from")
+                            bail!("{error}; the file of that name is read when --from names its framework")
                         }
                         explained => explained?,
                     };
-                    if nobody(&explained.agents) {
+                    if no_agent_fits(&explained.agents) {
                         code = ExitCode::from(NOT_ALL);
                     }
                     if json {
@@ -257,7 +258,7 @@ fn catalogue(source: &Source) -> Result<Catalogue> {
     Catalogue::from_texts(texts.iter().map(String::as_str)).with_context(|| format!("catalogue {}", names.join(", ")))
 }
 
-/// What the command prints. Its words for people go where ours go.
+/// What the command prints. Its standard error is the standard error of this program.
 fn output_of(command: &str) -> Result<String> {
     let output = Process::new("/bin/sh")
         .args(["-c", command])
@@ -281,7 +282,7 @@ fn file(path: &Path, what: &str) -> Result<String> {
     label_mapper::decoded(bytes).with_context(|| format!("cannot read {what} {}", path.display()))
 }
 
-/// A catalogue decides which volume a name means, so nobody but root and the caller may have written it.
+/// A catalogue decides which volume a name means, so only root and the caller may have written it.
 fn catalogue_file(path: &Path) -> Result<String> {
     if path == Path::new("-") {
         return standard_input("the catalogue");

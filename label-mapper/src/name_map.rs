@@ -30,7 +30,7 @@ pub struct Doubtful {
     pub name: String,
     /// All of them.
     pub ids: Vec<VolumeId>,
-    /// What is wrong with the name; otherwise a driver cannot tell the volumes apart.
+    /// What is wrong with the name; otherwise a driver cannot distinguish the volumes.
     pub problem: Option<UnsupportedName>,
 }
 

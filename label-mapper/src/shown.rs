@@ -3,10 +3,10 @@
 use label_mapper::{Catalogue, Channel, Explained, ExplainedVolume, Mapped, Verdict, Volume};
 
 pub(crate) fn mapped(mapped: &Mapped) -> String {
-    format!("volume     {}\n", described(&mapped.volume)) + &wanted(mapped)
+    format!("volume     {}\n", described(&mapped.volume)) + &labels_claim_zone(mapped)
 }
 
-fn wanted(mapped: &Mapped) -> String {
+fn labels_claim_zone(mapped: &Mapped) -> String {
     let mut text = String::new();
     for (key, value) in &mapped.labels {
         text += &format!("label      {key}={value}\n");
@@ -48,14 +48,15 @@ fn described(volume: &Volume) -> String {
 }
 
 pub(crate) fn explained_volume(explained: &ExplainedVolume, catalogue: &Catalogue) -> String {
-    let mut text = format!("volume     {}", volume(&explained.mapped.volume, catalogue)) + &wanted(&explained.mapped);
+    let mut text =
+        format!("volume     {}", volume(&explained.mapped.volume, catalogue)) + &labels_claim_zone(&explained.mapped);
     for note in &explained.notes {
         text += &format!("note       {note}\n");
     }
     text + &agents(explained.agents.as_deref(), "")
 }
 
-/// The tasks, or this when there are none.
+/// The tasks; the text of `none` when there are none.
 pub(crate) fn tasks(tasks: &[Explained], none: impl FnOnce() -> String) -> String {
     if tasks.is_empty() {
         return none() + "\n";
@@ -73,8 +74,11 @@ fn task(task: &Explained) -> String {
     for reason in &task.reasons {
         text += &format!("  volume     {reason}\n");
     }
-    let by_label = report.volumes.iter().filter(|asked| asked.channel == Channel::Labels);
-    for (key, value) in by_label.flat_map(|asked| asked.labels.to_labels()) {
+    let by_label = report
+        .volumes
+        .iter()
+        .filter(|requested| requested.channel == Channel::Labels);
+    for (key, value) in by_label.flat_map(|requested| requested.labels.to_labels()) {
         text += &format!("  label      {key}={value}\n");
     }
     if !report.claims.is_empty() {

@@ -139,8 +139,8 @@ fn a_name_map_needs_names_that_differ_without_case() {
 
     let names = NameMap::from_catalogue(&named(&[("vol-1", "Orders"), ("vol-2", "x"), ("vol-3", "orders")]));
     assert_eq!(names.to_json(), "{\n  \"vol-2\": \"x\"\n}\n");
-    let told = names.doubtful()[0].to_string();
-    assert!(told.contains("volumes vol-1, vol-3 have Name tags"), "{told}");
+    let line = names.doubtful()[0].to_string();
+    assert!(line.contains("volumes vol-1, vol-3 have Name tags"), "{line}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Catalogue files of our own: volumes and aliases, beside listings or alone.
+//! Catalogue files of our own: volumes and aliases, together with listings or alone.
 
 use label_mapper::{Catalogue, VolumeState};
 

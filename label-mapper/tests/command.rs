@@ -187,7 +187,7 @@ fn that_no_task_has_volumes_is_said_of_the_volumes_that_were_asked_for() {
     let migrated = label_mapper(&["migrate", "--from", "marathon", path]);
     assert_eq!(
         text(&migrated.stderr),
-        "label-mapper: no task here has volumes in the framework's own words, nothing is changed\n"
+        "label-mapper: no task here has volumes in the framework's own fields, nothing is changed\n"
     );
     let back = label_mapper(&["migrate", "--back", "--from", "marathon", "--task", "/b", path]);
     assert_eq!(

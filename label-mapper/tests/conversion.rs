@@ -11,7 +11,7 @@ const CATALOGUE: &str = concat!(
 );
 
 fn label_mapper(arguments: &[&str], input: &str) -> Output {
-    // A checkout may belong to somebody else, whose catalogue is not believed.
+    // A checkout may belong to another user, whose catalogue is not trusted.
     let folder = tempfile::tempdir().expect("a folder can be made");
     let copy = file(
         &folder,
@@ -280,7 +280,7 @@ fn explain_of_a_file_without_its_framework_says_what_is_missing() {
     let output = label_mapper(&["explain", app.to_str().unwrap(), "--catalogue", CATALOGUE], "");
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stderr).contains("say its framework with --from"),
+        text(&output.stderr).contains("the file of that name is read when --from names its framework"),
         "{}",
         text(&output.stderr)
     );

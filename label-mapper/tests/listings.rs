@@ -232,17 +232,17 @@ fn names_that_several_volumes_have_trouble_only_whoever_asks_for_them() {
         None,
         "its name differs from another one's in case alone"
     );
-    let told: Vec<String> = names.doubtful().iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 2);
+    let lines: Vec<String> = names.doubtful().iter().map(ToString::to_string).collect();
+    assert_eq!(lines.len(), 2);
     assert!(
-        told[0].starts_with("volumes vol-0000, vol-0010, vol-0020, vol-0030, vol-0040 and 595 more have Name tags"),
+        lines[0].starts_with("volumes vol-0000, vol-0010, vol-0020, vol-0030, vol-0040 and 595 more have Name tags"),
         "{}",
-        told[0]
+        lines[0]
     );
     assert!(
-        told[1].starts_with("volumes vol-0011, vol-x have Name tags that differ at most in case"),
+        lines[1].starts_with("volumes vol-0011, vol-x have Name tags that differ at most in case"),
         "{}",
-        told[1]
+        lines[1]
     );
     assert!(catalogue.resolve("v12").is_ok());
     assert!(
@@ -344,7 +344,7 @@ fn a_host_that_is_none_of_the_agents_is_told() {
     let catalogue = read(
         "volumes:\n- {id: vol-1, zone: z, attachments: [{instance: i-gone, state: attached}]}\n- {id: vol-2, zone: z, state: in-use}\n",
     );
-    let told = |slaves: &str, name: &str| {
+    let explanation = |slaves: &str, name: &str| {
         let agents = Agents::from_slaves(slaves, "zone", "instance_id").unwrap();
         let cluster = Cluster {
             agents: Some(&agents),
@@ -374,17 +374,17 @@ fn a_host_that_is_none_of_the_agents_is_told() {
     let line =
         "none of these agents is i-gone, which holds vol-1: if that host is gone, detach the volume in the storage";
     assert!(
-        told(all, "vol-1").contains(&line.to_owned()),
+        explanation(all, "vol-1").contains(&line.to_owned()),
         "{:?}",
-        told(all, "vol-1")
+        explanation(all, "vol-1")
     );
     // An agent that does not tell which host it is may be that one.
     let silent = all.replace(r#"{"instance_id": "i-2"}"#, "{}");
-    assert!(!told(&silent, "vol-1").contains(&line.to_owned()));
+    assert!(!explanation(&silent, "vol-1").contains(&line.to_owned()));
     assert_eq!(
-        told(all, "vol-2"),
+        explanation(all, "vol-2"),
         [
-            "vol-2 is held by a host that the listing does not name (attached): until that lets go of it, no task on another host gets it"
+            "vol-2 is held by a host that the listing does not name (attached): until it is detached there, no task on another host gets it"
         ]
     );
 }
@@ -416,16 +416,16 @@ fn names_that_the_driver_cannot_handle_are_refused_where_it_is_given_the_name() 
     place("bucket/path", None, Spelling::Name).expect("an unknown driver may handle it");
 
     let names = NameMap::from_catalogue(&catalogue);
-    let told: Vec<String> = names.doubtful().iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = names.doubtful().iter().map(ToString::to_string).collect();
     assert_eq!(names.len(), 1);
-    assert_eq!(told.len(), 3);
+    assert_eq!(lines.len(), 3);
     assert!(
-        told[2].starts_with("volume vol-1 has the Name tag 'my data' and is not in the map: the name has a space"),
+        lines[2].starts_with("volume vol-1 has the Name tag 'my data' and is not in the map: the name has a space"),
         "{}",
-        told[2]
+        lines[2]
     );
 
-    // A name of the framework's own words goes to the driver as it stands.
+    // A name of the framework's own fields goes to the driver as it stands.
     let app = r#"{"id": "/a", "container": {"type": "DOCKER", "docker": {"image": "i", "parameters": [{"key": "volume-driver", "value": "rexray"}, {"key": "volume", "value": "my data:/d"}]}}}"#;
     let error = convert(Framework::Marathon, app, &Options::default())
         .unwrap_err()

@@ -77,7 +77,7 @@ fn job(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
         (
             Channel::Nothing,
             "Aurora runs tasks by its own executor, Thermos: the isolator sees that one's labels, which Aurora does not set \
-             from the metadata, and nothing is mounted; the labels tell people and the claim ledger which volume is meant"
+             from the metadata, and nothing is mounted; the labels only show people and the claim ledger which volume is meant"
                 .to_owned(),
         )
     };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use volume_labels::Mode;
 
 use super::json::pinned;
-use super::{Channel, Definition, Names, Problem, Task, Wanted, Zone, dcos_reading, docker, refused};
+use super::{Additions, Channel, Definition, Names, Problem, Task, Zone, dcos_reading, docker, refused};
 use crate::mapping::EBS_VOLUMES;
 use crate::text::{Node, Path, YamlText, path, quoted};
 
@@ -113,11 +113,11 @@ impl Service {
         Ok(labels)
     }
 
-    fn write_volumes(&mut self, at: &Path, wanted: &Wanted<'_>) -> Result<(), Problem> {
+    fn write_volumes(&mut self, at: &Path, additions: &Additions<'_>) -> Result<(), Problem> {
         let place = at.key("external-volumes");
-        for volume in wanted.volumes {
+        for volume in additions.volumes {
             docker::cannot_say(volume)?;
-            let driver = docker::driver(volume, wanted.default_driver)?;
+            let driver = docker::driver(volume, additions.default_driver)?;
             let target = volume.path.to_string();
             let existing = self.yaml.at(&place).map(Node::entries).unwrap_or_default();
             let same_path = existing
@@ -236,20 +236,20 @@ impl Definition for Service {
         self.pods().iter().map(|at| self.pod(at)).collect()
     }
 
-    fn write(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem> {
+    fn write(&mut self, task: usize, additions: &Additions<'_>) -> Result<Vec<String>, Problem> {
         let Some(at) = self.pods().into_iter().nth(task) else {
             return refused(format!("the service has no pod {task}"));
         };
-        self.write_volumes(&at, wanted)?;
+        self.write_volumes(&at, additions)?;
         let mut notes = Vec::new();
-        if let Some(zone) = wanted.zone {
+        if let Some(zone) = additions.zone {
             notes.extend(self.write_zone(&at, zone)?);
         }
-        if !wanted.claims.is_empty() {
+        if !additions.claims.is_empty() {
             notes.push(format!(
                 "dcos-commons takes no items of '{EBS_VOLUMES}' ({}) from an offer: agents with require_claim refuse the task, \
                  and nothing but the storage keeps a second one off the volume",
-                wanted.claims.join(", ")
+                additions.claims.join(", ")
             ));
         }
         Ok(notes)
@@ -259,7 +259,7 @@ impl Definition for Service {
         refused("labels of dcos-commons reach no isolator: 'external-volumes' is the way, keep it")
     }
 
-    fn write_native(&mut self, _: usize, _: &Wanted<'_>) -> Result<Vec<String>, Problem> {
-        refused("the volumes of dcos-commons are in its own words already; 'label-mapper convert' writes them")
+    fn write_native(&mut self, _: usize, _: &Additions<'_>) -> Result<Vec<String>, Problem> {
+        refused("the volumes of dcos-commons are in its own fields already; 'label-mapper convert' writes them")
     }
 }

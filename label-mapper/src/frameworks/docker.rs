@@ -1,10 +1,10 @@
-//! Volumes in a framework's own words, written: for the Docker containerizer, and for the way back
+//! Volumes in a framework's own fields, written: for the Docker containerizer, and for the way back
 //! from labels.
 
 use serde_json::{Map, Value, json};
 use volume_labels::{Access, ContainerPath, Lifetime, Mode, MountFlags, VolumeLabels};
 
-use super::{Problem, Wanted, refused};
+use super::{Additions, Problem, refused};
 use crate::text::{JsonText, Path};
 
 /// Where a framework takes external volumes, and in which words.
@@ -16,7 +16,7 @@ pub(super) enum Place {
     Source(Path),
     /// Singularity's `source.dockerVolume` in this list of volumes.
     SingularitySource(Path),
-    /// Parameters of `docker run` in this list, under this member name beside `value`.
+    /// Parameters of `docker run` in this list, under this member name next to `value`.
     Parameters(Path, &'static str),
 }
 
@@ -24,18 +24,18 @@ pub(super) enum Place {
 const SANDBOX: &str = "/mnt/mesos/sandbox";
 
 /// Adds what is not there yet. A volume at the path of one that is there must be the same.
-pub(super) fn write(text: &mut JsonText, place: &Place, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem> {
+pub(super) fn write(text: &mut JsonText, place: &Place, additions: &Additions<'_>) -> Result<Vec<String>, Problem> {
     let mut notes = Vec::new();
-    let drivers: Vec<String> = wanted
+    let drivers: Vec<String> = additions
         .volumes
         .iter()
-        .map(|volume| driver(volume, wanted.default_driver))
+        .map(|volume| driver(volume, additions.default_driver))
         .collect::<Result<_, _>>()?;
-    for volume in wanted.volumes {
+    for volume in additions.volumes {
         cannot_say(volume)?;
     }
     if let Place::Parameters(path, key) = place {
-        for (volume, driver) in wanted.volumes.iter().zip(&drivers) {
+        for (volume, driver) in additions.volumes.iter().zip(&drivers) {
             let target = absolute(&volume.path.to_string());
             if let ContainerPath::Relative(_) = volume.path {
                 notes.push(format!(
@@ -50,7 +50,7 @@ pub(super) fn write(text: &mut JsonText, place: &Place, wanted: &Wanted<'_>) -> 
         }
         return Ok(notes);
     }
-    for (volume, driver) in wanted.volumes.iter().zip(&drivers) {
+    for (volume, driver) in additions.volumes.iter().zip(&drivers) {
         let (list, member, entry) = entry(place, volume, driver);
         let here = text.at(list).map(|node| node.elements()).unwrap_or_default();
         let path = volume.path.to_string();
@@ -160,7 +160,7 @@ fn parameter(text: &mut JsonText, path: &Path, key: &str, name: &str, value: &st
     Ok(text.push(path, &json!({key: name, "value": value}))?)
 }
 
-/// The driver must be said: Docker and docker/volume know no default of ours.
+/// The driver must be named, since Docker and docker/volume do not know the default of the module.
 pub(super) fn driver(volume: &VolumeLabels, default: Option<&str>) -> Result<String, Problem> {
     match volume.driver.as_deref().or(default) {
         Some(driver) => Ok(driver.to_owned()),
@@ -206,7 +206,7 @@ pub(super) fn cannot_say(volume: &VolumeLabels) -> Result<(), Problem> {
         return Ok(());
     };
     refused(format!(
-        "'volume.{}.{attribute}' cannot be said in the framework's own words for a volume, and only the isolator would heed \
+        "'volume.{}.{attribute}' has no equivalent in the framework's own fields for a volume, and only the isolator honours \
          it: remove it",
         volume.slot
     ))

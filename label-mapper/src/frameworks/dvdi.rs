@@ -9,7 +9,7 @@ use crate::text::{Entry, JsonText, Node, Path};
 
 const SUFFIXES: [&str; 10] = ["", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const PREFIX: &str = "DVDI_VOLUME_";
-/// What the variables tell; the path of dvdcli is ignored.
+/// What the variables contain; the path of dvdcli is ignored.
 const KNOWN: [&str; 6] = ["NAME", "DRIVER", "OPTS", "CONTAINERPATH", "EXPLICITCREATE", "DVDCLI"];
 
 /// The slot of the volume with this digit behind its variables.
@@ -114,7 +114,7 @@ pub(super) fn to_labels(environment: &[(String, String)]) -> Result<Vec<(String,
     Ok(labels)
 }
 
-/// The volumes that the variables describe, as the framework's own words.
+/// The volumes that the variables describe, as the framework's own fields.
 ///
 /// # Errors
 /// Options that are none.
@@ -155,7 +155,8 @@ pub(super) fn read(words: &mut OwnWords, variables: &[Variable]) -> Result<(), P
     Ok(())
 }
 
-/// The line on variables of a task whose containers the Docker engine runs, which nobody reads.
+/// The note on variables of a task whose containers the Docker engine runs: nothing reads the
+/// variables there.
 pub(super) fn unused(variables: &[Variable]) -> Option<String> {
     let first = variables.iter().find(|variable| variable.name.starts_with(PREFIX))?;
     Some(format!(
@@ -269,7 +270,7 @@ fn cannot_say(volume: &VolumeLabels) -> Result<(), Problem> {
         return Ok(());
     };
     refused(format!(
-        "'volume.{}.{attribute}' cannot be said in DVDI_VOLUME_* variables, the only way by which this framework reaches the \
+        "'volume.{}.{attribute}' cannot be written as DVDI_VOLUME_* variables, the only way by which this framework reaches the \
          isolator: remove it",
         volume.slot
     ))

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use volume_labels::VolumeLabels;
 
 use super::docker::{self, Place};
-use super::{Channel, Definition, Problem, Task, Wanted, Zone, dvdi, refused};
+use super::{Additions, Channel, Definition, Problem, Task, Zone, dvdi, refused};
 use crate::mapping::EBS_VOLUMES;
 use crate::text::{JsonText, Path};
 
@@ -16,7 +16,7 @@ pub(super) enum Labels {
     Map(Path),
     /// A list of objects, each with these two members.
     Pairs(Path, &'static str, &'static str),
-    /// `DVDI_VOLUME_*` variables in one of the two, told by the inner value.
+    /// `DVDI_VOLUME_*` variables in one of the two; the inner value says in which.
     Dvdi(Box<Labels>),
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Unit {
     pub(super) placement: Placement,
     /// The list of resources, when the framework lets a task hold items of a SET.
     pub(super) resources: Option<Path>,
-    /// Where volumes in the framework's own words go.
+    /// Where volumes in the framework's own fields go.
     pub(super) native: Option<Place>,
     /// What the author must know once volumes are written.
     pub(super) extra: Vec<String>,
@@ -79,38 +79,38 @@ impl Definition for Json {
         Ok((self.units)(&self.text)?.into_iter().map(|unit| unit.task).collect())
     }
 
-    fn write(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem> {
+    fn write(&mut self, task: usize, additions: &Additions<'_>) -> Result<Vec<String>, Problem> {
         let unit = self.unit(task)?;
         let mut notes = unit.extra.clone();
         match unit.task.channel {
             Channel::DockerEngine | Channel::DockerVolume => {
-                write_labels(&mut self.text, &unit.labels, wanted.volumes)?;
+                write_labels(&mut self.text, &unit.labels, additions.volumes)?;
                 if unit.task.channel == Channel::DockerEngine {
                     let native = unit.task.native.iter().filter_map(|native| native.driver.clone());
-                    let asked = wanted
+                    let asked = additions
                         .volumes
                         .iter()
-                        .map(|volume| docker::driver(volume, wanted.default_driver));
+                        .map(|volume| docker::driver(volume, additions.default_driver));
                     docker::one_driver(&native.map(Ok).chain(asked).collect::<Result<Vec<_>, _>>()?)?;
                 }
                 if let Some(place) = &unit.native {
-                    notes.extend(docker::write(&mut self.text, place, wanted)?);
+                    notes.extend(docker::write(&mut self.text, place, additions)?);
                 }
             }
             Channel::Labels | Channel::Environment | Channel::Nothing => {
-                write_labels(&mut self.text, &unit.labels, wanted.volumes)?;
+                write_labels(&mut self.text, &unit.labels, additions.volumes)?;
             }
         }
-        if let Some(zone) = wanted.zone {
+        if let Some(zone) = additions.zone {
             notes.extend(write_zone(&mut self.text, &unit.placement, zone)?);
         }
         match &unit.resources {
-            Some(resources) => write_claims(&mut self.text, resources, wanted)?,
-            None if wanted.claims.is_empty() => {}
+            Some(resources) => write_claims(&mut self.text, resources, additions)?,
+            None if additions.claims.is_empty() => {}
             None => notes.push(format!(
                 "this framework lets no task hold items of '{EBS_VOLUMES}' ({}): agents with require_claim refuse it, and \
                  nothing but the storage keeps a second task off the volume",
-                wanted.claims.join(", ")
+                additions.claims.join(", ")
             )),
         }
         Ok(notes)
@@ -128,12 +128,12 @@ impl Definition for Json {
         Ok(())
     }
 
-    fn write_native(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem> {
+    fn write_native(&mut self, task: usize, additions: &Additions<'_>) -> Result<Vec<String>, Problem> {
         let unit = self.unit(task)?;
         let Some(place) = &unit.native else {
             return refused("this framework has no words of its own for an external volume");
         };
-        let notes = docker::write(&mut self.text, place, wanted)?;
+        let notes = docker::write(&mut self.text, place, additions)?;
         docker::complete(&mut self.text, place)?;
         remove_labels(&mut self.text, &unit.labels);
         Ok(notes)
@@ -312,14 +312,14 @@ pub(super) fn no_domain<T>(zone: Zone<'_>) -> Result<T, Problem> {
     ))
 }
 
-fn write_claims(text: &mut JsonText, path: &Path, wanted: &Wanted<'_>) -> Result<(), Problem> {
+fn write_claims(text: &mut JsonText, path: &Path, additions: &Additions<'_>) -> Result<(), Problem> {
     let resources = text.at(path).map(|node| node.elements()).unwrap_or_default();
     let is_ours = |node: &crate::text::Node| {
         let role = node
             .get("reservations")
             .and_then(|list| list.elements().last())
             .and_then(|last| last.text_of("role"));
-        node.text_of("name") == Some(EBS_VOLUMES) && role == wanted.claim_role
+        node.text_of("name") == Some(EBS_VOLUMES) && role == additions.claim_role
     };
     let held = resources.iter().position(is_ours);
     let items = |index: usize| path.index(index).keys(&["set", "item"]);
@@ -336,7 +336,7 @@ fn write_claims(text: &mut JsonText, path: &Path, wanted: &Wanted<'_>) -> Result
         .first()
         .and_then(|first| first.get("allocation_info"))
         .map(|node| text.value_of(node));
-    let missing: Vec<&String> = wanted.claims.iter().filter(|claim| !known.contains(claim)).collect();
+    let missing: Vec<&String> = additions.claims.iter().filter(|claim| !known.contains(claim)).collect();
     match held {
         Some(index) => {
             for claim in missing {
@@ -345,8 +345,8 @@ fn write_claims(text: &mut JsonText, path: &Path, wanted: &Wanted<'_>) -> Result
         }
         None if missing.is_empty() => {}
         None => {
-            let mut resource = json!({"name": EBS_VOLUMES, "type": "SET", "set": {"item": wanted.claims}});
-            if let Some(role) = wanted.claim_role {
+            let mut resource = json!({"name": EBS_VOLUMES, "type": "SET", "set": {"item": additions.claims}});
+            if let Some(role) = additions.claim_role {
                 resource["reservations"] = json!([{"type": "STATIC", "role": role}]);
             }
             if let Some(allocation) = allocation {

@@ -214,7 +214,7 @@ fn pod(text: &JsonText, at: &Path) -> Result<Unit, Problem> {
     })
 }
 
-/// Marathon's default is to start every new task beside the old one.
+/// By default Marathon starts every new task while the old one still runs.
 fn over_capacity(strategy: Option<&Node>, member: &str) -> Option<String> {
     let share = strategy
         .and_then(|strategy| strategy.get("maximumOverCapacity"))

@@ -103,7 +103,7 @@ pub(crate) struct Task {
     pub(crate) channel: Channel,
     /// What it asks for by label (or by `DVDI_VOLUME_*`), as written.
     pub(crate) labels: Vec<(String, String)>,
-    /// What it asks for in the framework's own words, with what must be known of each.
+    /// What it asks for in the framework's own fields, with what must be known of each.
     pub(crate) native: Vec<Native>,
     /// What describes a volume and was not read, a line each.
     pub(crate) unread: Vec<String>,
@@ -136,9 +136,9 @@ impl Names {
     }
 }
 
-/// What is to be written for one task.
+/// What is added to the definition for one task.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Additions<'a> {
     pub(crate) volumes: &'a [VolumeLabels],
     /// The items of the SET resource.
     pub(crate) claims: &'a [String],
@@ -161,21 +161,21 @@ pub(crate) struct Zone<'a> {
 pub(crate) trait Definition {
     fn text(&self) -> &str;
 
-    /// What it runs, in its order. Edits keep number and order.
+    /// Its tasks, in the order of the definition. Edits keep number and order.
     fn tasks(&self) -> Result<Vec<Task>, Problem>;
 
-    /// Writes what a task wants and leaves all else as it is. The answer is what the author must
-    /// know of it.
-    fn write(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem>;
+    /// Writes the additions for a task and leaves everything else as it is. Returns notes for the
+    /// author.
+    fn write(&mut self, task: usize, additions: &Additions<'_>) -> Result<Vec<String>, Problem>;
 
-    /// Takes the framework's own words for these volumes out (places in [`Task::native`]).
+    /// Removes these volumes (indices into [`Task::native`]) from the framework's own fields.
     fn drop_native(&mut self, task: usize, which: &[usize]) -> Result<(), Problem>;
 
-    /// Replaces the task's volume labels by the framework's own words.
-    fn write_native(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem>;
+    /// Replaces the task's volume labels by entries in the framework's own fields.
+    fn write_native(&mut self, task: usize, additions: &Additions<'_>) -> Result<Vec<String>, Problem>;
 }
 
-/// Why a definition cannot be read, or not hold what is wanted: one line.
+/// Why a definition cannot be read, or cannot hold the additions. `Display` is one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     #[error(transparent)]
@@ -208,7 +208,7 @@ pub(crate) const DOCKER_ENGINE: &str = "the Docker containerizer runs this task,
     other tasks off the volume while it runs";
 
 /// The note of a task whose volumes come as DOCKER_VOLUME.
-pub(crate) const DOCKER_VOLUME: &str = "volumes in the framework's own words come as DOCKER_VOLUME, \
+pub(crate) const DOCKER_VOLUME: &str = "volumes in the framework's own fields come as DOCKER_VOLUME, \
     which the module mounts only where the operator turned that source on (module parameter \
     docker_volume_source, off by default: the agent's own docker/volume isolator may have it)";
 

@@ -1,4 +1,4 @@
-//! Volumes in a framework's own words, read.
+//! Volumes in a framework's own fields, read.
 
 use std::collections::BTreeMap;
 
@@ -152,7 +152,7 @@ impl Native {
     }
 }
 
-/// What a definition says of volumes in the framework's own words.
+/// What a definition says of volumes in the framework's own fields.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnWords {
     pub(super) native: Vec<Native>,
@@ -265,7 +265,7 @@ pub(super) fn marathon(words: &mut OwnWords, at: &Path, volume: &Node, channel: 
         return words.unread(format!("'{at}' was not read: its 'external' has no 'name'"));
     };
     // `DVDIProvider.Builders.dockerVolumeParameters`: the driver gets the options that begin so,
-    // without that beginning; `size` beside them counts for more.
+    // without that beginning; a `size` next to them takes precedence.
     let given = strings(external.get("options"));
     let mut options: BTreeMap<String, String> = given
         .iter()

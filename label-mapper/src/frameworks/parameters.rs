@@ -15,7 +15,7 @@ pub(super) struct Parameter {
     pub(super) at: Path,
 }
 
-/// A list of parameters with this member beside `value`.
+/// A list of parameters with this member next to `value`.
 pub(super) fn of_list(text: &JsonText, list: &Path, key: &str) -> Vec<Parameter> {
     let elements = text.at(list).map(|node| node.elements()).unwrap_or_default().iter();
     elements

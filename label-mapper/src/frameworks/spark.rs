@@ -7,7 +7,7 @@ use super::dvdi::{self, Variable};
 use super::json::{no_domain, other_zone};
 use super::native::{OwnWords, host_folder};
 use super::parameters::{self, Parameter};
-use super::{Channel, DOCKER_ENGINE, Definition, Names, Problem, Task, Wanted, docker, refused};
+use super::{Additions, Channel, DOCKER_ENGINE, Definition, Names, Problem, Task, docker, refused};
 use crate::mapping::EBS_VOLUMES;
 use crate::text::{Path, Properties, Step};
 
@@ -223,7 +223,7 @@ impl Submission {
         Ok(())
     }
 
-    fn write_parameters(&mut self, wanted: &Wanted<'_>) -> Result<(), Problem> {
+    fn write_parameters(&mut self, additions: &Additions<'_>) -> Result<(), Problem> {
         let mut drivers = Vec::new();
         let mut text = self.properties.get(PARAMETERS).unwrap_or_default().to_owned();
         let mut add = |parameter: String| {
@@ -232,9 +232,9 @@ impl Submission {
                 text += &parameter;
             }
         };
-        for volume in wanted.volumes {
+        for volume in additions.volumes {
             docker::cannot_say(volume)?;
-            let driver = docker::driver(volume, wanted.default_driver)?;
+            let driver = docker::driver(volume, additions.default_driver)?;
             let value = format!(
                 "{}:{}:{}",
                 volume.name,
@@ -263,14 +263,14 @@ impl Definition for Submission {
         (0..PARTS.len()).map(|index| self.part(index)).collect()
     }
 
-    fn write(&mut self, task: usize, wanted: &Wanted<'_>) -> Result<Vec<String>, Problem> {
+    fn write(&mut self, task: usize, additions: &Additions<'_>) -> Result<Vec<String>, Problem> {
         let (_, labels, constraints, _) = PARTS[task];
         let channel = self.part(task)?.channel;
-        self.write_labels(labels, wanted.volumes)?;
+        self.write_labels(labels, additions.volumes)?;
         if channel == Channel::DockerEngine {
-            self.write_parameters(wanted)?;
+            self.write_parameters(additions)?;
         }
-        if let Some(zone) = wanted.zone {
+        if let Some(zone) = additions.zone {
             if zone.attribute.starts_with('@') {
                 return no_domain(zone);
             }
@@ -289,7 +289,7 @@ impl Definition for Submission {
                 }
             }
         }
-        let claims = wanted.claims.join(", ");
+        let claims = additions.claims.join(", ");
         Ok(if claims.is_empty() {
             Vec::new()
         } else {
@@ -314,7 +314,7 @@ impl Definition for Submission {
         Ok(())
     }
 
-    fn write_native(&mut self, _: usize, _: &Wanted<'_>) -> Result<Vec<String>, Problem> {
+    fn write_native(&mut self, _: usize, _: &Additions<'_>) -> Result<Vec<String>, Problem> {
         refused("Spark has no words of its own for an external volume outside of the Docker containerizer")
     }
 }

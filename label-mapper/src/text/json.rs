@@ -8,8 +8,8 @@ use super::TextError;
 use super::layout::Layout;
 use super::tree::{Entry, Kind, Node, Path, Step};
 
-/// A JSON text and what it says. Every edit replaces a range of the text and reads it anew, so nothing outside of that
-/// range can change.
+/// A JSON text and its value. Every edit replaces a range of the text and parses the text again, so
+/// nothing outside of that range can change.
 #[derive(Clone, Debug)]
 pub(crate) struct JsonText {
     text: String,

@@ -54,11 +54,11 @@ fn what_variables_cannot_say_is_refused() {
         (
             "volume.s.mode",
             "ro",
-            "'volume.s.mode' cannot be said in DVDI_VOLUME_* variables",
+            "'volume.s.mode' cannot be written as DVDI_VOLUME_* variables",
         ),
-        ("volume.s.owner", "etl", "'volume.s.owner' cannot be said"),
-        ("volume.s.flags", "noexec", "'volume.s.flags' cannot be said"),
-        ("volume.s.subpath", "db", "'volume.s.subpath' cannot be said"),
+        ("volume.s.owner", "etl", "'volume.s.owner' cannot be written"),
+        ("volume.s.flags", "noexec", "'volume.s.flags' cannot be written"),
+        ("volume.s.subpath", "db", "'volume.s.subpath' cannot be written"),
         ("volume.s.path", "rel", "DVDI_VOLUME_CONTAINERPATH must be absolute"),
         ("volume.s.options.a", "x,y", "DVDI_VOLUME_OPTS cannot hold a comma"),
     ] {

@@ -8,7 +8,7 @@ mod dcos_commons;
 mod dcos_yaml;
 mod generated_names;
 mod marathon;
-mod own_words;
+mod own_fields;
 mod properties;
 mod refusals;
 mod singularity;

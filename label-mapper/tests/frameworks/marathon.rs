@@ -175,7 +175,7 @@ fn labels_become_external_volumes_again() {
     };
     let error = label_mapper::migrate_back(owned.framework, owned.text, &options).unwrap_err();
     assert!(
-        one_line(&error.to_string()).contains("'volume.data.owner' cannot be said"),
+        one_line(&error.to_string()).contains("'volume.data.owner' has no equivalent"),
         "{error}"
     );
 }
@@ -213,7 +213,7 @@ fn a_docker_app_keeps_its_external_volumes_and_gets_their_zone() {
     let case = Case::new(Framework::Marathon, &text, &catalogue);
     has_note(
         only(&case.migrates(&[]), Channel::DockerEngine),
-        "left in the framework's own words",
+        "left in the framework's own fields",
     );
     case.converts(&[(
         "\"maximumOverCapacity\": 0 }\n",

@@ -52,17 +52,17 @@ fn an_app_that_cannot_have_its_volumes_says_why() {
         (
             r#""volume.d": "orders", "volume.d.driver": "r", "volume.d.access": "exclusive""#,
             r#", "container": {"type": "DOCKER"}"#,
-            "'volume.d.access' cannot be said in the framework's own words",
+            "'volume.d.access' has no equivalent in the framework's own fields",
         ),
         (
             r#""volume.d": "orders", "volume.d.driver": "r", "volume.d.subpath": "x""#,
             r#", "container": {"type": "DOCKER"}"#,
-            "'volume.d.subpath' cannot be said in the framework's own words",
+            "'volume.d.subpath' has no equivalent in the framework's own fields",
         ),
         (
             r#""volume.d": "orders", "volume.d.driver": "r", "volume.d.flags": "noexec""#,
             r#", "container": {"type": "DOCKER"}"#,
-            "'volume.d.flags' cannot be said in the framework's own words",
+            "'volume.d.flags' has no equivalent in the framework's own fields",
         ),
         (
             r#""volume.d": "orders", "volume.d.driver": "r", "volume.e": "stage", "volume.e.driver": "s""#,

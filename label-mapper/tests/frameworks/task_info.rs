@@ -85,5 +85,5 @@ fn docker_volumes_become_labels_but_not_under_the_docker_containerizer() {
     ]);
     let channels: Vec<Channel> = migrated.tasks.iter().map(|task| task.channel).collect();
     assert_eq!(channels, [Channel::Labels, Channel::DockerEngine]);
-    has_note(&migrated.tasks[1], "left in the framework's own words");
+    has_note(&migrated.tasks[1], "left in the framework's own fields");
 }

@@ -1,4 +1,4 @@
-//! Volumes in a framework's own words, of every kind that its source code knows: each is read, or
+//! Volumes in a framework's own fields, of every kind that its source code knows: each is read, or
 //! told as not read. "No task here has volumes" is said when that is true.
 
 use label_mapper::{Channel, Cluster, Converted, Explained, Framework, Options, convert, explain, job_file, migrate};
@@ -54,7 +54,7 @@ fn is_looked_up(framework: Framework, text: &str, channel: Channel) -> Explained
     task
 }
 
-/// Not a volume of a driver: told, and nothing is edited.
+/// Not a volume of a driver: there is a note, and nothing is edited.
 #[track_caller]
 fn is_told(framework: Framework, text: &str, words: &str) {
     let task = explained(framework, text);
@@ -605,7 +605,8 @@ fn a_definition_without_volumes_has_no_task_to_tell_of() {
     }
 }
 
-/// Mesos, `ExecutorInfo.Type.DEFAULT`: each task of a group is a nested container with its own volumes.
+/// Mesos, `ExecutorInfo.Type.DEFAULT`: each task of a group is a nested container with its own
+/// volumes.
 #[test]
 fn a_task_of_the_default_executor_has_volumes_of_its_own() {
     let task = |kind: &str| {

@@ -1,5 +1,5 @@
-//! What one task of a definition asks for, looked up: its volumes, where it can run, and what its
-//! author must know.
+//! The volumes of one task of a definition, looked up: which they are, where the task can run, and
+//! what its author has to know.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,18 @@ use serde::Serialize;
 use volume_labels::{Create, LabelError, Lifetime, Mode, VolumeLabels, cleaned};
 
 use crate::catalogue::{Catalogue, Volume, VolumeId};
-use crate::convert::Options;
 use crate::frameworks::{Channel, GeneratedName, Native, Task, absolute};
 use crate::mapping::Spelling;
+use crate::options::Options;
 use crate::placement::{self, PlacementError, VolumeProblem};
 
 /// Why a task cannot have its volumes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unplanned {
-    /// Its labels say nothing that can be done.
+pub(crate) enum TaskPlacementError {
+    /// One of its labels is wrong.
     #[error(transparent)]
     Labels(#[from] LabelError),
-    /// Its volumes are not there, or not to be had together.
+    /// A volume does not exist, or the volumes are in different zones.
     #[error(transparent)]
     Placement(#[from] PlacementError),
     /// The framework refuses the name.
@@ -26,10 +26,11 @@ pub(crate) enum Unplanned {
     Name {
         /// The slot.
         slot: String,
-        /// Why.
+        /// The reason of the framework.
         problem: String,
     },
-    /// The framework makes the driver's name itself, and it comes out as another one.
+    /// The framework makes the name for the driver itself, and this name differs from the volume's
+    /// Name tag.
     #[error(
         "'volume.{slot}': the framework gives the driver the name '{made}', and volume {id} has {}: give it that Name tag",
         named.as_ref().map_or_else(|| "none".to_owned(), |name| format!("the Name tag '{name}'"))
@@ -54,7 +55,7 @@ pub(crate) enum Unplanned {
         /// The slot of the volume by label.
         slot: String,
     },
-    /// The same, with neither of them by label.
+    /// As [`SamePath`](Self::SamePath), where neither volume is requested by label.
     #[error("'{first}' and '{second}' both mount at '{path}': give one of them another path")]
     SamePathTwice {
         /// Where the first is described.
@@ -68,36 +69,40 @@ pub(crate) enum Unplanned {
 
 /// One volume of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Asked {
+pub struct RequestedVolume {
     /// The name in the definition.
     pub name: String,
-    /// By which way it comes to the task.
+    /// The channel by which the request reaches the agent.
     pub channel: Channel,
-    /// What it means; none without a catalogue, or when it is yet to be created; several where each
-    /// copy of the task has one of its own.
+    /// The volumes that the name stands for. There is none without a catalogue, and none for a
+    /// volume that is yet to be created. There are several when each copy of the task has its own
+    /// volume.
     pub volumes: Vec<Volume>,
-    /// What the labels say with the name looked up.
+    /// The labels, with the name as the agent needs it.
     pub labels: VolumeLabels,
 }
 
 /// A task with its volumes looked up.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Planned {
-    pub(crate) asked: Vec<Asked>,
-    /// Those of its own words that are not asked for by label as well.
-    pub(crate) native: Vec<Asked>,
+pub(crate) struct TaskPlacement {
+    pub(crate) requested: Vec<RequestedVolume>,
+    /// Volumes that only the framework's own fields request.
+    pub(crate) native: Vec<RequestedVolume>,
     pub(crate) claims: Vec<String>,
     pub(crate) zone: Option<String>,
     pub(crate) notes: Vec<String>,
 }
 
-impl Planned {
+impl TaskPlacement {
     pub(crate) fn is_empty(&self) -> bool {
-        self.asked.is_empty() && self.native.is_empty()
+        self.requested.is_empty() && self.native.is_empty()
     }
 
     pub(crate) fn labels(&self) -> Vec<VolumeLabels> {
-        self.asked.iter().map(|asked| asked.labels.clone()).collect()
+        self.requested
+            .iter()
+            .map(|requested| requested.labels.clone())
+            .collect()
     }
 
     /// A plan of no volumes, for a task whose volumes are all left as they are.
@@ -109,11 +114,11 @@ impl Planned {
     }
 }
 
-/// The note of a task that mixes labels with the framework's own words.
-const OWN_WORDS: &str = "it has volumes in the framework's own words, which Mesos' docker/volume isolator mounts, or the module \
+/// The note of a task that mixes labels with the framework's own fields.
+const OWN_FIELDS: &str = "it has volumes in the framework's own fields, which Mesos' docker/volume isolator mounts, or the module \
     where the operator turned that source on; 'label-mapper migrate' makes labels of them";
 
-/// The lines on what is described in the framework's own words and left as it is.
+/// The lines on what is described in the framework's own fields and left as it is.
 pub(crate) fn left_alone(task: &Task) -> Vec<String> {
     let foreign = task.native.iter().filter_map(|native| {
         let why = native.foreign.as_ref()?;
@@ -125,27 +130,30 @@ pub(crate) fn left_alone(task: &Task) -> Vec<String> {
     foreign.chain(task.unread.iter().cloned()).collect()
 }
 
-/// Looks up what the task asks for by these labels, and what it asks for in its framework's own
-/// words.
-pub(crate) fn planned(task: &Task, labels: Vec<VolumeLabels>, options: &Options<'_>) -> Result<Planned, Unplanned> {
-    let mut plan = Planned::of_notes(left_alone(task));
+/// Looks up the volumes that the task requests by these labels and in the framework's own fields.
+pub(crate) fn place_task(
+    task: &Task,
+    labels: Vec<VolumeLabels>,
+    options: &Options<'_>,
+) -> Result<TaskPlacement, TaskPlacementError> {
+    let mut plan = TaskPlacement::of_notes(left_alone(task));
     for labels in labels {
         let spelling = spelling(task.channel, options);
         let name = task.names.of(&labels, options.default_driver);
-        let name = name.map_err(|problem| Unplanned::Name {
+        let name = name.map_err(|problem| TaskPlacementError::Name {
             slot: labels.slot.to_string(),
             problem,
         })?;
-        let asked = look_up(task, task.channel, labels, &name, spelling, options, &mut plan.notes)?;
-        plan.asked.push(asked);
+        let requested = look_up(task, task.channel, labels, &name, spelling, options, &mut plan.notes)?;
+        plan.requested.push(requested);
     }
     one_at_a_path(task)?;
     let mut taken: Vec<VolumeLabels> = Vec::new();
     for native in task.native.iter() {
-        let (path, by_label) = same_path(task, native, &plan.asked);
+        let (path, by_label) = same_path(task, native, &plan.requested);
         if native.foreign.is_some() {
-            if let Some(asked) = by_label {
-                return Err(same(native, path, asked));
+            if let Some(requested) = by_label {
+                return Err(same(native, path, requested));
             }
             continue;
         }
@@ -170,9 +178,9 @@ pub(crate) fn planned(task: &Task, labels: Vec<VolumeLabels>, options: &Options<
             &mut notes,
         )?;
         match by_label {
-            // Asked for in both ways.
-            Some(asked) if is_same(asked, &own) => {}
-            Some(asked) => return Err(same(native, path, asked)),
+            // The task requests the volume in both ways.
+            Some(requested) if is_same(requested, &own) => {}
+            Some(requested) => return Err(same(native, path, requested)),
             None => {
                 plan.notes.extend(notes);
                 taken.push(own.labels.clone());
@@ -183,17 +191,17 @@ pub(crate) fn planned(task: &Task, labels: Vec<VolumeLabels>, options: &Options<
     let movable =
         |native: &Native| native.channel == Channel::DockerVolume && native.foreign.is_none() && native.stays.is_none();
     if task.channel == Channel::Labels && !plan.native.is_empty() && task.native.iter().any(movable) {
-        plan.notes.push(OWN_WORDS.to_owned());
+        plan.notes.push(OWN_FIELDS.to_owned());
     }
-    let all = || plan.asked.iter().chain(&plan.native);
+    let all = || plan.requested.iter().chain(&plan.native);
     let claims: BTreeSet<String> = all()
-        .flat_map(|asked| &asked.volumes)
+        .flat_map(|requested| &requested.volumes)
         .map(|volume| volume.id.to_string())
         .collect();
     plan.claims = claims.into_iter().collect();
-    let found = all().flat_map(|asked| asked.volumes.iter().map(|volume| (asked.name.as_str(), volume)));
+    let found = all().flat_map(|requested| requested.volumes.iter().map(|volume| (requested.name.as_str(), volume)));
     plan.zone = placement::one_zone(found)?;
-    let notes: Vec<String> = all().flat_map(|asked| fitness(task, asked)).collect();
+    let notes: Vec<String> = all().flat_map(|requested| fitness(task, requested)).collect();
     for note in notes {
         if !plan.notes.contains(&note) {
             plan.notes.push(note);
@@ -205,26 +213,30 @@ pub(crate) fn planned(task: &Task, labels: Vec<VolumeLabels>, options: &Options<
 fn spelling(channel: Channel, options: &Options<'_>) -> Spelling {
     match channel {
         Channel::Labels | Channel::Nothing => options.spelling,
-        // Whoever reads these gives the driver the name as it stands.
+        // The readers of these channels give the driver the name unchanged.
         Channel::DockerVolume | Channel::Environment | Channel::DockerEngine => Spelling::Name,
     }
 }
 
 /// Where the volume goes in the container, and what is asked for there by label.
-fn same_path<'a>(task: &Task, native: &Native, asked: &'a [Asked]) -> (String, Option<&'a Asked>) {
+fn same_path<'a>(
+    task: &Task,
+    native: &Native,
+    requested: &'a [RequestedVolume],
+) -> (String, Option<&'a RequestedVolume>) {
     let target = |path: &str| match task.channel {
         Channel::DockerEngine => absolute(path),
         _ => path.trim_start_matches("./").trim_end_matches('/').to_owned(),
     };
     let path = target(&native.path);
-    let by_label = asked
+    let by_label = requested
         .iter()
-        .find(|asked| target(&asked.labels.path.to_string()) == path);
+        .find(|requested| target(&requested.labels.path.to_string()) == path);
     (path, by_label)
 }
 
 /// The Docker engine refuses two volumes at one path.
-fn one_at_a_path(task: &Task) -> Result<(), Unplanned> {
+fn one_at_a_path(task: &Task) -> Result<(), TaskPlacementError> {
     let engine: Vec<&Native> = task
         .native
         .iter()
@@ -233,7 +245,7 @@ fn one_at_a_path(task: &Task) -> Result<(), Unplanned> {
     for (index, second) in engine.iter().enumerate() {
         let path = absolute(&second.path);
         if let Some(first) = engine[..index].iter().find(|first| absolute(&first.path) == path) {
-            return Err(Unplanned::SamePathTwice {
+            return Err(TaskPlacementError::SamePathTwice {
                 first: first.at[0].to_string(),
                 second: second.at[0].to_string(),
                 path,
@@ -243,21 +255,21 @@ fn one_at_a_path(task: &Task) -> Result<(), Unplanned> {
     Ok(())
 }
 
-fn same(native: &Native, path: String, asked: &Asked) -> Unplanned {
+fn same(native: &Native, path: String, requested: &RequestedVolume) -> TaskPlacementError {
     let list = native.at.first().and_then(|at| Some(at.split_last()?.0));
-    Unplanned::SamePath {
+    TaskPlacementError::SamePath {
         list: list.unwrap_or_default().to_string(),
-        path: match asked.channel {
-            Channel::DockerEngine if asked.labels.path.to_string() == native.path => native.path.clone(),
+        path: match requested.channel {
+            Channel::DockerEngine if requested.labels.path.to_string() == native.path => native.path.clone(),
             _ => path,
         },
-        slot: asked.labels.slot.to_string(),
+        slot: requested.labels.slot.to_string(),
     }
 }
 
-fn is_same(asked: &Asked, own: &Asked) -> bool {
-    match (asked.volumes.as_slice(), own.volumes.as_slice()) {
-        ([], []) => asked.labels.name == own.labels.name,
+fn is_same(requested: &RequestedVolume, own: &RequestedVolume) -> bool {
+    match (requested.volumes.as_slice(), own.volumes.as_slice()) {
+        ([], []) => requested.labels.name == own.labels.name,
         (by_label, own) => by_label == own,
     }
 }
@@ -270,11 +282,11 @@ fn look_up(
     spelling: Spelling,
     options: &Options<'_>,
     notes: &mut Vec<String>,
-) -> Result<Asked, Unplanned> {
+) -> Result<RequestedVolume, TaskPlacementError> {
     let name = labels.name.clone();
     let slot = labels.slot.to_string();
     let problem = |problem: VolumeProblem| {
-        Unplanned::Placement(PlacementError::Volume {
+        TaskPlacementError::Placement(PlacementError::Volume {
             slot: labels.slot.to_string(),
             problem,
         })
@@ -289,14 +301,14 @@ fn look_up(
         }
     };
     let driver = labels.driver.as_deref().or(options.default_driver);
-    // The framework hands the driver a name that it makes itself.
+    // The framework gives the driver a name that it makes itself.
     let is_made = made.is_per_copy() || made.of_copy(0) != name;
     if !is_made {
         let (volume, labels) = placement::place(&labels, driver, options.catalogue, spelling).map_err(problem)?;
         if volume.is_none() {
             missing(&name);
         }
-        return Ok(Asked {
+        return Ok(RequestedVolume {
             name,
             channel,
             volumes: volume.into_iter().collect(),
@@ -316,7 +328,7 @@ fn look_up(
                 volumes.push(volume.clone());
             }
             Some(volume) => {
-                return Err(Unplanned::Renamed {
+                return Err(TaskPlacementError::Renamed {
                     slot,
                     made,
                     id: volume.id.clone(),
@@ -326,7 +338,7 @@ fn look_up(
             None => missing(&made),
         }
     }
-    Ok(Asked {
+    Ok(RequestedVolume {
         name,
         channel,
         volumes,
@@ -334,21 +346,21 @@ fn look_up(
     })
 }
 
-/// What of a volume's state and kind its user must know.
-fn fitness(task: &Task, asked: &Asked) -> Vec<String> {
+/// What the author has to know about the state and the kind of the volumes.
+fn fitness(task: &Task, requested: &RequestedVolume) -> Vec<String> {
     let mut notes = Vec::new();
-    for volume in &asked.volumes {
+    for volume in &requested.volumes {
         notes.extend(state(volume));
-        if task.copies > 1 && asked.volumes.len() == 1 {
-            notes.push(match (volume.multi_attach, asked.labels.mode) {
+        if task.copies > 1 && requested.volumes.len() == 1 {
+            notes.push(match (volume.multi_attach, requested.labels.mode) {
                 (false, _) => format!(
                     "several copies ask for {}, which attaches to one host at a time: they run on one agent or wait for each \
                      other",
                     volume.id
                 ),
                 (true, Mode::ReadWrite) => format!(
-                    "several copies write to {}; it attaches to several hosts, and a file system such as ext4 or xfs does not \
-                     bear two writing hosts: make it 'ro', or give each copy a volume of its own",
+                    "several copies write to {}; it attaches to several hosts, and two hosts that write destroy \
+                     a file system such as ext4 or xfs: make it 'ro', or give each copy a volume of its own",
                     volume.id
                 ),
                 (true, Mode::ReadOnly) => continue,
@@ -358,7 +370,7 @@ fn fitness(task: &Task, asked: &Asked) -> Vec<String> {
     notes
 }
 
-/// What of its state keeps a volume from being used at once.
+/// Why a volume cannot be used at once, one line for each reason.
 pub(crate) fn state(volume: &Volume) -> Vec<String> {
     let mut notes = Vec::new();
     if !matches!(volume.state, crate::VolumeState::Available | crate::VolumeState::InUse) {
@@ -376,7 +388,7 @@ pub(crate) fn state(volume: &Volume) -> Vec<String> {
             ));
         } else if !volume.multi_attach {
             notes.push(format!(
-                "{} is held by {holder} ({}): until that lets go of it, no task on another host gets it",
+                "{} is held by {holder} ({}): until it is detached there, no task on another host gets it",
                 volume.id, attachment.state
             ));
         }
@@ -385,23 +397,26 @@ pub(crate) fn state(volume: &Volume) -> Vec<String> {
 }
 
 /// The notes on volumes that several apps write, by the place of the app among the tasks.
-pub(crate) fn shared(tasks: &[(String, Vec<Asked>)], catalogue: Option<&Catalogue>) -> Vec<(usize, String)> {
-    let key = |asked: &Asked| match (asked.volumes.as_slice(), catalogue) {
+pub(crate) fn shared(tasks: &[(String, Vec<RequestedVolume>)], catalogue: Option<&Catalogue>) -> Vec<(usize, String)> {
+    let key = |requested: &RequestedVolume| match (requested.volumes.as_slice(), catalogue) {
         ([volume, ..], Some(_)) => volume.id.to_string(),
         _ => format!(
             "{}/{}",
-            asked.labels.driver.as_deref().unwrap_or_default(),
-            asked.labels.name
+            requested.labels.driver.as_deref().unwrap_or_default(),
+            requested.labels.name
         ),
     };
     let mut notes = Vec::new();
     for (index, (name, volumes)) in tasks.iter().enumerate() {
         for (other_index, (other, others)) in tasks.iter().enumerate().filter(|(other, _)| *other != index) {
-            let persistent = |asked: &&Asked| asked.labels.lifetime == Lifetime::Persistent;
-            for asked in volumes.iter().filter(persistent) {
-                let both = others.iter().filter(persistent).find(|other| key(other) == key(asked));
+            let persistent = |requested: &&RequestedVolume| requested.labels.lifetime == Lifetime::Persistent;
+            for requested in volumes.iter().filter(persistent) {
+                let both = others
+                    .iter()
+                    .filter(persistent)
+                    .find(|other| key(other) == key(requested));
                 let Some(also) = both else { continue };
-                let reads = asked.labels.mode == Mode::ReadOnly && also.labels.mode == Mode::ReadOnly;
+                let reads = requested.labels.mode == Mode::ReadOnly && also.labels.mode == Mode::ReadOnly;
                 if !reads {
                     let (first, second) = if index < other_index {
                         (name, other)
@@ -413,7 +428,7 @@ pub(crate) fn shared(tasks: &[(String, Vec<Asked>)], catalogue: Option<&Catalogu
                         format!(
                             "the volume '{}' is named by '{first}' and by '{second}', and not all of them only read it: they write to one \
                              file system; give each its own, or make all of them 'ro'",
-                            cleaned(&asked.name)
+                            cleaned(&requested.name)
                         ),
                     ));
                 }
