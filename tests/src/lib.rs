@@ -6,6 +6,7 @@
 //! | `refusals` | whatever cannot be had is said in the task's status, and nothing stays mounted |
 //! | `agent_restart` | an agent that is killed loses no mount and leaks none |
 //! | `lifetime` | a volume made for a container is gone after it, whatever fails or dies, and no other volume is |
+//! | `peers` | what the test suites of Mesos, Nomad and the kubelet ask: drained agents, new agent ids, quotas, garbage collection, other isolators that fail |
 //! | `agent_death` | every way in which an agent can go and come back, and what is left of its volumes |
 //! | `proof_of_mount` | a task gets the volume or is refused, whatever file system the driver's folder lies on, also after a restart |
 //! | `health` | a volume that is gone, read-only, dead or failing ends its tasks with the cause; a full or slow one does not |

@@ -17,7 +17,7 @@ impl Tasks {
     /// # Panics
     /// When it cannot subscribe.
     pub fn connect(cluster: &Cluster) -> Self {
-        Self::subscribe(cluster, true)
+        Self::subscribe(cluster, FrameworkInfo::new("tests", "root"))
     }
 
     /// As [`Self::connect`], without checkpointing: Mesos then ends the tasks of an agent that goes away.
@@ -25,14 +25,26 @@ impl Tasks {
     /// # Panics
     /// When it cannot subscribe.
     pub fn connect_without_checkpoint(cluster: &Cluster) -> Self {
-        Self::subscribe(cluster, false)
-    }
-
-    fn subscribe(cluster: &Cluster, checkpoint: bool) -> Self {
         let framework = FrameworkInfo {
-            checkpoint,
+            checkpoint: false,
             ..FrameworkInfo::new("tests", "root")
         };
+        Self::subscribe(cluster, framework)
+    }
+
+    /// As [`Self::connect`], in this role: it is offered what is reserved for the role.
+    ///
+    /// # Panics
+    /// When it cannot subscribe.
+    pub fn connect_in_role(cluster: &Cluster, role: &str) -> Self {
+        let framework = FrameworkInfo {
+            roles: vec![role.to_owned()],
+            ..FrameworkInfo::new("tests", "root")
+        };
+        Self::subscribe(cluster, framework)
+    }
+
+    fn subscribe(cluster: &Cluster, framework: FrameworkInfo) -> Self {
         let framework = Framework::subscribe_as(&cluster.master().address(), framework);
         Self(framework.unwrap_or_else(|error| panic!("{error}\n{}", cluster.report())))
     }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mesos_http::resources::{Demand, Resources, Shortage};
-use mesos_http::types::{AgentId, Bytes, CommandInfo, ContainerInfo, ExecutorInfo, HealthCheck, Offer, TaskInfo};
+use mesos_http::types::{
+    AgentId, Bytes, CommandInfo, ContainerInfo, ExecutorInfo, HealthCheck, Offer, Resource, TaskInfo,
+};
 
 /// Makes ids unique within this program.
 static COUNT: AtomicU64 = AtomicU64::new(1);
@@ -17,6 +19,9 @@ pub struct Job {
     cpus: f64,
     mem: f64,
     items: Vec<(String, Vec<String>)>,
+    /// In MiB; Mesos enforces no quota on a task without any.
+    disk: Option<f64>,
+    persistent_volumes: Vec<String>,
 }
 
 impl Job {
@@ -36,6 +41,8 @@ impl Job {
             cpus: 0.1,
             mem: 32.0,
             items: Vec::new(),
+            disk: None,
+            persistent_volumes: Vec::new(),
         }
     }
 
@@ -72,6 +79,20 @@ impl Job {
     #[must_use]
     pub fn size(mut self, cpus: f64, mem: f64) -> Job {
         (self.cpus, self.mem) = (cpus, mem);
+        self
+    }
+
+    /// With so much disk in MiB, which is the quota of its sandbox where the agent enforces one.
+    #[must_use]
+    pub fn disk(mut self, disk: f64) -> Job {
+        self.disk = Some(disk);
+        self
+    }
+
+    /// With the persistent volume of Mesos that has this id, just as it is offered.
+    #[must_use]
+    pub fn persistent_volume(mut self, id: impl Into<String>) -> Job {
+        self.persistent_volumes.push(id.into());
         self
     }
 
@@ -133,7 +154,14 @@ impl Job {
     /// # Errors
     /// What the offer is short of; nothing is taken then.
     pub(super) fn placed(&self, offer: &mut Offer) -> Result<TaskInfo, Shortage> {
-        let resources = offer.resources.take(&self.demand())?;
+        let mut left = offer.resources.clone();
+        let mut resources = left.take(&self.demand())?;
+        for id in &self.persistent_volumes {
+            let volume = persistent_volume(&left, id)?;
+            left.subtract(&Resources::from_iter([volume.clone()]))?;
+            resources.add(volume);
+        }
+        offer.resources = left;
         Ok(TaskInfo {
             agent_id: offer.agent_id.clone(),
             resources,
@@ -143,8 +171,26 @@ impl Job {
 
     fn demand(&self) -> Demand {
         let demand = Demand::new().scalar("cpus", self.cpus).scalar("mem", self.mem);
+        let demand = self
+            .disk
+            .iter()
+            .fold(demand, |demand, disk| demand.scalar("disk", *disk));
         self.items.iter().fold(demand, |demand, (name, items)| {
             demand.items(name, items.iter().map(String::as_str))
         })
     }
+}
+
+/// The persistent volume with this id, as Mesos offers it: a resource `disk` that names it.
+fn persistent_volume(offered: &Resources, id: &str) -> Result<Resource, Shortage> {
+    let has_id = |resource: &&Resource| {
+        resource
+            .other
+            .get("disk")
+            .is_some_and(|disk| disk["persistence"]["id"] == id)
+    };
+    offered.iter().find(has_id).cloned().ok_or_else(|| Shortage::Item {
+        name: "the persistent volumes".to_owned(),
+        item: id.to_owned(),
+    })
 }

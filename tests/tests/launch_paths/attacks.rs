@@ -357,7 +357,7 @@ fn attack_mounts_of_mesos_are_not_led_to_the_host_by_what_is_in_a_volume() {
     place.site.wait_until_nothing_is_left();
 }
 
-fn volume_of(path: &str, source: &serde_json::Value) -> mesos_http::types::Volume {
+pub(crate) fn volume_of(path: &str, source: &serde_json::Value) -> mesos_http::types::Volume {
     let volume = json!({"container_path": path, "mode": "RW", "source": source});
     serde_json::from_value(volume).expect("a volume of Mesos")
 }

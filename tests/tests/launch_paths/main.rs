@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `matrix` | each launch path, with and without an image, at a relative and an absolute path: the volume is where it belongs |
 //! | `places` | paths that are odd, taken, or lead elsewhere: inside the container or refused, never on the host |
+//! | `mesos_mounts` | a volume at the path of a folder or persistent volume that Mesos mounts itself is refused, with both named |
 //! | `pods` | which labels count in a pod, what its members get, and what looks into them |
 //! | `attacks` | others of the same user, and who fills a volume, cannot lead a mount out of the container |
 //! | `executors` | a custom executor with several tasks: whose labels count, and what becomes of a later task's |
@@ -16,5 +17,6 @@ mod attacks;
 mod executors;
 mod inside;
 mod matrix;
+mod mesos_mounts;
 mod places;
 mod pods;
