@@ -7,7 +7,7 @@ use isolator::ledger::{
     UnmountOutcome, VolumeRequest, VolumeState,
 };
 use isolator::{ContainerId, PrepareError, VolumeKey};
-use volume_driver_client::MountId;
+use volume_driver_client::{Code, MountId};
 use volume_labels::{Access, Owner};
 
 fn key(name: &str) -> VolumeKey {
@@ -459,6 +459,60 @@ fn whoever_asks_for_the_same_gets_the_same_refusal_and_other_options_have_a_try_
         matches!(&effects[2], Effect::Mount { spec, .. } if spec.owner.is_some()),
         "{effects:?}"
     );
+}
+
+/// The volume with this owner, which a label names or the operator's default gives.
+fn owned(by: u32, is_owner_named: bool) -> VolumeRequest {
+    let spec = MountSpec {
+        owner: Some(Owner::Ids { uid: by, gid: by }),
+        is_owner_named,
+        ..MountSpec::default()
+    };
+    VolumeRequest { spec, ..wants("v") }
+}
+
+#[test]
+fn a_label_that_names_another_owner_than_a_users_is_refused_with_both_owners_named() {
+    for first_is_named in [true, false] {
+        let mut agent = Agent::default();
+        agent.acquire("a", vec![owned(1, first_is_named)]);
+        let op = agent.mount("v");
+        agent.acquire("early", vec![owned(2, true)]);
+        refused(&agent.take()[0], "early");
+        agent.mounted(op);
+        assert!(granted(&agent.take()[0], "a"));
+
+        agent.acquire("b", vec![owned(2, true)]);
+        let effects = agent.take();
+        let [answer] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        let error = refused(answer, "b");
+        let message = error.to_string();
+        for words in ["label 'volume.data'", "[busy]", "owner 2:2", "container a", "owner 1:1"] {
+            assert!(message.contains(words), "'{words}' is not in: {message}");
+        }
+        assert_eq!(error.code(), Some(Code::Busy));
+        agent.release("b");
+        assert!(cleaned(&agent.take()[0], "b"));
+
+        for (name, request) in [
+            ("same", owned(1, true)),
+            ("default", owned(2, false)),
+            ("none", wants("v")),
+        ] {
+            agent.acquire(name, vec![request]);
+            assert!(granted(&agent.take()[0], name), "{name}");
+            agent.release(name);
+            agent.take();
+        }
+        let alone = VolumeRequest {
+            access: Access::Exclusive,
+            ..owned(2, true)
+        };
+        agent.acquire("alone", vec![alone]);
+        assert!(agent.take().is_empty(), "it waits until it has the volume for itself");
+    }
 }
 
 #[test]

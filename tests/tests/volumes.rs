@@ -110,6 +110,56 @@ fn a_volume_is_given_to_its_owner_so_that_a_task_without_privilege_can_write() {
 }
 
 #[test]
+fn a_task_that_asks_for_another_owner_of_a_volume_in_use_is_refused_and_both_owners_are_named() {
+    let site = Site::start(1);
+    let id = site.volume("v");
+    let tasks = Tasks::connect(site.cluster());
+    let owned = |command: &str, owner: &str| {
+        let job = Job::shell(command).label("volume.data", &id);
+        job.label("volume.data.owner", owner)
+    };
+    let holder = tasks.launch(
+        site.agent(0),
+        owned("until [ -e data/stop ]; do sleep 0.05; done", "nobody"),
+    );
+    running(&holder);
+    let message = tasks.fail(site.agent(0), owned("true", "1:1"));
+    for words in ["label 'volume.data'", "[busy]", "owner 1:1", "owner 65534:65534"] {
+        assert!(message.contains(words), "'{words}' is not in: {message}");
+    }
+    tasks.finish(site.agent(0), owned("touch data/stop", "65534:65534"));
+    finished(&holder);
+    site.wait_until_nothing_is_left();
+    tasks.finish(site.agent(0), owned("[ $(stat -c %u:%g data) = 1:1 ]", "1:1"));
+    site.wait_until_nothing_is_left();
+}
+
+/// As docs/launch-paths.md says. The users need not exist on the host: the numbers count.
+#[test]
+fn two_users_write_to_one_volume_when_their_group_owns_it_and_new_files_inherit_the_group() {
+    let site = Site::start(1);
+    let id = site.volume("v");
+    let tasks = Tasks::connect(site.cluster());
+    let job = |command: &str| {
+        let job = Job::shell(command).label("volume.data", &id);
+        job.label("volume.data.owner", "0:5000")
+    };
+    let user = |uid: u32, command: &str| {
+        let user = format!("setpriv --reuid {uid} --regid {uid} --groups 5000");
+        job(&format!("cd data && umask 002 && {user} sh -c '{command}'"))
+    };
+    let agent = site.agent(0);
+    tasks.finish(agent, job("chmod 775 data"));
+    tasks.finish(agent, user(1001, "echo one > before"));
+    tasks.finish(agent, user(1002, "! echo two >> before"));
+    tasks.finish(agent, job("chmod 2775 data"));
+    tasks.finish(agent, user(1001, "echo one > file && mkdir folder"));
+    tasks.finish(agent, user(1002, "echo two >> file && echo two > folder/file"));
+    tasks.finish(agent, user(1001, "echo one >> folder/file && [ $(wc -l < file) = 2 ]"));
+    site.wait_until_nothing_is_left();
+}
+
+#[test]
 fn several_volumes_go_to_the_paths_their_labels_name_one_inside_the_other() {
     let site = Site::start(1);
     let (outer, inner) = (site.volume("outer"), site.volume("inner"));

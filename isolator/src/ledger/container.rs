@@ -112,12 +112,44 @@ impl Ledger {
             return;
         }
         self.respell(&mut requests);
+        if let Some(error) = requests.iter().find_map(|wanted| self.owned_by_another(wanted)) {
+            let result = Err(error);
+            self.effects.push(Effect::AnswerPrepare { container: id, result });
+            return;
+        }
         self.next_ticket += 1;
         let mut container = Container::restored(requests, Phase::Waiting);
         container.ticket = self.next_ticket;
         self.waiting.insert(self.next_ticket, id.clone());
         self.containers.insert(id, container);
         self.admit_waiting();
+    }
+
+    /// Why a container cannot have a volume with the owner that its label names: others use the volume with another owner. The
+    /// owner is given to the volume when it is mounted, and to change it then would take the volume from under the others. Who
+    /// has to wait until they are gone is not refused.
+    fn owned_by_another(&self, wanted: &VolumeRequest) -> Option<PrepareError> {
+        let owner = wanted.spec.owner.as_ref().filter(|_| wanted.spec.is_owner_named)?;
+        if !self.available(wanted) {
+            return None;
+        }
+        let mut keys = self.twins(&wanted.volume);
+        keys.insert(wanted.volume.clone());
+        let (user, other) = keys.iter().find_map(|key| {
+            self.volumes.get(key)?.users.iter().find_map(|user| {
+                let other = self.containers[user].request_of(key).spec.owner.as_ref();
+                other.filter(|other| *other != owner).map(|other| (user, other))
+            })
+        })?;
+        let words = format!(
+            "it asks for owner {owner}, and container {user} uses the volume with owner {other}: name the same owner in both, with a group \
+             that all users are in if several write, or wait until that container has ended"
+        );
+        Some(PrepareError::Mount {
+            slot: wanted.slot.clone(),
+            volume: wanted.volume.clone(),
+            cause: Problem::new(Code::Busy, words),
+        })
     }
 
     /// Admits, in order of arrival, every waiting container whose volumes are all to be had.

@@ -41,6 +41,9 @@ pub struct MountSpec {
     pub lifetime: Lifetime,
     /// Who shall own the volume's root once it is mounted.
     pub owner: Option<Owner>,
+    /// Whether a label of the container names that owner, and not the operator's default. A container that names one is refused
+    /// while others use the volume with another owner. In no record: it counts when the container asks.
+    pub is_owner_named: bool,
     /// Why the volume is not created although its source implies it, for the message when it is missing. In no record: no
     /// Mount is repeated from one.
     pub creation_denied: Option<String>,

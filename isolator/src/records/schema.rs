@@ -293,6 +293,7 @@ impl VolumeV1 {
             },
             spec: MountSpec {
                 creation_denied: None,
+                is_owner_named: false,
                 create: self.create,
                 owner: self.owner,
                 lifetime: match self.lifetime {

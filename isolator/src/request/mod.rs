@@ -121,6 +121,7 @@ fn wish(
     let spec = MountSpec {
         create: creates.then(|| labels.options.clone()),
         lifetime: labels.lifetime,
+        is_owner_named: owner.is_some(),
         owner,
         creation_denied: None,
     };
