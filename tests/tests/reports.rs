@@ -160,5 +160,5 @@ fn an_audit_log_that_cannot_be_written_fails_no_task() {
     tasks.finish(site.agent(0), Job::shell("touch data/file").label("volume.data", &id));
     site.wait_until_nothing_is_left();
     let log = site.agent(0).log();
-    assert_eq!(log.matches("cannot write the audit log").count(), 1, "{log}");
+    assert_eq!(log.matches("the audit log cannot be written").count(), 1, "{log}");
 }
