@@ -37,7 +37,12 @@ fn cases(volume: &str) -> Vec<Case> {
         with(volume, "volume.data.path", "/proc/self/root/tmp", "/proc/self/root/tmp"),
         with(volume, "volume.data.path", "/proc/1/root", "/proc/1/root"),
         with(volume, "volume.data.path", "/proc/self/cwd", "/proc/self/cwd"),
-        with(volume, "volume.data.path", "/nonexistent/host/path", "allowed_host_paths"),
+        with(
+            volume,
+            "volume.data.path",
+            "/nonexistent/host/path",
+            "allowed_host_paths",
+        ),
         with(volume, "volume.data.path", "a\nb", "volume.data.path"),
         with(volume, "volume.data.path", "a\u{1b}[31mb", "volume.data.path"),
         with(volume, "volume.data.path", &long, "volume.data.path"),

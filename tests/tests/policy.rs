@@ -238,7 +238,10 @@ fn without_a_policy_of_the_operator_what_exists_is_mounted_and_nothing_is_create
         (job(&[("path", "/etc")]), "rule 3 'system folders'"),
     ] {
         let message = tasks.fail(site.agent(0), job);
-        assert!(message.contains(rule) && message.contains("built-in policy"), "{message}");
+        assert!(
+            message.contains(rule) && message.contains("built-in policy"),
+            "{message}"
+        );
     }
     site.wait_until_nothing_is_left();
     assert_eq!(site.volumes(), ["there"]);
