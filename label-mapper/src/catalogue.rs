@@ -227,7 +227,7 @@ pub enum AliasError {
     Unresolved {
         /// The alias.
         alias: String,
-        /// Why.
+        /// Why the volume was not found.
         problem: ResolveError,
     },
     /// It is the id or the Name tag of a volume already.

@@ -143,7 +143,7 @@ impl NameMap {
     }
 
     /// Replaces the file at once, so that an agent that rereads it sees the old one or the new one,
-    /// whole. It is readable by everybody: agents need not run as its author.
+    /// whole. Every user can read it, since agents may run as another user than its author.
     ///
     /// # Errors
     /// The file could not be written, synced or renamed; the old one is untouched.

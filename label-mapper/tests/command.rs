@@ -125,7 +125,7 @@ fn names_that_differ_in_case_alone_are_refused_by_resolve_too() {
     );
     assert!(
         with_catalogue(twins, &["resolve", "rc1"]).status.success(),
-        "by id they are told apart"
+        "their ids distinguish them"
     );
 }
 

@@ -312,7 +312,7 @@ fn names_that_differ_in_case_alone_are_refused_wherever_the_driver_is_given_the_
     let labels = volume_labels::parse([("volume.d", "rc1")]).unwrap();
     let error = label_mapper::placement(&labels, Some(&catalogue), Spelling::Name).unwrap_err();
     assert!(error.to_string().contains(words), "{error}");
-    label_mapper::placement(&labels, Some(&catalogue), Spelling::Id).expect("by id they are told apart");
+    label_mapper::placement(&labels, Some(&catalogue), Spelling::Id).expect("their ids distinguish them");
 }
 
 #[test]

@@ -116,13 +116,13 @@ pub enum Error {
     /// The peer ended the stream of events.
     #[error("{url} closed the event stream")]
     Closed {
-        /// Whose stream.
+        /// The URL of the stream.
         url: String,
     },
     /// Nothing, not even a heartbeat, came for too long.
     #[error("nothing heard from {url} for {} seconds", .silence.as_secs_f64())]
     Silent {
-        /// Whose stream.
+        /// The URL of the stream.
         url: String,
         /// For how long.
         silence: Duration,

@@ -20,4 +20,4 @@ mod read;
 pub use append::append;
 pub use json::{JsonError, json, repeated_key};
 pub use kept::{Content, Kept};
-pub use read::{FileError, Problem, read, read_bytes, read_given, read_given_bytes};
+pub use read::{FileError, Problem, read, read_bytes, read_given, read_given_bytes, read_secret};

@@ -10,6 +10,9 @@ use thiserror::Error;
 
 use crate::open::{Purpose, check_file, kind, place};
 
+/// The permission of every user of the host to read a file.
+const OTHERS_READ: u32 = 0o004;
+
 /// A file that cannot be used. The text is one line that names the file, the cause and the remedy.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{}: {problem}", path.display())]
@@ -46,6 +49,12 @@ pub enum Problem {
     /// The file's mode lets others than its owner write to it.
     #[error("its mode {mode:o} lets others than its owner write to it: chmod go-w it")]
     Writable {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// The mode of a file with a secret lets every user of this host read it.
+    #[error("its mode {mode:o} lets every user of this host read it: chmod o-rwx it")]
+    Readable {
         /// The permission bits.
         mode: u32,
     },
@@ -97,6 +106,22 @@ impl Problem {
 /// One line that names the file, what is wrong with it, and the remedy.
 pub fn read(path: &Path, max_bytes: u64) -> Result<String, FileError> {
     text(read_bytes(path, max_bytes)?, path)
+}
+
+/// As [`read`], for a secret: users other than the owner and the members of the file's group must
+/// not be able to read the file.
+///
+/// # Errors
+/// One line that names the file, what is wrong with it, and the remedy.
+pub fn read_secret(path: &Path, max_bytes: u64) -> Result<String, FileError> {
+    let bytes = open_checked(path).and_then(|file| {
+        let mode = fstat(&file)?.st_mode & 0o7777;
+        match mode & OTHERS_READ {
+            0 => whole(file, max_bytes),
+            _ => Err(Problem::Readable { mode }),
+        }
+    });
+    text(bytes.map_err(|problem| problem.of(path))?, path)
 }
 
 /// As [`read`], for a file that may not be UTF-8.

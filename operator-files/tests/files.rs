@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use operator_files::{Kept, append, json, read, read_given, repeated_key};
+use operator_files::{Kept, append, json, read, read_given, read_secret, repeated_key};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
@@ -287,5 +287,21 @@ fn each_of_many_quick_changes_counts_although_time_stamps_are_coarse() {
         // In place, and of one length.
         fs::write(&path, format!("[{}]", 100 + number)).unwrap();
         assert_eq!(value(&kept), Some(vec![100 + number]));
+    }
+}
+
+#[test]
+fn attack_a_secret_that_every_user_can_read_is_refused_and_a_group_may_read_it() {
+    let (_folder, path) = folder();
+    fs::write(&path, "secret").unwrap();
+    mode(&path, 0o644);
+    let error = read_secret(&path, LIMIT).unwrap_err().to_string();
+    assert!(
+        error.ends_with("its mode 644 lets every user of this host read it: chmod o-rwx it"),
+        "{error}"
+    );
+    for good in [0o600, 0o640] {
+        mode(&path, good);
+        assert_eq!(read_secret(&path, LIMIT).unwrap(), "secret");
     }
 }

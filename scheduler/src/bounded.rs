@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(15);
 const KILLING: Duration = Duration::from_secs(10);
 /// The largest output that is accepted, in bytes: 256 MiB. A listing of a million volumes is smaller.
 const MAX_OUTPUT: u64 = 256 << 20;
-/// Of what a command says on stderr, so many bytes are read; the last line of them explains a failure.
+/// How many bytes of a command's stderr are read; their last line explains a failure.
 const MAX_WORDS: u64 = 1 << 20;
 /// The exit code for a command that was killed at its limit, as that of timeout(1).
 const KILLED_AT_LIMIT: u8 = 124;
@@ -123,8 +123,8 @@ impl Commands {
         Self::new(limit, Place::Caller)
     }
 
-    /// Commands of somebody else: they see nothing of the scheduler's environment and run in `/`, as `user` or, without
-    /// one, as the scheduler's own user.
+    /// Commands that job files name: they see nothing of the scheduler's environment and run in
+    /// `/`, as `user` or, without one, as the scheduler's own user.
     pub fn apart(user: Option<CommandUser>, limit: Duration) -> Self {
         Self::new(limit, Place::Apart(user))
     }
@@ -159,7 +159,7 @@ impl Commands {
         let end = begun + self.limit + GRACE;
         let both = receive(&output, end).and_then(|output| Ok((output, receive(&words, end)?)));
         let Ok((output, words)) = both else {
-            // Somebody has killed the supervisor itself, and what it watched over still writes.
+            // The supervisor itself was killed, and the programs that it watched still write.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
             return Err(CommandError::Limit(self.limit));
@@ -214,7 +214,8 @@ fn failed(status: ExitStatus, words: &[u8]) -> CommandError {
     }
 }
 
-/// Reads a pipe on a thread of its own, up to so many bytes; whoever writes more gets SIGPIPE.
+/// Reads a pipe on a thread of its own, up to a number of bytes; a program that writes more gets
+/// SIGPIPE.
 fn collect(pipe: Option<impl Read + Send + 'static>, limit: u64) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
@@ -223,7 +224,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>, limit: u64) -> Receiver<Vec
             // What was read before an error still explains.
             let _ = pipe.take(limit).read_to_end(&mut read);
         }
-        // Nobody waits for it any more when the command was given up.
+        // The receiver is gone when the command was given up.
         let _ = sender.send(read);
     });
     receiver

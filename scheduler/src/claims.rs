@@ -1,4 +1,5 @@
-//! `scheduler claims`: the ledger of a folder, and a new one from what master and storage say.
+//! `scheduler claims`: shows the ledger of a folder, and rebuilds it from the state of master and
+//! storage.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use scheduler::store::Store;
 
 use crate::{Failure, REFUSED, STATE, TlsArgs, print, usage};
 
-/// A master answers within this, or is asked again by hand.
+/// How long a master may take to answer.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Subcommand)]
@@ -30,13 +31,13 @@ pub(crate) enum ClaimsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make the ledger anew from the master's tasks and the storage's attachments
+    /// Rebuild the ledger from the master's tasks and the storage's attachments
     Rebuild(RebuildArgs),
 }
 
 #[derive(Args)]
 pub(crate) struct RebuildArgs {
-    /// The masters, asked in turn for the leading one
+    /// The masters, of which one leads
     #[arg(long, value_name = "HOST:PORT,...", env = "SCHEDULER_MASTER")]
     master: String,
     #[command(flatten)]

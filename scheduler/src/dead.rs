@@ -1,4 +1,5 @@
-//! `scheduler declare-dead`: an operator's word that a task, of which the master cannot say whether it runs, does not.
+//! `scheduler declare-dead`: an operator declares that a task does not run, when the master cannot
+//! say whether it does.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -13,7 +14,8 @@ use scheduler::store::{Store, StoreError, read_state};
 
 use crate::{Failure, STATE, print, usage};
 
-/// A scheduler that runs looks for declarations every second.
+/// How long a running scheduler may take to read a declaration. It looks for declarations every
+/// second.
 const TAKEN_WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Args)]
@@ -33,22 +35,26 @@ pub(crate) fn declare_dead(arguments: &DeadArgs) -> Result<(), Failure> {
     let begin = Instant::now();
     while begin.elapsed() < TAKEN_WITHIN {
         if !declared::declared_dead(state).map_err(usage)?.contains(task) {
-            return print("the scheduler has taken it up; what it made of it is in its output\n");
+            return print("the scheduler has read the declaration; its output shows the result\n");
         }
         match Store::open(state) {
-            Ok(_) => return print("no scheduler uses the folder now; the next one takes it up when it starts\n"),
+            Ok(_) => {
+                return print(
+                    "no scheduler uses the folder now; the next scheduler reads the declaration when it starts\n",
+                );
+            }
             Err(StoreError::InUse { .. }) => thread::sleep(Duration::from_millis(100)),
             Err(error) => return Err(usage(error)),
         }
     }
     Err(usage(format!(
-        "the scheduler that uses {} does not take the declaration up; look at its output",
+        "the scheduler that uses {} has not read the declaration; look at its output",
         state.display()
     )))
 }
 
-/// Where the task was when it was heard of last; or why it may not be declared dead, as far as the folder knows. The
-/// scheduler looks again, by what it knows then.
+/// The last known state and agent of the task; or why it may not be declared dead, by the state on
+/// disk. The scheduler checks this again.
 fn doubt(state: &Path, task: &str) -> Result<String, String> {
     let mut states: Vec<JobState> = read_state(state)
         .map_err(|error| error.to_string())?

@@ -1,6 +1,6 @@
-//! What an operator has declared and no scheduler has taken up yet: one file for each task, in the folder `declared-dead` of
-//! the state folder. So the command works beside a running scheduler, whose folder it may not change, and before the next one
-//! starts.
+//! Declarations of operators that no scheduler has read yet: one file for each task, in the folder
+//! `declared-dead` of the state folder. The command therefore works while a scheduler runs, whose
+//! other files it may not change, and while none runs.
 
 use std::fs;
 use std::io;
@@ -74,7 +74,7 @@ pub fn declared_dead(state: &Path) -> Result<Vec<String>, StoreError> {
     Ok(tasks)
 }
 
-/// Forgets a declaration, which was taken up or cannot be.
+/// Removes a declaration that was carried out or refused.
 ///
 /// # Errors
 /// It may still be there.

@@ -1,10 +1,10 @@
 //! A Mesos scheduler that runs a job file: a DAG of tasks with volumes.
 //!
 //! ```text
-//! job file ──> Job ──catalogue──> Plan ──> Machine ──Step──> Store (save)
+//! job file ──> Job ──catalogue──> Plan ──> Machine ──Effects──> Store (save)
 //!                                            ▲                 │ then
 //!                                            │                 ▼
-//!                    master <── Connection ──┴── Input     calls to the master
+//!                    master <── Connection ──┴── Event     calls to the master
 //! ```
 //!
 //! * [`job`]: the file, read and checked, with line numbers. Its format is in `scheduler/JOBFILE.md`.
@@ -13,7 +13,7 @@
 //!   effects can be run in a test.
 //! * [`state`] and [`store`]: what has to survive, and the folder it lies in. It is on disk before anything follows from
 //!   it: an attempt before its launch, an update before its acknowledgement.
-//! * [`declared`]: what an operator has said of tasks that nobody can reach.
+//! * [`declared`]: declarations of operators that tasks do not run.
 //! * [`ledger`]: who may use which volume, cluster-wide.
 //! * [`clock`]: the time, which never goes backwards although the host's clock does.
 //! * [`run`]: the loop that carries the machine's steps out.
@@ -21,7 +21,7 @@
 //! * [`timeline`]: when what ran, and who had which volume, as SVG for the page, a file, another program.
 //! * [`access`]: who may ask the API and the page for anything.
 //! * [`bounded`]: commands with a time limit, for notifications and for the storage's listing.
-//! * [`progress`], [`report`] and [`notification`]: what people and programs are told.
+//! * [`progress`], [`report`] and [`notification`]: what people and programs see.
 //!
 //! A task of a job goes through
 //!

@@ -1,4 +1,4 @@
-//! Where `scheduler serve` listens, and whom it lets in there.
+//! Where `scheduler serve` listens, and which clients it lets in.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,11 +11,12 @@ use crate::{Failure, usage};
 
 #[derive(Args)]
 pub(crate) struct ListenArgs {
-    /// Where to serve the API and the page. Whoever is let in can run commands on the cluster, so an address that other
-    /// hosts reach needs --token-file or --tls-client-ca
+    /// The address of the API and the page. A client that is let in can run commands on the
+    /// cluster, so an address that other hosts reach needs --token-file or --tls-client-ca
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8180")]
     pub(crate) listen: SocketAddr,
-    /// The name or address by which others reach it, with or without a port; requests for it are answered
+    /// The name or address by which clients reach the scheduler, with or without a port; requests
+    /// for it are answered
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) advertise: Option<String>,
     /// A further host name to answer to, such as that of a proxy. May be repeated. Without it these are localhost and the
@@ -31,7 +32,8 @@ pub(crate) struct ListenArgs {
     /// The certificate's key, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Let in whoever shows a certificate of these authorities, in PEM. With --token-file a certificate or the token will do
+    /// Let in clients with a certificate of these authorities, in PEM. With --token-file, a
+    /// certificate or the token is enough
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
     /// Listen where other hosts reach it without a token and a client certificate, because something else keeps them away
@@ -39,7 +41,7 @@ pub(crate) struct ListenArgs {
     insecure_listen: bool,
 }
 
-/// What it takes to let somebody in, read and checked.
+/// What decides which clients are let in, read and checked.
 pub(crate) struct Entrance {
     hosts: Vec<String>,
     token: Option<Token>,
@@ -47,7 +49,7 @@ pub(crate) struct Entrance {
 }
 
 impl ListenArgs {
-    /// Reads the files, and refuses what would let everybody in.
+    /// Reads the files, and refuses settings that would let every client in.
     pub(crate) fn entrance(&self) -> Result<Entrance, Failure> {
         let token = self.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
         let is_open = token.is_none() && self.tls_client_ca.is_none() && !self.listen.ip().to_canonical().is_loopback();
@@ -60,7 +62,7 @@ impl ListenArgs {
         }
         if is_open {
             warn(&format!(
-                "everybody who reaches {} can run commands on the cluster (--insecure-listen)",
+                "every client that reaches {} can run commands on the cluster (--insecure-listen)",
                 self.listen
             ));
         } else if token.is_some() && self.tls_cert.is_none() && !self.listen.ip().to_canonical().is_loopback() {
@@ -104,7 +106,7 @@ impl Entrance {
     pub(crate) fn access(&self, address: SocketAddr) -> Access {
         let mut hosts = Hosts::listening_on(address);
         for host in &self.hosts {
-            // It was good before the start.
+            // The host was checked before the start.
             let _ = hosts.allow(host);
         }
         Access::new(

@@ -56,23 +56,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a job until it is over; with the state of an earlier run, go on where that one stopped
+    /// Run a job until it is over; with the state folder of an earlier run, continue where that run
+    /// stopped
     Run(Box<RunArgs>),
-    /// Say what is wrong with a job file, with line numbers
+    /// Check a job file, and print its mistakes with line numbers
     Check {
         #[command(flatten)]
         job: JobArgs,
-        /// Print what each task would ask of an agent, and the next three times of the schedule
+        /// Print what each task would request from an agent, and the next three times of the
+        /// schedule
         #[arg(long)]
         explain: bool,
     },
     /// Run many jobs, by schedule and on request, and serve an HTTP API
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::ServeArgs>),
-    /// Declare that a task does not run, of which the master cannot say whether it does: its agent is gone for good, or is back
-    /// under another id. To say it of a task that still writes means two writers on one volume
+    /// Declare that a task does not run, when the master cannot say whether it runs: its agent is
+    /// gone for good, or is back under another id. If the task still writes, its volume then has
+    /// two writers
     DeclareDead(dead::DeadArgs),
-    /// Show the claim ledger, or make it anew
+    /// Show the claim ledger, or rebuild it
     #[command(subcommand)]
     Claims(claims::ClaimsCommand),
     /// Run a command and kill whatever it has started; the scheduler itself calls this
@@ -113,7 +116,7 @@ struct JobArgs {
 struct RunArgs {
     #[command(flatten)]
     job: JobArgs,
-    /// The masters, asked in turn for the leading one; `https://HOST:PORT` for TLS
+    /// The masters, of which one leads; `https://HOST:PORT` for TLS
     #[arg(
         long,
         value_name = "HOST:PORT,...",
@@ -138,19 +141,19 @@ struct RunArgs {
     secret_file: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsArgs,
-    /// How often in a row a task is launched again whose volume another host still holds
+    /// How often in a row a task is launched again because another host still holds its volume
     #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
     volume_retries: u32,
     /// How many volumes may be attached to an agent's host, for agents without an attribute `attach_limit`
     #[arg(long, value_name = "N")]
     attach_limit: Option<u32>,
-    /// Write what became of the job to this file, as JSON
+    /// Write a report about the job to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Print what happens as JSON, one object a line
     #[arg(long)]
     json: bool,
-    /// Print what each task would ask of an agent, and launch nothing
+    /// Print what each task would request from an agent, and launch nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -158,7 +161,8 @@ struct RunArgs {
 /// For masters with `https://`, whose certificates are always verified.
 #[derive(Args)]
 struct TlsArgs {
-    /// The certificate authorities to believe the masters by, in PEM; without it those this host trusts
+    /// The certificate authorities that masters' certificates have to be from, in PEM; without it
+    /// those that this host trusts
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// The certificate to show to masters that want one, in PEM, with its chain
@@ -246,13 +250,13 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
             "has failed"
         };
         print(&format!(
-            "the job in {} {outcome} already; give another --state to run it anew\n",
+            "the job in {} {outcome} already; to run it again, name another --state folder\n",
             folder.display()
         ))?;
     }
     let (json, started) = (arguments.json, clock.now());
-    let mut tell = |now: Millis, progress: &Progress| tell(json, now, now - started, progress);
-    let outcome = conclusion(run(&mut machine, &store, &framework, &clock, &mut tell), &machine);
+    let mut report = |now: Millis, progress: &Progress| print_progress(json, now, now - started, progress);
+    let outcome = conclusion(run(&mut machine, &store, &framework, &clock, &mut report), &machine);
     if let Some(path) = &arguments.report {
         let stopped = outcome.as_ref().err().map(|Failure(message, _)| message.clone());
         let written = Report::new(machine.plan(), machine.state(), stopped).write(path);
@@ -272,7 +276,7 @@ fn conclusion(outcome: Result<(), RunError>, machine: &Machine) -> Result<(), Fa
         Some(end) => {
             let mut lines = end.failures.clone();
             if !end.blocked.is_empty() {
-                lines.push(format!("not begun for that: {}", end.blocked.join(", ")));
+                lines.push(format!("not started because of that: {}", end.blocked.join(", ")));
             }
             Err(Failure(lines.join("\n"), FAILED))
         }
@@ -354,7 +358,8 @@ fn catalogue(files: &[PathBuf]) -> Result<Catalogue, Failure> {
         .iter()
         .map(|path| match path == Path::new("-") {
             true => read(path, "catalogue"),
-            // It decides which volume a name means, so nobody but root and the caller may have written it.
+            // It decides which volume a name means, so only root and the caller may have written
+            // it.
             false => {
                 let bytes = operator_files::read_bytes(path, MAX_BYTES)
                     .map_err(|error| usage(format!("cannot read the catalogue {error}")))?;
@@ -388,7 +393,7 @@ fn read(path: &Path, what: &str) -> Result<String, Failure> {
     label_mapper::decoded(bytes).map_err(|error| failed(error.to_string()))
 }
 
-/// What each task asks of an agent.
+/// What each task requests from an agent.
 fn explained(plan: &Plan) -> String {
     let mut text = String::new();
     for task in &plan.tasks {
@@ -413,7 +418,7 @@ fn explained(plan: &Plan) -> String {
     text
 }
 
-fn tell(json: bool, now: Millis, since_start: Millis, progress: &Progress) {
+fn print_progress(json: bool, now: Millis, since_start: Millis, progress: &Progress) {
     let line = if json {
         let mut object = serde_json::to_value(progress).expect("progress has text keys only, so it is JSON");
         object["at_ms"] = now.into();
@@ -428,8 +433,8 @@ fn tell(json: bool, now: Millis, since_start: Millis, progress: &Progress) {
     };
 }
 
-/// The same for one run of many.
-fn tell_run(json: bool, now: Millis, run: Option<&String>, progress: &Progress) {
+/// As [`print_progress`], for one run of a service.
+fn print_run_progress(json: bool, now: Millis, run: Option<&String>, progress: &Progress) {
     let line = if json {
         let mut object = serde_json::to_value(progress).expect("progress has text keys only, so it is JSON");
         object["at_ms"] = now.into();

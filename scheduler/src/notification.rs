@@ -1,4 +1,4 @@
-//! Telling others how a job ended: a command, a webhook.
+//! Notifications about the end of a job: by a command, or by a webhook.
 
 use std::thread;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::state::{JobState, Millis, Standing};
 
 /// How long one notification may take.
 pub const LIMIT: Duration = Duration::from_secs(30);
-/// So many notifications of a job are sent at the same time.
+/// How many notifications of a job are sent at the same time.
 const AT_ONCE: usize = 8;
 /// What happens to a command that is not allowed.
 pub const COMMANDS_REFUSED: &str =
     "this scheduler runs no commands of job files; its operator allows them with --allow-commands";
 
-/// What is told, as JSON.
+/// The message, as JSON.
 #[derive(Debug, Serialize)]
 pub struct Message<'a> {
     version: u32,
@@ -31,7 +31,7 @@ pub struct Message<'a> {
     ended_ms: Millis,
 }
 
-/// A task that failed, and what never ran for that.
+/// A task that failed, and the tasks that were not started because of that.
 #[derive(Debug, Serialize)]
 struct Failure<'a> {
     task: &'a str,
@@ -64,7 +64,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Tells others how jobs ended.
+/// Sends notifications about the end of jobs.
 #[derive(Clone, Debug)]
 pub struct Notifier {
     /// How commands are run; `None`: they are not.
@@ -77,8 +77,8 @@ impl Notifier {
         Self { commands }
     }
 
-    /// Tells everybody the job file names for this end, several at once, each within its own time limit. Returns those
-    /// that could not be told, with the cause.
+    /// Sends all notifications that the job file names for this end, several at once, each within
+    /// its own time limit. Returns those that failed, with the cause.
     pub fn send(&self, plan: &Plan, state: &JobState) -> Vec<(String, String)> {
         let Some(message) = Message::new(plan, state) else {
             return Vec::new();
@@ -88,12 +88,12 @@ impl Notifier {
         for together in targets(plan, message.status == "finished").chunks(AT_ONCE) {
             thread::scope(|scope| {
                 let (message, body) = (&message, &body);
-                let sending = |target| scope.spawn(move || self.tell(target, message, body));
+                let sending = |target| scope.spawn(move || self.notify(target, message, body));
                 let sent: Vec<_> = together.iter().map(|target| (target, sending(target))).collect();
                 for (target, outcome) in sent {
                     let outcome = outcome
                         .join()
-                        .unwrap_or_else(|_| Err("the scheduler failed in it".to_owned()));
+                        .unwrap_or_else(|_| Err("the thread that sent it panicked".to_owned()));
                     failed.extend(outcome.err().map(|error| (shown(target), error)));
                 }
             });
@@ -101,7 +101,7 @@ impl Notifier {
         failed
     }
 
-    fn tell(&self, target: &Target, message: &Message<'_>, body: &[u8]) -> Result<(), String> {
+    fn notify(&self, target: &Target, message: &Message<'_>, body: &[u8]) -> Result<(), String> {
         let argv = match target {
             Target::Webhook(url) => return post(url, body),
             Target::Command(Command::Shell(line)) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
@@ -114,7 +114,7 @@ impl Notifier {
     }
 }
 
-/// Whom a job file names for a good or a bad end.
+/// The notifications of a job file for success or for failure.
 pub fn targets(plan: &Plan, is_finished: bool) -> &[Target] {
     match is_finished {
         true => &plan.notify.success,
@@ -137,7 +137,7 @@ fn shown(target: &Target) -> String {
 }
 
 fn post(url: &str, body: &[u8]) -> Result<(), String> {
-    // Whoever answers must not choose what this host asks next.
+    // The server must not choose which address this host calls next.
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(LIMIT))
         .max_redirects(0);

@@ -26,7 +26,7 @@ pub struct Plan {
     pub job: String,
     /// Its tasks, in the order of the file.
     pub tasks: Vec<PlannedTask>,
-    /// Whom to tell how it ended. It may change between two runs on one state.
+    /// The notifications about its end. They may change between two runs with one state folder.
     #[serde(skip)]
     pub notify: Notify,
 }
@@ -38,7 +38,7 @@ pub struct PlannedTask {
     pub task: Task,
     /// Its volumes, by slot.
     pub volumes: Vec<PlannedVolume>,
-    /// The zone its volumes are in; `None` when no catalogue tells.
+    /// The zone its volumes are in; `None` without a catalogue.
     pub zone: Option<String>,
 }
 
@@ -47,8 +47,9 @@ pub struct PlannedTask {
 pub struct PlannedVolume {
     /// The name in the job file.
     pub name: String,
-    /// What no other task may use beside this one: the volume's id, or its name where the id is not
-    /// known. A volume that is created for its container has none, since every task has its own.
+    /// What no other task may use at the same time: the volume's id, or its name where the id is
+    /// not known. A volume that is created for its container has none, since every task has its
+    /// own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
     /// Whether agents offer the claim as an item of the SET resource. They do not when the
@@ -82,7 +83,8 @@ impl PlannedTask {
         offered.filter_map(|volume| volume.claim.as_deref()).collect()
     }
 
-    /// The volumes of [`claims`](Self::claims) that it only reads, and lets others read beside it.
+    /// The volumes of [`claims`](Self::claims) that it only reads, and that others may read at the
+    /// same time.
     pub fn reads(&self) -> BTreeSet<&str> {
         let only_read = |claim: &&str| {
             let slots = self

@@ -1,4 +1,4 @@
-//! What a scheduler tells the person who watches it.
+//! What a scheduler reports to the person who watches it.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::plan::PlannedTask;
 use crate::state::{Agent, Attempt, Millis};
 
-/// One thing worth telling. `Display` is a line for people; as JSON it is an object whose `event` says which it is.
+/// One thing to report. `Display` is a line for people; as JSON it is an object whose `event` names
+/// the kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Progress {
@@ -19,38 +20,38 @@ pub enum Progress {
     },
     /// Not subscribed.
     Disconnected {
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
     /// A task is being launched.
     Launched {
-        /// The task.
+        /// The task's name in the job file.
         task: String,
-        /// The attempt.
+        /// The task id of the attempt.
         task_id: String,
-        /// Where.
+        /// The agent that it was launched on.
         agent: Agent,
         /// Its volumes, `name (id)` where the two differ.
         volumes: Vec<String>,
     },
     /// A task's state has changed.
     State {
-        /// The task.
+        /// The task's name in the job file.
         task: String,
-        /// The attempt.
+        /// The task id of the attempt.
         task_id: String,
         /// The new state.
         state: TaskState,
-        /// Why.
+        /// Mesos' reason for the state.
         reason: Option<Reason>,
-        /// In whose words.
+        /// The message of the update.
         message: Option<String>,
         /// How long after the launch was decided.
         after_ms: Millis,
     },
-    /// A task that ended without a fault of its own is going to be launched again.
+    /// A task is going to be launched again.
     Retry {
-        /// The task.
+        /// The task's name in the job file.
         task: String,
         /// Which retry it is.
         retry: u32,
@@ -61,85 +62,86 @@ pub enum Progress {
     },
     /// A task that may run has no agent.
     Waiting {
-        /// The task.
+        /// The task's name in the job file.
         task: String,
         /// For how long.
         for_ms: Millis,
-        /// Each reason with the agents it is the reason of. Empty when nothing was offered.
+        /// Each reason with the agents to which it applies. Empty when no agent has offered
+        /// resources.
         reasons: Vec<(String, Vec<String>)>,
     },
     /// A task that this job has given up, or never had, runs and is being killed.
     Stray {
-        /// Its id.
+        /// The task's id.
         task_id: String,
-        /// Its state.
+        /// The state that the update reports.
         state: TaskState,
     },
-    /// Nobody can say whether a task runs.
+    /// It is not known whether a task runs.
     InDoubt {
-        /// The task.
+        /// The task's name in the job file.
         task: String,
-        /// The attempt.
+        /// The task id of the attempt.
         task_id: String,
-        /// What an operator can do about it.
+        /// What an operator can do.
         remedy: String,
     },
-    /// An operator's declaration that a task does not run was not taken up.
+    /// An operator's declaration that a task does not run was refused.
     NotDeclared {
         /// The task's id.
         task_id: String,
-        /// Why not.
+        /// The cause of the refusal, in one line.
         reason: String,
     },
-    /// The master did not take a call.
+    /// The master did not accept a call.
     CallFailed {
-        /// Its type.
+        /// The type of the call, such as `ACCEPT`.
         call: String,
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
-    /// The master sent what cannot be read.
+    /// The master sent an event that cannot be read.
     Unreadable {
         /// The event's type.
         kind: String,
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
-    /// Somebody could not be told how the job ended.
+    /// A notification about the end of the job failed.
     NotNotified {
         /// The command or URL.
         target: String,
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
-    /// The storage could not be asked.
+    /// The volumes of the storage could not be listed.
     NotListed {
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
-    /// A claim has stood still for long, in a state that only the storage or an operator ends.
+    /// A claim has been for a long time in a state that only the storage or an operator ends.
     Overdue {
-        /// The volume.
+        /// The volume's id.
         volume: String,
         /// The claim's state.
         state: String,
-        /// Whose it is.
+        /// The task that holds it, with its framework.
         holder: String,
         /// On which agent.
         agent: String,
         /// For how long.
         for_ms: Millis,
     },
-    /// A run by schedule was not begun.
+    /// A run by schedule was not started.
     Skipped {
-        /// The job.
+        /// The job's name.
         job: String,
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
-    /// A run by schedule is begun later, since another run of its job is not over.
+    /// A run by schedule starts later, because another run of its job is not over.
     Deferred {
-        /// The job.
+        /// The job's name.
         job: String,
         /// What it waits for.
         reason: String,
@@ -148,7 +150,7 @@ pub enum Progress {
     Ended {
         /// One line for each task that failed.
         failures: Vec<String>,
-        /// The tasks that were never begun for that.
+        /// The tasks that were not started because of these failures.
         blocked: Vec<String>,
     },
 }
@@ -167,7 +169,7 @@ impl Progress {
         }
     }
 
-    /// The state of an attempt on which something has been said.
+    /// The state of an attempt after an update.
     pub(crate) fn state(task: &str, attempt: &Attempt, now: Millis) -> Self {
         Self::State {
             task: task.to_owned(),
@@ -183,7 +185,7 @@ impl Progress {
         }
     }
 
-    /// Whether it belongs on stderr: what somebody may have to do something about.
+    /// Whether it belongs on stderr, because an operator may have to act on it.
     pub fn is_warning(&self) -> bool {
         matches!(
             self,
@@ -202,7 +204,7 @@ impl Progress {
     }
 }
 
-/// One line, whatever drivers and executors say.
+/// A text of a driver or an executor as one line.
 fn line(text: &str) -> String {
     foreign_text::one_line(text)
 }
@@ -215,7 +217,7 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connected { framework_id } => write!(f, "subscribed as framework {framework_id}"),
-            Self::Disconnected { reason } => write!(f, "not subscribed, trying again: {}", line(reason)),
+            Self::Disconnected { reason } => write!(f, "not subscribed; the scheduler tries again: {}", line(reason)),
             Self::Launched {
                 task,
                 task_id,
@@ -260,7 +262,9 @@ impl fmt::Display for Progress {
             Self::Waiting { task, for_ms, reasons } => {
                 write!(f, "{task}: waiting for {}: ", seconds(*for_ms))?;
                 if reasons.is_empty() {
-                    return f.write_str("nothing was offered; are there agents with free resources for the role?");
+                    return f.write_str(
+                        "no agent has offered resources; check that agents have free resources for the role",
+                    );
                 }
                 let each = reasons
                     .iter()
@@ -275,12 +279,14 @@ impl fmt::Display for Progress {
             }
             Self::InDoubt { task, remedy, .. } => write!(f, "{task}: {remedy}"),
             Self::NotDeclared { task_id, reason } => write!(f, "{task_id} is not declared dead: {}", line(reason)),
-            Self::CallFailed { call, reason } => write!(f, "the master did not take {call}: {}", line(reason)),
-            Self::Unreadable { kind, reason } => write!(f, "an event {kind} cannot be read: {}", line(reason)),
+            Self::CallFailed { call, reason } => {
+                write!(f, "the master did not accept the call {call}: {}", line(reason))
+            }
+            Self::Unreadable { kind, reason } => write!(f, "an event of type {kind} cannot be read: {}", line(reason)),
             Self::NotNotified { target, reason } => {
                 write!(f, "the notification by '{}' failed: {}", line(target), line(reason))
             }
-            Self::NotListed { reason } => write!(f, "the storage was not asked: {}", line(reason)),
+            Self::NotListed { reason } => write!(f, "the volumes of the storage could not be listed: {}", line(reason)),
             Self::Overdue {
                 volume,
                 state,
@@ -298,18 +304,18 @@ impl fmt::Display for Progress {
                         "bring the agent back, or mark it gone once it is certain that the task does not run; where the \
                          master does not know the agent any more, use 'scheduler declare-dead'"
                     }
-                    _ => "the storage has not said that it is detached; look at its host, and detach it there",
+                    _ => "the storage does not list it as detached; look at the host, and detach it there",
                 })
             }
-            Self::Skipped { job, reason } => write!(f, "{job}: it was due and is not begun: {}", line(reason)),
-            Self::Deferred { job, reason } => write!(f, "{job}: it was due: {}", line(reason)),
+            Self::Skipped { job, reason } => write!(f, "{job}: a run was due and is not started: {}", line(reason)),
+            Self::Deferred { job, reason } => write!(f, "{job}: a run was due and starts later: {}", line(reason)),
             Self::Ended { failures, blocked } => match (failures.is_empty(), blocked.is_empty()) {
                 (true, true) => f.write_str("the job is done"),
                 (_, true) => write!(f, "the job has failed: {}", failures.join("; ")),
                 (_, false) => {
                     write!(
                         f,
-                        "the job has failed: {}; not begun: {}",
+                        "the job has failed: {}; not started: {}",
                         failures.join("; "),
                         blocked.join(", ")
                     )

@@ -14,16 +14,16 @@ use crate::bounded::Commands;
 use crate::clock::Clock;
 use crate::crash_point;
 use crate::declared;
-use crate::machine::{Input, Machine, Rules, Step};
+use crate::machine::{Effects, Event, Machine, Rules};
 use crate::notification::{self, Notifier};
 use crate::progress::Progress;
 use crate::state::Millis;
 use crate::store::{Store, StoreError};
 
-/// How often to look whether an operator has declared a task dead, in milliseconds, while one could be.
+/// How often the declarations of operators are read while a task is in doubt, in milliseconds.
 const DECLARATIONS_EVERY: Millis = 1_000;
 
-/// As whom to run a job, and where.
+/// The masters, and how a job is registered with them.
 #[derive(Clone, Debug)]
 pub struct Framework {
     /// The masters, `host:port[,host:port...]`.
@@ -45,7 +45,7 @@ pub enum RunError {
     /// The state cannot be written.
     #[error(transparent)]
     Store(Arc<StoreError>),
-    /// The masters' addresses are none.
+    /// An address of a master is wrong.
     #[error("--master: {0}")]
     Address(#[from] EndpointError),
     /// The master refuses this framework for good.
@@ -65,67 +65,69 @@ impl From<StoreError> for RunError {
 fn remedy(error: &mesos_http::Error) -> &'static str {
     match error {
         mesos_http::Error::FrameworkRemoved(_) => {
-            "; its tasks are being killed, give another --state to begin the job anew once they are gone"
+            "; its tasks are being killed: once they are gone, run the job again with another --state folder"
         }
-        mesos_http::Error::TakenOver(_) => "; this scheduler steps back",
+        mesos_http::Error::TakenOver(_) => "; this scheduler ends",
         _ => "",
     }
 }
 
-/// Runs the job of `machine` until it is over, from where its state left it. `tell` hears what happens.
+/// Runs the job of `machine` until it is over, from where its state left it. `report` is called
+/// with everything that happens.
 ///
 /// # Errors
-/// The state cannot be written, or the master refuses the framework. That the master cannot be reached is no error: it is
-/// told, and tried again for as long as it takes.
+/// The state cannot be written, or the master refuses the framework. A master that cannot be
+/// reached is no error: this is reported, and tried again for as long as it takes.
 pub fn run(
     machine: &mut Machine,
     store: &Store,
     framework: &Framework,
     clock: &Clock,
-    tell: &mut dyn FnMut(Millis, &Progress),
+    report: &mut dyn FnMut(Millis, &Progress),
 ) -> Result<(), RunError> {
     if machine.state().end.as_ref().is_some_and(|end| end.torn_down) {
-        // Only a run that was killed in between leaves somebody to be told.
-        return notify(machine, store, clock, tell);
+        // A process that was killed after the end of the framework may have left notifications to
+        // send.
+        return notify(machine, store, clock, report);
     }
     let connection = connect(machine, framework)?;
-    let mut inputs = VecDeque::new();
+    let mut events = VecDeque::new();
     loop {
         if machine.in_doubt().next().is_some() {
             let declared = declared::declared_dead(store.folder())?;
-            inputs.extend(declared.into_iter().map(|task_id| Input::DeclaredDead { task_id }));
+            events.extend(declared.into_iter().map(|task_id| Event::DeclaredDead { task_id }));
         }
-        let input = match inputs.pop_front() {
-            Some(input) => input,
+        let event = match events.pop_front() {
+            Some(event) => event,
             None => match next(&connection, machine, clock) {
-                Ok(input) => input,
+                Ok(event) => event,
                 Err(mesos_http::Error::FrameworkRemoved(_)) if machine.state().end.is_some() => {
                     return finish(machine, store);
                 }
                 Err(cause) => return Err(RunError::Master { cause }),
             },
         };
-        let declared = match &input {
-            Input::DeclaredDead { task_id } => Some(task_id.clone()),
+        let declared = match &event {
+            Event::DeclaredDead { task_id } => Some(task_id.clone()),
             _ => None,
         };
-        let Step {
+        let Effects {
             save,
-            tell: told,
+            progress: reports,
             calls,
             end,
-        } = machine.handle(input, clock.now());
+        } = machine.handle(event, clock.now());
         if save {
             store.save(machine.state())?;
         }
         if let Some(task) = declared {
             declared::forget(store.folder(), &task)?;
         }
-        for progress in &told {
-            tell(clock.now(), progress);
+        for progress in &reports {
+            report(clock.now(), progress);
         }
         if machine.state().end.is_some() {
-            notify(machine, store, clock, tell)?;
+            notify(machine, store, clock, report)?;
         }
         for call in calls {
             match crash_point::around(&call, || connection.deliver(&call)) {
@@ -133,15 +135,16 @@ pub fn run(
                 Ok(()) => {}
                 Err(error) => {
                     let reason = error.to_string();
-                    inputs.push_back(Input::CallFailed { call, reason });
+                    events.push_back(Event::CallFailed { call, reason });
                 }
             }
         }
         if end {
-            // The master did not hear of the end; a later run on the same folder tells it.
-            for input in inputs {
-                for progress in machine.handle(input, clock.now()).tell {
-                    tell(clock.now(), &progress);
+            // The master has not received the end of the framework. A later run with the same
+            // folder sends it.
+            for event in events {
+                for progress in machine.handle(event, clock.now()).progress {
+                    report(clock.now(), &progress);
                 }
             }
             return Ok(());
@@ -149,12 +152,12 @@ pub fn run(
     }
 }
 
-/// Tells those of the job file how the job ended, once; twice when the scheduler is killed meanwhile.
+/// Sends the notifications of the job file once; twice when the scheduler is killed meanwhile.
 fn notify(
     machine: &mut Machine,
     store: &Store,
     clock: &Clock,
-    tell: &mut dyn FnMut(Millis, &Progress),
+    report: &mut dyn FnMut(Millis, &Progress),
 ) -> Result<(), RunError> {
     if machine.state().end.as_ref().is_none_or(|end| end.notified) {
         return Ok(());
@@ -162,7 +165,7 @@ fn notify(
     // The job file is that of the caller, so its commands are too.
     let notifier = Notifier::new(Some(Commands::of_caller(notification::LIMIT)));
     for (target, error) in notifier.send(machine.plan(), machine.state()) {
-        tell(clock.now(), &Progress::NotNotified { target, reason: error });
+        report(clock.now(), &Progress::NotNotified { target, reason: error });
     }
     machine.notified();
     Ok(store.save(machine.state())?)
@@ -185,7 +188,7 @@ fn connect(machine: &Machine, framework: &Framework) -> Result<Connection, RunEr
 }
 
 /// What happens next: a notice, or the machine's deadline.
-fn next(connection: &Connection, machine: &Machine, clock: &Clock) -> Result<Input, mesos_http::Error> {
+fn next(connection: &Connection, machine: &Machine, clock: &Clock) -> Result<Event, mesos_http::Error> {
     let in_doubt = machine.in_doubt().next().is_some();
     let declarations = in_doubt.then(|| clock.now() + DECLARATIONS_EVERY);
     let notice = match machine.deadline().into_iter().chain(declarations).min() {
@@ -194,20 +197,20 @@ fn next(connection: &Connection, machine: &Machine, clock: &Clock) -> Result<Inp
             let wait = Duration::from_millis(deadline.saturating_sub(clock.now()));
             match connection.notices().recv_timeout(wait) {
                 Ok(notice) => notice,
-                Err(error) if error.is_timeout() => return Ok(Input::Tick),
+                Err(error) if error.is_timeout() => return Ok(Event::Tick),
                 Err(_) => return Err(mesos_http::Error::Ended),
             }
         }
     };
     match notice {
-        Notice::Connected(subscribed) => Ok(Input::Connected {
+        Notice::Connected(subscribed) => Ok(Event::Connected {
             framework_id: subscribed.framework_id.0,
         }),
-        Notice::Event(event) => Ok(Input::Event(Box::new(event))),
-        Notice::Disconnected { error, .. } => Ok(Input::Disconnected {
+        Notice::Event(event) => Ok(Event::Master(Box::new(event))),
+        Notice::Disconnected { error, .. } => Ok(Event::Disconnected {
             reason: error.to_string(),
         }),
         Notice::Failed(error) => Err(error),
-        _ => Ok(Input::Tick),
+        _ => Ok(Event::Tick),
     }
 }

@@ -19,9 +19,9 @@ use scheduler::service::{Settings, api};
 use scheduler::store::StoreError;
 
 use crate::listen::ListenArgs;
-use crate::{Failure, REFUSED, STATE, TlsArgs, credentials, print, tell_run, usage};
+use crate::{Failure, REFUSED, STATE, TlsArgs, credentials, print, print_run_progress, usage};
 
-/// How long an instance that was taken over is given to step back.
+/// How long an instance that was taken over may take to end.
 const STEP_BACK: Duration = Duration::from_secs(30);
 /// How often the folder's lock is tried.
 const TRY_EVERY: Duration = Duration::from_millis(100);
@@ -29,21 +29,21 @@ const TRY_EVERY: Duration = Duration::from_millis(100);
 /// What `scheduler serve --help` ends with.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  On this host alone; every user of the host may give jobs:
+  For this host only; every user of the host can add jobs:
     scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler
-  For others, with a token and TLS:
+  For other hosts, with a token and TLS:
     (umask 077; openssl rand -hex 32 > /etc/scheduler/token)
     scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler --listen 0.0.0.0:8180 \\
       --allow-host scheduler.example.org --token-file /etc/scheduler/token --tls-cert cert.pem --tls-key key.pem
     curl -H \"Authorization: Bearer $(cat /etc/scheduler/token)\" --data-binary @job.yml https://scheduler.example.org:8180/v1/jobs
   Behind a proxy on this host that asks for credentials and keeps the Host header:
     scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler --allow-host jobs.example.org
-  With commands of job files, run as the user 'notify':
+  With commands of job files, which run as the user 'notify':
     scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler --allow-commands --commands-user notify";
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
-    /// The masters, asked in turn for the leading one; `https://HOST:PORT` for TLS
+    /// The masters, of which one leads; `https://HOST:PORT` for TLS
     #[arg(long, value_name = "HOST:PORT,...", env = "SCHEDULER_MASTER")]
     master: String,
     /// The folder that keeps jobs, runs and claims, made when missing
@@ -61,20 +61,22 @@ pub(crate) struct ServeArgs {
     /// The user that these commands run as [default: nobody when the scheduler is root, and otherwise its own user]
     #[arg(long, value_name = "USER", requires = "allow_commands")]
     commands_user: Option<String>,
-    /// When another instance has the folder: take its framework over, wait until it has stepped back, and go on
+    /// When another instance uses the folder: take its framework over, wait until that instance has
+    /// ended, and continue
     #[arg(long)]
     take_over: bool,
     /// What `aws ec2 describe-volumes` printed, or a catalogue file with volumes and aliases; read again and again. May be
     /// repeated
     #[arg(long, value_name = "FILE", env = "SCHEDULER_CATALOGUE")]
     catalogue: Vec<PathBuf>,
-    /// A command that prints one, such as `aws ec2 describe-volumes`
+    /// A command that prints a catalogue, such as `aws ec2 describe-volumes`
     #[arg(long, value_name = "COMMAND")]
     catalogue_command: Option<String>,
     /// How often the catalogue is read or the command run, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     catalogue_every: f64,
-    /// How long the catalogue command may take, in seconds; then it is killed with all it has started
+    /// How long the catalogue command may take, in seconds; then it and everything it has started
+    /// are killed
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     catalogue_timeout: f64,
     /// How labels spell the volumes of the catalogue: `id`, or `name` for agents without a `name_map` file
@@ -94,13 +96,14 @@ pub(crate) struct ServeArgs {
     secret_file: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsArgs,
-    /// How often in a row a task is launched again whose volume another host still holds
+    /// How often in a row a task is launched again because another host still holds its volume
     #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
     volume_retries: u32,
     /// How many volumes may be attached to an agent's host, for agents without an attribute `attach_limit`
     #[arg(long, value_name = "N")]
     attach_limit: Option<u32>,
-    /// After how many seconds a claim that nobody ends (RELEASING, SUSPECT, FENCED) is told of, and how often from then on
+    /// Report a claim that has been RELEASING, SUSPECT or FENCED for this many seconds, and again
+    /// each time after as many
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     release_alarm: u64,
     /// How many ended runs of each job are kept
@@ -173,21 +176,22 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
             let id = framework_id(&arguments.state)
                 .map_err(usage)?
                 .ok_or_else(|| usage("the instance that has the folder has no framework yet; end it first"))?;
-            // The master sends the other instance away, and that one lets go of the folder.
+            // The master ends the subscription of the other instance, which then releases the
+            // folder.
             let connection = subscribe(&framework, Some(id)).map_err(refused)?;
             (wait_for(&arguments.state)?, connection)
         }
         Err(error) => return Err(usage(error)),
     };
     let json = arguments.json;
-    let tell = Box::new(move |now, run: Option<&String>, progress: &_| tell_run(json, now, run, progress));
+    let report = Box::new(move |now, run: Option<&String>, progress: &_| print_run_progress(json, now, run, progress));
     let running = Running::start(
         settings,
         Box::new(folder),
         connection,
         listing.map(|listing| (listing, every)),
         notifier,
-        tell,
+        report,
     )
     .map_err(usage)?;
     running.watch(&framework).map_err(refused)?;
@@ -229,7 +233,7 @@ fn commands(arguments: &ServeArgs) -> Result<Option<Commands>, Failure> {
     Ok(Some(Commands::apart(user, notification::LIMIT)))
 }
 
-/// The folder, once the instance that had it has stepped back.
+/// Waits until the instance that had the folder has ended, and opens the folder.
 fn wait_for(path: &std::path::Path) -> Result<Folder, Failure> {
     let begin = Instant::now();
     loop {

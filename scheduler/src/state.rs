@@ -39,20 +39,20 @@ pub struct JobState {
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// When.
+    /// In milliseconds since the epoch.
     pub at_ms: Millis,
     /// One line for each task that failed; empty when the job is done.
     pub failures: Vec<String>,
     /// The tasks that were never begun for that.
     pub blocked: Vec<String>,
-    /// Whether the master was told that the framework is over.
+    /// Whether the master has accepted the end of the framework.
     pub torn_down: bool,
-    /// Whether those who are to be told how it ended were told.
+    /// Whether the notifications about the end were sent.
     #[serde(default)]
     pub notified: bool,
 }
 
-/// One task.
+/// The record of one task of a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// When everything it runs after was finished.
@@ -69,9 +69,10 @@ pub struct TaskRecord {
 pub struct Attempt {
     /// `<job>.<task>.<attempt>`, never used twice.
     pub task_id: String,
-    /// Where.
+    /// The agent that it was launched on.
     pub agent: Agent,
-    /// The volumes it uses: items of the SET resource, which it holds unless another reader beside it does.
+    /// The volumes it uses: items of the SET resource, which it holds unless another reader on the
+    /// agent does.
     pub claims: Vec<String>,
     /// Those of them that it only reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -84,11 +85,11 @@ pub struct Attempt {
     /// Whether the master's operator stream showed it running, perhaps before its own update came.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seen_running: bool,
-    /// The latest state; `None` as long as nobody has confirmed the launch.
+    /// The latest state; `None` as long as no update has confirmed the launch.
     pub state: Option<TaskState>,
     /// Why, by the latest update.
     pub reason: Option<Reason>,
-    /// The latest update's words.
+    /// The message of the latest update.
     pub message: Option<String>,
     /// Each state with its time: the sender's own where it gave one.
     pub changes: Vec<Change>,
@@ -99,13 +100,13 @@ pub struct Attempt {
 /// An agent, as its offers describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
-    /// Its id.
+    /// The id that the master gave it.
     pub id: String,
-    /// Its host.
+    /// The host name under which it registered.
     pub hostname: String,
-    /// Host and port of its API, which tells agents of one host apart.
+    /// Host and port of its API, in which agents of one host differ.
     pub address: Option<String>,
-    /// Its zone.
+    /// Its availability zone; `None` when it is not known.
     pub zone: Option<String>,
 }
 
@@ -123,7 +124,7 @@ impl std::fmt::Display for Agent {
 pub struct Change {
     /// The new state.
     pub state: TaskState,
-    /// When.
+    /// In milliseconds since the epoch.
     pub at_ms: Millis,
 }
 
@@ -145,7 +146,7 @@ pub enum Verdict {
     Drained,
 }
 
-/// Where a task stands.
+/// The standing of a task in its job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
@@ -230,8 +231,8 @@ impl TaskRecord {
         u32::try_from(same.count()).unwrap_or(u32::MAX)
     }
 
-    /// The agent of the last attempt that came as far as running.
-    pub fn ran_on(&self) -> Option<&Agent> {
+    /// The agent of the last attempt.
+    pub fn last_agent(&self) -> Option<&Agent> {
         self.attempts.last().map(|attempt| &attempt.agent)
     }
 }
@@ -243,7 +244,8 @@ impl Attempt {
         self.claims.iter().filter(written).map(String::as_str)
     }
 
-    /// Whether nobody can say whether it runs: its agent cannot be reached, or the master does not know it.
+    /// Whether it is not known if it runs: its agent cannot be reached, or the master does not know
+    /// it.
     pub fn is_in_doubt(&self) -> bool {
         let doubtful = |state: &TaskState| {
             matches!(
@@ -265,8 +267,8 @@ impl Attempt {
         self.reads.iter().any(is) && !self.without_item.iter().any(is)
     }
 
-    /// Whether an executor has reported on it, so that its command may have begun.
-    pub fn was_started(&self) -> bool {
+    /// Whether an executor has sent an update, so that its command may have begun.
+    fn was_started(&self) -> bool {
         self.changes.iter().any(|change| {
             matches!(
                 change.state,

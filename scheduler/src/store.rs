@@ -24,7 +24,7 @@ pub enum StoreError {
     /// The folder cannot be made or opened.
     #[error("cannot use the state folder {}: {source}", path.display())]
     Folder {
-        /// The folder.
+        /// The state folder.
         path: PathBuf,
         /// The system's words.
         source: io::Error,
@@ -32,7 +32,7 @@ pub enum StoreError {
     /// Another scheduler runs on it.
     #[error("the state folder {} is in use by another scheduler; end it first, or give another --state", path.display())]
     InUse {
-        /// The folder.
+        /// The state folder.
         path: PathBuf,
     },
     /// The state there cannot be read.
@@ -40,7 +40,7 @@ pub enum StoreError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
     /// It is the state of another job.
@@ -50,7 +50,7 @@ pub enum StoreError {
         if found == given { ", begun with another job file or catalogue" } else { "" }
     )]
     AnotherJob {
-        /// The folder.
+        /// The state folder.
         path: PathBuf,
         /// The job in it.
         found: String,
@@ -128,9 +128,9 @@ impl Store {
         Ok(state)
     }
 
-    /// Makes `state` durable: written beside the old one, synced, renamed over it, and the rename synced. The caller
-    /// must not act on the state before this has returned: after a crash the state on disk is all that is
-    /// known, and a launch that it does not have would be made again.
+    /// Makes `state` durable: written next to the old one, synced, renamed over it, and the rename
+    /// synced. The caller must not act on the state before this has returned: after a crash the
+    /// state on disk is all that is known, and a launch that it does not have would be made again.
     ///
     /// # Errors
     /// The state is not on disk, or not certainly. The one before it is whole.
@@ -156,7 +156,8 @@ fn job_file(folder: &Path) -> PathBuf {
     folder.join("job.json")
 }
 
-/// The state of the job that a folder keeps, whoever has the folder; `None` when it keeps none.
+/// The state of the job in a folder, even while a scheduler uses the folder; `None` when there is
+/// none.
 ///
 /// # Errors
 /// It is there and cannot be read.

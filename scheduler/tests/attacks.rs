@@ -178,7 +178,7 @@ fn attack_a_job_of_before_runs_no_command_once_commands_are_not_allowed_any_more
 #[test]
 fn attack_a_command_is_nobody_and_sees_nothing_of_the_schedulers_environment() {
     if !is_root() {
-        // Only root can run commands as somebody else; that it is refused otherwise is tested below.
+        // Only root can run commands as another user; that it is refused otherwise is tested below.
         return;
     }
     let folder = tempfile::tempdir().expect("there is room for a folder");
@@ -231,7 +231,7 @@ fn attack_an_address_that_others_reach_is_not_listened_on_without_a_token() {
     }
     let served = Served::start(&["--listen", "0.0.0.0:0", "--insecure-listen"]);
     assert!(
-        served.errors().contains("warning: everybody who reaches"),
+        served.errors().contains("warning: every client that reaches"),
         "{}",
         served.errors()
     );
@@ -259,10 +259,10 @@ fn attack_nothing_is_answered_without_the_token() {
     let given = [("Authorization", bearer.as_str())];
     assert_eq!(served.post("/v1/jobs", &given, JOB).status, 201);
     assert_eq!(served.get("/v1/jobs", &given).status, 200);
-    // Whoever watches over the service has no token.
+    // A program that monitors the service has no token.
     assert_eq!(served.get("/health", &[]).status, 503);
     assert!(!served.get("/health", &[]).body.contains("plain"));
-    // Only its digest is kept, and nothing of it is told.
+    // Only its digest is kept, and no message contains it.
     assert!(!served.errors().contains(TOKEN));
 }
 
@@ -397,14 +397,15 @@ fn web_server(answer: String) -> (String, std::sync::mpsc::Receiver<String>) {
             let first = lines.next().unwrap_or_default();
             let _ = lines.find(String::is_empty);
             let _ = stream.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes());
-            // The test is over when nobody takes it.
+            // The test is over when the receiver is gone.
             let _ = sender.send(first);
         }
     });
     (address, asked)
 }
 
-/// The scheduler's own requests carry no token, and nobody chooses by a redirect what else its host asks for.
+/// The scheduler's own requests carry no token, and no redirect makes its host call another
+/// address.
 #[test]
 fn attack_a_webhook_gives_the_scheduler_no_orders_and_is_not_led_elsewhere() {
     let (folder, file) = with_token();
@@ -426,7 +427,7 @@ fn attack_a_webhook_gives_the_scheduler_no_orders_and_is_not_led_elsewhere() {
     assert_eq!(served.post("/v1/runs/evil.1/cancel", &own, "").status, 202);
     let asked = outer_asked.recv_timeout(LIMIT).expect("the webhook is sent");
     assert_eq!(asked, "POST /hook HTTP/1.1");
-    wait("both failures are told", || {
+    wait("both failures are reported", || {
         urls.iter()
             .all(|url| served.errors().contains(&format!("the notification by '{url}' failed")))
     });
@@ -451,10 +452,10 @@ fn attack_receivers_that_hang_delay_no_other_run() {
         "quick",
         &job_with_webhooks("quick", &[slow, format!("http://{address}/quick")]),
     );
-    asked.recv_timeout(LIMIT).expect("it is told");
+    asked.recv_timeout(LIMIT).expect("the webhook is called");
     assert!(
         begun.elapsed() < Duration::from_secs(25),
-        "it was told after {:?}",
+        "the webhook was called after {:?}",
         begun.elapsed()
     );
 }
@@ -469,7 +470,8 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "openssl {arguments}: {said}");
 }
 
-/// `ca.pem`, and certificates for 127.0.0.1 and for a client that it has signed; `stranger.pem` is signed by nobody.
+/// `ca.pem`, and certificates for 127.0.0.1 and for a client that it has signed; `stranger.pem` is
+/// signed by none of them.
 fn certificates(folder: &Path) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     for authority in ["ca", "stranger"] {

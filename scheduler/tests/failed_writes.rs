@@ -17,7 +17,7 @@ use scheduler::service::storage::{Saved, Storage};
 use scheduler::service::{JobRecord, RequestError, RunId, RunRecord, ServiceRecord, Settings};
 use scheduler::store::StoreError;
 
-/// A disk that is full as long as it is told so.
+/// A disk that is full as long as the test says so.
 #[derive(Clone, Default)]
 struct Disk {
     full: Arc<AtomicBool>,
@@ -51,7 +51,7 @@ impl Storage for Disk {
         self.write()?;
         self.jobs
             .lock()
-            .expect("nobody has failed with it")
+            .expect("no thread has panicked with it")
             .insert(name.to_owned());
         Ok(())
     }
@@ -118,10 +118,10 @@ fn after_a_failed_write_nothing_more_is_written_although_the_disk_has_room_again
     refused("after");
     let end = running.run();
     assert!(matches!(end, RunError::Store(_)), "{end}");
-    // The process is about to end, and somebody asks once more.
+    // The process is about to end, and another request arrives.
     refused("too-late");
     assert_eq!(disk.writes.load(Ordering::SeqCst), writes, "it was written again");
-    let jobs = disk.jobs.lock().expect("nobody has failed with it").clone();
+    let jobs = disk.jobs.lock().expect("no thread has panicked with it").clone();
     assert_eq!(jobs, BTreeSet::from(["before".to_owned()]));
 }
 

@@ -361,7 +361,7 @@ fn overlap_and_start_within_are_said_of_a_schedule_and_in_known_words() {
         ),
         (
             "overlap: skip\n",
-            "3:10: 'overlap' says something of runs by schedule, and the job has no 'schedule'",
+            "3:10: 'overlap' is about runs by schedule, and the job has no 'schedule'",
         ),
         (
             "schedule: '61 * * * *'\n",

@@ -189,7 +189,7 @@ tasks:
         error.contains("task 'a' (bad.a.1) on agent") && error.contains("TASK_FAILED"),
         "{error}"
     );
-    assert!(error.contains("not begun for that: b"), "{error}");
+    assert!(error.contains("not started because of that: b"), "{error}");
     let report = site.report();
     assert_eq!(report["status"], "failed");
     assert_eq!(

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use mesos_http::types::TaskState;
-use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Rules, Wish, file};
+use scheduler::ledger::{ClaimRequest, ClaimState, Holder, Ledger, Mode, Rules, file};
 use scheduler::service::storage::{Folder, Storage};
 use scheduler::service::{JobRecord, Service, ServiceRecord, Settings};
 
@@ -22,14 +22,14 @@ fn holder(task: &str) -> Holder {
 }
 
 fn claim(ledger: &mut Ledger, volume: &str) {
-    let wish = Wish {
+    let request = ClaimRequest {
         holder: holder(volume),
         agent: "a1",
         instances: &[],
         volumes: &[(volume, Mode::Write)],
         without_item: &[],
     };
-    ledger.intend(&wish, RULES, 1).expect("it is free");
+    ledger.intend(&request, RULES, 1).expect("it is free");
 }
 
 /// A ledger that was saved twice: first whole, then by its log.

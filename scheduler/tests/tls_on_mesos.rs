@@ -34,7 +34,8 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "openssl {arguments}: {said}");
 }
 
-/// `ca.pem`, `server.pem` for 127.0.0.1 signed by it, and `stranger.pem`, which is nobody's.
+/// `ca.pem`, `server.pem` for 127.0.0.1 signed by it, and `stranger.pem`, which is not signed by
+/// it.
 fn certificates(folder: &Path) {
     for authority in ["ca", "stranger"] {
         let arguments = format!(

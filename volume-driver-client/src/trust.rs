@@ -35,7 +35,7 @@ fn check_file(path: &Path) -> Result<(), String> {
     check_owner(path, &meta)?;
     if meta.mode() & OTHERS_WRITE != 0 {
         return Err(format!(
-            "{} can be written by everybody (mode {:03o}): chmod o-w it",
+            "{} can be written by every user (mode {:03o}): chmod o-w it",
             path.display(),
             meta.mode() & 0o7777
         ));

@@ -34,7 +34,7 @@ pub(crate) enum TextError {
     /// A value of another kind than the framework has there.
     #[error("'{at}' is {found}, and {wanted} belongs there")]
     Kind {
-        /// Where.
+        /// The place in the text.
         at: String,
         /// What is there.
         found: String,

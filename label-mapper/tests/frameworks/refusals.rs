@@ -88,7 +88,7 @@ fn names_that_a_driver_takes_for_one_are_refused_when_the_driver_gets_the_name()
     let catalogue = catalogue();
     let text = app(r#""volume.d": "twin""#, "");
     let mut case = Case::new(Framework::Marathon, &text, &catalogue);
-    convert(case.framework, case.text, &case.options).expect("by id they are told apart");
+    convert(case.framework, case.text, &case.options).expect("their ids distinguish them");
     case.options.spelling = Spelling::Name;
     assert!(
         case.refuses()

@@ -36,14 +36,14 @@ pub enum Notice {
     Event(Event),
     /// The agent is away; the connection tries again until the recovery timeout.
     Disconnected {
-        /// Why.
+        /// The cause.
         error: Error,
         /// When the next attempt is made.
         retry_in: Duration,
     },
     /// The agent does not accept this update and never will. It is forgotten.
     UpdateRefused {
-        /// The update.
+        /// The update with state, reason and message.
         status: Box<TaskStatus>,
         /// The agent's words.
         error: Error,

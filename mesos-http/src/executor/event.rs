@@ -29,7 +29,7 @@ pub enum Event {
     Acknowledged {
         /// The task.
         task_id: TaskId,
-        /// The update.
+        /// The id of the update that is acknowledged.
         uuid: UpdateId,
     },
     /// Bytes from the scheduler.

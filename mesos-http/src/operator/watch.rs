@@ -51,7 +51,7 @@ pub enum ClusterEvent {
     TaskUpdated {
         /// Its framework.
         framework_id: FrameworkId,
-        /// The update.
+        /// The update with state, reason and message.
         status: Box<TaskStatus>,
         /// The latest state, which may be ahead of the update's.
         state: TaskState,

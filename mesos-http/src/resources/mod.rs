@@ -66,7 +66,7 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// Nothing.
+    /// A demand for no resources.
     pub fn new() -> Demand {
         Demand::default()
     }

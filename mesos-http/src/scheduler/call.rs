@@ -60,7 +60,7 @@ pub enum Call {
         task_id: TaskId,
         /// Where it runs.
         agent_id: AgentId,
-        /// The update.
+        /// The id of the update that is acknowledged.
         uuid: UpdateId,
     },
     /// Asks for the latest state of these tasks, or of all tasks the master knows when empty.
@@ -76,7 +76,7 @@ pub enum Call {
         agent_id: Option<AgentId>,
         /// By which resource provider.
         resource_provider_id: Option<ResourceProviderId>,
-        /// The update.
+        /// The id of the update that is acknowledged.
         uuid: UpdateId,
     },
     /// Asks for the latest state of these operations, or of all operations the master knows when empty. The answers come as

@@ -83,7 +83,7 @@ pub enum Notice {
     Event(Event),
     /// Not subscribed. The connection tries again by itself until it is closed.
     Disconnected {
-        /// Why.
+        /// The cause.
         error: Error,
         /// When the next attempt is made.
         retry_in: Duration,

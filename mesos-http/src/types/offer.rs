@@ -13,7 +13,7 @@ pub struct Offer {
     pub id: OfferId,
     /// To whom.
     pub framework_id: FrameworkId,
-    /// Whose.
+    /// The agent with these resources.
     pub agent_id: AgentId,
     /// The agent's host.
     pub hostname: String,
@@ -103,7 +103,7 @@ pub struct InverseOffer {
     /// On which agent; every agent when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
-    /// When.
+    /// The time of the maintenance.
     pub unavailability: Unavailability,
     /// What; everything when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Scalar(i64);
 
 impl Scalar {
-    /// Nothing.
+    /// The quantity 0.
     pub const ZERO: Scalar = Scalar(0);
 
     /// So many thousandths.

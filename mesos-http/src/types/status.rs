@@ -116,9 +116,9 @@ open_enum! {
 /// One status update.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskStatus {
-    /// Whose.
+    /// The task that the update is about.
     pub task_id: TaskId,
-    /// Its state.
+    /// The state that the update reports.
     pub state: TaskState,
     /// What happened, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]

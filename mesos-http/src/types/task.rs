@@ -203,7 +203,7 @@ pub struct Task {
     /// Its executor; absent for a command task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executor_id: Option<ExecutorId>,
-    /// Where.
+    /// The agent that runs the task.
     pub agent_id: AgentId,
     /// The latest state.
     pub state: TaskState,

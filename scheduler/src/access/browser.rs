@@ -1,7 +1,8 @@
 //! What browsers say of the page that makes a request.
 //!
-//! A browser sends requests for pages of any site, and what it sends comes from the address of somebody who may reach this
-//! service. The headers below cannot be set by such a page, and programs that are no browsers do not send them.
+//! A browser sends requests for pages of any site, and what it sends comes from the address of a
+//! user who may reach this service. The headers below cannot be set by such a page, and programs
+//! that are no browsers do not send them.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -17,7 +18,8 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub(super) struct ForeignPage;
 
 /// # Errors
-/// [`ForeignPage`]. That somebody follows a link or an address to a page of this service is no such request.
+/// [`ForeignPage`]. A user who follows a link or opens an address of this service makes no such
+/// request.
 pub(super) fn check(request: &Request) -> Result<(), ForeignPage> {
     let headers = request.headers();
     if is_foreign(headers.get(header::ORIGIN), headers) {

@@ -1,8 +1,9 @@
 //! The host names a service answers to.
 //!
-//! A browser lets the page of `http://evil.example:8180` read every answer of `http://evil.example:8180`, and whoever owns
-//! that name may have it lead to another address at any time, for instance to this one. The request still names
-//! `evil.example` as its host, and that is how it is recognised.
+//! A browser lets the page of `http://evil.example:8180` read every answer of
+//! `http://evil.example:8180`, and the owner of that name may have it lead to another address at
+//! any time, for instance to this one. The request still names `evil.example` as its host, and that
+//! is how it is recognised.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -93,7 +94,7 @@ impl Hosts {
 
     fn has(&self, authority: &Authority, local: Option<IpAddr>) -> bool {
         match address_in(authority) {
-            // No name is resolved on the way to an address, so nobody can have it lead elsewhere.
+            // No name is resolved on the way to an address, so it cannot be made to lead elsewhere.
             Some(address) => {
                 address.is_loopback()
                     || self.addresses.contains(&address)

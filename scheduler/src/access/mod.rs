@@ -4,9 +4,10 @@
 //! connection ──> host name ──> origin ──> token or certificate ──> whole request in time ──> the API
 //! ```
 //!
-//! A job file runs commands on the cluster, so the API is as powerful as a shell there. The host name keeps out pages
-//! that a browser loaded under another name which now leads here (DNS rebinding); the origin keeps out pages of other
-//! sites that the browser still sends requests for; the token keeps out everybody else who reaches the address.
+//! A job file runs commands on the cluster, so the API is as powerful as a shell there. The host
+//! name keeps out pages that a browser loaded under another name which now leads here (DNS
+//! rebinding); the origin keeps out pages of other sites that the browser still sends requests for;
+//! the token keeps out all other clients that reach the address.
 
 mod browser;
 mod host;
@@ -56,7 +57,7 @@ pub struct Access(Arc<Rules>);
 #[derive(Debug)]
 struct Rules {
     hosts: Hosts,
-    /// `None`: everybody may who reaches the address, or who has shown a certificate.
+    /// `None`: every client that reaches the address is let in, or every client with a certificate.
     token: Option<Token>,
     sessions: Sessions,
 }
@@ -82,7 +83,7 @@ impl Access {
         &self.0.sessions
     }
 
-    /// Whether the request comes from somebody who may ask.
+    /// Whether the request comes from a client that is let in.
     fn knows(&self, request: &Request) -> bool {
         let Some(token) = self.token() else { return true };
         if peer(request).certified {
@@ -115,7 +116,7 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    // Answers tell of jobs and volumes, so no cache keeps them.
+    // Responses are about jobs and volumes, so no cache may keep them.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
@@ -142,7 +143,8 @@ fn refusal(status: StatusCode, message: &str) -> Response {
     (status, axum::Json(json!({"error": message}))).into_response()
 }
 
-/// People are led to the form for the token, programs are told to send it.
+/// Browsers are redirected to the form for the token. Other clients get the error that the token is
+/// missing.
 fn unknown(request: &Request) -> Response {
     let accepted = request.headers().get(header::ACCEPT);
     let is_page = accepted.and_then(|accepted| accepted.to_str().ok());

@@ -13,11 +13,11 @@ use tokio_rustls::TlsAcceptor;
 pub struct ServerTlsFiles {
     /// The service's certificate, with its chain.
     pub cert: PathBuf,
-    /// Its key.
+    /// The private key of the certificate, in PEM.
     pub key: PathBuf,
     /// The authorities by which clients are believed; without it clients show no certificate.
     pub client_ca: Option<PathBuf>,
-    /// Whether a client may come without a certificate, because there is another way to tell who it is.
+    /// Whether a client may come without a certificate, because the token can identify it as well.
     pub certificate_is_optional: bool,
 }
 

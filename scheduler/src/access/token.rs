@@ -1,12 +1,9 @@
 //! The token that programs send and people give in the form at `/login`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use operator_files::{FileError, Problem};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -16,26 +13,16 @@ const SHORTEST: usize = 16;
 /// The largest file, in bytes.
 const MAX_FILE: u64 = 4096;
 
-/// Why a file holds no token.
+/// Why a file cannot be used as the token file.
 #[derive(Debug, Error)]
 pub enum TokenError {
-    /// It cannot be read.
-    #[error("cannot read the token file {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// It is not a file that only its owner and a group can read.
-    #[error("the token file {} {why}", path.display())]
-    Unsafe {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// What it holds is no token.
+    /// The file cannot be read.
+    #[error("cannot read the token file {0}")]
+    Read(FileError),
+    /// The file is not a regular file, or other users can read, write or replace it.
+    #[error("the token file {0}")]
+    Unsafe(FileError),
+    /// The content of the file is not a token.
     #[error(
         "the token file {} has to hold one line of {SHORTEST} to {MAX_FILE} printable characters without spaces, such as \
          `openssl rand -hex 32` prints",
@@ -58,37 +45,24 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// Reads a file with one token. Other users must not be able to read it.
+    /// Reads a file with one token. The file and the folders on the way to it must be in the hands
+    /// of root and of this process's user, and other users must not be able to read it; a group
+    /// may.
     ///
     /// # Errors
-    /// The file cannot be read, can be read by everybody, or holds no token.
+    /// The file cannot be read, other users can use it, or its content is not a token.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let own = || path.to_owned();
-        let failed = |source| TokenError::Read { path: own(), source };
-        let refused = |why| TokenError::Unsafe { path: own(), why };
-        // A FIFO in its place must not hold the start.
-        let nonblocking = OFlags::NONBLOCK.bits() as i32;
-        let file = File::options()
-            .read(true)
-            .custom_flags(nonblocking)
-            .open(path)
-            .map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(refused("is no regular file"));
-        }
-        if metadata.mode() & 0o007 != 0 {
-            return Err(refused(
-                "can be used by every user of this host; chmod 600 makes it its owner's",
-            ));
-        }
-        let mut text = String::new();
-        file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
+        let no_token = || TokenError::NoToken { path: path.to_owned() };
+        let text = operator_files::read_secret(path, MAX_FILE).map_err(|error| match error.problem {
+            Problem::System(_) => TokenError::Read(error),
+            Problem::TooLong(_) | Problem::NotText => no_token(),
+            _ => TokenError::Unsafe(error),
+        })?;
         let token = text.trim_end_matches(['\r', '\n']);
         let is_token = token.len() >= SHORTEST && token.bytes().all(|byte| byte.is_ascii_graphic());
         match is_token {
             true => Ok(Self::new(token)),
-            false => Err(TokenError::NoToken { path: own() }),
+            false => Err(no_token()),
         }
     }
 
@@ -115,8 +89,8 @@ mod tests {
 
     fn read(text: &str, mode: u32) -> Result<Token, TokenError> {
         let file = tempfile::NamedTempFile::new().expect("there is room for a file");
-        fs::write(&file, text).expect("it is ours");
-        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("it is ours");
+        fs::write(&file, text).expect("the file is ours");
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("the file is ours");
         Token::read(file.path())
     }
 
@@ -136,17 +110,51 @@ mod tests {
             assert!(matches!(read(text, 0o600), Err(TokenError::NoToken { .. })), "{text:?}");
         }
         for mode in [0o604, 0o602] {
-            assert!(matches!(read("0123456789abcdef", mode), Err(TokenError::Unsafe { .. })));
+            assert!(matches!(read("0123456789abcdef", mode), Err(TokenError::Unsafe(_))));
         }
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once() {
-        let error = Token::read(Path::new("/dev/zero")).expect_err("it is a device");
-        assert!(error.to_string().contains("is no regular file"), "{error}");
+    fn a_device_and_a_fifo_are_refused_at_once_and_a_missing_file_cannot_be_read() {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .expect("the folder is ours");
+        for (path, what) in [(Path::new("/dev/zero"), "a device"), (&fifo, "a FIFO")] {
+            let error = Token::read(path).expect_err(what);
+            assert!(matches!(error, TokenError::Unsafe(_)), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
+        assert!(matches!(Token::read(Path::new("/nowhere")), Err(TokenError::Read(_))));
+    }
+
+    #[test]
+    fn a_token_file_that_another_user_can_replace_is_refused_with_the_folder() {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let file = folder.path().join("token");
+        fs::write(&file, "0123456789abcdef").expect("the folder is ours");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+        assert!(Token::read(&file).is_ok());
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("the folder is ours");
+        let error = Token::read(&file).expect_err("others can replace the file");
+        assert!(matches!(error, TokenError::Unsafe(_)), "{error}");
+        assert!(
+            error.to_string().contains(&folder.path().display().to_string()),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_token_file_that_is_longer_than_any_token_holds_no_token() {
         assert!(matches!(
-            Token::read(Path::new("/nowhere")),
-            Err(TokenError::Read { .. })
+            read(&"x".repeat(5000), 0o600),
+            Err(TokenError::NoToken { .. })
         ));
     }
 }

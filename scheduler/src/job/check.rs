@@ -1,11 +1,11 @@
 //! From the shape of a job file to a job, or to everything that is wrong with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde_saphyr::{Location, Spanned};
 use volume_labels::VolumeLabels;
 
+use super::error::{JobFileError, Problem};
 use super::instances::{self, Values};
 use super::notify;
 use super::schedule::Schedule;
@@ -20,61 +20,6 @@ const DEFAULT_MEM: f64 = 128.0;
 const MAX_NAME_BYTES: usize = 100;
 /// A year; what is longer was not meant.
 const MAX_SPAN_MS: u64 = 8_760 * 3_600_000;
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The line, from 1; 0 when the place is not known.
-    pub line: u64,
-    /// The column, from 1.
-    pub column: u64,
-    /// What is wrong, and what would be accepted.
-    pub message: String,
-}
-
-impl Problem {
-    pub(super) fn at(place: Location, message: impl Into<String>) -> Self {
-        Self {
-            line: place.line(),
-            column: place.column(),
-            message: message.into(),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => f.write_str(&self.message),
-            line => write!(f, "{line}:{}: {}", self.column, self.message),
-        }
-    }
-}
-
-/// Everything that is wrong with a job file, in the order of its lines. `Display` has one line for
-/// each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobFileError {
-    /// Never empty.
-    pub problems: Vec<Problem>,
-}
-
-impl From<Problem> for JobFileError {
-    fn from(problem: Problem) -> Self {
-        Self {
-            problems: vec![problem],
-        }
-    }
-}
-
-impl fmt::Display for JobFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.problems.iter().map(Problem::to_string).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
-impl std::error::Error for JobFileError {}
 
 pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
     let mut problems = Vec::new();
@@ -94,7 +39,7 @@ pub(super) fn job(shape: JobShape) -> Result<Job, JobFileError> {
     });
     for (name, given) in [("start-within", &shape.start_within), ("overlap", &shape.overlap)] {
         if let Some(given) = given.as_ref().filter(|_| shape_has_no_schedule) {
-            let message = format!("'{name}' says something of runs by schedule, and the job has no 'schedule'");
+            let message = format!("'{name}' is about runs by schedule, and the job has no 'schedule'");
             problems.push(Problem::at(given.referenced, message));
         }
     }
@@ -247,7 +192,7 @@ fn checked(
     let timeout_ms = span(timeout, "timeout", problems);
     let mut tasks = Vec::new();
     for (own_name, instance) in instances::names(&name.value, counts[&name.value]) {
-        // One and the same mistake is told once.
+        // The same mistake is reported once.
         let mut again = Vec::new();
         let problems = if tasks.is_empty() { &mut *problems } else { &mut again };
         let values = Values {
@@ -332,7 +277,7 @@ fn variables(entries: &Entries<Text>, problems: &mut Vec<Problem>) -> BTreeMap<S
 }
 
 fn constraint(shape: &AgentShape, instance: Option<u32>, counts: &Counts) -> AgentConstraint {
-    // The third instance of one beside the third instance of the other.
+    // The third instance of the one task runs on the agent of the third instance of the other.
     let same_as = shape.same_as.0.iter().filter_map(|word| {
         let names = instances_of(&word.value, counts);
         let nth = instance.map_or(0, |i| i as usize);
@@ -407,7 +352,7 @@ fn lines(entries: &Entries<VolumeShape>) -> BTreeMap<String, u64> {
     lines
 }
 
-/// The labels of one slot. What is wrong with one of them is told at its own place.
+/// The labels of one slot. A mistake in a label is reported at the place of that label.
 fn labels_of(
     slot: &Spanned<String>,
     shape: &VolumeShape,

@@ -2,7 +2,7 @@
 
 use serde_saphyr::Spanned;
 
-use super::check::Problem;
+use super::error::Problem;
 
 /// As many instances a task may have.
 const MAX_INSTANCES: u32 = 1000;

@@ -2,6 +2,7 @@
 //! `scheduler/JOBFILE.md`.
 
 mod check;
+mod error;
 mod instances;
 mod notify;
 mod schedule;
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use volume_labels::VolumeLabels;
 
-pub use check::{JobFileError, Problem};
+pub use error::{JobFileError, Problem};
 pub use notify::{Notify, Target};
 pub use schedule::{Schedule, ScheduleError};
 
@@ -24,7 +25,7 @@ pub struct Job {
     pub name: String,
     /// The tasks, in the order of the file; one with `instances` is as many tasks.
     pub tasks: Vec<Task>,
-    /// Whom to tell how it ended.
+    /// The notifications about its end.
     pub notify: Notify,
     /// When it runs by itself; only `scheduler serve` looks at it and at the next two.
     pub schedule: Option<Schedule>,

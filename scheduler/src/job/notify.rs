@@ -1,12 +1,12 @@
-//! Whom to tell how a job ended.
+//! The notifications of a job file about the end of the job.
 
 use serde_saphyr::{Location, Spanned};
 
 use super::Command;
-use super::check::Problem;
+use super::error::Problem;
 use super::shape::{CommandShape, NotifyShape, TargetsShape};
 
-/// Whom to tell how the job ended.
+/// The notifications about the end of the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
     /// When every task is finished.
@@ -15,7 +15,7 @@ pub struct Notify {
     pub failure: Vec<Target>,
 }
 
-/// One way of telling.
+/// One notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Runs where the scheduler runs, with the message as JSON on its standard input.

@@ -41,7 +41,7 @@ pub enum ScheduleError {
     /// Not five fields, with a time zone or without.
     #[error("'{text}' is no schedule: it has {found}; {ACCEPTED}")]
     Fields {
-        /// The line.
+        /// The schedule as the job file has it.
         text: String,
         /// What it has instead.
         found: String,
@@ -49,7 +49,7 @@ pub enum ScheduleError {
     /// One of the fields is wrong.
     #[error("'{text}' is no schedule: {name} is '{value}': {cause}")]
     Field {
-        /// The line.
+        /// The schedule as the job file has it.
         text: String,
         /// The field's name.
         name: &'static str,
@@ -61,15 +61,15 @@ pub enum ScheduleError {
     /// There is no such nickname.
     #[error("'{text}' is no schedule: '{nickname}' is not known; {ACCEPTED}")]
     Nickname {
-        /// The line.
+        /// The schedule as the job file has it.
         text: String,
-        /// The nickname.
+        /// The word that begins with `@`.
         nickname: String,
     },
     /// There is no such time zone.
     #[error("'{text}' is no schedule: {cause}")]
     Zone {
-        /// The line.
+        /// The schedule as the job file has it.
         text: String,
         /// What is wrong with the zone, and what is accepted.
         cause: String,
@@ -77,7 +77,7 @@ pub enum ScheduleError {
     /// No day is in all of its fields.
     #[error("'{text}' is a schedule that never occurs: no month that it names has such a day")]
     Never {
-        /// The line.
+        /// The schedule as the job file has it.
         text: String,
     },
 }

@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-use super::check::{JobFileError, Problem};
+use super::error::{JobFileError, Problem};
 
 /// The version of the format that this program reads.
 const VERSION: u64 = 1;
@@ -44,7 +44,7 @@ pub(super) struct DefaultsShape {
     pub(super) priority: Option<i32>,
 }
 
-/// Whom to tell how the job ended.
+/// The notifications about the end of the job.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct NotifyShape {
@@ -145,8 +145,8 @@ impl<V> Default for Entries<V> {
     }
 }
 
-/// Reads the shape. The version goes first: a file of a later version is not told that its fields
-/// are unknown.
+/// Reads the shape. The version is checked first: a file of a later version does not get the error
+/// that its fields are unknown.
 pub(super) fn parse(text: &str) -> Result<JobShape, JobFileError> {
     #[derive(serde::Deserialize)]
     struct Versioned {

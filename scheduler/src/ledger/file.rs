@@ -15,7 +15,8 @@ use crate::store::{StoreError, replace};
 
 /// The oldest version that is read. It had no log.
 const OLDEST: u32 = 1;
-/// A log is begun anew when it is larger than this, in bytes, and than four times the ledger itself.
+/// The log starts again when it is larger than this, in bytes, and than four times the ledger
+/// itself.
 const LOG: u64 = 1 << 20;
 /// How often a reader begins again because the writer has begun a new log meanwhile.
 const READS: u32 = 10;
@@ -59,7 +60,7 @@ fn log_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("claims.{number}.log"))
 }
 
-/// Reads the ledger of a folder, whoever has it; `None` when there is none.
+/// Reads the ledger of a folder, even while a scheduler uses the folder; `None` when there is none.
 ///
 /// # Errors
 /// It is there and cannot be read, or is of a version this program does not know.
@@ -191,8 +192,9 @@ impl Journal {
                 };
                 let before = log.written;
                 append(log).map_err(|source| {
-                    // Nothing follows from what is not certainly on disk, so nobody may read it there either, nor half of
-                    // it. When that fails too, the next reader leaves out what does not end with a line feed.
+                    // Nothing follows from what is not certainly on disk, so no reader may find it
+                    // there either, nor half of it. When that fails too, the next reader leaves out
+                    // what does not end with a line feed.
                     let _ = log.file.set_len(before).and_then(|()| log.file.sync_data());
                     StoreError::Write {
                         path: log_path(&self.folder, self.number),

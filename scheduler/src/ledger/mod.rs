@@ -9,14 +9,14 @@
 //! ```
 //!
 //! The master gives a claim back as soon as it hears of a task's end, and of an agent that it cannot reach; the agent
-//! unmounts later, or not at all. So the ledger goes by what proves that nobody writes any more:
+//! unmounts later, or not at all. So the ledger needs a proof that no task writes any more:
 //!
 //! * a terminal update makes a claim RELEASING: on the same agent the volume may be used at once, since that agent counts
 //!   its users; on another one when the storage says that it is detached. Where no storage is asked, a short time
-//!   after the end, on the word of the storage, which attaches a volume to one host at a time;
+//!   after the end, since the storage attaches a volume to one host at a time;
 //! * a task that is unreachable, lost or unknown is SUSPECT for as long as it takes. It becomes FENCED when an operator
-//!   or the agent says that it is gone, or when the storage says that the volume it used is attached to
-//!   nobody. The latter proves nothing for a task that had not begun (it may yet attach), nor for a volume
+//!   or the agent says that it is gone, or when the storage lists the volume it used as attached to
+//!   no host. The latter proves nothing for a task that had not begun (it may yet attach), nor for a volume
 //!   that several hosts may attach;
 //! * a listing of the storage counts from the moment it was asked for, not from when it came. A volume that a later listing
 //!   of the same source omits was deleted, and only what is attached to no host can be.
@@ -36,15 +36,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::Millis;
 pub(crate) use observe::has_run;
-pub use refusal::{Refusal, Wish};
+pub use refusal::{ClaimRequest, Refusal};
 pub use view::{VolumeView, table};
 
 /// The version of the format on disk.
 pub const VERSION: u32 = 2;
-/// So many changes of a volume are remembered.
+/// How many changes of a volume are kept.
 const HISTORY: usize = 50;
 
-/// Who has a claim.
+/// The task that holds a claim.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holder {
     /// The id of its framework.
@@ -69,19 +69,19 @@ pub enum Mode {
     Write,
 }
 
-/// Where a claim stands. A volume without one is FREE.
+/// The state of a claim. A volume without a claim is FREE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ClaimState {
-    /// Decided; the master may not have heard of it.
+    /// The launch is decided; the master may not know it yet.
     Intent,
-    /// The master was told; the task may be starting.
+    /// The master has the launch; the task may be starting.
     Launched,
     /// The task runs.
     InUse,
-    /// The task has ended; its agent is letting go of the volume.
+    /// The task has ended; its agent unmounts the volume.
     Releasing,
-    /// Nobody knows whether the task runs.
+    /// It is not known whether the task runs.
     Suspect,
     /// The task is proven not to run; the volume may still be attached.
     Fenced,
@@ -103,13 +103,13 @@ impl fmt::Display for ClaimState {
 /// One use of one volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// Whose.
+    /// The task that holds it.
     pub holder: Holder,
     /// The id of the agent.
     pub agent: String,
-    /// What for.
+    /// Whether the task reads or writes.
     pub mode: Mode,
-    /// Where it stands.
+    /// Its state.
     pub state: ClaimState,
     /// Since when, in milliseconds since the epoch.
     pub since_ms: Millis,
@@ -124,7 +124,7 @@ pub struct Claim {
     pub without_item: bool,
 }
 
-/// What the storage said of a volume last.
+/// The latest listing of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// When it was asked.
@@ -138,7 +138,7 @@ pub struct Stored {
     pub multi_attach: bool,
     /// Its Name tag.
     pub name: Option<String>,
-    /// Its zone.
+    /// Its availability zone; `None` when it is not known.
     pub zone: Option<String>,
     /// The fingerprints of the sources whose listings have named it. Only one of these can say that it was deleted.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -148,9 +148,9 @@ pub struct Stored {
 /// A change that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// When.
+    /// In milliseconds since the epoch.
     pub at_ms: Millis,
-    /// Whose claim.
+    /// The task that holds the claim.
     pub holder: Holder,
     /// The agent's id.
     pub agent: String,
@@ -158,12 +158,12 @@ pub struct Change {
     pub state: Option<ClaimState>,
 }
 
-/// One volume.
+/// One volume with its claims and its listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Who has it, in the order in which they came.
+    /// The claims, in the order in which they were made.
     pub claims: Vec<Claim>,
-    /// What the storage says.
+    /// The latest listing by the storage.
     pub stored: Option<Stored>,
     /// The latest changes, the last one last.
     pub history: Vec<Change>,
@@ -174,18 +174,18 @@ pub struct Entry {
 pub struct Rules {
     /// Whether the storage is asked from time to time.
     pub storage: bool,
-    /// Without it: how long an agent is given to let go of a volume, in milliseconds.
+    /// How long an agent gets to unmount a volume when no storage is asked, in milliseconds.
     pub let_go: Millis,
 }
 
-/// Every volume anybody has claimed, or the storage has listed.
+/// Every volume that a task has claimed or the storage has listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// The version of this format.
     pub version: u32,
-    /// By id.
+    /// The volumes by their ids.
     pub volumes: BTreeMap<String, Entry>,
-    /// The volumes of which something has changed since somebody asked for them.
+    /// The volumes that have changed since [`take_changed`](Ledger::take_changed) was last called.
     #[serde(skip)]
     changed: BTreeSet<String>,
     /// Only listings that were asked for then or later prove that a volume is detached.
@@ -211,32 +211,33 @@ impl Ledger {
         self.listings_count_from = since;
     }
 
-    /// Why the wish cannot be granted now; `None` when it can.
-    pub fn refusal(&self, wish: &Wish<'_>, rules: Rules, now: Millis) -> Option<Refusal> {
-        wish.volumes.iter().find_map(|(volume, mode)| {
+    /// Why the request cannot be granted now; `None` when it can.
+    pub fn refusal(&self, request: &ClaimRequest<'_>, rules: Rules, now: Millis) -> Option<Refusal> {
+        request.volumes.iter().find_map(|(volume, mode)| {
             let entry = self.volumes.get(*volume)?;
-            entry.refusal(volume, *mode, wish, rules, now)
+            entry.refusal(volume, *mode, request, rules, now)
         })
     }
 
-    /// Claims every volume of the wish, or none. The ledger has to be durable before the launch is made.
+    /// Claims every volume of the request, or none. The ledger has to be durable before the launch
+    /// is made.
     ///
     /// # Errors
     /// Why not; nothing has changed.
-    pub fn intend(&mut self, wish: &Wish<'_>, rules: Rules, now: Millis) -> Result<(), Refusal> {
-        if let Some(refusal) = self.refusal(wish, rules, now) {
+    pub fn intend(&mut self, request: &ClaimRequest<'_>, rules: Rules, now: Millis) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refusal(request, rules, now) {
             return Err(refusal);
         }
-        for (volume, mode) in wish.volumes {
+        for (volume, mode) in request.volumes {
             let claim = Claim {
-                holder: wish.holder.clone(),
-                agent: wish.agent.to_owned(),
+                holder: request.holder.clone(),
+                agent: request.agent.to_owned(),
                 mode: *mode,
                 state: ClaimState::Intent,
                 since_ms: now,
                 used: false,
-                instances: wish.instances.iter().map(|name| (*name).to_owned()).collect(),
-                without_item: wish.without_item.contains(volume),
+                instances: request.instances.iter().map(|name| (*name).to_owned()).collect(),
+                without_item: request.without_item.contains(volume),
             };
             self.volumes.entry((*volume).to_owned()).or_default().add(claim);
             self.changed.insert((*volume).to_owned());
@@ -249,7 +250,7 @@ impl Ledger {
         std::mem::take(&mut self.changed)
     }
 
-    /// The master was told to launch the holder's task. Returns whether anything changed.
+    /// The launch of the holder's task was sent to the master. Returns whether anything changed.
     pub fn launched(&mut self, holder: &Holder, now: Millis) -> bool {
         self.each(
             holder,
@@ -258,19 +259,26 @@ impl Ledger {
         )
     }
 
-    /// Somebody who knows has told the task's state. Returns whether anything changed.
+    /// The master, an agent or an operator has reported the task's state. Returns whether anything
+    /// changed.
     pub fn task(&mut self, holder: &Holder, state: &TaskState, now: Millis) -> bool {
         self.each(holder, |claim| next(claim, state), now)
     }
 
-    /// Nothing of this agent runs any more, by an operator's or the agent's own word.
-    pub fn agent_gone(&mut self, agent: &str, now: Millis) -> bool {
-        self.on_agent(agent, ClaimState::Fenced, now)
-    }
-
     /// The master has lost the agent; what ran there may still run.
     pub fn agent_lost(&mut self, agent: &str, now: Millis) -> bool {
-        self.on_agent(agent, ClaimState::Suspect, now)
+        self.turn_all(|entry| {
+            entry.turn(
+                |claim| {
+                    let may_run = !matches!(
+                        claim.state,
+                        ClaimState::Releasing | ClaimState::Fenced | ClaimState::Suspect
+                    );
+                    (claim.agent == agent && may_run).then_some(Some(ClaimState::Suspect))
+                },
+                now,
+            )
+        })
     }
 
     /// What is due by time alone. Returns whether anything changed.
@@ -310,18 +318,6 @@ impl Ledger {
         self.volumes
             .iter()
             .flat_map(|(volume, entry)| entry.claims.iter().map(move |claim| (volume.as_str(), claim)))
-    }
-
-    fn on_agent(&mut self, agent: &str, state: ClaimState, now: Millis) -> bool {
-        self.turn_all(|entry| {
-            entry.turn(
-                |claim| {
-                    let may_run = !matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
-                    (claim.agent == agent && may_run && claim.state != state).then_some(Some(state))
-                },
-                now,
-            )
-        })
     }
 
     fn each(&mut self, holder: &Holder, next: impl Fn(&Claim) -> Option<Option<ClaimState>>, now: Millis) -> bool {

@@ -1,5 +1,5 @@
-//! What masters and storage say of volumes, taken into the ledger: this is how it is made anew, and
-//! how it sees the tasks of other frameworks.
+//! Enters the tasks of masters and the listings of the storage into the ledger: this is how it is
+//! rebuilt, and how it sees the tasks of other frameworks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ impl Ledger {
     }
 
     /// A task of any framework, as the master describes it. A task that uses a volume has a claim,
-    /// whoever let it.
+    /// even when this scheduler did not grant it.
     pub fn observe(&mut self, task: &Task, names: Option<&Catalogue>, now: Millis) -> bool {
         let holder = holder(task);
         let mut changed = false;
@@ -151,11 +151,11 @@ impl Ledger {
                 let Some(stored) = entry.stored.as_ref().filter(|stored| !stored.instances.is_empty()) else {
                     continue;
                 };
-                let told = match stored.multi_attach {
+                let is_explained = match stored.multi_attach {
                     true => entry.claims.iter().any(|claim| claim.agent == task.agent_id.0),
                     false => !entry.claims.is_empty(),
                 };
-                if !told {
+                if !is_explained {
                     entry.add(Claim {
                         state: ClaimState::Releasing,
                         since_ms: now,
@@ -196,7 +196,7 @@ impl Entry {
         news
     }
 
-    /// What follows for the claims when the storage says that the volume is attached to nobody.
+    /// Changes the claims when the storage lists the volume as attached to no host.
     fn let_go(&mut self, asked_ms: Millis, now: Millis) -> bool {
         let Some(stored) = self.stored.as_ref().filter(|stored| stored.instances.is_empty()) else {
             return false;

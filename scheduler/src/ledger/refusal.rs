@@ -1,4 +1,4 @@
-//! Whether a task may use volumes now, and if not, who is in the way.
+//! Whether a task may use volumes now, and if not, which task or host prevents it.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use crate::state::Millis;
 /// Why a volume may not be used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
 pub enum Refusal {
-    /// It has a holder.
+    /// Another task holds it.
     #[error("volume {volume} is {state} by {holder} on agent {agent}")]
     Held {
-        /// The volume.
+        /// The volume's id.
         volume: String,
-        /// The holder.
+        /// The task that holds it, with its framework.
         holder: Holder,
         /// The holder's agent.
         agent: String,
@@ -27,40 +27,40 @@ pub enum Refusal {
         "volume {volume} is being detached from {instance}, and can be attached again when the storage lists it as detached"
     )]
     Leaving {
-        /// The volume.
+        /// The volume's id.
         volume: String,
         /// The host, in the storage's words.
         instance: String,
     },
     /// The storage has attached it to a host, and no known task uses it.
-    #[error("volume {volume} is attached to {instance}, by nobody this scheduler knows")]
+    #[error("volume {volume} is attached to {instance}, and no known task uses it there")]
     Foreign {
-        /// The volume.
+        /// The volume's id.
         volume: String,
         /// The host, in the storage's words.
         instance: String,
     },
 }
 
-/// What somebody wants to do.
+/// A request of a task for volumes on an agent.
 #[derive(Clone, Debug)]
-pub struct Wish<'a> {
-    /// Who.
+pub struct ClaimRequest<'a> {
+    /// The task that requests them.
     pub holder: Holder,
     /// The agent's id.
     pub agent: &'a str,
     /// The names under which the storage may know the agent's host.
     pub instances: &'a [&'a str],
-    /// Each volume with what for.
+    /// Each volume, and whether the task reads or writes it.
     pub volumes: &'a [(&'a str, Mode)],
     /// Those of them whose item of `ebsvolumes` another reader on the agent holds.
     pub without_item: &'a [&'a str],
 }
 
 impl Entry {
-    /// Whether a reader on this agent holds the volume's item of `ebsvolumes`, and nobody anywhere
-    /// may write. As long as that reader runs no task of another framework is offered the item
-    /// there.
+    /// Whether a reader on this agent holds the volume's item of `ebsvolumes`, and no task on any
+    /// agent may write. As long as that reader runs no task of another framework is offered the
+    /// item there.
     pub(crate) fn is_read_with_item_on(&self, agent: &str) -> bool {
         let live = |claim: &&Claim| !matches!(claim.state, ClaimState::Releasing | ClaimState::Fenced);
         let claims = || self.claims.iter().filter(live);
@@ -72,13 +72,13 @@ impl Entry {
         &self,
         volume: &str,
         mode: Mode,
-        wish: &Wish<'_>,
+        request: &ClaimRequest<'_>,
         rules: Rules,
         now: Millis,
     ) -> Option<Refusal> {
         let multi_attach = self.stored.as_ref().is_some_and(|stored| stored.multi_attach);
         let in_the_way = |claim: &&Claim| {
-            let here = claim.agent == wish.agent;
+            let here = claim.agent == request.agent;
             let both_read = mode == Mode::Read && claim.mode == Mode::Read;
             if both_read && (here || multi_attach) {
                 return false;
@@ -98,7 +98,7 @@ impl Entry {
             });
         }
         let stored = self.stored.as_ref().filter(|_| rules.storage)?;
-        if let Some(instance) = self.leaves(stored, wish) {
+        if let Some(instance) = self.leaves(stored, request) {
             return Some(Refusal::Leaving {
                 volume: volume.to_owned(),
                 instance: instance.clone(),
@@ -107,15 +107,16 @@ impl Entry {
         let mut elsewhere = stored
             .instances
             .iter()
-            .filter(|instance| !wish.instances.contains(&instance.as_str()));
+            .filter(|instance| !request.instances.contains(&instance.as_str()));
         let foreign = match (stored.multi_attach, mode) {
             // While a claim exists the only attachment that is possible belongs to it.
             (false, _) => elsewhere.next().filter(|_| self.claims.is_empty()),
-            // The storage refuses no second host, so that a writer is let in beside none.
+            // The storage refuses no second host, so a writer is let in only when no other host has
+            // the volume.
             (true, Mode::Write) => elsewhere.next(),
             (true, Mode::Read) => elsewhere
                 .filter(|instance| !self.claims.iter().any(|claim| claim.instances.contains(instance)))
-                .nth(self.unnamed_hosts(stored, wish)),
+                .nth(self.unnamed_hosts(stored, request)),
         };
         Some(Refusal::Foreign {
             volume: volume.to_owned(),
@@ -126,23 +127,23 @@ impl Entry {
     /// The agent's host, when the storage is detaching the volume from it. What happened on the
     /// agent after the storage was asked counts for more: a task that had the volume there since
     /// then proves that the detachment is over.
-    fn leaves<'a>(&self, stored: &'a Stored, wish: &Wish<'_>) -> Option<&'a String> {
-        let mut later = self.claims.iter().filter(|claim| claim.agent == wish.agent);
+    fn leaves<'a>(&self, stored: &'a Stored, request: &ClaimRequest<'_>) -> Option<&'a String> {
+        let mut later = self.claims.iter().filter(|claim| claim.agent == request.agent);
         let is_over = later.any(|claim| match claim.state {
             ClaimState::Releasing | ClaimState::Fenced => claim.since_ms > stored.asked_ms,
             _ => true,
         });
         let mut leaving = stored.leaving.iter();
-        leaving.find(|instance| !is_over && wish.instances.contains(&instance.as_str()))
+        leaving.find(|instance| !is_over && request.instances.contains(&instance.as_str()))
     }
 
     /// How many of the volume's attachments belong to agents of which the storage's names are not
     /// known: those where tasks of other frameworks have run with it since before the storage was
     /// asked.
-    fn unnamed_hosts(&self, stored: &Stored, wish: &Wish<'_>) -> usize {
+    fn unnamed_hosts(&self, stored: &Stored, request: &ClaimRequest<'_>) -> usize {
         let unnamed = |claim: &&Claim| {
             let attached = claim.state == ClaimState::InUse && claim.since_ms < stored.asked_ms;
-            attached && claim.instances.is_empty() && claim.agent != wish.agent
+            attached && claim.instances.is_empty() && claim.agent != request.agent
         };
         let claims = self.claims.iter().filter(unnamed);
         claims.map(|claim| claim.agent.as_str()).collect::<BTreeSet<_>>().len()

@@ -5,20 +5,20 @@ use serde::Serialize;
 use super::{Claim, Entry, Ledger};
 use crate::state::Millis;
 
-/// One volume.
+/// One volume with its claims and its listing.
 #[derive(Debug, Serialize)]
 pub struct VolumeView<'a> {
     /// Its id.
     pub volume: &'a str,
     /// Its Name tag.
     pub name: Option<&'a str>,
-    /// Its zone.
+    /// Its availability zone; `None` when it is not known.
     pub zone: Option<&'a str>,
     /// The state of its first claim; without one `FREE`, or `ATTACHED` when the storage has attached it all the same.
     pub state: String,
     /// The hosts it is attached to, by the storage; `None` when the storage was not asked.
     pub attached: Option<&'a [String]>,
-    /// Its claims.
+    /// Its claims; none when the volume is FREE.
     pub claims: &'a [Claim],
 }
 

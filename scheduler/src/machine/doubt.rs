@@ -1,14 +1,15 @@
-//! Tasks of which nobody can say whether they run. They keep their volumes until an update comes after all, or one of two words:
-//! the storage's, that it has detached the volumes they ran with, or an operator's, that they do not run.
+//! Tasks of which it is not known whether they run. They keep their volumes until an update
+//! arrives, until the storage lists their volumes as detached, or until an operator declares them
+//! dead.
 
 use mesos_http::types::{TaskState, TaskStatus};
 
-use super::{Machine, Step};
+use super::{Effects, Machine};
 use crate::progress::Progress;
 use crate::state::{Attempt, Millis};
 
 impl Machine {
-    /// The attempts of which nobody can say whether they run.
+    /// The attempts of which it is not known whether they run.
     pub fn in_doubt(&self) -> impl Iterator<Item = &Attempt> {
         self.state
             .live()
@@ -32,15 +33,15 @@ impl Machine {
                 attempt.agent
             )),
             None => Err(format!(
-                "task '{task_id}' was launched on {} and nothing was heard of it yet; the master is being asked",
+                "task '{task_id}' was launched on {} and no update has arrived yet; the scheduler asks the master",
                 attempt.agent
             )),
         }
     }
 
-    pub(super) fn declared_dead(&mut self, task_id: &str, now: Millis, step: &mut Step) {
+    pub(super) fn declared_dead(&mut self, task_id: &str, now: Millis, effects: &mut Effects) {
         if let Err(reason) = self.may_be_declared_dead(task_id) {
-            step.tell.push(Progress::NotDeclared {
+            effects.progress.push(Progress::NotDeclared {
                 task_id: task_id.to_owned(),
                 reason,
             });
@@ -48,12 +49,12 @@ impl Machine {
         }
         let mut status = TaskStatus::new(task_id.into(), TaskState::GoneByOperator);
         status.message = Some("an operator has declared it dead".to_owned());
-        self.update(status, now, step);
+        self.update(status, now, effects);
     }
 
     /// The storage has detached every volume that the task ran with, and the master does not know its agent any more.
-    pub(crate) fn detached(&mut self, task_id: &str, now: Millis) -> Step {
-        let mut step = Step::default();
+    pub(crate) fn detached(&mut self, task_id: &str, now: Millis) -> Effects {
+        let mut effects = Effects::default();
         let attempts = self.state.tasks.values_mut().flat_map(|record| &mut record.attempts);
         if let Some(attempt) = attempts.into_iter().find(|attempt| attempt.task_id == task_id) {
             attempt.seen_running = true;
@@ -63,16 +64,16 @@ impl Machine {
                 attempt.agent.id,
                 attempt.claims.join(", ")
             ));
-            self.update(status, now, &mut step);
+            self.update(status, now, &mut effects);
             if self.state.end.is_none() {
-                self.advance(now, &mut step);
+                self.advance(now, &mut effects);
             }
         }
-        step
+        effects
     }
 }
 
-/// What an operator can do about a task of which nobody can say whether it runs.
+/// What an operator can do about a task of which it is not known whether it runs.
 pub(super) fn remedy(attempt: &Attempt) -> String {
     let (agent, task) = (&attempt.agent.id, &attempt.task_id);
     let declare = format!(
@@ -80,7 +81,7 @@ pub(super) fn remedy(attempt: &Attempt) -> String {
     );
     match attempt.state {
         Some(TaskState::Unreachable) => format!(
-            "the master cannot reach agent {agent}: bring the agent back; when its host is gone for good, tell the master so \
+            "the master cannot reach agent {agent}: bring the agent back; when its host is gone for good, mark it gone at the master \
              (MARK_AGENT_GONE); or, {declare}"
         ),
         _ => format!("the master does not know agent {agent} any more, which may be back under another id; {declare}"),

@@ -1,4 +1,4 @@
-//! From a planned task and its share of an offer to the task Mesos is told to launch.
+//! Builds the `TaskInfo` of a launch from a planned task and its share of an offer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,12 +10,13 @@ use crate::job::Command;
 use crate::plan::{Plan, PlannedTask};
 use crate::state::Attempt;
 
-/// What the task asks of an offer; items of `beside` are held by other readers on the agent.
-pub(super) fn demand(task: &PlannedTask, beside: &BTreeSet<&str>) -> Demand {
+/// What the task needs of an offer. The items of `held_by_readers` are not among it, since other
+/// readers on the agent hold them.
+pub(super) fn demand(task: &PlannedTask, held_by_readers: &BTreeSet<&str>) -> Demand {
     let demand = Demand::new()
         .scalar("cpus", task.task.cpus)
         .scalar("mem", task.task.mem);
-    match &task.items() - beside {
+    match &task.items() - held_by_readers {
         claims if claims.is_empty() => demand,
         claims => demand.items(label_mapper::EBS_VOLUMES, claims),
     }
@@ -34,7 +35,7 @@ pub(super) fn task_info(
         Command::Argv(argv) => CommandInfo::program(argv),
     };
     command.user = task.task.user.clone();
-    // Mesos tells a command nothing of the task it is; the job file's own variables win.
+    // Mesos does not tell a command which task it is. Variables of the job file take precedence.
     let number = number.to_string();
     let known = [
         ("SCHEDULER_JOB", plan.job.as_str()),

@@ -1,5 +1,5 @@
-//! The scheduler without its I/O: what comes from the master goes in, what is to be written, said and called comes out.
-//! It reads no clock, no file and no socket.
+//! The scheduler without its I/O: an [`Event`] goes in, and [`Effects`] come out, which the caller
+//! carries out. It reads no clock, no file and no socket.
 
 mod doubt;
 mod launch;
@@ -13,7 +13,7 @@ mod waiting;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesos_http::scheduler::{Call, Event};
+use mesos_http::scheduler::{Call, Event as MasterEvent};
 use mesos_http::types::{InverseOffer, Offer, OfferId};
 
 use crate::plan::{Plan, PlannedTask};
@@ -25,9 +25,9 @@ pub(crate) use updates::failure;
 pub use waiting::Explanation;
 use waiting::Waiting;
 
-/// What happens to a scheduler.
+/// What has happened: the input of a machine and of a service.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Input {
+pub enum Event {
     /// Subscribed, for the first time or again, as the framework with this id.
     Connected {
         /// The framework's id.
@@ -35,58 +35,60 @@ pub enum Input {
     },
     /// Not subscribed any more; the connection tries again by itself.
     Disconnected {
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
     /// An event of the subscription.
-    Event(Box<Event>),
+    Master(Box<MasterEvent>),
     /// A call was not accepted and will not be sent again.
     CallFailed {
-        /// The call.
+        /// The call that the master did not accept.
         call: Call,
-        /// Why.
+        /// The cause, in one line.
         reason: String,
     },
     /// An operator has declared that the task with this id does not run.
     DeclaredDead {
-        /// The id.
+        /// The task's id.
         task_id: String,
     },
-    /// Nothing but time.
+    /// Time has passed.
     Tick,
 }
 
-/// What is to be done, in this order: save, tell, call, end. A call must not be made before the state it follows from is
-/// on disk: an ACCEPT after a crash that forgot it would launch a task twice, an ACKNOWLEDGE would make
-/// the agent forget an update that nobody remembers.
+/// What the caller has to do, in this order: save, report, call, end. A call must not be made
+/// before the state it follows from is on disk: an ACCEPT after a crash that forgot it would launch
+/// a task twice, an ACKNOWLEDGE would make the agent forget an update that is recorded nowhere
+/// else.
 #[derive(Debug, Default, PartialEq)]
-pub struct Step {
+pub struct Effects {
     /// Whether [`Machine::state`] has to be made durable first.
     pub save: bool,
-    /// For people.
-    pub tell: Vec<Progress>,
-    /// For the master, in order.
+    /// What to report, in order.
+    pub progress: Vec<Progress>,
+    /// The calls to the master, in order.
     pub calls: Vec<Call>,
     /// Whether the job is over, once the calls are made.
     pub end: bool,
 }
 
-/// A job on its way through a cluster.
+/// The state of one job, and what follows from each event.
 ///
-/// Calling order: every input goes to [`handle`](Self::handle), and the [`Step`] is carried out as its documentation says
-/// before the next input. When nothing has come by [`deadline`](Self::deadline), [`Input::Tick`] goes in.
-/// `now` never goes backwards. Inputs that make no sense are no-ops.
+/// Calling order: every event goes to [`handle`](Self::handle), and the [`Effects`] are carried out
+/// as their documentation says before the next event. When nothing has come by
+/// [`deadline`](Self::deadline), [`Event::Tick`] goes in. `now` never goes backwards. Events that
+/// do not fit the state change nothing.
 #[derive(Debug)]
 pub struct Machine {
     plan: Plan,
     rules: Rules,
     state: JobState,
     connected: bool,
-    /// Whether the master was told that no offers are wanted; `None` when what it thinks is not known.
+    /// Whether the master has a SUPPRESS from this framework; `None` when this is not known.
     suppressed: Option<bool>,
     /// The tasks that were to be launched when offers were last asked for.
     asked_for: BTreeSet<String>,
-    /// Offers not yet answered. Empty after every step while connected.
+    /// Offers that are not answered yet. Empty after every event while connected.
     offers: BTreeMap<OfferId, Offer>,
     /// The agent that had a claim last, and when its task ended.
     freed: BTreeMap<String, (String, Millis)>,
@@ -94,17 +96,17 @@ pub struct Machine {
     waiting: Waiting,
     /// The first part of every task id.
     prefix: String,
-    /// Whether somebody else asks for offers, shares them out and ends the framework.
+    /// Whether the service asks for offers, distributes them and ends the framework.
     hosted: bool,
 }
 
 /// The volumes of tasks that may still run.
-struct Held<'a> {
+struct HeldVolumes<'a> {
     all: BTreeSet<&'a str>,
     written: BTreeSet<&'a str>,
 }
 
-impl<'a> Held<'a> {
+impl<'a> HeldVolumes<'a> {
     fn of(state: &'a JobState) -> Self {
         let live = || state.live().map(|(_, attempt)| attempt);
         Self {
@@ -113,7 +115,8 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// One writes alone, several read.
+    /// Whether the task may run next to the tasks that hold volumes: one writer alone, or several
+    /// readers.
     fn leaves_room_for(&self, task: &PlannedTask) -> bool {
         let reads = task.reads();
         let free = |claim: &&str| match reads.contains(claim) {
@@ -143,7 +146,8 @@ impl Machine {
         }
     }
 
-    /// One job of several in one framework: offers are shared out by whoever has them all. `prefix` tells its task ids apart.
+    /// One job of several in one framework. The service distributes the offers. `prefix` begins
+    /// every task id of this job.
     pub(crate) fn hosted(plan: Plan, state: JobState, rules: Rules, prefix: String) -> Self {
         Self {
             prefix,
@@ -152,23 +156,23 @@ impl Machine {
         }
     }
 
-    /// Begins nothing more, and kills what may run: at once, after each subscription, and when a task whose agent could not be
-    /// reached is heard of again.
-    pub fn cancel(&mut self, now: Millis) -> Step {
-        let mut step = Step::default();
+    /// Starts nothing more, and kills every task that may run: at once, after each subscription,
+    /// and when a task whose agent could not be reached is heard of again.
+    pub fn cancel(&mut self, now: Millis) -> Effects {
+        let mut effects = Effects::default();
         if self.state.end.is_none() {
             self.state.cancelled = true;
-            step.save = true;
-            self.kill_cancelled(&mut step);
-            self.advance(now, &mut step);
+            effects.save = true;
+            self.kill_cancelled(&mut effects);
+            self.advance(now, &mut effects);
         }
-        step
+        effects
     }
 
-    fn kill_cancelled(&self, step: &mut Step) {
+    fn kill_cancelled(&self, effects: &mut Effects) {
         for (_, attempt) in self.state.live().filter(|_| self.state.cancelled) {
             let agent = Some(attempt.agent.id.clone().into());
-            step.calls.push(Call::kill(attempt.task_id.clone().into(), agent));
+            effects.calls.push(Call::kill(attempt.task_id.clone().into(), agent));
         }
     }
 
@@ -183,7 +187,9 @@ impl Machine {
     /// The tasks that could be launched now, with their priorities.
     pub(crate) fn candidates(&self, now: Millis) -> Vec<(i32, String)> {
         let priority = |name: &str| self.plan.task(name).map_or(0, |task| task.task.priority);
-        self.wanted(now).map(|name| (priority(name), name.to_owned())).collect()
+        self.launchable(now)
+            .map(|name| (priority(name), name.to_owned()))
+            .collect()
     }
 
     /// Whether the task with this id, by its own prefix, was launched by this machine and may still run on the agent.
@@ -191,19 +197,19 @@ impl Machine {
         self.state.live().any(|(_, attempt)| attempt.agent.id == agent)
     }
 
-    /// Somebody else than the task's own updates has shown that it runs.
-    pub(crate) fn seen_running(&mut self, task_id: &str) -> Step {
+    /// The operator stream has shown that the task runs.
+    pub(crate) fn seen_running(&mut self, task_id: &str) -> Effects {
         let attempts = self.state.tasks.values_mut().flat_map(|record| &mut record.attempts);
         let mut unseen = attempts.filter(|attempt| attempt.task_id == task_id && !attempt.has_begun());
-        let mut step = Step::default();
+        let mut effects = Effects::default();
         if let Some(attempt) = unseen.next() {
             attempt.seen_running = true;
-            step.save = true;
+            effects.save = true;
         }
-        step
+        effects
     }
 
-    /// What is known of the job.
+    /// The state of the job.
     pub fn state(&self) -> &JobState {
         &self.state
     }
@@ -213,7 +219,7 @@ impl Machine {
         &self.plan
     }
 
-    /// When [`Input::Tick`] is due; `None` when nothing depends on time.
+    /// When [`Event::Tick`] is due; `None` when nothing depends on time.
     pub fn deadline(&self) -> Option<Millis> {
         if self.state.end.is_some() || !self.connected {
             return None;
@@ -226,26 +232,26 @@ impl Machine {
         launches.chain(waiting).chain(self.reconciliation.deadline()).min()
     }
 
-    /// One input, at `now`.
-    pub fn handle(&mut self, input: Input, now: Millis) -> Step {
-        let mut step = Step::default();
-        match input {
-            Input::Connected { framework_id } => self.connected(framework_id, now, &mut step),
-            Input::Disconnected { reason } => self.disconnected(reason, &mut step),
-            Input::Event(event) => self.event(*event, now, &mut step),
-            Input::CallFailed { call, reason } => {
-                step.tell.push(Progress::CallFailed {
+    /// One event, at `now`.
+    pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
+        let mut effects = Effects::default();
+        match event {
+            Event::Connected { framework_id } => self.connected(framework_id, now, &mut effects),
+            Event::Disconnected { reason } => self.disconnected(reason, &mut effects),
+            Event::Master(event) => self.master_event(*event, now, &mut effects),
+            Event::CallFailed { call, reason } => {
+                effects.progress.push(Progress::CallFailed {
                     call: call.kind().to_owned(),
                     reason,
                 });
             }
-            Input::DeclaredDead { task_id } => self.declared_dead(&task_id, now, &mut step),
-            Input::Tick => {}
+            Event::DeclaredDead { task_id } => self.declared_dead(&task_id, now, &mut effects),
+            Event::Tick => {}
         }
         if self.state.end.is_none() {
-            self.advance(now, &mut step);
+            self.advance(now, &mut effects);
         }
-        step
+        effects
     }
 
     /// The master has accepted the end of the framework: there is nothing left to come back for.
@@ -255,15 +261,15 @@ impl Machine {
         }
     }
 
-    /// Those who were to be told how the job ended were told, or could not be.
+    /// The notifications about the end of the job were sent, or have failed.
     pub fn notified(&mut self) {
         if let Some(end) = &mut self.state.end {
             end.notified = true;
         }
     }
 
-    fn connected(&mut self, framework_id: String, now: Millis, step: &mut Step) {
-        step.tell.push(Progress::Connected {
+    fn connected(&mut self, framework_id: String, now: Millis, effects: &mut Effects) {
+        effects.progress.push(Progress::Connected {
             framework_id: framework_id.clone(),
         });
         self.connected = true;
@@ -271,49 +277,49 @@ impl Machine {
         self.offers.clear();
         if self.state.framework_id.as_ref() != Some(&framework_id) {
             self.state.framework_id = Some(framework_id);
-            step.save = true;
+            effects.save = true;
         }
         if self.state.end.is_some() {
-            // An earlier run ended the job and not the framework.
-            step.calls.push(Call::Teardown);
-            step.end = true;
+            // An earlier process ended the job but not the framework.
+            effects.calls.push(Call::Teardown);
+            effects.end = true;
             return;
         }
         let live = self.state.live().map(|(_, attempt)| attempt.task_id.clone());
         self.reconciliation.begin(live.collect(), now);
-        self.kill_cancelled(step);
+        self.kill_cancelled(effects);
     }
 
-    fn disconnected(&mut self, reason: String, step: &mut Step) {
-        step.tell.push(Progress::Disconnected { reason });
+    fn disconnected(&mut self, reason: String, effects: &mut Effects) {
+        effects.progress.push(Progress::Disconnected { reason });
         self.connected = false;
         self.offers.clear();
     }
 
-    fn event(&mut self, event: Event, now: Millis, step: &mut Step) {
+    fn master_event(&mut self, event: MasterEvent, now: Millis, effects: &mut Effects) {
         match event {
-            Event::Offers(offers) => self
+            MasterEvent::Offers(offers) => self
                 .offers
                 .extend(offers.into_iter().map(|offer| (offer.id.clone(), offer))),
-            Event::Rescind(offer) => {
+            MasterEvent::Rescind(offer) => {
                 self.offers.remove(&offer);
             }
-            Event::InverseOffers(offers) => self.answer_inverse(offers, step),
-            Event::Update(status) => self.update(status, now, step),
-            Event::Other {
+            MasterEvent::InverseOffers(offers) => self.answer_inverse(offers, effects),
+            MasterEvent::Update(status) => self.update(status, now, effects),
+            MasterEvent::Other {
                 kind,
                 unreadable: Some(reason),
                 ..
             } => {
-                step.tell.push(Progress::Unreadable { kind, reason });
+                effects.progress.push(Progress::Unreadable { kind, reason });
             }
             // An executor's end and an agent's come as updates too, and those are reliable.
             _ => {}
         }
     }
 
-    /// An agent that is to go away for maintenance may do so unless a task may run there.
-    fn answer_inverse(&self, offers: Vec<InverseOffer>, step: &mut Step) {
+    /// Accepts the maintenance of an agent unless one of the tasks may run there.
+    fn answer_inverse(&self, offers: Vec<InverseOffer>, effects: &mut Effects) {
         let used = |offer: &InverseOffer| {
             let agent = offer.agent_id.as_ref().map(|agent| agent.as_str());
             self.state
@@ -323,33 +329,33 @@ impl Machine {
         let (decline, accept): (Vec<_>, Vec<_>) = offers.into_iter().partition(used);
         let ids = |offers: Vec<InverseOffer>| offers.into_iter().map(|offer| offer.id).collect::<Vec<_>>();
         if !decline.is_empty() {
-            step.calls.push(Call::DeclineInverseOffers {
+            effects.calls.push(Call::DeclineInverseOffers {
                 inverse_offer_ids: ids(decline),
             });
         }
         if !accept.is_empty() {
-            step.calls.push(Call::AcceptInverseOffers {
+            effects.calls.push(Call::AcceptInverseOffers {
                 inverse_offer_ids: ids(accept),
             });
         }
     }
 
-    /// Everything that follows from where the job now stands.
-    fn advance(&mut self, now: Millis, step: &mut Step) {
-        self.make_ready(now, step);
-        if self.end_if_over(now, step) || !self.connected {
+    /// Does everything that the state of the job allows now.
+    fn advance(&mut self, now: Millis, effects: &mut Effects) {
+        self.make_ready(now, effects);
+        if self.end_if_over(now, effects) || !self.connected {
             return;
         }
-        self.reconcile(now, step);
+        self.reconcile(now, effects);
         if !self.hosted {
-            let wanted: Vec<String> = self.wanted(now).map(str::to_owned).collect();
-            self.answer_offers(&wanted, now, step);
-            self.ask_for_offers(now, step);
+            let wanted: Vec<String> = self.launchable(now).map(str::to_owned).collect();
+            self.answer_offers(&wanted, now, effects);
+            self.ask_for_offers(now, effects);
         }
-        self.explain(now, step);
+        self.explain(now, effects);
     }
 
-    fn make_ready(&mut self, now: Millis, step: &mut Step) {
+    fn make_ready(&mut self, now: Millis, effects: &mut Effects) {
         for record in self
             .state
             .tasks
@@ -365,7 +371,7 @@ impl Machine {
             };
             if is_ready && record.ready_ms.is_none() {
                 record.ready_ms = Some(now);
-                step.save = true;
+                effects.save = true;
             }
         }
     }
@@ -380,8 +386,8 @@ impl Machine {
     }
 
     /// Those of them that may be launched now: no pause, and no volume that another task of the job may still write to.
-    fn wanted(&self, now: Millis) -> impl Iterator<Item = &str> {
-        let held = Held::of(&self.state);
+    fn launchable(&self, now: Millis) -> impl Iterator<Item = &str> {
+        let held = HeldVolumes::of(&self.state);
         self.ready().filter(move |name| {
             let due = self.state.tasks[*name].not_before_ms <= now;
             due && self.plan.task(name).is_some_and(|task| held.leaves_room_for(task))
@@ -389,25 +395,25 @@ impl Machine {
     }
 
     /// Asks for offers when a task has come to need some, and for none when no task does.
-    fn ask_for_offers(&mut self, now: Millis, step: &mut Step) {
-        let wanted: BTreeSet<String> = self.wanted(now).map(str::to_owned).collect();
+    fn ask_for_offers(&mut self, now: Millis, effects: &mut Effects) {
+        let wanted: BTreeSet<String> = self.launchable(now).map(str::to_owned).collect();
         let roles = || vec![self.rules.role.clone()];
         if wanted.is_empty() {
             if self.suppressed != Some(true) {
                 self.suppressed = Some(true);
-                step.calls.push(Call::Suppress { roles: roles() });
+                effects.calls.push(Call::Suppress { roles: roles() });
             }
         } else if self.suppressed != Some(false) || !wanted.is_subset(&self.asked_for) {
-            // What was declined for the tasks of before may be right for those of now.
+            // Offers that were declined for other tasks may fit these.
             self.suppressed = Some(false);
             self.waiting.forget_agents();
-            step.calls.push(Call::Revive { roles: roles() });
+            effects.calls.push(Call::Revive { roles: roles() });
         }
         self.asked_for = wanted;
     }
 
     /// A job is over when nothing of it runs and nothing can be launched any more.
-    fn end_if_over(&mut self, now: Millis, step: &mut Step) -> bool {
+    fn end_if_over(&mut self, now: Millis, effects: &mut Effects) -> bool {
         let standing = |name: &str| self.state.tasks[name].standing();
         let names = || self.plan.tasks.iter().map(|task| task.name());
         let goes_on = |standing| match standing {
@@ -428,7 +434,7 @@ impl Machine {
             .filter(|name| matches!(standing(name), Standing::Waiting | Standing::Ready))
             .map(str::to_owned)
             .collect();
-        step.tell.push(Progress::Ended {
+        effects.progress.push(Progress::Ended {
             failures: failures.clone(),
             blocked: blocked.clone(),
         });
@@ -439,15 +445,15 @@ impl Machine {
             torn_down: false,
             notified: false,
         });
-        step.save = true;
-        step.end = true;
+        effects.save = true;
+        effects.end = true;
         if self.connected && !self.hosted {
-            step.calls.push(Call::Teardown);
+            effects.calls.push(Call::Teardown);
         }
         true
     }
 
-    /// Notes that the task named so is not to be launched before its pause is over.
+    /// Delays the next launch of the task. Returns the pause in milliseconds.
     fn pause(&mut self, name: &str, verdict: Verdict, now: Millis) -> Millis {
         let Some(record) = self.state.tasks.get_mut(name) else {
             return 0;

@@ -8,8 +8,8 @@ use volume_labels::counted;
 
 use super::launch::{demand, task_info};
 use super::pool::{Pool, REFUSE_WHILE_IDLE, answers, pools};
-use super::{Held, Machine, Step};
-use crate::ledger::{self, Holder, Ledger, Mode, Refusal, Wish};
+use super::{Effects, HeldVolumes, Machine};
+use crate::ledger::{self, ClaimRequest, Holder, Ledger, Mode, Refusal};
 use crate::plan::PlannedTask;
 use crate::progress::Progress;
 use crate::state::{Agent, Attempt, JobState, Millis};
@@ -58,13 +58,13 @@ pub(crate) struct Claims<'a> {
 }
 
 impl Claims<'_> {
-    fn with_wish<T>(
+    fn with_request<T>(
         &self,
         task: &PlannedTask,
         task_id: &str,
         pool: &Pool,
         without_item: &[&str],
-        act: impl FnOnce(&Wish<'_>) -> T,
+        act: impl FnOnce(&ClaimRequest<'_>) -> T,
     ) -> T {
         let reads = task.reads();
         let mode = |claim: &str| match reads.contains(claim) {
@@ -72,7 +72,7 @@ impl Claims<'_> {
             false => Mode::Write,
         };
         let volumes: Vec<(&str, Mode)> = task.claims().into_iter().map(|claim| (claim, mode(claim))).collect();
-        act(&Wish {
+        act(&ClaimRequest {
             holder: Holder {
                 framework: self.framework.to_owned(),
                 task: task_id.to_owned(),
@@ -95,8 +95,8 @@ impl Claims<'_> {
     }
 
     fn refusal(&self, task: &PlannedTask, task_id: &str, pool: &Pool, now: Millis) -> Option<Refusal> {
-        self.with_wish(task, task_id, pool, &[], |wish| {
-            self.ledger.refusal(wish, self.rules, now)
+        self.with_request(task, task_id, pool, &[], |request| {
+            self.ledger.refusal(request, self.rules, now)
         })
     }
 
@@ -109,8 +109,8 @@ impl Claims<'_> {
         now: Millis,
     ) -> Result<(), Refusal> {
         let mut ledger = std::mem::take(self.ledger);
-        let done = self.with_wish(task, task_id, pool, without_item, |wish| {
-            ledger.intend(wish, self.rules, now)
+        let done = self.with_request(task, task_id, pool, without_item, |request| {
+            ledger.intend(request, self.rules, now)
         });
         *self.ledger = ledger;
         done
@@ -119,21 +119,21 @@ impl Claims<'_> {
 
 impl Machine {
     /// Launches what can be launched and gives every other offer back.
-    pub(super) fn answer_offers(&mut self, wanted: &[String], now: Millis, step: &mut Step) {
+    pub(super) fn answer_offers(&mut self, wanted: &[String], now: Millis, effects: &mut Effects) {
         let mut pools = pools(std::mem::take(&mut self.offers));
         if pools.is_empty() {
             return;
         }
         for name in wanted {
-            self.try_place(name, &mut pools, None, now, step);
+            self.try_place(name, &mut pools, None, now, effects);
         }
-        let still_wanted = self.wanted(now).next().is_some();
+        let still_wanted = self.launchable(now).next().is_some();
         let refuse_seconds = if still_wanted {
             self.rules.refuse_seconds
         } else {
             REFUSE_WHILE_IDLE
         };
-        step.calls.extend(answers(pools, refuse_seconds));
+        effects.calls.extend(answers(pools, refuse_seconds));
     }
 
     /// Launches the task on the best agent of `pools`, if one is right for it and the ledger allows it.
@@ -143,10 +143,10 @@ impl Machine {
         pools: &mut [Pool],
         mut claims: Option<&mut Claims<'_>>,
         now: Millis,
-        step: &mut Step,
+        effects: &mut Effects,
     ) {
         // A task placed just now may hold the volume of the next.
-        let is_free = |task: &&PlannedTask| Held::of(&self.state).leaves_room_for(task);
+        let is_free = |task: &&PlannedTask| HeldVolumes::of(&self.state).leaves_room_for(task);
         let Some(task) = self.plan.task(name).filter(is_free) else {
             return;
         };
@@ -154,8 +154,8 @@ impl Machine {
         match self.choose(task, &task_id, pools, claims.as_deref(), now) {
             Ok(index) => {
                 let task = task.clone();
-                let beside = read_beside(&task, &self.state, &pools[index], claims.as_deref());
-                let without_item: Vec<&str> = beside.iter().copied().collect();
+                let held_by_readers = held_by_readers(&task, &self.state, &pools[index], claims.as_deref());
+                let without_item: Vec<&str> = held_by_readers.iter().copied().collect();
                 if let Some(claims) = &mut claims
                     && let Err(refusal) = claims.intend(&task, &task_id, &pools[index], &without_item, now)
                 {
@@ -163,7 +163,7 @@ impl Machine {
                         .note(name, vec![(pools[index].agent.clone(), Unfit::Claim(refusal))]);
                     return;
                 }
-                self.place(&task, &mut pools[index], &beside, now, step);
+                self.place(&task, &mut pools[index], &held_by_readers, now, effects);
             }
             Err(reasons) => {
                 let let_go = reasons.iter().filter_map(|(_, reason)| match reason {
@@ -255,8 +255,15 @@ impl Machine {
     }
 
     /// Notes the launch and takes the task's share from the pool.
-    fn place(&mut self, task: &PlannedTask, pool: &mut Pool, beside: &BTreeSet<&str>, now: Millis, step: &mut Step) {
-        let Ok(share) = pool.left.take(&demand(task, beside)) else {
+    fn place(
+        &mut self,
+        task: &PlannedTask,
+        pool: &mut Pool,
+        held_by_readers: &BTreeSet<&str>,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        let Ok(share) = pool.left.take(&demand(task, held_by_readers)) else {
             return;
         };
         let Some(record) = self.state.tasks.get_mut(task.name()) else {
@@ -268,7 +275,7 @@ impl Machine {
             agent: pool.agent.clone(),
             claims: task.claims().into_iter().map(str::to_owned).collect(),
             reads: task.reads().into_iter().map(str::to_owned).collect(),
-            without_item: beside.iter().map(|claim| (*claim).to_owned()).collect(),
+            without_item: held_by_readers.iter().map(|claim| (*claim).to_owned()).collect(),
             intended_ms: now,
             seen_running: false,
             state: None,
@@ -278,8 +285,8 @@ impl Machine {
             verdict: None,
         };
         pool.launches.push(task_info(&self.plan, task, &attempt, number, share));
-        step.tell.push(Progress::launched(task, &attempt));
-        step.save = true;
+        effects.progress.push(Progress::launched(task, &attempt));
+        effects.save = true;
         record.attempts.push(attempt);
     }
 }
@@ -297,7 +304,7 @@ fn last_agent<'a>(task: &PlannedTask, state: &'a JobState) -> Option<&'a str> {
 /// The volumes of the task that others read on this agent, and whose item of the SET resource one of them holds: as long as
 /// that reader runs no task is offered the item. A reader that finds no such reader needs the item itself, since another
 /// framework may have taken it. On an agent that refuses tasks without a claim every reader needs it.
-fn read_beside<'a>(
+fn held_by_readers<'a>(
     task: &'a PlannedTask,
     state: &JobState,
     pool: &Pool,
@@ -336,7 +343,8 @@ fn read_elsewhere(task: &PlannedTask, state: &JobState, agent: &str) -> Option<(
 
 fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState, claims: Option<&Claims<'_>>) -> Option<Unfit> {
     let Pool { agent, attributes, .. } = pool;
-    // An agent that tells no zone is taken at the word of its operator, who listed the volume there.
+    // Where an agent has no zone, its operator has decided that the volume can be attached there,
+    // by listing it.
     if let (Some(volumes), Some(zone)) = (&task.zone, &agent.zone)
         && volumes != zone
     {
@@ -369,8 +377,8 @@ fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState, claims: Option<&
         state
             .tasks
             .get(*name)
-            .and_then(|record| record.ran_on())
-            .is_some_and(|ran_on| ran_on.id == agent.id)
+            .and_then(|record| record.last_agent())
+            .is_some_and(|last| last.id == agent.id)
     };
     if let Some(other) = wanted.same_as.iter().find(|name| !ran_here(name)) {
         return Some(Unfit::NotSame(other.clone()));
@@ -381,8 +389,8 @@ fn unfitness(task: &PlannedTask, pool: &Pool, state: &JobState, claims: Option<&
     if let Some((volume, holder)) = read_elsewhere(task, state, &agent.id) {
         return Some(Unfit::ReadElsewhere { volume, holder });
     }
-    let beside = read_beside(task, state, pool, claims);
-    match pool.left.clone().take(&demand(task, &beside)) {
+    let held_by_readers = held_by_readers(task, state, pool, claims);
+    match pool.left.clone().take(&demand(task, &held_by_readers)) {
         Ok(_) => None,
         Err(Shortage::Item { item, .. }) => {
             let volume = task.volumes.iter().find(|volume| volume.claim.as_ref() == Some(&item));

@@ -46,8 +46,8 @@ impl Pool {
     }
 }
 
-/// By agent; offers of one agent for different roles are told apart by their resources' allocation, and a role is all
-/// that this scheduler subscribes with.
+/// By agent; offers of one agent for different roles differ in the allocation of their resources,
+/// and a role is all that this scheduler subscribes with.
 pub(crate) fn pools(offers: BTreeMap<OfferId, Offer>) -> Vec<Pool> {
     let mut pools: BTreeMap<String, Pool> = BTreeMap::new();
     for (id, offer) in offers {

@@ -1,25 +1,25 @@
-//! Asking the master what became of tasks it has not spoken of.
+//! Asking the master about tasks of which no update has arrived.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_http::scheduler::{Call, TaskReference};
 
-use super::{Machine, Step};
+use super::{Effects, Machine};
 use crate::state::{Attempt, Millis};
 
-/// The first pause before a question is repeated; it doubles each time.
+/// The first pause before RECONCILE is repeated, in milliseconds; it doubles each time.
 const FIRST_PAUSE: Millis = 1_000;
 /// The longest pause.
 const LONGEST_PAUSE: Millis = 60_000;
 
-/// Which tasks the master has yet to speak of. It stays silent on those of agents that have not yet come back to
-/// it, so the question is repeated until each is answered.
+/// The tasks for which the master has yet to send an update. It sends none for tasks of agents that
+/// have not registered again, so RECONCILE is repeated until each task is answered.
 #[derive(Debug, Default)]
 pub(super) struct Reconciliation {
     unanswered: BTreeSet<String>,
     next: Option<Millis>,
     pause: Millis,
-    /// When all that may run was last asked about.
+    /// When RECONCILE was last sent for all tasks that may run.
     all_asked: Millis,
 }
 
@@ -41,7 +41,7 @@ impl Reconciliation {
 }
 
 impl Machine {
-    pub(super) fn reconcile(&mut self, now: Millis, step: &mut Step) {
+    pub(super) fn reconcile(&mut self, now: Millis, effects: &mut Effects) {
         let due = self.reconciliation.next.is_some_and(|next| next <= now);
         if !due {
             return;
@@ -74,7 +74,7 @@ impl Machine {
             self.reconciliation.pause = FIRST_PAUSE;
         } else {
             // An empty list would ask for every task of the framework.
-            step.calls.push(Call::Reconcile { tasks });
+            effects.calls.push(Call::Reconcile { tasks });
         }
         self.reconciliation.unanswered = asked;
         let pause = match self.reconciliation.unanswered.is_empty() {
@@ -85,7 +85,7 @@ impl Machine {
         self.reconciliation.next = Some(now + pause);
     }
 
-    /// Whether nothing that was said of the attempt can be relied on.
+    /// Whether the last known state of the attempt may be out of date.
     fn is_doubtful(&self, attempt: &Attempt, now: Millis) -> bool {
         let unconfirmed = attempt.state.is_none() && now >= attempt.intended_ms + self.rules.confirm_within;
         unconfirmed || attempt.is_in_doubt()

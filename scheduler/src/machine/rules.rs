@@ -1,4 +1,4 @@
-//! How often and how long a scheduler tries.
+//! The numbers that a scheduler goes by: retries, pauses and limits.
 
 use crate::state::Millis;
 
@@ -7,16 +7,18 @@ use crate::state::Millis;
 pub struct Rules {
     /// Role the offers are for.
     pub role: String,
-    /// How often in a row a task is launched again because another host still held a volume. A volume's next task
-    /// may come to another agent before the first agent has let go: the master frees the claim when it
-    /// hears of the task's end, the agent unmounts after that.
+    /// How often in a row a task is launched again because another host still held a volume. A
+    /// volume's next task may go to another agent before the first agent has unmounted the volume:
+    /// the master frees the claim when the task ends, and the agent unmounts after that.
     pub volume_retries: u32,
-    /// How often in a row a task is launched again that never began (the offer was gone, the agent was).
+    /// How often in a row a task that never began is launched again, because its offer or its agent
+    /// was gone.
     pub launch_retries: u32,
     /// How often in a row a task is launched again because its agent was drained.
     pub drain_retries: u32,
-    /// How long the agent that had a volume is given to unmount it before the volume's next task is launched on another
-    /// one. It saves most of those retries where the storage is quick, and costs this much where it is not.
+    /// How long the agent that had a volume gets to unmount it before the volume's next task is
+    /// launched on another one. It saves most of those retries where the storage is quick, and
+    /// costs this much where it is not.
     pub let_go: Millis,
     /// The first pause before such a launch; each further one is twice as long.
     pub pause: Millis,
@@ -27,16 +29,16 @@ pub struct Rules {
     pub retry_pause: Millis,
     /// The longest such pause.
     pub longest_retry_pause: Millis,
-    /// For how many seconds not to be offered again what no task of now can use.
+    /// How long the master does not offer resources again that no waiting task can use, in seconds.
     pub refuse_seconds: f64,
     /// How long a launch may stay unconfirmed before the master is asked about it.
     pub confirm_within: Millis,
     /// How often the master is asked about all that may run.
     pub reconcile_every: Millis,
-    /// How long a task waits before it is told why, and how often that is told again.
+    /// How often the reasons are reported while a task waits, in milliseconds.
     pub explain_every: Millis,
-    /// How many volumes may be attached to an agent's host, where its attribute `attach_limit` says nothing. `None`: nobody
-    /// counts.
+    /// How many volumes may be attached to an agent's host, where its attribute `attach_limit` says
+    /// nothing. `None`: there is no limit.
     pub attach_limit: Option<u32>,
 }
 

@@ -5,12 +5,12 @@ use mesos_http::scheduler::Call;
 use mesos_http::types::{Reason, TaskState, TaskStatus};
 
 use super::doubt::remedy;
-use super::{Machine, Step};
+use super::{Effects, Machine};
 use crate::progress::Progress;
 use crate::state::{Attempt, Change, Millis, Verdict};
 
 impl Machine {
-    pub(super) fn update(&mut self, status: TaskStatus, now: Millis, step: &mut Step) {
+    pub(super) fn update(&mut self, status: TaskStatus, now: Millis, effects: &mut Effects) {
         let acknowledge = Call::acknowledge(&status);
         self.reconciliation.answered(status.task_id.as_str());
         let found = self.state.tasks.iter_mut().find_map(|(name, record)| {
@@ -23,10 +23,10 @@ impl Machine {
         match found {
             Some((name, attempt)) if attempt.verdict.is_none() => {
                 if note(attempt, &status, now) {
-                    step.save = true;
-                    step.tell.push(Progress::state(&name, attempt, now));
+                    effects.save = true;
+                    effects.progress.push(Progress::state(&name, attempt, now));
                     if attempt.is_in_doubt() {
-                        step.tell.push(Progress::InDoubt {
+                        effects.progress.push(Progress::InDoubt {
                             task: name.clone(),
                             task_id: attempt.task_id.clone(),
                             remedy: remedy(attempt),
@@ -34,9 +34,9 @@ impl Machine {
                     }
                 }
                 if self.state.cancelled && may_be_killed(&status.state) {
-                    // The KILL of the moment of the cancellation did not reach it.
+                    // The KILL at the time of the cancellation did not reach it.
                     let agent = Some(attempt.agent.id.clone().into());
-                    step.calls.push(Call::kill(status.task_id.clone(), agent));
+                    effects.calls.push(Call::kill(status.task_id.clone(), agent));
                 }
                 attempt.verdict = verdict(attempt);
                 let verdict = attempt.verdict;
@@ -47,25 +47,26 @@ impl Machine {
                         .map(|claim| (claim.clone(), (attempt.agent.id.clone(), now)));
                     self.freed.extend(freed);
                 }
-                self.concluded(&name, verdict, now, step);
+                self.concluded(&name, verdict, now, effects);
             }
-            // Given up, or of a state that is lost, and yet it runs: it must not write beside its successor.
+            // The task was given up, or belongs to a state that was lost, but it runs. It must not
+            // write while its successor does.
             _ if !status.state.is_terminal() && may_be_killed(&status.state) => {
                 let agent = status.agent_id.clone();
-                step.calls.push(Call::kill(status.task_id.clone(), agent));
-                step.tell.push(Progress::Stray {
+                effects.calls.push(Call::kill(status.task_id.clone(), agent));
+                effects.progress.push(Progress::Stray {
                     task_id: status.task_id.0,
                     state: status.state,
                 });
             }
             _ => {}
         }
-        step.calls.extend(acknowledge);
+        effects.calls.extend(acknowledge);
     }
 
     /// Launches that ended without a fault of the task are made again, and a task that failed when it has retries: a
     /// bounded number of times each.
-    fn concluded(&mut self, name: &str, verdict: Option<Verdict>, now: Millis, step: &mut Step) {
+    fn concluded(&mut self, name: &str, verdict: Option<Verdict>, now: Millis, effects: &mut Effects) {
         let own_retries = self.plan.task(name).map_or(0, |task| task.task.retries);
         let cancelled = self.state.cancelled;
         let Some((verdict, record)) = verdict.zip(self.state.tasks.get_mut(name)) else {
@@ -90,7 +91,7 @@ impl Machine {
             return;
         }
         let pause_ms = self.pause(name, outcome, now);
-        step.tell.push(Progress::Retry {
+        effects.progress.push(Progress::Retry {
             task: name.to_owned(),
             retry: retries,
             of: limit,
@@ -99,7 +100,7 @@ impl Machine {
     }
 }
 
-/// Takes the update into the attempt; whether it said anything new.
+/// Records the update in the attempt. Returns whether the state is new.
 fn note(attempt: &mut Attempt, status: &TaskStatus, now: Millis) -> bool {
     let message = status.message.clone().filter(|message| !message.is_empty());
     if attempt.state.as_ref() == Some(&status.state) {
@@ -139,8 +140,8 @@ fn verdict(attempt: &Attempt) -> Option<Verdict> {
     }
 }
 
-/// Whether another user still has the volume, which passes without anybody's help. The agent's error code says so; the
-/// words of the message are for people.
+/// Whether another user still has the volume, which ends without help. The agent's error code says
+/// so; the text of the message is for people.
 fn is_volume_elsewhere(attempt: &Attempt) -> bool {
     let code = attempt.message.as_deref().and_then(Code::of_message);
     attempt.reason == Some(Reason::ContainerLaunchFailed)

@@ -1,23 +1,24 @@
-//! Why a task is not placed: the latest reason of each agent that offered something.
+//! Why a task is not placed: the latest reason for each agent that offered resources.
 
 use std::collections::BTreeMap;
 
 use super::placement::Unfit;
-use super::{Machine, Step};
+use super::{Effects, Machine};
 use crate::plan::PlannedTask;
 use crate::progress::Progress;
 use crate::state::{Agent, Millis, Standing};
 
-/// A task is not told to wait before it has waited for so long: offers take a second or two to come.
+/// How long a task waits before its waiting is reported, in milliseconds. Offers take a second or
+/// two to arrive.
 const PATIENCE: Millis = 5_000;
 
-/// The tasks that could be launched if only an agent were right for them.
+/// The tasks that could be launched but fit no agent.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     since: BTreeMap<String, Millis>,
     /// By task and agent id.
     reasons: BTreeMap<String, BTreeMap<String, (Agent, Unfit)>>,
-    told: Option<Millis>,
+    last_explained: Option<Millis>,
 }
 
 impl Waiting {
@@ -35,7 +36,7 @@ impl Waiting {
         self.reasons.clear();
     }
 
-    /// These and no others wait now.
+    /// Remembers that exactly these tasks wait now.
     fn keep(&mut self, wanted: &[String], now: Millis) {
         self.since.retain(|task, _| wanted.contains(task));
         self.reasons.retain(|task, _| wanted.contains(task));
@@ -44,26 +45,26 @@ impl Waiting {
         }
     }
 
-    /// When there is something to tell.
+    /// When the reasons are to be reported; `None` when no task waits.
     pub(super) fn deadline(&self, every: Millis) -> Option<Millis> {
         let first = self.since.values().min()? + PATIENCE;
-        Some(self.told.map_or(first, |told| first.max(told + every)))
+        Some(self.last_explained.map_or(first, |last| first.max(last + every)))
     }
 }
 
 /// Why a task does not run.
 #[derive(Debug, serde::Serialize)]
 pub struct Explanation {
-    /// The task.
+    /// The task's name in the job file.
     pub task: String,
-    /// Where it stands.
+    /// The standing of the task in its job.
     pub standing: Standing,
-    /// Why it is not further, a line each; empty when it is over.
+    /// Why the task has not finished, one line for each reason. Empty when it has.
     pub why: Vec<String>,
 }
 
 impl Machine {
-    /// Why each task is not further than it is.
+    /// Why each task has not finished.
     pub fn explanations(&self, now: Millis) -> Vec<Explanation> {
         self.plan.tasks.iter().map(|task| self.explanation(task, now)).collect()
     }
@@ -79,7 +80,7 @@ impl Machine {
             }
             Standing::Ready => {
                 if record.not_before_ms > now {
-                    why.push(format!("it is tried again in {} ms", record.not_before_ms - now));
+                    why.push(format!("it is launched again in {} ms", record.not_before_ms - now));
                 }
                 for (holder, attempt) in self.state.live() {
                     if attempt
@@ -87,7 +88,7 @@ impl Machine {
                         .iter()
                         .any(|claim| task.claims().contains(claim.as_str()))
                     {
-                        why.push(format!("'{holder}' uses a volume of it on {}", attempt.agent));
+                        why.push(format!("'{holder}' uses one of its volumes on {}", attempt.agent));
                     }
                 }
                 for (agent, reason) in self
@@ -100,7 +101,10 @@ impl Machine {
                     why.push(format!("{agent}: {reason}"));
                 }
                 if why.is_empty() {
-                    why.push("nothing was offered yet; are there agents with free resources for the role?".to_owned());
+                    why.push(
+                        "no agent has offered resources yet; check that agents have free resources for the role"
+                            .to_owned(),
+                    );
                 }
             }
             Standing::Active => {
@@ -122,8 +126,8 @@ impl Machine {
         }
     }
 
-    pub(super) fn explain(&mut self, now: Millis, step: &mut Step) {
-        let wanted: Vec<String> = self.wanted(now).map(str::to_owned).collect();
+    pub(super) fn explain(&mut self, now: Millis, effects: &mut Effects) {
+        let wanted: Vec<String> = self.launchable(now).map(str::to_owned).collect();
         self.waiting.keep(&wanted, now);
         if self
             .waiting
@@ -132,7 +136,7 @@ impl Machine {
         {
             return;
         }
-        self.waiting.told = Some(now);
+        self.waiting.last_explained = Some(now);
         for task in wanted {
             let for_ms = now - self.waiting.since.get(&task).copied().unwrap_or(now);
             if for_ms < PATIENCE {
@@ -146,7 +150,7 @@ impl Machine {
                 .into_iter()
                 .map(|(reason, agents)| (reason.to_string(), agents))
                 .collect();
-            step.tell.push(Progress::Waiting { task, for_ms, reasons });
+            effects.progress.push(Progress::Waiting { task, for_ms, reasons });
         }
     }
 }

@@ -25,8 +25,8 @@ pub(super) fn all(view: View<'_>) -> Markup {
         h1 { "Agents" }
         @if zones.is_empty() {
             div.empty {
-                p { strong { "The master has told of no agent." } }
-                p { "One appears as soon as it has registered." }
+                p { strong { "No agent is known yet." } }
+                p { "An agent appears as soon as it has registered with the master." }
             }
         }
         @for (zone, agents) in &zones {
@@ -35,7 +35,7 @@ pub(super) fn all(view: View<'_>) -> Markup {
                 " " span.faint { "(" (agents.len()) @if agents.len() == 1 { " agent)" } @else { " agents)" } }
             }
             table.even {
-                thead { tr { th { "Agent" } th { "CPUs" } th { "Memory" } th { "Volumes it may have" } th { "Volumes in use" } } }
+                thead { tr { th { "Agent" } th { "CPUs" } th { "Memory" } th { "Volumes it offers" } th { "Volumes in use" } } }
                 tbody { @for (id, agent) in agents { (row(view, id, agent)) } }
             }
         }
@@ -61,7 +61,7 @@ fn row(view: View<'_>, id: &str, agent: &SeenAgent) -> Markup {
             }
             td data-label="CPUs" { (agent.cpus) }
             td data-label="Memory" { span.nowrap { (memory(&agent.mem)) } }
-            td data-label="May have" {
+            td data-label="Offers" {
                 @if agent.volumes.is_empty() { span.faint { "none" } } @else {
                     span {
                         @for (index, volume) in agent.volumes.iter().enumerate() {
@@ -86,7 +86,7 @@ fn row(view: View<'_>, id: &str, agent: &SeenAgent) -> Markup {
     }
 }
 
-/// The volume's Name tag, where the storage has told one.
+/// The volume's Name tag; its id when the listing has no Name tag.
 fn name<'a>(view: View<'a>, volume: &'a str) -> &'a str {
     let stored = view
         .service

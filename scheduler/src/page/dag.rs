@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::run::word;
+use super::frame::standing_name;
 use crate::plan::{Plan, PlannedTask};
 use crate::state::JobState;
 
-/// More than these are a table's job.
+/// The largest number of tasks that is drawn.
 const MOST: usize = 150;
 const WIDTH: usize = 152;
 const HEIGHT: usize = 46;
@@ -38,12 +38,12 @@ fn drawing(plan: &Plan, state: Option<&JobState>) -> Markup {
     let deepest = places.values().map(|(_, row)| row + 1).max().unwrap_or(1);
     let width = 2 * MARGIN + rightmost - leftmost;
     let height = 2 * MARGIN + deepest * (HEIGHT + GAP_Y) - GAP_Y;
-    let standing = |task: &str| state.map(|state| word(state, task));
+    let standing = |task: &str| state.map(|state| standing_name(state, task));
     html! {
         div.card.drawing tabindex="0" role="region" aria-label="Drawing of the tasks" {
             svg.dag width=(width) height=(height) viewBox={ (leftmost) " 0 " (width) " " (height) } role="group"
                 aria-labelledby="dag-title dag-description" {
-                title id="dag-title" { "What runs after what" }
+                title id="dag-title" { "Order of the tasks" }
                 desc id="dag-description" { (description(plan)) }
                 defs {
                     marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto" {
@@ -151,7 +151,7 @@ fn places(plan: &Plan) -> BTreeMap<&str, (usize, usize)> {
                 (wished.unwrap_or(centred + index * (WIDTH + GAP_X)), task.name())
             })
             .collect();
-        // Stable: tasks with the same wish keep the order of the file.
+        // Stable: tasks with the same request keep the order of the file.
         tasks.sort_by_key(|(wished, _)| *wished);
         // From the right each is pushed as far left as the others need, from the left as far right.
         let mut limit = whole + GAP_X;

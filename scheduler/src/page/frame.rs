@@ -1,9 +1,9 @@
-//! What every page has, and how times and states are written.
+//! The frame of every page, and how times and states are written.
 
 use maud::{DOCTYPE, Markup, html};
 
 use crate::service::Service;
-use crate::state::Millis;
+use crate::state::{JobState, Millis, Standing};
 pub(super) use crate::timeline::span;
 
 /// How often a page that shows something going on is loaded again, in seconds.
@@ -11,12 +11,12 @@ const REFRESH: u32 = 5;
 
 const PARTS: [(&str, &str); 3] = [("/", "Jobs"), ("/volumes", "Volumes"), ("/agents", "Agents")];
 
-/// Who looks, and when.
+/// The service that a page shows, and the time at which it is shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'a> {
     pub(super) service: &'a Service,
     pub(super) now: Millis,
-    /// Whether the reader has asked for a page that stands still.
+    /// Whether the reader has asked for a page that is not reloaded.
     pub(super) still: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn frame(view: View<'_>, part: &str, title: &str, live: bool, content
                     @if !service.is_connected() {
                         div.alarm role="status" {
                             strong { "Not subscribed to a master." }
-                            " What runs goes on; nothing is launched and no news comes until a master answers."
+                            " Running tasks go on. Nothing is launched and no updates arrive until a master answers."
                         }
                     }
                     @if let Some(reason) = service.operator_stream().error.as_ref().filter(|_| service.is_connected()) {
@@ -59,8 +59,8 @@ pub(super) fn frame(view: View<'_>, part: &str, title: &str, live: bool, content
                 }
                 footer.wide {
                     p { "As of " (time(view.now)) @if live {
-                        @if view.still { ", standing still · " a href="?" { "keep it fresh" } }
-                        @else { ", loaded again every " (REFRESH) " s · " a href="?still" { "let it stand still" } }
+                        @if view.still { ", not reloaded · " a href="?" { "reload every " (REFRESH) " s" } }
+                        @else { ", reloaded every " (REFRESH) " s · " a href="?still" { "stop reloading" } }
                     } }
                     p {
                         @match &service.record().framework_id {
@@ -110,7 +110,7 @@ pub(super) fn time(at: Millis) -> Markup {
     }
 }
 
-/// How far away a time is, with the time for those who point at it.
+/// How far away a time is, in words such as `in 5 min`.
 pub(super) fn distance(at: Millis, now: Millis) -> Markup {
     let words = match at.cmp(&now) {
         std::cmp::Ordering::Greater => format!("in {}", span(at - now)),
@@ -122,6 +122,25 @@ pub(super) fn distance(at: Millis, now: Millis) -> Markup {
 /// A state in its colour.
 pub(super) fn badge(state: &str) -> Markup {
     html! { span class={ "badge c-" (state) } { (state.replace('_', " ")) } }
+}
+
+/// The name of a task's standing, which is also the CSS class of its colour. A task that follows a
+/// failed task is `blocked`: it will not be started.
+pub(super) fn standing_name(state: &JobState, task: &str) -> &'static str {
+    if state
+        .end
+        .as_ref()
+        .is_some_and(|end| end.blocked.iter().any(|name| name == task))
+    {
+        return "blocked";
+    }
+    match state.tasks[task].standing() {
+        Standing::Waiting => "waiting",
+        Standing::Ready => "ready",
+        Standing::Active => "active",
+        Standing::Finished => "finished",
+        Standing::Failed => "failed",
+    }
 }
 
 /// Facts with their names.

@@ -8,7 +8,7 @@ use crate::job::Job;
 use crate::plan::Plan;
 use crate::service::{Run, RunId, Service};
 
-/// So many runs are shown beside a job.
+/// The number of runs that the list of jobs shows for each job.
 const RECENT: usize = 10;
 
 /// The runs of a job, the latest first.
@@ -27,12 +27,12 @@ pub(super) fn all(view: View<'_>) -> Markup {
         @if jobs.is_empty() {
             div.empty {
                 p { strong { "There is no job yet." } }
-                p { "Give one, and it appears here:" }
+                p { "This command adds one:" }
                 pre { "curl --data-binary @job.yml http://THIS-ADDRESS/v1/jobs" }
             }
         } @else {
             table {
-                thead { tr { th { "Job" } th { "Last run" } th { "Tasks done" } th { "Took" } th { "Earlier runs" } th { "Next run" } th { span.unseen { "Begin" } } } }
+                thead { tr { th { "Job" } th { "Last run" } th { "Tasks done" } th { "Took" } th { "Earlier runs" } th { "Next run" } th { span.unseen { "Start" } } } }
                 tbody {
                     @for (name, job) in jobs {
                         @let runs = runs(service, name);
@@ -121,21 +121,21 @@ pub(super) fn one(view: View<'_>, name: &str) -> Option<Markup> {
                 }
             }),
             ("Tasks", html! { (plan.tasks.len()) }),
-            ("Begun so far", html! { (job.runs) @if job.runs == 1 { " run" } @else { " runs" } }),
+            ("Runs so far", html! { (job.runs) @if job.runs == 1 { " run" } @else { " runs" } }),
         ]))
         h2 { "Tasks" }
         (dag::of_job(&plan))
         h2 { "Runs" }
         @if runs.is_empty() { p.faint { "None yet." } } @else {
             table {
-                thead { tr { th { "Run" } th { "Status" } th { "Tasks done" } th { "Begun" } th { "Took" } th { "What went wrong" } } }
+                thead { tr { th { "Run" } th { "Status" } th { "Tasks done" } th { "Started" } th { "Took" } th { "What went wrong" } } }
                 tbody {
                     @for (id, one) in &runs {
                         tr {
                             td data-label="Run" { a.main-link href={ "/runs/" (id) } { (id) } }
                             td data-label="Status" { (badge(run::status(one))) }
                             td data-label="Tasks done" { (progress(one)) }
-                            td data-label="Begun" { (time(one.machine().state().started_ms)) }
+                            td data-label="Started" { (time(one.machine().state().started_ms)) }
                             td data-label="Took" { span.nowrap { (span(run::took(one, now))) } }
                             td data-label="Wrong" { @if let Some(why) = run::failure(one) { span.why { (why) } } }
                         }

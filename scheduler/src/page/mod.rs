@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 
+use crate::service::blocking::blocking;
 use crate::service::serve::Shared;
 use crate::service::{Cause, RequestError};
 use frame::View;
@@ -70,7 +71,7 @@ fn style() -> String {
     [include_str!("style.css"), crate::timeline::STYLE].concat()
 }
 
-/// The service, and whether the reader has asked for a page that stands still (`?still`).
+/// The service, and whether the reader has asked for a page that is not reloaded (`?still`).
 struct Looking(Shared, bool);
 
 impl FromRequestParts<Shared> for Looking {
@@ -81,7 +82,7 @@ impl FromRequestParts<Shared> for Looking {
     }
 }
 
-/// Nothing but its own style is loaded, and nothing is run.
+/// The content security policy: a page loads only its own style, and runs no script.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -94,7 +95,7 @@ fn page(status: StatusCode, markup: Markup) -> Response {
     (status, headers, markup.into_string()).into_response()
 }
 
-/// A page that says nothing of the service, for those who are not let in yet.
+/// A page that shows nothing of the service, for clients that are not let in yet.
 pub(crate) fn plain(status: StatusCode, title: &str, content: Markup) -> Response {
     page(status, frame::bare(title, content))
 }
@@ -105,19 +106,23 @@ fn show(shared: &Shared, still: bool, look: impl FnOnce(View<'_>) -> Option<Mark
         None => problem(
             shared,
             StatusCode::NOT_FOUND,
-            "There is no such thing here, or not any more: of each job only the latest runs are kept.",
+            "This page does not exist, or does not exist any more: only the latest runs of each job are kept.",
         ),
     }
 }
 
 fn problem(shared: &Shared, status: StatusCode, message: &str) -> Response {
+    let title = match status {
+        StatusCode::NOT_FOUND => "Not found",
+        _ => "The request was refused",
+    };
     let content = html! {
-        h1 { "Sorry" }
+        h1 { (title) }
         div.empty { p { (message) } p { a href="/" { "To the jobs" } } }
     };
     let markup = shared.read(|service, now| {
         let still = true;
-        frame::frame(View { service, now, still }, "", "Sorry", false, content)
+        frame::frame(View { service, now, still }, "", title, false, content)
     });
     page(status, markup)
 }
@@ -131,15 +136,13 @@ fn done(shared: &Shared, outcome: Result<String, RequestError>) -> Response {
 
 async fn begin(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     let own = shared.clone();
-    let begun =
-        crate::service::api::blocking(move || shared.change(|service, now| service.begin(&name, Cause::Request, now)));
+    let begun = blocking(move || shared.change(|service, now| service.begin(&name, Cause::Request, now)));
     done(&own, begun.await.map(|id| format!("/runs/{id}")))
 }
 
 async fn cancel(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
     let own = shared.clone();
     let place = format!("/runs/{id}");
-    let cancelled =
-        crate::service::api::blocking(move || shared.change(|service, now| Ok(((), service.cancel(&id, now)?))));
+    let cancelled = blocking(move || shared.change(|service, now| Ok(((), service.cancel(&id, now)?))));
     done(&own, cancelled.await.map(|()| place))
 }

@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 
 use super::dag;
-use super::frame::{View, badge, facts, frame, span, time};
+use super::frame::{View, badge, facts, frame, span, standing_name, time};
 use crate::machine::Explanation;
 use crate::plan::{Plan, PlannedTask};
 use crate::service::{Cause, Run, Service};
 use crate::state::{End, JobState, Millis, Standing, TaskRecord};
 use crate::timeline::of_run;
 
-/// More rows than these are the API's.
+/// The largest number of rows that is drawn; the API has all of them.
 const MOST_ROWS: usize = 300;
 
 pub(super) fn status(run: &Run) -> &'static str {
@@ -21,7 +21,7 @@ pub(super) fn status(run: &Run) -> &'static str {
     }
 }
 
-/// What went wrong, in a line.
+/// The failures of a run in one line; `None` when nothing failed.
 pub(super) fn failure(run: &Run) -> Option<String> {
     let end = run.machine().state().end.as_ref()?;
     let first = end.failures.first()?;
@@ -31,7 +31,7 @@ pub(super) fn failure(run: &Run) -> Option<String> {
     };
     let blocked = match end.blocked.is_empty() {
         true => String::new(),
-        false => format!("; not begun: {}", end.blocked.join(", ")),
+        false => format!("; not started: {}", end.blocked.join(", ")),
     };
     Some(format!("{first}{more}{blocked}"))
 }
@@ -40,24 +40,6 @@ pub(super) fn took(run: &Run, now: Millis) -> Millis {
     let state = run.machine().state();
     let end = state.end.as_ref().map_or(now, |end| end.at_ms);
     end.saturating_sub(state.started_ms)
-}
-
-/// A standing's name, which is also its colour's. What follows a failed task is blocked: it will not be begun.
-pub(super) fn word(state: &JobState, task: &str) -> &'static str {
-    if state
-        .end
-        .as_ref()
-        .is_some_and(|end| end.blocked.iter().any(|name| name == task))
-    {
-        return "blocked";
-    }
-    match state.tasks[task].standing() {
-        Standing::Waiting => "waiting",
-        Standing::Ready => "ready",
-        Standing::Active => "active",
-        Standing::Finished => "finished",
-        Standing::Failed => "failed",
-    }
 }
 
 pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
@@ -75,22 +57,22 @@ pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
             }
         }
         (facts(vec![
-            ("Begun", html! { (time(state.started_ms)) }),
+            ("Started", html! { (time(state.started_ms)) }),
             (if state.end.is_some() { "Took" } else { "Runs for" }, html! { (span(took(run, now))) }),
             ("Tasks done", html! { (finished) " of " (state.tasks.len()) }),
-            ("Why", html! {
+            ("Started by", html! {
                 @match run.cause() {
-                    Cause::Request => { "on request" },
-                    Cause::Schedule { due_ms } => { "due " (time(due_ms)) },
+                    Cause::Request => { "a request" },
+                    Cause::Schedule { due_ms } => { "the schedule, due " (time(due_ms)) },
                 }
             }),
         ]))
         @if let Some(end) = state.end.as_ref().filter(|end| !end.failures.is_empty()) { (failures(end, state)) }
-        h2 { "What runs after what" }
+        h2 { "Order of the tasks" }
         (dag::of_run(plan, state))
         h2 { "Tasks" }
         table {
-            thead { tr { th { "Task" } th { "State" } th { "Agent" } th { "Volumes" } th { "Launches" } th { "Why it is not further" } } }
+            thead { tr { th { "Task" } th { "State" } th { "Agent" } th { "Volumes" } th { "Launches" } th { "Reason" } } }
             tbody {
                 @for (task, explanation) in plan.tasks.iter().zip(&explanations) { (row(view, task, explanation, state)) }
             }
@@ -101,7 +83,7 @@ pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
     Some(frame(view, "Jobs", id, state.end.is_none(), content))
 }
 
-/// Which tasks failed, why, and what was not begun for that.
+/// Which tasks failed, why, and which tasks were not started because of that.
 fn failures(end: &End, state: &JobState) -> Markup {
     let failed = state
         .tasks
@@ -115,7 +97,7 @@ fn failures(end: &End, state: &JobState) -> Markup {
             }
             ul { @for failure in &end.failures { li { (failure) } } }
             @if !end.blocked.is_empty() {
-                p { strong { "Not begun for that: " } (links(end.blocked.iter().map(String::as_str))) }
+                p { strong { "Not started because of the failure: " } (links(end.blocked.iter().map(String::as_str))) }
             }
         }
     }
@@ -131,7 +113,8 @@ fn links<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
     }
 }
 
-/// A reason with the names people know: of agents instead of their ids, and without our own framework's.
+/// A reason with the addresses of agents in place of their ids, and without the id of this
+/// framework.
 fn named(service: &Service, reason: &str) -> String {
     let own = service
         .record()
@@ -149,7 +132,7 @@ fn row(view: View<'_>, task: &PlannedTask, explanation: &Explanation, state: &Jo
     html! {
         tr id={ "task-" (task.name()) } {
             td data-label="Task" { strong { (task.name()) } }
-            td data-label="State" { (badge(word(state, task.name()))) }
+            td data-label="State" { (badge(standing_name(state, task.name()))) }
             td data-label="Agent" {
                 @if let Some(attempt) = record.attempts.last() {
                     span {
@@ -176,7 +159,7 @@ fn row(view: View<'_>, task: &PlannedTask, explanation: &Explanation, state: &Jo
                 }
             }
             td data-label="Launches" { @if !record.attempts.is_empty() { (record.attempts.len()) } }
-            td data-label="Why" {
+            td data-label="Reason" {
                 @if why {
                     @match explanation.why.as_slice() {
                         [only] => { span { (named(view.service, only)) } },

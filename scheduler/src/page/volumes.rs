@@ -11,7 +11,7 @@ fn attached(instances: Option<&[String]>) -> Markup {
     html! {
         @match instances {
             None => { span.faint { "not asked" } },
-            Some([]) => { span.faint { "nobody" } },
+            Some([]) => { span.faint { "no host" } },
             Some(instances) => { (instances.join(", ")) },
         }
     }
@@ -104,14 +104,14 @@ pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
             ("Attachable to", html! { @if stored.is_some_and(|stored| stored.multi_attach) { "several hosts at once" } @else { "one host at a time" } }),
         ]))
         h2 { "Holder" }
-        @if entry.claims.is_empty() { p.faint { "Nobody: any task may claim it." } }
+        @if entry.claims.is_empty() { p.faint { "No task holds it, so any task may claim it." } }
         @for claim in &entry.claims {
             p { (badge(&claim.state.to_string())) " " (holder(service, &claim.holder)) " " (mode(claim)) " on " (service.agents().name(&claim.agent))
                 ", for " (span(now.saturating_sub(claim.since_ms))) " in this state." }
             p.faint { (meaning(&claim.state.to_string())) }
         }
         h2 { "History" }
-        @if stays.is_empty() { p.faint { "Nobody has had it yet." } } @else {
+        @if stays.is_empty() { p.faint { "No task has used it yet." } } @else {
             table {
                 thead { tr { th { "Task" } th { "Agent" } th { "Claimed" } th { "Held for" } th { "States, each with how long it lasted" } } }
                 tbody { @for stay in stays.iter().rev() { (row(service, stay, now)) } }
@@ -127,20 +127,20 @@ pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
     ))
 }
 
-/// What a claim's state means for somebody who waits for the volume.
+/// What a claim's state means for a reader who waits for the volume.
 fn meaning(state: &str) -> &'static str {
     match state {
-        "INTENT" => "It was decided to launch the task; the master may not have heard of it.",
-        "LAUNCHED" => "The master was told to launch the task.",
+        "INTENT" => "The launch of the task is decided; the master may not know it yet.",
+        "LAUNCHED" => "The master has the request to launch the task.",
         "IN_USE" => "The task runs with the volume.",
-        "RELEASING" => "The task has ended; its agent is letting go of the volume.",
-        "SUSPECT" => "Nobody knows whether the task still runs; nobody else gets the volume until that is proven.",
+        "RELEASING" => "The task has ended; its agent unmounts the volume.",
+        "SUSPECT" => "It is not known whether the task still runs; no other task gets the volume until that is proven.",
         "FENCED" => "The task is proven not to run; the volume may still be attached.",
         _ => "",
     }
 }
 
-/// The changes one task made, up to letting go of the volume.
+/// The changes of each use of the volume by one task, until the volume is free again.
 fn stays(history: &[Change]) -> Vec<Vec<&Change>> {
     let mut stays: Vec<Vec<&Change>> = Vec::new();
     for change in history {

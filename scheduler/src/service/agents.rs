@@ -1,4 +1,4 @@
-//! The agents of the cluster, as the operator stream tells of them.
+//! The agents of the cluster, as the operator stream shows them.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use mesos_http::types::Resource;
 
 use crate::machine::pool::ZONE_ATTRIBUTES;
 
-/// One agent.
+/// One agent as the operator stream shows it.
 #[derive(Clone, Debug)]
 pub struct SeenAgent {
     /// Its host and the port of its API.
     pub address: String,
-    /// Its zone.
+    /// Its availability zone; `None` when it is not known.
     pub zone: Option<String>,
     /// Whether the master can reach it.
     pub reachable: bool,
@@ -75,7 +75,7 @@ impl Agents {
         };
         let volumes = named(resources, EBS_VOLUMES).filter_map(|resource| resource.value.as_set());
         let address = format!("{}:{}", info.hostname, info.port);
-        // An agent that was made anew has another id; the old one will not come back.
+        // An agent whose state was removed has another id; the old id will not come back.
         self.0
             .retain(|other, agent| *other == id.0 || agent.address != address || agent.reachable);
         self.0.insert(

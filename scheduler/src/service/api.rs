@@ -8,12 +8,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
+use super::blocking::blocking;
 use super::serve::Shared;
 use super::{Cause, RequestError, Run, Service, metrics, openapi};
 use crate::report::Report;
 use crate::state::Millis;
 
-/// Everything that is served, to anybody who asks: see [`Access::protect`](crate::access::Access::protect).
+/// Everything that is served, without any check of the client: see
+/// [`Access::protect`](crate::access::Access::protect).
 pub fn router(shared: Shared) -> Router {
     Router::new()
         .route("/v1/jobs", get(jobs).post(create))
@@ -48,14 +50,6 @@ impl IntoResponse for RequestError {
             Self::Unwritable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         problem(status, &self.to_string())
-    }
-}
-
-/// Writing to disk and asking the master block: not on the threads that serve.
-pub(crate) async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(act).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

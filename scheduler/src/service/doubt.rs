@@ -1,19 +1,21 @@
-//! Tasks of which nobody can say whether they run: how the storage's word and an operator's end them.
+//! Tasks of which it is not known whether they run, and how a listing of the storage or an operator
+//! ends them.
 
 use mesos_http::types::TaskState;
 
-use super::{RequestError, RunId, Service, Step};
+use super::{Effects, RequestError, RunId, Service};
 use crate::ledger::{ClaimState, Holder};
-use crate::machine::Input;
+use crate::machine::Event;
 use crate::state::{Attempt, Millis};
 
 impl Service {
-    /// Takes an operator's word that the task with this id does not run: a task of a run, or of another framework that has
-    /// claims. Its claims are FENCED, so that its volumes are free once the storage has detached them.
+    /// An operator declares that the task with this id does not run: a task of a run, or of another
+    /// framework that has claims. Its claims are FENCED, so that its volumes are free once the
+    /// storage has detached them.
     ///
     /// # Errors
     /// The task is none that is in doubt.
-    pub fn declare_dead(&mut self, task_id: &str, now: Millis) -> Result<Step, RequestError> {
+    pub fn declare_dead(&mut self, task_id: &str, now: Millis) -> Result<Effects, RequestError> {
         let run = self.run_of(task_id);
         let live = |id: &RunId| {
             self.runs[id]
@@ -43,18 +45,18 @@ impl Service {
         for holder in holders {
             self.ledger.task(&holder, &TaskState::GoneByOperator, now);
         }
-        let mut step = Step::default();
+        let mut effects = Effects::default();
         if let Some(id) = run {
             let task_id = task_id.to_owned();
-            self.input(&id, Input::DeclaredDead { task_id }, now, &mut step);
+            self.event(&id, Event::DeclaredDead { task_id }, now, &mut effects);
         }
-        self.advance(now, &mut step);
-        Ok(step)
+        self.advance(now, &mut effects);
+        Ok(effects)
     }
 
     /// Ends the tasks of agents that the master does not know any more, once the storage has detached every volume they ran
     /// with: such an agent never speaks of them again. One that cannot be reached may, so its tasks are not among them.
-    pub(super) fn end_detached(&mut self, now: Millis, step: &mut Step) {
+    pub(super) fn end_detached(&mut self, now: Millis, effects: &mut Effects) {
         let mut detached = Vec::new();
         for id in &self.active {
             let attempts = self.runs[id].machine.in_doubt();
@@ -64,7 +66,7 @@ impl Service {
         for (id, task_id) in detached {
             if let Some(run) = self.runs.get_mut(&id) {
                 let done = run.machine.detached(&task_id, now);
-                self.take(&id, done, step);
+                self.take(&id, done, effects);
             }
         }
     }
@@ -85,7 +87,7 @@ impl Service {
         forgotten && !attempt.claims.is_empty() && attempt.claims.iter().all(proven)
     }
 
-    /// What ends a task of a run besides what its run can say.
+    /// How a listing of the storage can end a task of a run, which the run itself does not know.
     pub(super) fn storages_word(&self, id: &str, task: &str) -> Option<String> {
         let attempt = self.runs.get(id)?.machine.state().tasks.get(task)?.live()?;
         let forgotten = matches!(attempt.state, Some(TaskState::Lost | TaskState::Unknown));

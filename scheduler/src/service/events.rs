@@ -2,12 +2,12 @@
 
 use label_mapper::Catalogue;
 use mesos_http::operator::ClusterEvent;
-use mesos_http::scheduler::{Call, Event, Operation};
+use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{FrameworkId, InverseOffer, Reason, Task, TaskState, TaskStatus};
 
-use super::{RunId, Service, Step};
+use super::{Effects, RunId, Service};
 use crate::ledger::{Holder, has_run};
-use crate::machine::Input;
+use crate::machine::Event;
 use crate::progress::Progress;
 use crate::state::Millis;
 
@@ -16,29 +16,29 @@ const TICK: Millis = 250;
 
 impl Service {
     /// The storage's listing, asked for at `asked_ms`.
-    pub fn listed(&mut self, catalogue: Catalogue, asked_ms: Millis, now: Millis) -> Step {
-        let mut step = Step::default();
+    pub fn listed(&mut self, catalogue: Catalogue, asked_ms: Millis, now: Millis) -> Effects {
+        let mut effects = Effects::default();
         self.ledger.stored(&catalogue, asked_ms, now);
         self.ledger.complete(&self.settings.source, &catalogue, asked_ms, now);
         self.catalogue = Some(catalogue);
-        self.end_detached(now, &mut step);
-        self.advance(now, &mut step);
-        step
+        self.end_detached(now, &mut effects);
+        self.advance(now, &mut effects);
+        effects
     }
 
     /// The operator stream.
-    pub fn cluster(&mut self, event: ClusterEvent, now: Millis) -> Step {
+    pub fn cluster(&mut self, event: ClusterEvent, now: Millis) -> Effects {
         self.cluster_all([event], now)
     }
 
     /// Several of its events that came together.
-    pub fn cluster_all(&mut self, events: impl IntoIterator<Item = ClusterEvent>, now: Millis) -> Step {
-        let mut step = Step::default();
+    pub fn cluster_all(&mut self, events: impl IntoIterator<Item = ClusterEvent>, now: Millis) -> Effects {
+        let mut effects = Effects::default();
         for event in events {
             self.agents.take(&event);
             self.operator_stream.take(&event, now);
             for task_id in self.shown_running(&event) {
-                self.seen_running(&task_id, &mut step);
+                self.seen_running(&task_id, &mut effects);
             }
             let names = self.catalogue.as_ref();
             match event {
@@ -59,8 +59,8 @@ impl Service {
                 _ => false,
             };
         }
-        self.advance(now, &mut step);
-        step
+        self.advance(now, &mut effects);
+        effects
     }
 
     /// The tasks of this framework that an event of the operator stream shows to run, or to have run.
@@ -88,37 +88,38 @@ impl Service {
         }
     }
 
-    fn seen_running(&mut self, task_id: &str, step: &mut Step) {
+    fn seen_running(&mut self, task_id: &str, effects: &mut Effects) {
         let Some(id) = self.run_of(task_id) else { return };
         if let Some(run) = self.runs.get_mut(&id) {
             let done = run.machine.seen_running(task_id);
-            self.take(&id, done, step);
+            self.take(&id, done, effects);
         }
     }
 
-    /// One input, at `now`.
-    pub fn handle(&mut self, input: Input, now: Millis) -> Step {
-        self.handle_all([input], now)
+    /// One event, at `now`.
+    pub fn handle(&mut self, event: Event, now: Millis) -> Effects {
+        self.handle_all([event], now)
     }
 
-    /// Several inputs that came together, at `now`. What follows from all of them is worked out once.
-    pub fn handle_all(&mut self, inputs: impl IntoIterator<Item = Input>, now: Millis) -> Step {
-        let mut step = Step::default();
-        for input in inputs {
-            self.input_of_all(input, now, &mut step);
+    /// Several events that came together, at `now`. What follows from all of them is worked out
+    /// once.
+    pub fn handle_all(&mut self, events: impl IntoIterator<Item = Event>, now: Millis) -> Effects {
+        let mut effects = Effects::default();
+        for event in events {
+            self.take_event(event, now, &mut effects);
         }
-        self.advance(now, &mut step);
-        step
+        self.advance(now, &mut effects);
+        effects
     }
 
-    fn input_of_all(&mut self, input: Input, now: Millis, step: &mut Step) {
-        match input {
-            Input::Connected { framework_id } => {
+    fn take_event(&mut self, event: Event, now: Millis, effects: &mut Effects) {
+        match event {
+            Event::Connected { framework_id } => {
                 self.connected = true;
                 self.ask_for_all_tasks_soon(now);
                 self.suppressed = None;
                 self.offers.clear();
-                step.tell.push((
+                effects.progress.push((
                     None,
                     Progress::Connected {
                         framework_id: framework_id.clone(),
@@ -126,58 +127,59 @@ impl Service {
                 ));
                 if self.record.framework_id.as_ref() != Some(&framework_id) {
                     self.record.framework_id = Some(framework_id.clone());
-                    step.save_service = true;
+                    effects.save_service = true;
                 }
-                self.each_run(&Input::Connected { framework_id }, now, step);
+                self.each_run(&Event::Connected { framework_id }, now, effects);
             }
-            Input::Disconnected { reason } => {
+            Event::Disconnected { reason } => {
                 self.connected = false;
                 self.offers.clear();
-                step.tell
+                effects
+                    .progress
                     .push((None, Progress::Disconnected { reason: reason.clone() }));
-                self.each_run(&Input::Disconnected { reason }, now, step);
+                self.each_run(&Event::Disconnected { reason }, now, effects);
             }
-            Input::Event(event) => self.event(*event, now, step),
-            Input::CallFailed { call, reason } => {
+            Event::Master(event) => self.master_event(*event, now, effects),
+            Event::CallFailed { call, reason } => {
                 let call = call.kind().to_owned();
-                step.tell.push((None, Progress::CallFailed { call, reason }));
+                effects.progress.push((None, Progress::CallFailed { call, reason }));
             }
-            Input::DeclaredDead { task_id } => match self.declare_dead(&task_id, now) {
-                Ok(declared) => step.join(declared),
+            Event::DeclaredDead { task_id } => match self.declare_dead(&task_id, now) {
+                Ok(declared) => effects.join(declared),
                 Err(error) => {
                     let reason = error.to_string();
-                    step.tell.push((None, Progress::NotDeclared { task_id, reason }));
+                    effects.progress.push((None, Progress::NotDeclared { task_id, reason }));
                 }
             },
-            Input::Tick if now >= self.ticked + TICK => {
+            Event::Tick if now >= self.ticked + TICK => {
                 self.ticked = now;
                 // Pauses may be over.
                 self.stale = true;
                 self.ledger.tick(self.ledger_rules(), now);
-                self.alarm(now, step);
-                self.begin_due(now, step);
-                self.ask_for_all_tasks(now, step);
-                self.each_run(&Input::Tick, now, step);
+                self.alarm(now, effects);
+                self.begin_due(now, effects);
+                self.ask_for_all_tasks(now, effects);
+                self.each_run(&Event::Tick, now, effects);
             }
-            Input::Tick => {}
+            Event::Tick => {}
         }
     }
 
-    fn event(&mut self, event: Event, now: Millis, step: &mut Step) {
+    fn master_event(&mut self, event: MasterEvent, now: Millis, effects: &mut Effects) {
         match event {
-            Event::Offers(offers) => self
+            MasterEvent::Offers(offers) => self
                 .offers
                 .extend(offers.into_iter().map(|offer| (offer.id.clone(), offer))),
-            Event::Rescind(offer) => {
+            MasterEvent::Rescind(offer) => {
                 self.offers.remove(&offer);
             }
-            Event::InverseOffers(offers) => self.answer_inverse(offers, step),
-            Event::Update(status) => self.update(status, now, step),
+            MasterEvent::InverseOffers(offers) => self.answer_inverse(offers, effects),
+            MasterEvent::Update(status) => self.update(status, now, effects),
             _ => {}
         }
     }
 
-    fn update(&mut self, status: TaskStatus, now: Millis, step: &mut Step) {
+    fn update(&mut self, status: TaskStatus, now: Millis, effects: &mut Effects) {
         let framework = self.record.framework_id.clone().unwrap_or_default();
         let holder = Holder {
             framework,
@@ -187,15 +189,15 @@ impl Service {
             .task(&holder, &meant(&status.state, status.reason.as_ref()), now);
         self.counters.update(&status);
         match self.run_of(status.task_id.as_str()) {
-            Some(id) => self.input(&id, Input::Event(Box::new(Event::Update(status))), now, step),
+            Some(id) => self.event(&id, Event::Master(Box::new(MasterEvent::Update(status))), now, effects),
             None => {
                 // A run that was forgotten, or another scheduler's with the same id: it must not go on unwatched.
                 if matches!(
                     status.state,
                     TaskState::Staging | TaskState::Starting | TaskState::Running
                 ) {
-                    step.call(Call::kill(status.task_id.clone(), status.agent_id.clone()));
-                    step.tell.push((
+                    effects.call(Call::kill(status.task_id.clone(), status.agent_id.clone()));
+                    effects.progress.push((
                         None,
                         Progress::Stray {
                             task_id: status.task_id.0.clone(),
@@ -203,7 +205,7 @@ impl Service {
                         },
                     ));
                 }
-                step.calls.extend(Call::acknowledge(&status));
+                effects.calls.extend(Call::acknowledge(&status));
             }
         }
     }
@@ -214,7 +216,7 @@ impl Service {
         self.runs.contains_key(id).then(|| id.to_owned())
     }
 
-    fn answer_inverse(&self, offers: Vec<InverseOffer>, step: &mut Step) {
+    fn answer_inverse(&self, offers: Vec<InverseOffer>, effects: &mut Effects) {
         for offer in offers {
             let used = match &offer.agent_id {
                 Some(agent) => self
@@ -224,7 +226,7 @@ impl Service {
                 None => true,
             };
             let inverse_offer_ids = vec![offer.id];
-            step.calls.push(match used {
+            effects.calls.push(match used {
                 true => Call::DeclineInverseOffers { inverse_offer_ids },
                 false => Call::AcceptInverseOffers { inverse_offer_ids },
             });

@@ -1,4 +1,4 @@
-//! What the storage says of its volumes, read again and again.
+//! The storage's listing of its volumes, which is read at regular intervals.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 256 << 20;
 /// Where the storage's listing comes from: files, a command, or both.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// Listings that somebody else keeps fresh, and catalogue files.
+    /// Catalogue files, and listings that another program updates.
     pub files: Vec<PathBuf>,
     /// A command that prints one, run by `sh -c`.
     pub command: Option<String>,
@@ -69,7 +69,7 @@ impl Listing {
     }
 }
 
-/// When a file was written; 0, long ago, when nobody can tell.
+/// When a file was written, in milliseconds since the epoch; 0 when this is not known.
 fn written(path: &Path) -> Millis {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let since_epoch = modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());

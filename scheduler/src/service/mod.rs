@@ -1,7 +1,7 @@
 //! The scheduler as a service: many jobs, each with many runs, as one framework.
 //!
 //! ```text
-//! API, schedule ──> Service ──Step──> Storage (claims, then runs) ──> calls to the master
+//! API, schedule ──> Service ──Effects──> Storage (claims, then runs) ──> calls to the master
 //!                     ▲  ▲
 //!    scheduler API ───┘  └─── operator stream, the storage's listings
 //! ```
@@ -12,7 +12,9 @@
 pub mod agents;
 mod alarm;
 pub mod api;
+pub(crate) mod blocking;
 mod doubt;
+mod effects;
 mod events;
 pub mod listing;
 pub mod metrics;
@@ -24,7 +26,6 @@ mod requests;
 mod run;
 mod schedules;
 pub mod serve;
-mod step;
 pub mod storage;
 mod watch;
 
@@ -39,13 +40,13 @@ use crate::machine::{Machine, Rules};
 use crate::state::Millis;
 use agents::Agents;
 use alarm::Alarm;
+pub use effects::Effects;
 use metrics::Counters;
 pub use record::{Cause, JobRecord, RunId, RunRecord, ServiceRecord, VERSION};
 pub use run::Run;
-pub use step::Step;
 pub use watch::OperatorStream;
 
-/// How the service goes about it.
+/// The settings of a service.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// For every run.
@@ -58,8 +59,8 @@ pub struct Settings {
     pub spelling: Spelling,
     /// How many ended runs of a job are kept.
     pub keep: usize,
-    /// How long a claim may stay in a state that only the storage or an operator ends, before somebody is told, in
-    /// milliseconds.
+    /// How long a claim may stay in a state that only the storage or an operator ends, before it is
+    /// reported, in milliseconds.
     pub release_alarm: Millis,
     /// Whether jobs may name commands that run on this host when they end.
     pub commands: bool,
@@ -84,8 +85,8 @@ pub enum RequestError {
 
 /// The service without its I/O.
 ///
-/// Calling order: the [`Step`] of every input is carried out before the next one; [`Input::Tick`](crate::machine::Input::Tick) goes in several times a
-/// second.
+/// Calling order: the [`Effects`] of every event are carried out before the next one;
+/// [`Event::Tick`](crate::machine::Event::Tick) goes in several times a second.
 #[derive(Debug)]
 pub struct Service {
     settings: Settings,
@@ -95,7 +96,7 @@ pub struct Service {
     active: BTreeSet<RunId>,
     /// Those of them with tasks that are to be launched, and how many.
     ready: BTreeMap<RunId, usize>,
-    /// Whether something has happened since it was last looked what can be launched.
+    /// Whether an event has happened since the last search for tasks that can be launched.
     stale: bool,
     ledger: Ledger,
     catalogue: Option<Catalogue>,
@@ -181,7 +182,7 @@ impl Service {
         &self.ledger
     }
 
-    /// What has to survive besides claims and runs.
+    /// The state on disk in addition to claims and runs.
     pub fn record(&self) -> &ServiceRecord {
         &self.record
     }

@@ -15,32 +15,32 @@ pub fn document() -> Value {
         "paths": {
             "/v1/jobs": {
                 "get": operation("listJobs", "All jobs.", &[], None, &["200"]),
-                "post": operation("createJob", "Gives a new job.", &[], Some(&file), &["201", "409", "422"]),
+                "post": operation("createJob", "Adds a job.", &[], Some(&file), &["201", "409", "422"]),
             },
             "/v1/jobs/{name}": {
                 "get": operation("showJob", "A job with its file and runs.", &[&name], None, &["200", "404"]),
-                "put": operation("replaceJob", "Gives a job, new or in place of the old one.", &[&name], Some(&file), &["200", "422"]),
+                "put": operation("replaceJob", "Adds a job, or replaces the job of this name.", &[&name], Some(&file), &["200", "422"]),
                 "delete": operation("deleteJob", "Removes a job and its ended runs.", &[&name], None, &["204", "404", "409"]),
             },
             "/v1/jobs/{name}/run": {
-                "post": operation("runJob", "Begins a run now.", &[&name], None, &["202", "404", "409", "422"]),
+                "post": operation("runJob", "Starts a run now.", &[&name], None, &["202", "404", "409", "422"]),
             },
             "/v1/jobs/{name}/pause": {
-                "post": operation("pauseJob", "Lets the job's schedule begin nothing until it is resumed.", &[&name], None, &["204", "404", "409"]),
+                "post": operation("pauseJob", "Pauses the job's schedule until it is resumed.", &[&name], None, &["204", "404", "409"]),
             },
             "/v1/jobs/{name}/resume": {
-                "post": operation("resumeJob", "Lets the job's schedule begin runs again, from now on.", &[&name], None, &["204", "404", "409"]),
+                "post": operation("resumeJob", "Resumes the job's schedule from now on.", &[&name], None, &["204", "404", "409"]),
             },
             "/v1/runs": {"get": operation("listRuns", "All runs.", &[], None, &["200"])},
             "/v1/runs/{id}": {"get": operation("showRun", "A run: tasks, attempts, agents, times.", &[&id], None, &["200", "404"])},
             "/v1/runs/{id}/explain": {
-                "get": operation("explainRun", "Why each task is not further than it is.", &[&id], None, &["200", "404"]),
+                "get": operation("explainRun", "Why each task has not finished.", &[&id], None, &["200", "404"]),
             },
             "/v1/runs/{id}/cancel": {
-                "post": operation("cancelRun", "Begins nothing more, and kills what runs.", &[&id], None, &["202", "404", "409"]),
+                "post": operation("cancelRun", "Starts no further task of the run, and kills those that run.", &[&id], None, &["202", "404", "409"]),
             },
             "/v1/tasks/{id}/declare-dead": {
-                "post": operation("declareTaskDead", "Takes an operator's word that a task does not run, of which the master cannot say whether it does.",
+                "post": operation("declareTaskDead", "Declares that a task does not run, when the master cannot say whether it runs.",
                     &[&path_parameter("id", "The task's id, `<job>.<number>.<task>.<attempt>`.")], None, &["202", "404", "409"]),
             },
             "/v1/claims": {"get": operation("listClaims", "Who holds which volume.", &[], None, &["200"])},
@@ -49,7 +49,7 @@ pub fn document() -> Value {
         },
         "security": [{}, {"token": []}],
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer",
-            "description": "The token of --token-file; without one none is wanted."}}, "schemas": {"Error": {"type": "object", "required": ["error"],
+            "description": "The token of --token-file. Without this option no token is needed."}}, "schemas": {"Error": {"type": "object", "required": ["error"],
             "properties": {"error": {"type": "string"}}}}},
     })
 }
@@ -64,16 +64,16 @@ fn operation(id: &str, summary: &str, parameters: &[&Value], body: Option<&Value
         .iter()
         .map(|status| {
             let response = match *status {
-                "200" => json!({"description": "As asked."}),
-                "201" => json!({"description": "It is there, and on disk."}),
-                "202" => json!({"description": "It is begun, and on disk."}),
-                "204" => json!({"description": "It is gone."}),
-                "404" => json!({"description": "There is no such thing.", "content": error}),
-                "409" => json!({"description": "Not as things are.", "content": error}),
+                "200" => json!({"description": "The requested document."}),
+                "201" => json!({"description": "The job is on disk."}),
+                "202" => json!({"description": "The request is on disk and is being carried out."}),
+                "204" => json!({"description": "The change is on disk."}),
+                "404" => json!({"description": "It does not exist.", "content": error}),
+                "409" => json!({"description": "The present state does not allow it.", "content": error}),
                 "422" => {
                     json!({"description": "The job file is wrong; each line names a place in it.", "content": error})
                 }
-                _ => json!({"description": "No master, no operator stream, or no disk to write to.", "content": error}),
+                _ => json!({"description": "Not subscribed to a master, the operator stream is closed, or the state cannot be written.", "content": error}),
             };
             ((*status).to_owned(), response)
         })

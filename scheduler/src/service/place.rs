@@ -1,10 +1,10 @@
-//! Sharing offers out among runs.
+//! Distributes offers among runs.
 
 use std::collections::BTreeSet;
 
 use mesos_http::scheduler::Call;
 
-use super::{RunId, Service, Step};
+use super::{Effects, RunId, Service};
 use crate::ledger::{Claim, ClaimState, Mode};
 use crate::machine::placement::Claims;
 use crate::machine::pool::{REFUSE_WHILE_IDLE, answers, pools};
@@ -12,48 +12,48 @@ use crate::plan::PlannedTask;
 use crate::state::Millis;
 
 impl Service {
-    /// What follows from how things now stand: launches, and what the master is asked for.
-    pub(super) fn advance(&mut self, now: Millis, step: &mut Step) {
+    /// Launches what can be launched now, and asks the master for offers or for none.
+    pub(super) fn advance(&mut self, now: Millis, effects: &mut Effects) {
         let changed = self.ledger.take_changed();
         self.stale |= !changed.is_empty();
-        step.save_claims.extend(changed);
-        // With many runs most of what comes says nothing new of what can be launched.
+        effects.save_claims.extend(changed);
+        // With many runs, most events do not change what can be launched.
         let something_new = self.stale || !self.offers.is_empty();
         if !self.connected || !something_new {
             return;
         }
         self.stale = false;
-        let wanted = self.wanted(now);
-        let wanted = self.answer_offers(wanted, now, step);
-        self.ask_for_offers(wanted, step);
-        step.save_claims.extend(self.ledger.take_changed());
+        let launchable = self.launchable(now);
+        let launchable = self.answer_offers(launchable, now, effects);
+        self.ask_for_offers(launchable, effects);
+        effects.save_claims.extend(self.ledger.take_changed());
     }
 
     /// The tasks that could be launched: higher priorities first, then older runs, then the order of the job file.
-    fn wanted(&self, now: Millis) -> Vec<(RunId, String)> {
-        let mut wanted = Vec::new();
+    fn launchable(&self, now: Millis) -> Vec<(RunId, String)> {
+        let mut launchable = Vec::new();
         for id in self.ready.keys() {
             let run = &self.runs[id];
             let begun = run.machine.state().started_ms;
             for (priority, task) in run.machine.candidates(now) {
                 if !self.is_taken(id, &task) {
-                    wanted.push((std::cmp::Reverse(priority), begun, id.clone(), task));
+                    launchable.push((std::cmp::Reverse(priority), begun, id.clone(), task));
                 }
             }
         }
         // Stable: tasks of one run stay in their order.
-        wanted.sort_by(|one, other| (one.0, one.1, &one.2).cmp(&(other.0, other.1, &other.2)));
-        wanted.into_iter().map(|(_, _, id, task)| (id, task)).collect()
+        launchable.sort_by(|one, other| (one.0, one.1, &one.2).cmp(&(other.0, other.1, &other.2)));
+        launchable.into_iter().map(|(_, _, id, task)| (id, task)).collect()
     }
 
-    /// Whether one of the task's volumes is used by somebody, wherever that is.
+    /// Whether another task uses one of the task's volumes, on any agent.
     fn is_taken(&self, id: &str, task: &str) -> bool {
         self.in_the_way(id, task).next().is_some()
     }
 
-    /// Who uses volumes of the task, a line each.
+    /// Which tasks use the task's volumes, one line each.
     pub(super) fn holders_for(&self, id: &str, task: &str) -> Vec<String> {
-        let said = |(volume, claim): (&str, &Claim)| {
+        let line = |(volume, claim): (&str, &Claim)| {
             let (state, task) = (claim.state, &claim.holder.task);
             let held = format!(
                 "volume {volume} is {state} by {} on agent {}",
@@ -67,7 +67,7 @@ impl Service {
                 _ => held,
             }
         };
-        self.in_the_way(id, task).map(said).collect()
+        self.in_the_way(id, task).map(line).collect()
     }
 
     fn in_the_way<'a>(&'a self, id: &str, task: &str) -> impl Iterator<Item = (&'a str, &'a Claim)> {
@@ -91,50 +91,56 @@ impl Service {
         })
     }
 
-    /// Launches what can be launched and gives every other offer back. Returns what is still wanted.
-    fn answer_offers(&mut self, wanted: Vec<(RunId, String)>, now: Millis, step: &mut Step) -> Vec<(RunId, String)> {
+    /// Launches what can be launched and gives every other offer back. Returns the tasks that still
+    /// wait.
+    fn answer_offers(
+        &mut self,
+        launchable: Vec<(RunId, String)>,
+        now: Millis,
+        effects: &mut Effects,
+    ) -> Vec<(RunId, String)> {
         let mut pools = pools(std::mem::take(&mut self.offers));
         if pools.is_empty() {
-            return wanted;
+            return launchable;
         }
         let rules = self.ledger_rules();
         let framework = self.record.framework_id.clone().unwrap_or_default();
-        for (id, task) in &wanted {
+        for (id, task) in &launchable {
             let mut claims = Claims {
                 ledger: &mut self.ledger,
                 rules,
                 framework: &framework,
             };
-            let mut done = crate::machine::Step::default();
+            let mut done = crate::machine::Effects::default();
             if let Some(run) = self.runs.get_mut(id) {
                 run.machine
                     .try_place(task, &mut pools, Some(&mut claims), now, &mut done);
             }
-            self.take(id, done, step);
+            self.take(id, done, effects);
         }
-        let still = self.wanted(now);
+        let still = self.launchable(now);
         let refuse_seconds = match still.is_empty() {
             true => REFUSE_WHILE_IDLE,
             false => self.settings.rules.refuse_seconds,
         };
         let calls = answers(pools, refuse_seconds);
         self.counters.launched(&calls);
-        calls.into_iter().for_each(|call| step.call(call));
+        calls.into_iter().for_each(|call| effects.call(call));
         still
     }
 
-    fn ask_for_offers(&mut self, wanted: Vec<(RunId, String)>, step: &mut Step) {
-        let wanted: BTreeSet<(RunId, String)> = wanted.into_iter().collect();
+    fn ask_for_offers(&mut self, launchable: Vec<(RunId, String)>, effects: &mut Effects) {
+        let launchable: BTreeSet<(RunId, String)> = launchable.into_iter().collect();
         let roles = vec![self.settings.rules.role.clone()];
-        if wanted.is_empty() {
+        if launchable.is_empty() {
             if self.suppressed != Some(true) {
                 self.suppressed = Some(true);
-                step.call(Call::Suppress { roles });
+                effects.call(Call::Suppress { roles });
             }
-        } else if self.suppressed != Some(false) || !wanted.is_subset(&self.asked_for) {
+        } else if self.suppressed != Some(false) || !launchable.is_subset(&self.asked_for) {
             self.suppressed = Some(false);
-            step.call(Call::Revive { roles });
+            effects.call(Call::Revive { roles });
         }
-        self.asked_for = wanted;
+        self.asked_for = launchable;
     }
 }

@@ -1,9 +1,9 @@
-//! Finding what nobody remembers: claims of launches that were never made, tasks of runs that are forgotten.
+//! Finds claims of launches that were never made, and tasks of runs that are not known any more.
 
 use mesos_http::scheduler::Call;
 use mesos_http::types::TaskState;
 
-use super::{Service, Step};
+use super::{Effects, Service};
 use crate::ledger::{self, Holder};
 use crate::state::Millis;
 
@@ -14,10 +14,10 @@ const ALL_TASKS_SOON: Millis = 60_000;
 
 impl Service {
     /// Each run asks for its own tasks; those of no run are found by asking for all, and killed when their state comes.
-    pub(super) fn ask_for_all_tasks(&mut self, now: Millis, step: &mut Step) {
+    pub(super) fn ask_for_all_tasks(&mut self, now: Millis, effects: &mut Effects) {
         if self.connected && now >= self.all_asked + ALL_TASKS_EVERY {
             self.all_asked = now;
-            step.call(Call::Reconcile { tasks: Vec::new() });
+            effects.call(Call::Reconcile { tasks: Vec::new() });
         }
     }
 

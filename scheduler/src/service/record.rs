@@ -36,7 +36,7 @@ pub struct JobRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "by")]
 pub enum Cause {
-    /// Somebody asked for it.
+    /// A request over the API or the page.
     Request,
     /// Its schedule.
     Schedule {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use label_mapper::{Catalogue, Spelling};
 
 use super::schedules;
-use super::{Cause, JobRecord, RequestError, Run, RunId, RunRecord, Service, Step};
+use super::{Cause, Effects, JobRecord, RequestError, Run, RunId, RunRecord, Service};
 use crate::job::{Job, JobFileError};
-use crate::machine::{Input, Machine};
+use crate::machine::{Event, Machine};
 use crate::notification::{self, COMMANDS_REFUSED};
 use crate::plan::{Plan, Volumes};
 use crate::state::{JobState, Millis};
@@ -17,7 +17,7 @@ impl Service {
     ///
     /// # Errors
     /// The job file is wrong, a volume is not found, or there is a job of this name and `replace` is false.
-    pub fn put(&mut self, text: String, replace: bool, now: Millis) -> Result<(String, Step), RequestError> {
+    pub fn put(&mut self, text: String, replace: bool, now: Millis) -> Result<(String, Effects), RequestError> {
         let job = Job::parse(&text).map_err(|error| RequestError::Bad(error.to_string()))?;
         self.plan(&text)?;
         if let Some(command) = notification::command_in(&job.notify).filter(|_| !self.settings.commands) {
@@ -44,18 +44,18 @@ impl Service {
         };
         let record = schedules::scheduled(record, &job, old, self.wall(now));
         self.record.jobs.insert(job.name.clone(), record);
-        let step = Step {
+        let effects = Effects {
             save_jobs: BTreeSet::from([job.name.clone()]),
-            ..Step::default()
+            ..Effects::default()
         };
-        Ok((job.name, step))
+        Ok((job.name, effects))
     }
 
     /// Removes a job with its ended runs.
     ///
     /// # Errors
     /// There is none of this name, or it has a run that is not over.
-    pub fn delete(&mut self, name: &str) -> Result<Step, RequestError> {
+    pub fn delete(&mut self, name: &str) -> Result<Effects, RequestError> {
         if !self.record.jobs.contains_key(name) {
             return Err(RequestError::Unknown(format!("job '{name}'")));
         }
@@ -68,11 +68,11 @@ impl Service {
         for id in &forget {
             self.runs.remove(id);
         }
-        Ok(Step {
+        Ok(Effects {
             save_service: true,
             save_jobs: BTreeSet::from([name.to_owned()]),
             forget,
-            ..Step::default()
+            ..Effects::default()
         })
     }
 
@@ -94,7 +94,7 @@ impl Service {
     ///
     /// # Errors
     /// There is no such job, it has a run that is not over, or a volume is not found any more.
-    pub fn begin(&mut self, name: &str, cause: Cause, now: Millis) -> Result<(RunId, Step), RequestError> {
+    pub fn begin(&mut self, name: &str, cause: Cause, now: Millis) -> Result<(RunId, Effects), RequestError> {
         let Some(job) = self.record.jobs.get(name) else {
             return Err(RequestError::Unknown(format!("job '{name}'")));
         };
@@ -125,27 +125,27 @@ impl Service {
         let machine = Machine::hosted(plan, record.state.clone(), self.settings.rules.clone(), id.clone());
         self.runs.insert(id.clone(), Run { record, machine });
         self.counters.begun(cause, now);
-        let mut step = Step {
+        let mut effects = Effects {
             save_jobs: BTreeSet::from([name.to_owned()]),
-            ..Step::default()
+            ..Effects::default()
         };
-        step.save_runs.insert(id.clone());
-        let input = match (&self.record.framework_id, self.connected) {
-            (Some(framework_id), true) => Input::Connected {
+        effects.save_runs.insert(id.clone());
+        let event = match (&self.record.framework_id, self.connected) {
+            (Some(framework_id), true) => Event::Connected {
                 framework_id: framework_id.clone(),
             },
-            _ => Input::Tick,
+            _ => Event::Tick,
         };
-        self.input(&id, input, now, &mut step);
-        self.advance(now, &mut step);
-        Ok((id, step))
+        self.event(&id, event, now, &mut effects);
+        self.advance(now, &mut effects);
+        Ok((id, effects))
     }
 
     /// Begins nothing more of a run, and kills what may run of it.
     ///
     /// # Errors
     /// There is no such run, or it is over.
-    pub fn cancel(&mut self, id: &str, now: Millis) -> Result<Step, RequestError> {
+    pub fn cancel(&mut self, id: &str, now: Millis) -> Result<Effects, RequestError> {
         let Some(run) = self.runs.get_mut(id) else {
             return Err(RequestError::Unknown(format!("run '{id}'")));
         };
@@ -153,10 +153,10 @@ impl Service {
             return Err(RequestError::Conflict(format!("run {id} is over")));
         }
         let done = run.machine.cancel(now);
-        let mut step = Step::default();
-        self.take(id, done, &mut step);
-        self.advance(now, &mut step);
-        Ok(step)
+        let mut effects = Effects::default();
+        self.take(id, done, &mut effects);
+        self.advance(now, &mut effects);
+        Ok(effects)
     }
 
     fn plan(&self, text: &str) -> Result<(Plan, Option<Catalogue>), RequestError> {

@@ -1,12 +1,12 @@
-//! The runs of a service: each a job on its way, by itself.
+//! The runs of a service. Each has its own machine.
 
-use super::{Cause, RunId, RunRecord, Service, Step};
-use crate::machine::{Explanation, Input, Machine};
+use super::{Cause, Effects, RunId, RunRecord, Service};
+use crate::machine::{Event, Explanation, Machine};
 use crate::notification;
 use crate::progress::Progress;
 use crate::state::{Millis, Standing};
 
-/// One run.
+/// One run of a job: its record and its machine.
 #[derive(Debug)]
 pub struct Run {
     pub(super) record: RunRecord,
@@ -46,23 +46,23 @@ impl Run {
         self.machine.state().end.is_some()
     }
 
-    /// Whether it is over and everybody has been told who is to be told.
+    /// Whether it is over and its notifications were sent.
     fn is_done(&self) -> bool {
         self.machine.state().end.as_ref().is_some_and(|end| end.notified)
     }
 }
 
 impl Service {
-    pub(super) fn each_run(&mut self, input: &Input, now: Millis, step: &mut Step) {
+    pub(super) fn each_run(&mut self, event: &Event, now: Millis, effects: &mut Effects) {
         for id in self.active.clone() {
-            self.input(&id, input.clone(), now, step);
+            self.event(&id, event.clone(), now, effects);
         }
     }
 
-    pub(super) fn input(&mut self, id: &str, input: Input, now: Millis, step: &mut Step) {
+    pub(super) fn event(&mut self, id: &str, event: Event, now: Millis, effects: &mut Effects) {
         let Some(run) = self.runs.get_mut(id) else { return };
-        let done = run.machine.handle(input, now);
-        self.take(id, done, step);
+        let done = run.machine.handle(event, now);
+        self.take(id, done, effects);
     }
 
     /// Enters the run in the lists of those that go on and of those that have something to launch.
@@ -81,22 +81,24 @@ impl Service {
         self.stale |= before.unwrap_or(0) != ready;
     }
 
-    /// Takes a run's step into the service's.
-    pub(super) fn take(&mut self, id: &str, done: crate::machine::Step, step: &mut Step) {
+    /// Takes a run's effects into the service's.
+    pub(super) fn take(&mut self, id: &str, done: crate::machine::Effects, effects: &mut Effects) {
         if done.save {
-            step.save_runs.insert(id.to_owned());
+            effects.save_runs.insert(id.to_owned());
         }
         let own = |progress: &Progress| !matches!(progress, Progress::Connected { .. } | Progress::Disconnected { .. });
-        let told = done.tell.into_iter().filter(own);
-        step.tell.extend(told.map(|progress| (Some(id.to_owned()), progress)));
-        done.calls.into_iter().for_each(|call| step.call(call));
+        let progress = done.progress.into_iter().filter(own);
+        effects
+            .progress
+            .extend(progress.map(|progress| (Some(id.to_owned()), progress)));
+        done.calls.into_iter().for_each(|call| effects.call(call));
         self.enlist(id);
         if done.end {
-            self.ended(id, step);
+            self.ended(id, effects);
         }
     }
 
-    fn ended(&mut self, id: &str, step: &mut Step) {
+    fn ended(&mut self, id: &str, effects: &mut Effects) {
         let Some(run) = self.runs.get_mut(id) else { return };
         self.counters.ended(&run.record(), run.machine.state());
         let is_finished = run
@@ -108,10 +110,10 @@ impl Service {
         if notification::targets(run.machine.plan(), is_finished).is_empty() {
             run.machine.notified();
         } else {
-            step.ended.push(id.to_owned());
+            effects.ended.push(id.to_owned());
         }
         let job = run.record.job.clone();
-        self.forget_old(&job, step);
+        self.forget_old(&job, effects);
     }
 
     /// The runs of a job that are known.
@@ -122,9 +124,9 @@ impl Service {
             .take_while(move |(_, run)| run.record.job == job)
     }
 
-    /// Forgets the oldest runs beyond those that are kept. Before everybody has been told of a run's end, its record is the
-    /// only thing that remembers that somebody still has to be.
-    fn forget_old(&mut self, job: &str, step: &mut Step) {
+    /// Forgets the oldest runs beyond those that are kept. A run whose notifications are not sent
+    /// yet is kept, since only its record says that they are to be sent.
+    fn forget_old(&mut self, job: &str, effects: &mut Effects) {
         let mut over: Vec<(u64, RunId)> = self
             .runs_of(job)
             .filter(|(_, run)| run.is_done())
@@ -134,12 +136,12 @@ impl Service {
         let too_many = over.len().saturating_sub(self.settings.keep);
         for (_, id) in over.into_iter().take(too_many) {
             self.runs.remove(&id);
-            step.save_runs.remove(&id);
-            step.forget.push(id);
+            effects.save_runs.remove(&id);
+            effects.forget.push(id);
         }
     }
 
-    /// Why each task of a run is not further than it is.
+    /// Why each task of a run has not finished.
     pub fn explain(&self, id: &str, now: Millis) -> Option<Vec<Explanation>> {
         let run = self.runs.get(id)?;
         let mut explanations = run.machine.explanations(now);
@@ -155,15 +157,15 @@ impl Service {
         Some(explanations)
     }
 
-    /// Those to be told how a run ended were told.
-    pub fn notified(&mut self, id: &str) -> Step {
-        let mut step = Step::default();
+    /// The notifications about the end of a run were sent.
+    pub fn notified(&mut self, id: &str) -> Effects {
+        let mut effects = Effects::default();
         if let Some(run) = self.runs.get_mut(id) {
             run.machine.notified();
-            step.save_runs.insert(id.to_owned());
+            effects.save_runs.insert(id.to_owned());
             let job = run.record.job.clone();
-            self.forget_old(&job, &mut step);
+            self.forget_old(&job, &mut effects);
         }
-        step
+        effects
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cause, JobRecord, RequestError, Service, Step};
+use super::{Cause, Effects, JobRecord, RequestError, Service};
 use crate::job::{Job, Overlap};
 use crate::progress::Progress;
 use crate::state::Millis;
@@ -18,7 +18,7 @@ impl Service {
     ///
     /// # Errors
     /// There is no such job, or it has no schedule.
-    pub fn pause(&mut self, name: &str) -> Result<Step, RequestError> {
+    pub fn pause(&mut self, name: &str) -> Result<Effects, RequestError> {
         self.with_schedule(name, |job, _| {
             job.paused = true;
             job.next_ms = None;
@@ -30,7 +30,7 @@ impl Service {
     ///
     /// # Errors
     /// There is no such job, or it has no schedule.
-    pub fn resume(&mut self, name: &str, now: Millis) -> Result<Step, RequestError> {
+    pub fn resume(&mut self, name: &str, now: Millis) -> Result<Effects, RequestError> {
         let wall = self.wall(now);
         self.with_schedule(name, |job, schedule| {
             if std::mem::take(&mut job.paused) {
@@ -39,7 +39,7 @@ impl Service {
         })
     }
 
-    fn with_schedule(&mut self, name: &str, act: impl FnOnce(&mut JobRecord, &Job)) -> Result<Step, RequestError> {
+    fn with_schedule(&mut self, name: &str, act: impl FnOnce(&mut JobRecord, &Job)) -> Result<Effects, RequestError> {
         let Some(job) = self.record.jobs.get_mut(name) else {
             return Err(RequestError::Unknown(format!("job '{name}'")));
         };
@@ -50,14 +50,14 @@ impl Service {
             )));
         }
         act(job, &file);
-        Ok(Step {
+        Ok(Effects {
             save_jobs: BTreeSet::from([name.to_owned()]),
-            ..Step::default()
+            ..Effects::default()
         })
     }
 
     /// Begins what is due and what has waited for the run before.
-    pub(super) fn begin_due(&mut self, now: Millis, step: &mut Step) {
+    pub(super) fn begin_due(&mut self, now: Millis, effects: &mut Effects) {
         let wall = self.wall(now);
         let due = |job: &JobRecord| job.next_ms.is_some_and(|next| next <= wall);
         let waits = |name: &str, job: &JobRecord| job.queued_ms.is_some() && self.active_run(name).is_none();
@@ -73,9 +73,9 @@ impl Service {
                     // An older version accepted it.
                     job.next_ms = None;
                     job.queued_ms = None;
-                    step.save_jobs.insert(name.clone());
+                    effects.save_jobs.insert(name.clone());
                     let reason = error.to_string();
-                    step.tell.push((None, Progress::Skipped { job: name, reason }));
+                    effects.progress.push((None, Progress::Skipped { job: name, reason }));
                     continue;
                 }
             };
@@ -101,21 +101,21 @@ impl Service {
                             _ => format!("it begins when run {id} is over"),
                         };
                         let job = name.clone();
-                        step.tell.push((None, Progress::Deferred { job, reason }));
-                        step.save_jobs.insert(name.clone());
+                        effects.progress.push((None, Progress::Deferred { job, reason }));
+                        effects.save_jobs.insert(name.clone());
                     }
                     let go_on = !self.runs[id].machine().state().cancelled;
                     if file.overlap == Overlap::Replace && go_on {
                         // It was not over just now.
                         if let Ok(cancelled) = self.cancel(id, now) {
-                            step.join(cancelled);
+                            effects.join(cancelled);
                         }
                     }
                     continue;
                 }
                 (None, _) => None,
             };
-            step.save_jobs.insert(name.clone());
+            effects.save_jobs.insert(name.clone());
             if let Some(job) = self.record.jobs.get_mut(&name) {
                 job.queued_ms = None;
             }
@@ -126,10 +126,10 @@ impl Service {
                     .map_err(|error| error.to_string()),
             };
             match begun {
-                Ok((_, begun)) => step.join(begun),
+                Ok((_, begun)) => effects.join(begun),
                 Err(reason) => {
                     self.counters.skipped += 1;
-                    step.tell.push((None, Progress::Skipped { job: name, reason }));
+                    effects.progress.push((None, Progress::Skipped { job: name, reason }));
                 }
             }
         }
@@ -153,10 +153,11 @@ impl Service {
     pub(super) fn look_at_schedules_again(&mut self, now: Millis) {
         let wall = self.wall(now);
         for job in self.record.jobs.values_mut().filter(|job| !job.paused) {
-            // What an older version accepted and this one does not is told when it is due.
+            // A schedule that an older version accepted and this one does not is reported when it
+            // is due.
             let Ok(file) = Job::parse(&job.text) else { continue };
             let known = job.next_ms.unwrap_or(Millis::MAX);
-            // What is due is begun, whatever the clock says now.
+            // A run that is due is started, even if the clock was set back.
             if known > wall
                 && let Some(earlier) = next(job, &file, wall).filter(|earlier| *earlier < known)
             {

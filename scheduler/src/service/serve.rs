@@ -11,10 +11,10 @@ use mesos_http::types::FrameworkInfo;
 
 use super::listing::Listing;
 use super::storage::{self, Storage};
-use super::{RequestError, RunId, Service, Settings, Step};
+use super::{Effects, RequestError, RunId, Service, Settings};
 use crate::clock::Clock;
 use crate::crash_point;
-use crate::machine::Input;
+use crate::machine::Event;
 use crate::notification::Notifier;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -22,34 +22,38 @@ use crate::run::{Framework, RunError};
 use crate::state::{JobState, Millis};
 use crate::store::StoreError;
 
-/// How often the service is given the time.
+/// How often the service gets a [`Event::Tick`].
 const TICK: Duration = Duration::from_millis(250);
-/// So many events that came together are taken at once at most: API and schedules have their turn after them.
+/// How many events are handled together at most. The API and the schedules have their turn after
+/// them.
 const TOGETHER: usize = 500;
-/// So many ended runs are told of at the same time: one whose receivers do not answer holds up no other.
-const TELLERS: usize = 8;
+/// For how many ended runs notifications are sent at the same time, so that receivers that do not
+/// answer delay no other run.
+const NOTIFIERS: usize = 8;
 /// An operator call has to be answered within this.
 const OPERATOR_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What is told, with the run it is about.
-pub type Tell = Box<dyn Fn(Millis, Option<&RunId>, &Progress) + Send>;
+/// Called with everything to report, and with the run that it is about.
+pub type Reporter = Box<dyn Fn(Millis, Option<&RunId>, &Progress) + Send>;
 
-/// The service and its storage, one at a time. Nobody waits here for the master.
+/// The service and its storage, for one thread at a time. No call to the master is made while it is
+/// locked.
 pub struct Core {
     service: Service,
     storage: Box<dyn Storage>,
-    /// What the master is to be told, in this order.
+    /// The calls to the master, in this order.
     calls: crossbeam_channel::Sender<Call>,
     clock: Clock,
-    tell: Tell,
+    report: Reporter,
     /// Why it cannot go on. From then on nothing is written: what is on disk is what the next instance goes on from, and
     /// another line behind half a line would spoil it.
     broken: Option<Arc<StoreError>>,
-    /// Runs to tell of.
+    /// Runs whose notifications are to be sent.
     ended: crossbeam_channel::Sender<EndedRun>,
 }
 
-/// A run that has ended, with all that is told of it: its record may be gone when its turn comes.
+/// A run that has ended, with everything that its notifications need. Its record may be gone by
+/// then.
 struct EndedRun {
     id: RunId,
     plan: Plan,
@@ -67,7 +71,7 @@ impl EndedRun {
     }
 }
 
-/// A handle that many threads may have.
+/// A handle that several threads share.
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<Core>>);
 
@@ -82,19 +86,19 @@ impl Shared {
         look(&core.service, core.clock.now())
     }
 
-    /// Changes the service, and returns once the change is on disk; the master is told next.
+    /// Changes the service, and returns once the change is on disk. The calls to the master follow.
     ///
     /// # Errors
     /// The request's own; or the state cannot be written.
     pub fn change<T>(
         &self,
-        act: impl FnOnce(&mut Service, Millis) -> Result<(T, Step), RequestError>,
+        act: impl FnOnce(&mut Service, Millis) -> Result<(T, Effects), RequestError>,
     ) -> Result<T, RequestError> {
         let mut core = self.lock();
         core.refuse_when_broken()?;
         let now = core.clock.now();
-        let (value, step) = act(&mut core.service, now)?;
-        core.carry_out(step);
+        let (value, effects) = act(&mut core.service, now)?;
+        core.carry_out(effects);
         core.refuse_when_broken()?;
         Ok(value)
     }
@@ -108,40 +112,41 @@ impl Core {
         }
     }
 
-    /// Save, tell, call, as [`Step`] says.
-    fn carry_out(&mut self, step: Step) {
+    /// Saves, reports and calls, in this order, as [`Effects`] says.
+    fn carry_out(&mut self, effects: Effects) {
         if self.broken.is_some() {
             return;
         }
-        if let Err(error) = storage::save(self.storage.as_mut(), &self.service, &step) {
+        if let Err(error) = storage::save(self.storage.as_mut(), &self.service, &effects) {
             // What is not on disk must not be done; the next instance goes on from what is.
             self.broken = Some(Arc::new(error));
             return;
         }
-        for (run, progress) in &step.tell {
-            (self.tell)(self.clock.now(), run.as_ref(), progress);
+        for (run, progress) in &effects.progress {
+            (self.report)(self.clock.now(), run.as_ref(), progress);
         }
-        for call in step.calls {
+        for call in effects.calls {
             // The thread that makes them lives as long as this does.
             let _ = self.calls.send(call);
         }
-        for ended in step.ended.iter().filter_map(|id| EndedRun::of(&self.service, id)) {
-            // The threads that tell live as long as this does.
+        for ended in effects.ended.iter().filter_map(|id| EndedRun::of(&self.service, id)) {
+            // The threads that send notifications live as long as this does.
             let _ = self.ended.send(ended);
         }
     }
 
-    /// Carries the inputs out, and forgets the declarations among them once what follows from them is on disk.
-    fn inputs(&mut self, inputs: Vec<Input>) {
-        let declared = inputs.iter().filter_map(|input| match input {
-            Input::DeclaredDead { task_id } => Some(task_id.clone()),
+    /// Carries the events out, and forgets the declarations among them once what follows from them
+    /// is on disk.
+    fn events(&mut self, events: Vec<Event>) {
+        let declared = events.iter().filter_map(|event| match event {
+            Event::DeclaredDead { task_id } => Some(task_id.clone()),
             _ => None,
         });
         let declared: Vec<String> = declared.collect();
         let now = self.clock.now();
         self.service.set_lead(self.clock.lead(), now);
-        let step = self.service.handle_all(inputs, now);
-        self.carry_out(step);
+        let effects = self.service.handle_all(events, now);
+        self.carry_out(effects);
         if self.broken.is_none()
             && let Err(error) = self.storage.forget_declared(&declared)
         {
@@ -149,16 +154,16 @@ impl Core {
         }
     }
 
-    /// Adds what operators have declared of tasks that nobody can reach.
-    fn take_declarations(&mut self, inputs: &mut Vec<Input>) {
+    /// Adds the declarations of operators that tasks do not run.
+    fn take_declarations(&mut self, events: &mut Vec<Event>) {
         match self.storage.declared_dead() {
-            Ok(tasks) => inputs.extend(tasks.into_iter().map(|task_id| Input::DeclaredDead { task_id })),
+            Ok(tasks) => events.extend(tasks.into_iter().map(|task_id| Event::DeclaredDead { task_id })),
             Err(error) => self.broken = Some(error.into()),
         }
     }
 }
 
-/// Makes the calls that are asked for, which is only once what they rest on is on disk.
+/// Makes the calls. They arrive here once the state that they follow from is on disk.
 fn make_calls(shared: &Shared, caller: &Caller, calls: &crossbeam_channel::Receiver<Call>) {
     while let Ok(call) = calls.recv() {
         let sent = crash_point::around(&call, || caller.deliver(&call));
@@ -168,7 +173,7 @@ fn make_calls(shared: &Shared, caller: &Caller, calls: &crossbeam_channel::Recei
             Ok(()) => core.service.sent(&call, now),
             Err(error) => {
                 let (call, reason) = (call.kind().to_owned(), error.to_string());
-                (core.tell)(now, None, &Progress::CallFailed { call, reason });
+                (core.report)(now, None, &Progress::CallFailed { call, reason });
             }
         }
     }
@@ -180,8 +185,8 @@ pub struct Running {
     connection: Connection,
 }
 
-/// Subscribes, as the framework with this id or as a new one. With an id this takes the framework over: the master sends
-/// whoever had it away.
+/// Subscribes, as the framework with this id or as a new one. With an id this takes the framework
+/// over: the master ends the subscription of its former scheduler.
 ///
 /// # Errors
 /// The masters' addresses are none.
@@ -207,17 +212,17 @@ impl Running {
         connection: Connection,
         listing: Option<(Listing, Duration)>,
         notifier: Notifier,
-        tell: Tell,
+        report: Reporter,
     ) -> Result<Self, String> {
         let clock = Clock::start();
         let saved = storage.load().map_err(|error| error.to_string())?;
         let service = Service::new(settings, saved.service, saved.ledger, saved.runs, clock.now())?;
-        let (ended, to_tell) = crossbeam_channel::unbounded();
+        let (ended, to_notify) = crossbeam_channel::unbounded();
         for (id, run) in service.runs() {
             let end = run.machine().state().end.as_ref();
-            let is_untold = end.is_some_and(|end| !end.notified);
-            if let Some(run) = is_untold.then(|| EndedRun::of(&service, id)).flatten() {
-                // Its receiver is in hand.
+            let is_unnotified = end.is_some_and(|end| !end.notified);
+            if let Some(run) = is_unnotified.then(|| EndedRun::of(&service, id)).flatten() {
+                // The receiver exists in this function.
                 let _ = ended.send(run);
             }
         }
@@ -227,7 +232,7 @@ impl Running {
             storage,
             calls,
             clock: clock.clone(),
-            tell,
+            report,
             broken: None,
             ended,
         })));
@@ -235,17 +240,17 @@ impl Running {
             let (first, asked) = listing.ask(&clock)?;
             {
                 let mut core = shared.lock();
-                let step = core.service.listed(first, asked, clock.now());
-                core.carry_out(step);
+                let effects = core.service.listed(first, asked, clock.now());
+                core.carry_out(effects);
             }
             let shared = shared.clone();
             spawn("storage", move || keep_listing(&shared, &listing, every));
         }
         let (calling, caller) = (shared.clone(), connection.caller());
         spawn("calls", move || make_calls(&calling, &caller, &to_make));
-        for _ in 0..TELLERS {
-            let (telling, to_tell, notifier) = (shared.clone(), to_tell.clone(), notifier.clone());
-            spawn("notifications", move || tell_ends(&telling, &to_tell, &notifier));
+        for _ in 0..NOTIFIERS {
+            let (notifying, to_notify, notifier) = (shared.clone(), to_notify.clone(), notifier.clone());
+            spawn("notifications", move || notify_ends(&notifying, &to_notify, &notifier));
         }
         Ok(Self { shared, connection })
     }
@@ -277,12 +282,12 @@ impl Running {
                 for event in &events {
                     if let ClusterEvent::Disconnected(error) = event {
                         let reason = format!("the operator stream: {error}");
-                        (core.tell)(core.clock.now(), None, &Progress::Disconnected { reason });
+                        (core.report)(core.clock.now(), None, &Progress::Disconnected { reason });
                     }
                 }
                 let now = core.clock.now();
-                let step = core.service.cluster_all(events, now);
-                core.carry_out(step);
+                let effects = core.service.cluster_all(events, now);
+                core.carry_out(effects);
             }
         });
         Ok(())
@@ -292,15 +297,15 @@ impl Running {
     /// be written.
     pub fn run(self) -> RunError {
         loop {
-            let mut inputs = Vec::new();
+            let mut events = Vec::new();
             let mut end = None;
             match self.connection.notices().recv_timeout(TICK) {
                 Ok(first) => {
                     // What came meanwhile is taken with it: all of it is saved at once.
                     let more = self.connection.notices().try_iter().take(TOGETHER);
                     for notice in std::iter::once(first).chain(more) {
-                        match input(notice) {
-                            Ok(input) => inputs.extend(input),
+                        match event(notice) {
+                            Ok(event) => events.extend(event),
                             Err(error) => {
                                 end = Some(error);
                                 break;
@@ -315,10 +320,10 @@ impl Running {
                     });
                 }
             }
-            inputs.push(Input::Tick);
+            events.push(Event::Tick);
             let mut core = self.shared.lock();
-            core.take_declarations(&mut inputs);
-            core.inputs(inputs);
+            core.take_declarations(&mut events);
+            core.events(events);
             if let Some(error) = core.broken.clone() {
                 return RunError::Store(error);
             }
@@ -330,13 +335,13 @@ impl Running {
 }
 
 /// What a notice is to the service; none when it is nothing.
-fn input(notice: Notice) -> Result<Option<Input>, RunError> {
+fn event(notice: Notice) -> Result<Option<Event>, RunError> {
     Ok(Some(match notice {
-        Notice::Connected(subscribed) => Input::Connected {
+        Notice::Connected(subscribed) => Event::Connected {
             framework_id: subscribed.framework_id.0,
         },
-        Notice::Event(event) => Input::Event(Box::new(event)),
-        Notice::Disconnected { error, .. } => Input::Disconnected {
+        Notice::Event(event) => Event::Master(Box::new(event)),
+        Notice::Disconnected { error, .. } => Event::Disconnected {
             reason: error.to_string(),
         },
         Notice::Failed(cause) => return Err(RunError::Master { cause }),
@@ -359,22 +364,22 @@ fn keep_listing(shared: &Shared, listing: &Listing, every: Duration) {
         let mut core = shared.lock();
         match answer {
             Ok((catalogue, asked_ms)) => {
-                let step = core.service.listed(catalogue, asked_ms, clock.now());
-                core.carry_out(step);
+                let effects = core.service.listed(catalogue, asked_ms, clock.now());
+                core.carry_out(effects);
             }
-            Err(reason) => (core.tell)(clock.now(), None, &Progress::NotListed { reason }),
+            Err(reason) => (core.report)(clock.now(), None, &Progress::NotListed { reason }),
         }
     }
 }
 
-fn tell_ends(shared: &Shared, ended: &crossbeam_channel::Receiver<EndedRun>, notifier: &Notifier) {
+fn notify_ends(shared: &Shared, ended: &crossbeam_channel::Receiver<EndedRun>, notifier: &Notifier) {
     while let Ok(EndedRun { id, plan, state }) = ended.recv() {
         let failed = notifier.send(&plan, &state);
         let mut core = shared.lock();
         for (target, reason) in failed {
-            (core.tell)(core.clock.now(), Some(&id), &Progress::NotNotified { target, reason });
+            (core.report)(core.clock.now(), Some(&id), &Progress::NotNotified { target, reason });
         }
-        let step = core.service.notified(&id);
-        core.carry_out(step);
+        let effects = core.service.notified(&id);
+        core.carry_out(effects);
     }
 }

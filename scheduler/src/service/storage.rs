@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{JobRecord, Run, RunId, RunRecord, Service, ServiceRecord, Step, VERSION};
+use super::{Effects, JobRecord, Run, RunId, RunRecord, Service, ServiceRecord, VERSION};
 use crate::declared;
 use crate::ledger::file::Journal;
 use crate::ledger::{self, Ledger};
@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError, replace_all};
 pub struct Saved {
     /// The jobs and the framework's id.
     pub service: ServiceRecord,
-    /// The claims.
+    /// The claim ledger.
     pub ledger: Ledger,
     /// The runs.
     pub runs: Vec<RunRecord>,
@@ -73,7 +73,8 @@ pub trait Storage: Send {
     }
 }
 
-/// Keeps what a step changed, in an order in which a crash between any two of its parts is harmless:
+/// Saves what the effects of an event changed, in an order in which a crash between any two of its
+/// parts is harmless:
 ///
 /// 1. the service, whose counters outlive a job that is deleted;
 /// 2. the jobs, so that the number of a run is taken before the run exists;
@@ -82,22 +83,22 @@ pub trait Storage: Send {
 ///
 /// # Errors
 /// Not everything is certainly kept; what was kept before each part is whole.
-pub fn save(storage: &mut dyn Storage, service: &Service, step: &Step) -> Result<(), StoreError> {
-    if step.save_service {
+pub fn save(storage: &mut dyn Storage, service: &Service, effects: &Effects) -> Result<(), StoreError> {
+    if effects.save_service {
         storage.save_service(service.record())?;
     }
-    for name in &step.save_jobs {
+    for name in &effects.save_jobs {
         storage.save_job(name, service.jobs().get(name))?;
     }
-    if !step.save_claims.is_empty() {
-        storage.save_claims(service.ledger(), &step.save_claims)?;
+    if !effects.save_claims.is_empty() {
+        storage.save_claims(service.ledger(), &effects.save_claims)?;
     }
-    let runs = step.save_runs.iter().filter_map(|id| service.runs().get(id));
+    let runs = effects.save_runs.iter().filter_map(|id| service.runs().get(id));
     let runs: Vec<_> = runs.map(Run::record).collect();
     if !runs.is_empty() {
         storage.save_runs(runs)?;
     }
-    step.forget.iter().try_for_each(|id| storage.remove_run(id))
+    effects.forget.iter().try_for_each(|id| storage.remove_run(id))
 }
 
 /// A folder: `service.json`, `jobs/<name>.json`, `runs/<job>.<number>.json`, `claims.json` with its log.
@@ -163,7 +164,7 @@ fn all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<(String, T)>, StoreErro
     Ok(values)
 }
 
-/// The runs that a service's folder keeps, whoever has the folder; none when there are none.
+/// The runs in a service's folder, even while a scheduler uses the folder.
 ///
 /// # Errors
 /// One is there and cannot be read.
@@ -175,7 +176,7 @@ pub fn read_runs(folder: &Path) -> Result<Vec<RunRecord>, StoreError> {
     }
 }
 
-/// The framework's id that a folder keeps, whoever has the folder.
+/// The framework's id in a folder, even while a scheduler uses the folder.
 ///
 /// # Errors
 /// The record is there and cannot be read.

@@ -5,16 +5,16 @@ use mesos_http::operator::ClusterEvent;
 use super::Service;
 use crate::state::Millis;
 
-/// How long the stream may be closed before the service says that it is not well, in milliseconds. A master that takes
-/// over, or one that restarts, needs a while.
+/// How long the stream may be closed before the service reports a problem, in milliseconds. A
+/// master that takes over, or one that restarts, needs a while.
 const PATIENCE: Millis = 60_000;
 
 /// The operator stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorStream {
-    /// Whether it tells what happens in the cluster.
+    /// Whether events of the cluster arrive.
     pub is_open: bool,
-    /// Since when that is so.
+    /// Since when it is open or closed, in milliseconds since the epoch.
     pub since_ms: Millis,
     /// Why it is not open.
     pub error: Option<String>,
@@ -33,7 +33,7 @@ impl OperatorStream {
         let error = match event {
             ClusterEvent::Snapshot(_) => None,
             ClusterEvent::Disconnected(error) => Some(error.to_string()),
-            // A stream whose beginning nobody can read tells of changes to something unknown.
+            // Without a snapshot that can be read, the changes that follow have no meaning.
             ClusterEvent::Other {
                 kind,
                 unreadable: Some(reason),
@@ -55,7 +55,7 @@ impl Service {
         &self.operator_stream
     }
 
-    /// Why the service does not do all that it is there for, in one line; `None` when it does.
+    /// What keeps the service from its work, in one line; `None` when nothing does.
     pub fn problem(&self, now: Millis) -> Option<String> {
         if !self.is_connected() {
             return Some("not subscribed to a master".to_owned());

@@ -40,8 +40,8 @@ enum Placed<'a> {
 }
 
 impl Timeline {
-    /// The drawing for an HTML page that has [`STYLE`]: it takes the width it is given. `id` tells it from other drawings
-    /// of the page.
+    /// The drawing for an HTML page that has [`STYLE`]: it takes the width it is given. `id`
+    /// distinguishes it from other drawings of the page.
     pub fn markup(&self, id: &str) -> Markup {
         let height = self.height() + self.marks.len() * MARK;
         let (title, description) = (format!("{id}-title"), format!("{id}-description"));
@@ -175,7 +175,8 @@ impl Timeline {
 
     fn bar(&self, bar: &Bar, top: usize) -> Markup {
         let (from, to) = (self.share(bar.from), self.share(bar.to));
-        // What is not running yet is a thinner bar: to be told apart without its colour, too.
+        // A task that does not run yet is a thinner bar, so that it can be recognised without its
+        // colour.
         let height = match bar.fill {
             Fill::Waits => 4,
             Fill::Launches => 10,

@@ -62,7 +62,7 @@ pub struct TaskTimes {
 /// One launch of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptTimes {
-    /// What tells it from the task's other launches.
+    /// What distinguishes it from the task's other launches.
     pub name: String,
     /// Where it was launched.
     pub agent: Place,
@@ -83,7 +83,7 @@ pub struct AttemptTimes {
 pub struct Place {
     /// Its name; two agents of one host have to have two.
     pub name: String,
-    /// Its zone.
+    /// Its availability zone; `None` when it is not known.
     pub zone: Option<String>,
 }
 
@@ -101,7 +101,7 @@ pub enum Outcome {
 /// Something that happened to the whole, such as an agent that was killed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
-    /// When.
+    /// In milliseconds since the epoch.
     pub at_ms: Millis,
     /// What, in a few words.
     pub text: String,

@@ -10,7 +10,7 @@ pub(crate) const VOLUMES: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// A task wants volumes (a bit set) on an agent.
-    Wish {
+    ClaimRequest {
         agent: u8,
         volumes: u8,
         reads: bool,
@@ -45,14 +45,14 @@ pub(crate) enum Action {
     Gone {
         agent: u8,
     },
-    /// Somebody detaches a volume from everything, by force.
+    /// An operator detaches a volume from all hosts, by force.
     Detach {
         volume: u8,
     },
     /// A host that is no agent attaches the volume that several may attach, or lets go of it, and the storage says so at
     /// once. Of any other volume the storage itself refuses the second host.
     Foreign,
-    /// Somebody deletes a volume that no host has.
+    /// An operator deletes a volume that no host has.
     Delete {
         volume: u8,
     },
@@ -70,7 +70,7 @@ pub(crate) enum Action {
         before_save: bool,
         snapshot: bool,
     },
-    /// The ledger on disk is lost and made anew from master and storage.
+    /// The ledger on disk is lost and rebuilt from master and storage.
     Rebuild,
     /// Another framework launches a task on a volume that no task has, and the operator stream tells.
     Other {
@@ -86,7 +86,7 @@ impl Action {
     fn random(rng: &mut Rng) -> Self {
         let (agent, volume, task) = (rng.u8(0..AGENTS), rng.u8(0..VOLUMES), rng.u8(..));
         match rng.u8(0..100) {
-            0..18 => Self::Wish {
+            0..18 => Self::ClaimRequest {
                 agent,
                 volumes: rng.u8(1..1 << VOLUMES),
                 reads: rng.u8(0..3) == 0,

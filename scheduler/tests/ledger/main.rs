@@ -8,7 +8,7 @@ mod world;
 
 use action::Action;
 use mutant::Mutant;
-use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Refusal, Rules, Wish};
+use scheduler::ledger::{ClaimRequest, ClaimState, Holder, Ledger, Mode, Refusal, Rules};
 use world::{Figures, World};
 
 /// Each seed is run with and without a storage that is asked.
@@ -16,8 +16,8 @@ const HISTORIES: u64 = 1_000;
 
 fn run(actions: &[Action], storage: bool, mutant: Mutant) -> Result<Figures, (usize, String)> {
     let mut world = World::new(storage, mutant);
-    for (step, action) in actions.iter().enumerate() {
-        world.act(*action).map_err(|what| (step, what))?;
+    for (effects, action) in actions.iter().enumerate() {
+        world.act(*action).map_err(|what| (effects, what))?;
     }
     world.wind_down().map_err(|what| (actions.len(), what))?;
     Ok(world.figures)
@@ -53,12 +53,12 @@ fn no_history_gives_a_volume_to_two_or_forgets_one() {
                     refused += figures.refused;
                     suspects += figures.suspects.min(1);
                 }
-                Err((step, what)) => {
+                Err((effects, what)) => {
                     let actions = shrunk(actions, storage);
                     let what = run(&actions, storage, Mutant::None)
                         .err()
                         .map_or(what, |(_, what)| what);
-                    panic!("seed {seed}, storage {storage}, step {step}: {what}\n{actions:#?}");
+                    panic!("seed {seed}, storage {storage}, effects {effects}: {what}\n{actions:#?}");
                 }
             }
         }
@@ -99,16 +99,16 @@ fn a_refusal_names_the_holder_and_the_state() {
         framework: "F".into(),
         task: task.into(),
     };
-    let wish = |task: &str| Wish {
+    let request = |task: &str| ClaimRequest {
         holder: holder(task),
         agent: "a1",
         instances: &[],
         volumes: &[("vol-1", Mode::Write)],
         without_item: &[],
     };
-    ledger.intend(&wish("one"), rules, 0).unwrap();
+    ledger.intend(&request("one"), rules, 0).unwrap();
     ledger.task(&holder("one"), &mesos_http::types::TaskState::Unreachable, 5);
-    let refusal = ledger.intend(&wish("two"), rules, 1_000_000).unwrap_err();
+    let refusal = ledger.intend(&request("two"), rules, 1_000_000).unwrap_err();
     assert_eq!(
         refusal.to_string(),
         "volume vol-1 is SUSPECT by task one of framework F on agent a1"
@@ -157,7 +157,7 @@ fn a_volume_that_a_stranger_has_is_refused_by_his_name() {
     };
     const THEIRS: [&str; 1] = ["i-1"];
     const OURS: [&str; 1] = ["i-2"];
-    let wish = |instances: &'static [&'static str]| Wish {
+    let request = |instances: &'static [&'static str]| ClaimRequest {
         holder: Holder {
             framework: "F".into(),
             task: "t".into(),
@@ -167,12 +167,12 @@ fn a_volume_that_a_stranger_has_is_refused_by_his_name() {
         volumes: &[("vol-1", Mode::Write)],
         without_item: &[],
     };
-    let refusal = ledger.refusal(&wish(&OURS), rules, 10).unwrap();
+    let refusal = ledger.refusal(&request(&OURS), rules, 10).unwrap();
     assert_eq!(
         refusal.to_string(),
-        "volume vol-1 is attached to i-1, by nobody this scheduler knows"
+        "volume vol-1 is attached to i-1, and no known task uses it there"
     );
-    assert_eq!(ledger.refusal(&wish(&THEIRS), rules, 10), None);
+    assert_eq!(ledger.refusal(&request(&THEIRS), rules, 10), None);
 }
 
 /// EC2 lists a volume as `busy` while it waits for the host to let go of the device.
@@ -194,7 +194,7 @@ fn a_volume_that_is_being_detached_from_the_agents_own_host_is_waited_for() {
         framework: "F".into(),
         task: task.into(),
     };
-    let wish = |task: &str| Wish {
+    let request = |task: &str| ClaimRequest {
         holder: holder(task),
         agent: "a1",
         instances: &OURS,
@@ -204,7 +204,7 @@ fn a_volume_that_is_being_detached_from_the_agents_own_host_is_waited_for() {
     for state in ["busy", "detaching"] {
         let mut ledger = Ledger::default();
         ledger.stored(&catalogue(state), 10, 11);
-        let refusal = ledger.intend(&wish("one"), rules, 12).expect_err("it is leaving");
+        let refusal = ledger.intend(&request("one"), rules, 12).expect_err("it is leaving");
         assert!(matches!(refusal, Refusal::Leaving { .. }));
         assert_eq!(
             refusal.to_string(),
@@ -212,15 +212,15 @@ fn a_volume_that_is_being_detached_from_the_agents_own_host_is_waited_for() {
         );
         // The next listing has it attached again, or detached.
         ledger.stored(&catalogue("attached"), 20, 21);
-        ledger.intend(&wish("one"), rules, 22).expect("it is attached here");
+        ledger.intend(&request("one"), rules, 22).expect("it is attached here");
         // A task that ends after the storage was asked has had the volume since.
         let mut ledger = Ledger::default();
-        ledger.intend(&wish("one"), rules, 5).expect("nobody has it");
+        ledger.intend(&request("one"), rules, 5).expect("no task has it");
         ledger.task(&holder("one"), &mesos_http::types::TaskState::Running, 6);
         ledger.stored(&catalogue(state), 10, 11);
         ledger.task(&holder("one"), &mesos_http::types::TaskState::Finished, 12);
         ledger
-            .intend(&wish("two"), rules, 13)
+            .intend(&request("two"), rules, 13)
             .expect("the listing is older than the task's end");
     }
 }

@@ -14,7 +14,7 @@ pub(crate) enum Mutant {
     AgentBackIsGone,
     /// The end of a task frees its volumes, as it frees the master's resources.
     EndIsFree,
-    /// The end of a task is not told.
+    /// The end of a task is not reported.
     EndsUntold,
     /// The storage's answer counts from when it came, not from when it was asked.
     ListingFromArrival,
@@ -36,7 +36,7 @@ pub(crate) enum Mutant {
     EmptyIsDeleted,
     /// The storage does not tell of hosts that are no agents.
     ForeignHostsUnlisted,
-    /// A lost folder is made anew without the tasks that the master cannot reach.
+    /// A lost folder is rebuilt without the tasks that the master cannot reach.
     RebuiltWithoutUnreachable,
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Real {
     /// What the agent knows; `None` until the ACCEPT has arrived.
     pub(crate) state: Option<TaskState>,
     /// What the master knows.
-    pub(crate) told: TaskState,
+    pub(crate) reported: TaskState,
     /// Volumes it can still write to, or read from.
     pub(crate) mounted: BTreeSet<u8>,
     pub(crate) began: bool,
@@ -71,7 +71,7 @@ pub(crate) fn described(id: &str, task: &Real) -> Task {
         .collect();
     let mut json = serde_json::json!({
         "name": id, "task_id": {"value": id}, "framework_id": {"value": task.framework},
-        "agent_id": {"value": agent_id(task.agent)}, "state": task.told,
+        "agent_id": {"value": agent_id(task.agent)}, "state": task.reported,
     });
     if task.began {
         json["statuses"] =

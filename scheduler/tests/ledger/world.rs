@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use label_mapper::Catalogue;
 use mesos_http::operator::Tasks;
 use mesos_http::types::TaskState;
-use scheduler::ledger::{ClaimState, Holder, Ledger, Mode, Rules, Wish};
+use scheduler::ledger::{ClaimRequest, ClaimState, Holder, Ledger, Mode, Rules};
 
 use crate::action::{AGENTS, Action, VOLUMES};
 use crate::mutant::Mutant;
@@ -92,24 +92,24 @@ impl World {
         if self.lost.contains(&task.agent) {
             return;
         }
-        task.told = state.clone();
+        task.reported = state.clone();
         self.updates.push_back((holder(task.framework, id), state));
     }
 
     pub(crate) fn act(&mut self, action: Action) -> Result<(), String> {
         self.now += 1;
         match action {
-            Action::Wish { agent, volumes, reads } => return self.wish(agent, volumes, reads),
+            Action::ClaimRequest { agent, volumes, reads } => return self.request(agent, volumes, reads),
             Action::Accept { lost } => {
                 let Some(id) = self.accepts.pop_front() else {
                     return Ok(());
                 };
                 let task = self.tasks.get_mut(&id).expect("the task is there");
                 if lost || self.lost.contains(&task.agent) {
-                    (task.state, task.told) = (Some(TaskState::Dropped), TaskState::Dropped);
+                    (task.state, task.reported) = (Some(TaskState::Dropped), TaskState::Dropped);
                     self.updates.push_back((holder(OURS, &id), TaskState::Dropped));
                 } else {
-                    (task.state, task.told) = (Some(TaskState::Staging), TaskState::Staging);
+                    (task.state, task.reported) = (Some(TaskState::Staging), TaskState::Staging);
                 }
             }
             Action::Run { task } => self.run(task),
@@ -123,7 +123,7 @@ impl World {
             Action::Unmount { agent } => self.unmount(agent),
             Action::Update => {
                 if let Some((holder, state)) = self.updates.pop_front()
-                    && self.told(&holder, state)
+                    && self.reported(&holder, state)
                 {
                     self.save();
                 }
@@ -131,7 +131,7 @@ impl World {
             Action::Lose { agent } => {
                 self.lost.insert(agent);
                 if self.mutant == Mutant::LostAgentIsGone {
-                    self.ledger.agent_gone(&agent_id(agent), self.now);
+                    self.fence_agent(agent);
                 }
                 self.ledger.agent_lost(&agent_id(agent), self.now);
                 self.save();
@@ -140,7 +140,7 @@ impl World {
             Action::Back { agent } => {
                 if self.lost.remove(&agent) {
                     if self.mutant == Mutant::AgentBackIsGone {
-                        self.ledger.agent_gone(&agent_id(agent), self.now);
+                        self.fence_agent(agent);
                     }
                     self.each_of(agent, |task| task.state.clone());
                 }
@@ -224,7 +224,17 @@ impl World {
     }
 
     /// An update arrives. Returns whether it changed anything.
-    fn told(&mut self, holder: &Holder, state: TaskState) -> bool {
+    /// Takes every task of the agent for gone, as a wrong scheduler would.
+    fn fence_agent(&mut self, agent: u8) {
+        let agent = agent_id(agent);
+        let here = self.ledger.claims().filter(|(_, claim)| claim.agent == agent);
+        let holders: Vec<Holder> = here.map(|(_, claim)| claim.holder.clone()).collect();
+        for holder in holders {
+            self.ledger.task(&holder, &TaskState::GoneByOperator, self.now);
+        }
+    }
+
+    fn reported(&mut self, holder: &Holder, state: TaskState) -> bool {
         let ends = state.is_terminal();
         let state = match self.mutant {
             Mutant::UnreachableIsFailed if state == TaskState::Unreachable => TaskState::Failed,
@@ -243,13 +253,13 @@ impl World {
     fn each_of(&mut self, agent: u8, state: impl Fn(&Real) -> Option<TaskState>) {
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.agent == agent) {
             if let Some(state) = state(task).filter(|_| task.state.is_some()) {
-                task.told = state.clone();
+                task.reported = state.clone();
                 self.updates.push_back((holder(task.framework, id), state));
             }
         }
     }
 
-    fn wish(&mut self, agent: u8, volumes: u8, reads: bool) -> Result<(), String> {
+    fn request(&mut self, agent: u8, volumes: u8, reads: bool) -> Result<(), String> {
         if self.lost.contains(&agent) {
             return Ok(());
         }
@@ -267,7 +277,7 @@ impl World {
         }
         let id = format!("t{:03}", self.tasks.len());
         let name = agent_id(agent);
-        let wish = Wish {
+        let request = ClaimRequest {
             holder: holder(OURS, &id),
             agent: &name,
             instances: &[&name],
@@ -276,7 +286,7 @@ impl World {
         };
         let storage = self.rules.storage && self.mutant != Mutant::StorageNotAsked;
         let rules = Rules { storage, ..self.rules };
-        if self.ledger.intend(&wish, rules, self.now).is_err() {
+        if self.ledger.intend(&request, rules, self.now).is_err() {
             self.figures.refused += 1;
             return Ok(());
         }
@@ -291,7 +301,7 @@ impl World {
                 agent,
                 volumes: wanted,
                 state: None,
-                told: TaskState::Staging,
+                reported: TaskState::Staging,
                 mounted: BTreeSet::new(),
                 began: false,
                 changed: 0.0,
@@ -305,13 +315,13 @@ impl World {
         Ok(())
     }
 
-    /// The promise: what is granted can harm nobody.
+    /// The promise: a granted claim harms no other task.
     fn allowed(&self, id: &str, agent: u8, volume: u8, mode: Mode) -> Result<(), String> {
         let multi = volume == MULTI;
         for (other, task) in self.tasks.iter().filter(|(_, task)| task.may_touch(volume)) {
             let both_read = mode == Mode::Read && task.volumes[&volume] == Mode::Read;
             if !(both_read && (multi || task.agent == agent)) {
-                return Err(format!("{id} is given {} beside {other}", volume_id(volume)));
+                return Err(format!("{id} is given {} while {other} has it", volume_id(volume)));
             }
         }
         if self.foreign.contains(&volume) {
@@ -331,7 +341,7 @@ impl World {
                 && task.mounted.contains(&volume)
         });
         // A volume that many may attach is corrupted by two mounts even after the writer has ended. Without the storage's
-        // word nobody can know.
+        // word it cannot be known.
         if self.rules.storage && elsewhere && (!multi || mode == Mode::Write || writers_left) {
             return Err(format!("{id} is given {}, which another host has", volume_id(volume)));
         }
@@ -403,7 +413,7 @@ impl World {
             agent,
             volumes: BTreeMap::from([(volume, Mode::Write)]),
             state: Some(TaskState::Staging),
-            told: TaskState::Staging,
+            reported: TaskState::Staging,
             mounted: BTreeSet::new(),
             began: false,
             changed: 0.0,
@@ -420,7 +430,7 @@ impl World {
         let mut tasks = Tasks::default();
         for (id, task) in self.tasks.iter().filter(|(_, task)| task.state.is_some()) {
             let described = described(id, task);
-            match &task.told {
+            match &task.reported {
                 TaskState::Unreachable => tasks.unreachable_tasks.push(described),
                 state if state.is_terminal() => tasks.completed_tasks.push(described),
                 _ => tasks.tasks.push(described),
@@ -469,7 +479,7 @@ impl World {
                 break;
             }
         }
-        // Whoever comes back is told the last word on every task.
+        // An agent that comes back gets the last state of every task.
         for agent in 0..AGENTS {
             self.each_of(agent, |task| task.state.clone());
         }

@@ -55,17 +55,22 @@ fn a_task_is_launched_with_its_command_labels_and_claim() {
 fn the_intent_is_saved_before_the_accept_and_the_update_before_its_acknowledgement() {
     let mut world = World::new(ONE);
     world.connect();
-    let step = world.offer(&[agent("s1")]);
-    assert!(step.save && matches!(step.calls[0], Call::Accept(_)));
+    let effects = world.offer(&[agent("s1")]);
+    assert!(effects.save && matches!(effects.calls[0], Call::Accept(_)));
     assert_eq!(world.state().tasks["a"].attempts[0].state, None);
-    let step = world.update(update("j.a.1", Running).acknowledged());
-    assert!(step.save && matches!(step.calls[0], Call::Acknowledge { .. }));
+    let effects = world.update(update("j.a.1", Running).acknowledged());
+    assert!(effects.save && matches!(effects.calls[0], Call::Acknowledge { .. }));
     // Sent again because the acknowledgement was lost: nothing new, and acknowledged again.
-    let step = world.update(update("j.a.1", Running).acknowledged());
-    assert!(!step.save && matches!(step.calls[..], [Call::Acknowledge { .. }]));
+    let effects = world.update(update("j.a.1", Running).acknowledged());
+    assert!(!effects.save && matches!(effects.calls[..], [Call::Acknowledge { .. }]));
     // The master's own are not acknowledged.
-    let step = world.update(update("j.a.1", Unreachable));
-    assert!(!step.calls.iter().any(|call| matches!(call, Call::Acknowledge { .. })));
+    let effects = world.update(update("j.a.1", Unreachable));
+    assert!(
+        !effects
+            .calls
+            .iter()
+            .any(|call| matches!(call, Call::Acknowledge { .. }))
+    );
 }
 
 #[test]
@@ -78,8 +83,8 @@ fn tasks_run_after_what_they_depend_on_and_the_framework_ends_with_the_job() {
         assert_eq!(launched, [format!("j.{name}.1")]);
         assert!(world.suppressed, "while {name} runs nothing else is to be launched");
         world.update(update(&format!("j.{name}.1"), Running).acknowledged());
-        let step = world.update(update(&format!("j.{name}.1"), Finished).acknowledged());
-        assert_eq!(step.end, name == "c");
+        let effects = world.update(update(&format!("j.{name}.1"), Finished).acknowledged());
+        assert_eq!(effects.end, name == "c");
         assert_eq!(world.suppressed, name == "c");
     }
     assert!(matches!(world.calls.last(), Some(Call::Teardown)));
@@ -95,15 +100,15 @@ fn a_failed_task_blocks_what_runs_after_it_and_nothing_else() {
     world.connect();
     world.offer(&[agent("s1")]);
     assert_eq!(world.launches().len(), 2);
-    let step = world.update(
+    let effects = world.update(
         update("j.a.1", Failed)
             .reason("REASON_COMMAND_EXECUTOR_FAILED")
             .message("exit\nstatus 3")
             .acknowledged(),
     );
-    assert!(!step.end, "d still runs");
-    let step = world.update(update("j.d.1", Finished).acknowledged());
-    assert!(step.end);
+    assert!(!effects.end, "d still runs");
+    let effects = world.update(update("j.d.1", Finished).acknowledged());
+    assert!(effects.end);
     let end = world.state().end.clone().expect("the job is over");
     assert_eq!(
         end.failures,
@@ -171,24 +176,24 @@ fn what_does_not_fit_is_given_back_and_told() {
     let job = "version: 1\nname: j\ntasks:\n  a: {command: 'true', cpus: 2, volumes: {v: orders}, agent: {attributes: {rack: r1}}}\n";
     let mut world = World::with_catalogue(job, "orders", "vol-1", "zone-a");
     world.connect();
-    let step = world.offer(&[
+    let effects = world.offer(&[
         agent("s1").volumes(&["vol-1"]).zone("zone-b"),
         agent("s2").volumes(&["vol-1"]).attribute("zone", "zone-b"),
         agent("s3").volumes(&["vol-2"]).attribute("rack", "r1"),
         agent("s4").volumes(&["vol-1"]).attribute("rack", "r1").cpus(1.0),
         agent("s5").volumes(&["vol-1"]).zone("zone-a"),
     ]);
-    assert!(!step.save && world.launches().is_empty());
-    let declined = step.calls.iter().find_map(|call| match call {
+    assert!(!effects.save && world.launches().is_empty());
+    let declined = effects.calls.iter().find_map(|call| match call {
         Call::Decline { offer_ids, filters } => Some((offer_ids.len(), filters.map(|f| f.refuse_seconds))),
         _ => None,
     });
     assert_eq!(declined, Some((5, Some(5.0))));
     assert!(!world.suppressed);
 
-    let told = world.wait_until_told();
-    let Some(Progress::Waiting { task, reasons, .. }) = told else {
-        panic!("{told:?}")
+    let report = world.wait_until_reported();
+    let Some(Progress::Waiting { task, reasons, .. }) = report else {
+        panic!("{report:?}")
     };
     assert_eq!(task, "a");
     let said: Vec<String> = reasons
@@ -265,7 +270,7 @@ fn a_volume_still_held_elsewhere_is_tried_again_for_a_while() {
         let launched: Vec<_> = world.launches().iter().map(|task| task.task_id.0.clone()).collect();
         assert_eq!(launched, [format!("j.a.{attempt}")]);
         let id = format!("j.a.{attempt}");
-        let step = world.update(
+        let effects = world.update(
             update(&id, Failed)
                 .reason("REASON_CONTAINER_LAUNCH_FAILED")
                 .message(message)
@@ -273,7 +278,7 @@ fn a_volume_still_held_elsewhere_is_tried_again_for_a_while() {
         );
         if let Some(Progress::Retry {
             pause_ms, retry, of, ..
-        }) = step.tell.iter().find(|p| matches!(p, Progress::Retry { .. }))
+        }) = effects.progress.iter().find(|p| matches!(p, Progress::Retry { .. }))
         {
             assert_eq!((*retry, *of), (attempt, 15));
             pauses.push(*pause_ms);
@@ -310,8 +315,8 @@ fn other_launch_failures_are_failures() {
         let mut world = World::new("version: 1\nname: j\ntasks:\n  a: {command: 'true', volumes: {v: vol-1}}\n");
         world.connect();
         world.offer(&[agent("s1").volumes(&["vol-1"])]);
-        let step = world.update(update("j.a.1", Failed).reason(reason).message(message).acknowledged());
-        assert!(step.end, "{reason}: {message}");
+        let effects = world.update(update("j.a.1", Failed).reason(reason).message(message).acknowledged());
+        assert!(effects.end, "{reason}: {message}");
     }
 }
 
@@ -372,8 +377,8 @@ fn a_scheduler_that_comes_back_asks_before_it_launches() {
     world.offer(&[agent("s1")]);
     world.launches();
     world.restart();
-    let step = world.connect();
-    assert!(!step.save, "the framework id is known");
+    let effects = world.connect();
+    assert!(!effects.save, "the framework id is known");
     assert_eq!(world.reconciled(), ["j.a.1"]);
     world.offer(&[agent("s1")]);
     assert!(world.launches().is_empty(), "the task may run");
@@ -441,21 +446,21 @@ fn a_task_that_was_given_up_is_killed_when_it_turns_up() {
     world.connect();
     world.offer(&[agent("s1")]);
     world.update(update("j.a.1", Gone).reason("REASON_RECONCILIATION"));
-    let step = world.update(update("j.a.1", Running).acknowledged());
+    let effects = world.update(update("j.a.1", Running).acknowledged());
     assert!(
-        matches!(&step.calls[..2], [Call::Kill(kill), Call::Acknowledge { .. }] if kill.task_id.as_str() == "j.a.1"),
+        matches!(&effects.calls[..2], [Call::Kill(kill), Call::Acknowledge { .. }] if kill.task_id.as_str() == "j.a.1"),
         "{:?}",
-        step.calls
+        effects.calls
     );
-    let step = world.update(update("j.x.9", Running).acknowledged());
-    assert!(matches!(&step.calls[0], Call::Kill(kill) if kill.task_id.as_str() == "j.x.9"));
+    let effects = world.update(update("j.x.9", Running).acknowledged());
+    assert!(matches!(&effects.calls[0], Call::Kill(kill) if kill.task_id.as_str() == "j.x.9"));
 }
 
 #[test]
 fn offers_of_an_earlier_subscription_are_not_used() {
     let mut world = World::new(ONE);
-    let step = world.offer_while_apart(&[agent("s1")]);
-    assert!(step.calls.is_empty());
+    let effects = world.offer_while_apart(&[agent("s1")]);
+    assert!(effects.calls.is_empty());
     world.connect();
     assert!(world.launches().is_empty());
     assert!(!world.suppressed);
@@ -468,8 +473,8 @@ fn a_job_that_is_over_is_only_taken_down() {
     world.offer(&[agent("s1")]);
     world.update(update("j.a.1", Finished).acknowledged());
     world.restart();
-    let step = world.connect();
-    assert!(step.end && matches!(step.calls[..], [Call::Teardown]));
+    let effects = world.connect();
+    assert!(effects.end && matches!(effects.calls[..], [Call::Teardown]));
 }
 
 #[test]

@@ -24,8 +24,8 @@ fn a_task_with_retries_is_run_again_until_they_are_used_up() {
     }
     world.offer(&[agent("s1")]);
     assert_eq!(world.launches()[0].task_id.as_str(), "j.a.3");
-    let step = world.update(update("j.a.3", Failed).acknowledged());
-    assert!(step.end);
+    let effects = world.update(update("j.a.3", Failed).acknowledged());
+    assert!(effects.end);
     assert_eq!(world.state().tasks["a"].standing(), Standing::Failed);
     assert_eq!(world.state().end.as_ref().unwrap().blocked, ["b"]);
 }
@@ -152,7 +152,7 @@ fn a_reader_waits_for_the_item_when_the_reader_that_held_it_has_ended() {
     world.update(update("j.r1.1", Finished).acknowledged());
     // Another framework has taken the item meanwhile, and may write.
     world.offer(&[agent("s1").cpus(16.0)]);
-    assert!(world.launches().is_empty(), "nobody of this job holds the item");
+    assert!(world.launches().is_empty(), "no task of this job holds the item");
     world.offer(&[agent("s1").cpus(16.0).volumes(&["data"])]);
     let launched = world.launches();
     assert_eq!(launched[0].name, "j.r3");

@@ -2,15 +2,15 @@
 
 use label_mapper::{Catalogue, Spelling};
 use mesos_http::resources::Resources;
-use mesos_http::scheduler::{Call, Event, Operation};
+use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{Offer, Resource, TaskInfo, TaskState, TaskStatus};
 use scheduler::job::Job;
-use scheduler::machine::{Input, Machine, Rules, Step};
+use scheduler::machine::{Effects, Event, Machine, Rules};
 use scheduler::plan::{Plan, Volumes};
 use scheduler::progress::Progress;
 use scheduler::state::{JobState, Millis};
 
-/// The machine under test and what became of its steps.
+/// The machine under test and what became of its effects.
 pub(crate) struct World {
     machine: Machine,
     plan: Plan,
@@ -19,7 +19,7 @@ pub(crate) struct World {
     pub(crate) now: Millis,
     /// Calls made so far that no test has looked at.
     pub(crate) calls: Vec<Call>,
-    pub(crate) told: Vec<Progress>,
+    pub(crate) reports: Vec<Progress>,
     /// Whether the last word to the master was SUPPRESS.
     pub(crate) suppressed: bool,
     offers: u32,
@@ -53,7 +53,7 @@ impl World {
             disk,
             now: START,
             calls: Vec::new(),
-            told: Vec::new(),
+            reports: Vec::new(),
             suppressed: false,
             offers: 0,
         }
@@ -69,12 +69,12 @@ impl World {
         self.calls.clear();
     }
 
-    fn input(&mut self, input: Input) -> Step {
-        let step = self.machine.handle(input, self.now);
-        if step.save {
+    fn event(&mut self, event: Event) -> Effects {
+        let effects = self.machine.handle(event, self.now);
+        if effects.save {
             self.disk = self.machine.state().clone();
         }
-        for call in &step.calls {
+        for call in &effects.calls {
             match call {
                 Call::Suppress { .. } => self.suppressed = true,
                 Call::Revive { .. } => self.suppressed = false,
@@ -83,28 +83,28 @@ impl World {
                 _ => {}
             }
         }
-        self.calls.extend(step.calls.iter().cloned());
-        self.told.extend(step.tell.iter().cloned());
-        step
+        self.calls.extend(effects.calls.iter().cloned());
+        self.reports.extend(effects.progress.iter().cloned());
+        effects
     }
 
-    pub(crate) fn connect(&mut self) -> Step {
+    pub(crate) fn connect(&mut self) -> Effects {
         self.suppressed = false;
-        self.input(Input::Connected {
+        self.event(Event::Connected {
             framework_id: "F".into(),
         })
     }
 
-    pub(crate) fn update(&mut self, status: Update) -> Step {
-        self.input(Input::Event(Box::new(Event::Update(status.0))))
+    pub(crate) fn update(&mut self, status: Update) -> Effects {
+        self.event(Event::Master(Box::new(MasterEvent::Update(status.0))))
     }
 
-    pub(crate) fn offer(&mut self, agents: &[AgentOffer]) -> Step {
+    pub(crate) fn offer(&mut self, agents: &[AgentOffer]) -> Effects {
         let offers = agents.iter().map(|agent| self.made(agent)).collect();
-        self.input(Input::Event(Box::new(Event::Offers(offers))))
+        self.event(Event::Master(Box::new(MasterEvent::Offers(offers))))
     }
 
-    pub(crate) fn offer_while_apart(&mut self, agents: &[AgentOffer]) -> Step {
+    pub(crate) fn offer_while_apart(&mut self, agents: &[AgentOffer]) -> Effects {
         self.offer(agents)
     }
 
@@ -130,33 +130,33 @@ impl World {
                 "ticks do not go backwards"
             );
             self.now = deadline.max(self.now);
-            self.input(Input::Tick);
+            self.event(Event::Tick);
             assert!(
                 self.machine.deadline().is_none_or(|next| next > self.now),
                 "a tick settles what was due"
             );
         }
         self.now = end;
-        self.input(Input::Tick);
+        self.event(Event::Tick);
     }
 
     pub(crate) fn tick_at_deadline(&mut self) {
         let deadline = self.machine.deadline().expect("something is due");
         assert!(deadline > self.now, "a tick settles what was due");
         self.now = deadline;
-        self.input(Input::Tick);
+        self.event(Event::Tick);
     }
 
-    pub(crate) fn wait_until_told(&mut self) -> Option<Progress> {
+    pub(crate) fn wait_until_reported(&mut self) -> Option<Progress> {
         let limit = self.now + 60_000;
         while self.now < limit {
             self.tick_at_deadline();
-            let told = self
-                .told
+            let report = self
+                .reports
                 .iter()
                 .find(|progress| matches!(progress, Progress::Waiting { .. }));
-            if let Some(told) = told {
-                return Some(told.clone());
+            if let Some(report) = report {
+                return Some(report.clone());
             }
         }
         None

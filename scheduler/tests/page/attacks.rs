@@ -1,4 +1,4 @@
-//! A real browser that is led astray while somebody uses it who may give jobs.
+//! A real browser that opens a hostile page while its user is logged in.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -63,7 +63,7 @@ fn nothing_has_happened(served: &Served) {
     assert_eq!(served.get("/v1/runs", &[]).body, r#"{"runs":[]}"#);
 }
 
-/// A site of somebody else's: one empty page, on a port of its own.
+/// A hostile site: one empty page, on a port of its own.
 fn foreign_site() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port left");
     let port = listener.local_addr().expect("it is bound").port();

@@ -1,4 +1,4 @@
-// What a page looks like to somebody who reads it: run in the page, gives a list of what is wrong.
+// Checks how a page looks to a reader. It runs in the page and returns a list of mistakes.
 const wrong = [];
 const width = document.documentElement.clientWidth;
 if (document.scrollingElement.scrollWidth > width)

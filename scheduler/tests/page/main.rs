@@ -43,7 +43,7 @@ tasks:
   tidy: {command: 'true', after: fetch}
 ";
 
-/// One that holds a volume until it is told to end.
+/// A job that holds a volume until a file appears.
 const HOLDER: &str = "version: 1\nname: holder\ntasks:\n  hold: {command: 'until [ -e GO ]; do sleep 0.1; done', volumes: {db: flights-db}}\n";
 
 /// One that waits for it.
@@ -69,7 +69,7 @@ fn look(browser: &Browser, site: &Site, path: &str, name: &str, screen: Screen, 
         .collect()
 }
 
-/// Every page on every screen; the browser has said nothing, and has asked nobody else.
+/// Every page on every screen. The browser reports no error and sends no request to another host.
 fn look_at_all(browser: &Browser, site: &Site, pages: &[(&str, &str)]) {
     let mut wrong = Vec::new();
     for (path, name) in pages {
@@ -147,7 +147,7 @@ fn the_page_is_readable_on_a_phone_by_day_and_by_night() {
     fs::write(site.go(), "").expect("the folder is ours");
     site.wait_for(&queued, "finished");
 
-    // A master that is away is told on every page.
+    // Every page says that the master is away.
     site.lose_the_master();
     wait("it is said that the master is away", || {
         site.get("/").1.to_string().contains("Not subscribed")
@@ -286,7 +286,7 @@ fn drawings_are_whole(browser: &Browser, site: &Site, flights: &str) {
     assert!(count(browser, ".timeline .t-moved") >= 1, "a volume has moved");
     let names = browser.names("svg");
     assert_eq!(names.len(), 2);
-    assert!(names[0].contains("What runs after what"), "{names:?}");
+    assert!(names[0].contains("Order of the tasks"), "{names:?}");
     assert!(names[1].contains("Timeline of run"), "{names:?}");
 }
 
@@ -295,7 +295,9 @@ fn a_failure_names_what_it_blocks(browser: &Browser, site: &Site, broken: &str) 
     let said = browser.run("return document.querySelector('.alarm').innerText.replace(/\\s+/g, ' ')");
     let said = said.as_str().expect("it is text");
     assert!(said.contains("Failed: parse"), "{said}");
-    let (_, blocked) = said.split_once("Not begun for that:").expect("it says what is blocked");
+    let (_, blocked) = said
+        .split_once("Not started because of the failure:")
+        .expect("it says what is blocked");
     assert!(
         blocked.contains("store") && blocked.contains("report") && !blocked.contains("tidy"),
         "{said}"

@@ -11,7 +11,8 @@ use testbed::{Agent, AgentSpec, Cluster};
 
 use super::{Service, cluster, held, wait};
 
-/// What an operator does who has changed an agent's resources: the agent begins anew, and what it ran is not known to it.
+/// What an operator does who has changed an agent's resources: the agent starts with a new id, and
+/// does not know the tasks that it ran.
 fn comes_back_under_another_id(agent: &Agent) {
     let old = agent.id().expect("the agent is registered");
     agent.terminate().expect("the agent ends");

@@ -45,11 +45,11 @@ impl Gateway {
     }
 
     fn lose(&self, call: &'static str, loss: Loss) {
-        *self.next.lock().expect("nobody has failed with it") = Some((call, loss));
+        *self.next.lock().expect("no thread has panicked with it") = Some((call, loss));
     }
 
     fn has_lost(&self) -> bool {
-        self.next.lock().expect("nobody has failed with it").is_none()
+        self.next.lock().expect("no thread has panicked with it").is_none()
     }
 }
 
@@ -79,7 +79,7 @@ fn pass_on(client: TcpStream, master: &str, lose: &Next) -> io::Result<()> {
     let call: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let loss = lose
         .lock()
-        .expect("nobody has failed with it")
+        .expect("no thread has panicked with it")
         .take_if(|(kind, _)| call["type"] == *kind)
         .map(|(_, loss)| loss);
     let lost = |mut client: &TcpStream| {

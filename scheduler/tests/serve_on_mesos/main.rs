@@ -297,8 +297,8 @@ fn another_instance_takes_over_and_the_first_steps_back() {
     assert_eq!(fs::read_to_string(&trace).unwrap(), "x\n", "the task has run once");
 }
 
-/// The master loses an agent that is stopped: its task may still write, so nobody gets its volume, on whatever agent, until an
-/// operator has said that the agent is gone.
+/// The master loses an agent that is stopped: its task may still write, so no task gets its volume
+/// on any agent until an operator has said that the agent is gone.
 #[test]
 fn the_volume_of_an_unreachable_task_is_not_given_away_until_the_agent_is_marked_gone() {
     let agent = AgentSpec::default().volumes(["vol-1"]);
@@ -331,7 +331,7 @@ fn the_volume_of_an_unreachable_task_is_not_given_away_until_the_agent_is_marked
             .contains("volume vol-1 is SUSPECT by task first.1.a.1")
     });
     let said = || fs::read_to_string(folder.path().join("one.err")).unwrap();
-    wait("the operator is told", || {
+    wait("the operator gets a line", || {
         said().contains("volume vol-1 has been SUSPECT for")
     });
     let (_, metrics) = service.get("/metrics");

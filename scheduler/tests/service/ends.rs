@@ -1,4 +1,5 @@
-//! What stays of a run until everybody was told how it has ended, and what a service says of itself.
+//! What is kept of a run until its notifications were sent, and what a service reports about
+//! itself.
 
 use mesos_http::Error;
 use mesos_http::operator::ClusterEvent;
@@ -7,7 +8,7 @@ use scheduler::service::{RequestError, Settings};
 
 use crate::world::{World, job, settings};
 
-fn told(name: &str) -> String {
+fn job_with_notifications(name: &str) -> String {
     format!(
         "notify: {{failure: {{webhook: 'http://127.0.0.1:1/'}}}}\n{}",
         job(name, "")
@@ -17,27 +18,31 @@ fn told(name: &str) -> String {
 #[test]
 fn a_run_is_kept_until_everybody_was_told_of_its_end_although_none_is_to_be_kept() {
     let mut world = World::with(Settings { keep: 0, ..settings() });
-    let id = world.begin(&told("j"));
+    let id = world.begin(&job_with_notifications("j"));
     world.offer("s1", 4.0, &[]);
-    let step = world.update_and_give("j.1.a.1", TaskState::Failed);
-    assert_eq!(step.ended, std::slice::from_ref(&id));
-    assert!(step.forget.is_empty());
-    world.take(step);
-    assert_eq!(world.disk.2.len(), 1, "a crash leaves who is to be told");
+    let effects = world.update_and_give("j.1.a.1", TaskState::Failed);
+    assert_eq!(effects.ended, std::slice::from_ref(&id));
+    assert!(effects.forget.is_empty());
+    world.take(effects);
+    assert_eq!(
+        world.disk.2.len(),
+        1,
+        "a crash leaves the notifications that are to be sent"
+    );
     world.restart();
     let end = world.service.runs()[&id].machine().state().end.clone();
     assert!(end.is_some_and(|end| !end.notified));
-    let step = world.service.notified(&id);
-    assert_eq!(step.forget, [id]);
-    world.take(step);
+    let effects = world.service.notified(&id);
+    assert_eq!(effects.forget, [id]);
+    world.take(effects);
     assert!(world.disk.2.is_empty() && world.service.runs().is_empty());
 }
 
 #[test]
 fn a_run_whose_end_interests_nobody_is_forgotten_at_once() {
     let mut world = World::with(Settings { keep: 0, ..settings() });
-    // Somebody is told of failures only.
-    for text in [job("plain", ""), told("good")] {
+    // Only failures are notified.
+    for text in [job("plain", ""), job_with_notifications("good")] {
         world.begin(&text);
         let launched = world.offer("s1", 4.0, &[]);
         world.update(&launched[0], TaskState::Finished);
@@ -60,15 +65,15 @@ fn a_job_with_a_command_is_refused_in_one_line_where_commands_are_not_allowed() 
         assert!(why.contains("'rm -r /'") && why.contains("--allow-commands"), "{why}");
         assert_eq!(why.lines().count(), 1, "{why}");
     }
-    world.give(&told("webhooks-are-good"));
+    world.give(&job_with_notifications("webhooks-are-good"));
 }
 
 #[test]
 fn a_service_that_does_not_see_the_cluster_says_so_after_a_minute() {
     let mut world = World::new();
     let watch = |world: &mut World, event: ClusterEvent| {
-        let step = world.service.cluster(event, world.now);
-        world.take(step);
+        let effects = world.service.cluster(event, world.now);
+        world.take(effects);
     };
     watch(&mut world, ClusterEvent::Snapshot(Box::default()));
     assert_eq!(world.service.problem(world.now), None);
@@ -89,7 +94,7 @@ fn a_service_that_does_not_see_the_cluster_says_so_after_a_minute() {
     assert!(scheduler::service::metrics::text(&world.service, world.now).contains(metric));
     watch(&mut world, ClusterEvent::Snapshot(Box::default()));
     assert_eq!(world.service.problem(world.now), None);
-    // A snapshot that nobody can read is none.
+    // A snapshot that cannot be read does not count.
     watch(
         &mut world,
         ClusterEvent::Other {

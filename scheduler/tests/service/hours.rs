@@ -83,8 +83,8 @@ fn a_listing_from_before_the_start_frees_no_claim() {
     let detached = r#"{"Volumes": [{"VolumeId": "vol-1", "AvailabilityZone": "za", "State": "available"}]}"#;
     let mut list = |asked: u64| {
         let catalogue = Catalogue::from_describe_volumes(detached).expect("it is a listing");
-        let step = world.service.listed(catalogue, asked, world.now);
-        world.take(step);
+        let effects = world.service.listed(catalogue, asked, world.now);
+        world.take(effects);
         claims(&world)
     };
     assert_eq!(list(listed), [ClaimState::Releasing], "it proves nothing");

@@ -7,9 +7,9 @@ mod proofs;
 mod schedules;
 mod world;
 
-use mesos_http::scheduler::{Call, Event};
+use mesos_http::scheduler::{Call, Event as MasterEvent};
 use mesos_http::types::TaskState;
-use scheduler::machine::Input;
+use scheduler::machine::Event;
 use scheduler::progress::Progress;
 use scheduler::service::{Cause, Settings};
 use world::{World, job, settings, text_attribute, with_attributes};
@@ -25,7 +25,12 @@ fn a_job_with_a_schedule_begins_when_it_is_due_and_not_twice_at_once() {
     world.update("tenly.1.a.1", TaskState::Running);
     world.pass(600_000);
     assert_eq!(world.service.runs().len(), 1);
-    assert!(world.told.iter().any(|told| matches!(told, Progress::Skipped { .. })));
+    assert!(
+        world
+            .reports
+            .iter()
+            .any(|report| matches!(report, Progress::Skipped { .. }))
+    );
     world.update("tenly.1.a.1", TaskState::Finished);
     // A service that was down when it was due begins it when it is back, once.
     world.now += 3_600_000;
@@ -76,13 +81,14 @@ fn a_cancelled_run_is_killed_and_begins_nothing_more() {
         "version: 1\nname: j\ntasks:\n  a: {command: x, retries: 5}\n  b: {command: x}\n  c: {command: x, after: a}\n";
     let id = world.begin(text);
     assert_eq!(world.offer("s1", 0.1, &[]), ["j.1.a.1"]);
-    let step = world.service.cancel(&id, world.now).unwrap();
+    let effects = world.service.cancel(&id, world.now).unwrap();
     assert!(
-        step.calls
+        effects
+            .calls
             .iter()
             .any(|call| matches!(call, Call::Kill(kill) if kill.task_id.as_str() == "j.1.a.1"))
     );
-    world.take(step);
+    world.take(effects);
     assert!(world.offer("s1", 4.0, &[]).is_empty());
     world.update("j.1.a.1", TaskState::Killed);
     let end = world.service.runs()[&id].machine().state().end.clone().unwrap();
@@ -103,7 +109,7 @@ fn the_master_is_asked_for_tasks_of_no_run_which_are_killed() {
     assert_eq!(world.all_asked, 1);
     world.pass(60_000);
     assert_eq!(world.all_asked, 2);
-    world.input(Input::Disconnected {
+    world.event(Event::Disconnected {
         reason: "the master is away".to_owned(),
     });
     world.pass(3_600_000);
@@ -117,8 +123,8 @@ fn only_the_latest_ended_runs_are_kept() {
     for number in 1..=4 {
         world.offer("s1", 1.0, &[]);
         world.update(&format!("j.{number}.a.1"), TaskState::Finished);
-        let (_, step) = world.service.begin("j", Cause::Request, world.now).unwrap();
-        world.take(step);
+        let (_, effects) = world.service.begin("j", Cause::Request, world.now).unwrap();
+        world.take(effects);
     }
     let kept: Vec<&String> = world.service.runs().keys().collect();
     assert_eq!(kept, ["j.3", "j.4", "j.5"]);
@@ -162,8 +168,8 @@ fn the_storages_own_attachments_count_and_draw_tasks_to_their_host() {
         ..settings()
     });
     let catalogue = label_mapper::Catalogue::from_describe_volumes(listing).unwrap();
-    let step = world.service.listed(catalogue, world.now, world.now);
-    world.take(step);
+    let effects = world.service.listed(catalogue, world.now, world.now);
+    world.take(effects);
     world.begin(&job("one", ", volumes: {v: v2}"));
     let of_host = |limit: &str| {
         serde_json::json!([
@@ -187,11 +193,11 @@ fn a_run_goes_to_the_agent_that_had_its_volume_in_the_run_before() {
     world.update("j.1.a.1", TaskState::Running);
     world.update("j.1.a.1", TaskState::Finished);
     world.pass(2_000);
-    let (_, step) = world.service.begin("j", Cause::Request, world.now).unwrap();
-    world.take(step);
+    let (_, effects) = world.service.begin("j", Cause::Request, world.now).unwrap();
+    world.take(effects);
     // The other agent has more to give.
     let offers = [("a2", 8.0), ("a1", 2.0)].map(|(agent, cpus)| world.made_offer(agent, cpus, &["v1"]));
-    world.input(Input::Event(Box::new(Event::Offers(offers.to_vec()))));
+    world.event(Event::Master(Box::new(MasterEvent::Offers(offers.to_vec()))));
     let task = &world.service.runs()["j.2"].machine().state().tasks["a"];
     assert_eq!(task.attempts[0].agent.id, "a1");
 }
@@ -229,22 +235,22 @@ fn a_claim_that_nobody_ends_is_told_again_and_again_and_counted() {
     world.update("j.1.a.1", TaskState::Running);
     world.pass(100_000);
     let overdue = |world: &World| {
-        let told = world
-            .told
+        let report = world
+            .reports
             .iter()
-            .filter(|told| matches!(told, Progress::Overdue { .. }));
-        told.map(ToString::to_string).collect::<Vec<_>>()
+            .filter(|report| matches!(report, Progress::Overdue { .. }));
+        report.map(ToString::to_string).collect::<Vec<_>>()
     };
     assert!(overdue(&world).is_empty(), "a task may run as long as it likes");
     world.update("j.1.a.1", TaskState::Finished);
     world.pass(59_000);
     assert!(overdue(&world).is_empty());
     world.pass(62_000);
-    let told = overdue(&world);
-    assert_eq!(told.len(), 2, "{told:?}");
+    let report = overdue(&world);
+    assert_eq!(report.len(), 2, "{report:?}");
     assert!(
-        told[0].starts_with("volume v1 has been RELEASING for 60 s by task j.1.a.1 of framework F on agent a1: "),
-        "{told:?}"
+        report[0].starts_with("volume v1 has been RELEASING for 60 s by task j.1.a.1 of framework F on agent a1: "),
+        "{report:?}"
     );
     let metrics = scheduler::service::metrics::text(&world.service, world.now);
     for line in [
@@ -264,8 +270,8 @@ fn aliases_are_found_in_job_files_and_survive_a_crash() {
     let mut world = World::new();
     let listed = |world: &mut World| {
         let catalogue = label_mapper::Catalogue::from_texts(texts).unwrap();
-        let step = world.service.listed(catalogue, world.now, world.now);
-        world.take(step);
+        let effects = world.service.listed(catalogue, world.now, world.now);
+        world.take(effects);
     };
     listed(&mut world);
     world.begin(&job("j", ", volumes: {v: plan}"));

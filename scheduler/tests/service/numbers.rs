@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use mesos_http::resources::Resources;
-use mesos_http::scheduler::{Call, Event, Operation};
+use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{Offer, Resource, TaskState, TaskStatus};
 use scheduler::ledger::Ledger;
-use scheduler::machine::Input;
+use scheduler::machine::Event;
 use scheduler::service::storage::{self, Saved, Storage};
-use scheduler::service::{Cause, JobRecord, RequestError, RunId, RunRecord, Service, ServiceRecord, Settings, Step};
+use scheduler::service::{Cause, Effects, JobRecord, RequestError, RunId, RunRecord, Service, ServiceRecord, Settings};
 use scheduler::store::StoreError;
 
 use crate::world::{World, job, settings};
@@ -32,8 +32,8 @@ fn a_job_that_is_deleted_and_given_again_goes_on_with_the_next_number() {
         let mut world = World::new();
         world.begin(&job("j", ""));
         world.cancel("j.1");
-        let step = world.service.delete("j").expect("its run is over");
-        world.take(step);
+        let effects = world.service.delete("j").expect("its run is over");
+        world.take(effects);
         if restarts {
             world.restart();
         }
@@ -135,20 +135,20 @@ impl History {
     }
 
     /// Saves as the service does, then calls the master. A write that fails ends the process, and the next one begins.
-    fn carry_out(&mut self, step: Step) -> Result<(), String> {
+    fn carry_out(&mut self, effects: Effects) -> Result<(), String> {
         let (service, disk) = (&self.service, &mut self.disk);
         let early = match self.planted {
-            Planted::RunsBeforeJobs => Step {
-                save_runs: step.save_runs.clone(),
-                ..Step::default()
+            Planted::RunsBeforeJobs => Effects {
+                save_runs: effects.save_runs.clone(),
+                ..Effects::default()
             },
-            Planted::NumberAfterRemoval => Step {
-                save_jobs: step.save_jobs.clone(),
-                ..Step::default()
+            Planted::NumberAfterRemoval => Effects {
+                save_jobs: effects.save_jobs.clone(),
+                ..Effects::default()
             },
-            _ => Step::default(),
+            _ => Effects::default(),
         };
-        let saved = storage::save(disk, service, &early).and_then(|()| storage::save(disk, service, &step));
+        let saved = storage::save(disk, service, &early).and_then(|()| storage::save(disk, service, &effects));
         if saved.is_err() {
             self.disk
                 .0
@@ -158,7 +158,7 @@ impl History {
             self.service = Self::start(&mut self.disk, self.planted, self.now);
             return self.connect();
         }
-        for call in step.calls {
+        for call in effects.calls {
             self.service.sent(&call, self.now);
             let Call::Accept(accept) = call else { continue };
             for operation in accept.operations {
@@ -173,19 +173,19 @@ impl History {
         Ok(())
     }
 
-    fn input(&mut self, input: Input) -> Result<(), String> {
-        let step = self.service.handle(input, self.now);
-        self.carry_out(step)
+    fn event(&mut self, event: Event) -> Result<(), String> {
+        let effects = self.service.handle(event, self.now);
+        self.carry_out(effects)
     }
 
     fn connect(&mut self) -> Result<(), String> {
         let framework_id = "F".to_owned();
-        self.input(Input::Connected { framework_id })
+        self.event(Event::Connected { framework_id })
     }
 
-    fn request(&mut self, done: Result<Step, RequestError>) -> Result<(), String> {
+    fn request(&mut self, done: Result<Effects, RequestError>) -> Result<(), String> {
         // What cannot be done as things are changes nothing.
-        done.map_or(Ok(()), |step| self.carry_out(step))
+        done.map_or(Ok(()), |effects| self.carry_out(effects))
     }
 
     fn act(&mut self, rng: &mut Rng) -> Result<(), String> {
@@ -194,7 +194,7 @@ impl History {
         match rng.u8(0..12) {
             0 | 1 => {
                 let put = self.service.put(job(name, ""), true, self.now);
-                self.request(put.map(|(_, step)| step))
+                self.request(put.map(|(_, effects)| effects))
             }
             2 | 3 => {
                 let deleted = self.service.delete(name);
@@ -202,9 +202,9 @@ impl History {
             }
             4..7 => {
                 let begun = self.service.begin(name, Cause::Request, self.now);
-                self.request(begun.map(|(_, step)| step))
+                self.request(begun.map(|(_, effects)| effects))
             }
-            7 => self.input(Input::Tick),
+            7 => self.event(Event::Tick),
             8 | 9 => {
                 self.offers += 1;
                 let mut offer: Offer = serde_json::from_value(serde_json::json!({
@@ -214,14 +214,14 @@ impl History {
                 .expect("the offer is one of Mesos");
                 let resources = [Resource::scalar("cpus", 8.0), Resource::scalar("mem", 8192.0)];
                 offer.resources = Resources::from_iter(resources);
-                self.input(Input::Event(Box::new(Event::Offers(vec![offer]))))
+                self.event(Event::Master(Box::new(MasterEvent::Offers(vec![offer]))))
             }
             10 => {
                 let active = self.service.active_run(name).map(|id| format!("{id}.a.1"));
                 let ended = active.filter(|task| self.launched.contains(task));
                 let status = ended.map(|task| TaskStatus::new(task.as_str().into(), TaskState::Finished));
                 status.map_or(Ok(()), |status| {
-                    self.input(Input::Event(Box::new(Event::Update(status))))
+                    self.event(Event::Master(Box::new(MasterEvent::Update(status))))
                 })
             }
             _ => {

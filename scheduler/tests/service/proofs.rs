@@ -198,7 +198,8 @@ fn a_task_is_declared_dead_only_when_nobody_can_say_whether_it_runs() {
     world.update("j.1.a.1", TaskState::Running);
     let declare = |world: &mut World, task: &str| {
         let done = world.service.declare_dead(task, world.now);
-        done.map(|step| world.take(step)).map_err(|error| error.to_string())
+        done.map(|effects| world.take(effects))
+            .map_err(|error| error.to_string())
     };
     let refused = declare(&mut world, "j.1.a.1").unwrap_err();
     assert!(refused.contains("'j.1.a.1' is TASK_RUNNING on s1"), "{refused}");

@@ -24,9 +24,9 @@ fn ends(world: &mut World, run: &str, state: TaskState) {
 
 fn skipped(world: &World) -> usize {
     world
-        .told
+        .reports
         .iter()
-        .filter(|told| matches!(told, Progress::Skipped { .. }))
+        .filter(|report| matches!(report, Progress::Skipped { .. }))
         .count()
 }
 
@@ -110,18 +110,18 @@ fn a_run_that_would_begin_too_late_is_not_begun() {
 fn a_paused_job_begins_nothing_by_itself_until_it_is_resumed() {
     let mut world = World::new();
     world.give(&hourly(""));
-    let step = world.service.pause("j").unwrap();
-    world.take(step);
+    let effects = world.service.pause("j").unwrap();
+    world.take(effects);
     world.restart();
-    let (_, step) = world.service.put(hourly("overlap: queue\n"), true, world.now).unwrap();
-    world.take(step);
+    let (_, effects) = world.service.put(hourly("overlap: queue\n"), true, world.now).unwrap();
+    world.take(effects);
     world.pass(3 * HOUR);
     assert_eq!(runs(&world), [""; 0]);
     assert_eq!(world.service.jobs()["j"].next_ms, None);
     assert_eq!(world.begin_again("j"), "j.1", "a request is not the schedule's");
     world.cancel("j.1");
-    let step = world.service.resume("j", world.now).unwrap();
-    world.take(step);
+    let effects = world.service.resume("j", world.now).unwrap();
+    world.take(effects);
     world.restart();
     world.pass(1_000);
     assert_eq!(runs(&world), ["j.1"], "what was due meanwhile is not made up for");
@@ -175,8 +175,8 @@ fn a_job_that_is_replaced_while_its_run_is_due_begins_it_once() {
         world.give(&hourly(""));
         world.now += HOUR - 1;
         let replace = |world: &mut World| {
-            let (_, step) = world.service.put(hourly("overlap: skip\n"), true, world.now).unwrap();
-            world.take(step);
+            let (_, effects) = world.service.put(hourly("overlap: skip\n"), true, world.now).unwrap();
+            world.take(effects);
         };
         world.now += 1;
         if replaced_first {
@@ -200,8 +200,8 @@ fn a_schedule_that_an_older_version_took_is_told_and_keeps_no_run_from_going_on(
     world.disk.2[0].text = never;
     world.restart();
     world.pass(HOUR);
-    let told: Vec<String> = world.told.iter().map(ToString::to_string).collect();
-    assert!(told.iter().any(|line| line.contains("never occurs")), "{told:?}");
+    let report: Vec<String> = world.reports.iter().map(ToString::to_string).collect();
+    assert!(report.iter().any(|line| line.contains("never occurs")), "{report:?}");
     ends(&mut world, "j.1", TaskState::Finished);
     assert_eq!(world.standing("j.1", "a"), Standing::Finished);
 }

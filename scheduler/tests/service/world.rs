@@ -3,12 +3,12 @@
 use label_mapper::Spelling;
 use mesos_http::operator::ClusterEvent;
 use mesos_http::resources::Resources;
-use mesos_http::scheduler::{Call, Event, Operation};
+use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{Offer, Resource, TaskState, TaskStatus};
 use scheduler::ledger::Ledger;
-use scheduler::machine::{Input, Rules};
+use scheduler::machine::{Event, Rules};
 use scheduler::progress::Progress;
-use scheduler::service::{Cause, RunRecord, Service, ServiceRecord, Settings, Step};
+use scheduler::service::{Cause, Effects, RunRecord, Service, ServiceRecord, Settings};
 use scheduler::state::Standing;
 
 pub(crate) struct World {
@@ -17,7 +17,7 @@ pub(crate) struct World {
     /// All that a restarted service knows.
     pub(crate) disk: (ServiceRecord, Ledger, Vec<RunRecord>),
     pub(crate) launched: Vec<String>,
-    pub(crate) told: Vec<Progress>,
+    pub(crate) reports: Vec<Progress>,
     settings: Settings,
     offers: u32,
     /// How often the master was asked for all tasks.
@@ -60,7 +60,7 @@ impl World {
             now,
             disk: (ServiceRecord::default(), Ledger::default(), Vec::new()),
             launched: Vec::new(),
-            told: Vec::new(),
+            reports: Vec::new(),
             settings,
             offers: 0,
             all_asked: 0,
@@ -72,23 +72,23 @@ impl World {
     }
 
     pub(crate) fn connect(&mut self) {
-        self.input(Input::Connected {
+        self.event(Event::Connected {
             framework_id: "F".to_owned(),
         });
     }
 
-    pub(crate) fn take(&mut self, step: Step) {
-        if step.save_service || !step.save_jobs.is_empty() {
+    pub(crate) fn take(&mut self, effects: Effects) {
+        if effects.save_service || !effects.save_jobs.is_empty() {
             self.disk.0 = self.service.record().clone();
         }
-        if !step.save_claims.is_empty() {
+        if !effects.save_claims.is_empty() {
             self.disk.1 = self.service.ledger().clone();
         }
-        for id in step.save_runs.iter().chain(&step.forget) {
+        for id in effects.save_runs.iter().chain(&effects.forget) {
             self.disk.2.retain(|run| format!("{}.{}", run.job, run.number) != *id);
             self.disk.2.extend(self.service.runs().get(id).map(|run| run.record()));
         }
-        for call in step.calls {
+        for call in effects.calls {
             if let Call::Accept(accept) = &call {
                 for operation in &accept.operations {
                     let Operation::Launch(tasks) = operation else {
@@ -118,38 +118,39 @@ impl World {
             }
             self.service.sent(&call, self.now);
         }
-        self.told.extend(step.tell.into_iter().map(|(_, progress)| progress));
+        self.reports
+            .extend(effects.progress.into_iter().map(|(_, progress)| progress));
     }
 
-    pub(crate) fn input(&mut self, input: Input) {
-        let step = self.service.handle(input, self.now);
-        self.take(step);
+    pub(crate) fn event(&mut self, event: Event) {
+        let effects = self.service.handle(event, self.now);
+        self.take(effects);
     }
 
     pub(crate) fn pass(&mut self, millis: u64) {
         let end = self.now + millis;
         while self.now < end {
             self.now = (self.now + 1_000).min(end);
-            self.input(Input::Tick);
+            self.event(Event::Tick);
         }
     }
 
     pub(crate) fn give(&mut self, text: &str) -> String {
-        let (name, step) = self
+        let (name, effects) = self
             .service
             .put(text.to_owned(), false, self.now)
             .expect("the job is good");
-        self.take(step);
+        self.take(effects);
         name
     }
 
     pub(crate) fn begin(&mut self, text: &str) -> String {
         let name = self.give(text);
-        let (id, step) = self
+        let (id, effects) = self
             .service
             .begin(&name, Cause::Request, self.now)
             .expect("it has no run");
-        self.take(step);
+        self.take(effects);
         id
     }
 
@@ -171,14 +172,14 @@ impl World {
     pub(crate) fn offer(&mut self, agent: &str, cpus: f64, volumes: &[&str]) -> Vec<String> {
         let offer = self.made_offer(agent, cpus, volumes);
         self.launched.clear();
-        self.input(Input::Event(Box::new(Event::Offers(vec![offer]))));
+        self.event(Event::Master(Box::new(MasterEvent::Offers(vec![offer]))));
         std::mem::take(&mut self.launched)
     }
 
     /// An update, and what follows from it, which is not carried out.
-    pub(crate) fn update_and_give(&mut self, task: &str, state: TaskState) -> Step {
-        let update = Event::Update(TaskStatus::new(task.into(), state));
-        self.service.handle(Input::Event(Box::new(update)), self.now)
+    pub(crate) fn update_and_give(&mut self, task: &str, state: TaskState) -> Effects {
+        let update = MasterEvent::Update(TaskStatus::new(task.into(), state));
+        self.service.handle(Event::Master(Box::new(update)), self.now)
     }
 
     pub(crate) fn update(&mut self, task: &str, state: TaskState) {
@@ -186,7 +187,7 @@ impl World {
     }
 
     pub(crate) fn update_with(&mut self, status: TaskStatus) {
-        self.input(Input::Event(Box::new(Event::Update(status))));
+        self.event(Event::Master(Box::new(MasterEvent::Update(status))));
     }
 
     /// The storage answers with what `aws ec2 describe-volumes` prints.
@@ -195,8 +196,8 @@ impl World {
         let catalogue = label_mapper::Catalogue::from_describe_volumes(&listing).expect("the listing is good");
         // A listing proves what was true when it was asked for, which is after the events before it.
         self.now += 1;
-        let step = self.service.listed(catalogue, self.now, self.now);
-        self.take(step);
+        let effects = self.service.listed(catalogue, self.now, self.now);
+        self.take(effects);
     }
 
     /// The operator stream tells of an update before the scheduler has it.
@@ -206,21 +207,21 @@ impl World {
             status: Box::new(TaskStatus::new(task.into(), state.clone())),
             state,
         };
-        let step = self.service.cluster(event, self.now);
-        self.take(step);
+        let effects = self.service.cluster(event, self.now);
+        self.take(effects);
     }
 
     pub(crate) fn cancel(&mut self, id: &str) {
-        let step = self.service.cancel(id, self.now).expect("the run is not over");
-        self.take(step);
+        let effects = self.service.cancel(id, self.now).expect("the run is not over");
+        self.take(effects);
     }
 
     pub(crate) fn begin_again(&mut self, job: &str) -> String {
-        let (id, step) = self
+        let (id, effects) = self
             .service
             .begin(job, Cause::Request, self.now)
             .expect("the job has no run that is not over");
-        self.take(step);
+        self.take(effects);
         id
     }
 

@@ -14,7 +14,8 @@ pub(crate) enum Action {
     },
     /// The oldest unacknowledged update of a task comes, perhaps again.
     Deliver(usize),
-    /// The scheduler dies at its next step: before it saves (0), or after it has made so many calls (1 and up).
+    /// The scheduler dies at its next effect: before it saves (0), or after it has made so many
+    /// calls (1 and up).
     Crash(usize),
     /// The connection breaks and is made again.
     Reconnect,
@@ -34,7 +35,7 @@ pub(crate) enum Action {
     TakeItem(usize),
     /// It gives the item back.
     GiveItem(usize),
-    /// Somebody cancels the run.
+    /// An operator cancels the run.
     Cancel,
     Pass(Millis),
 }

@@ -26,7 +26,7 @@ pub(crate) fn invariant_readers_share_an_agent(tasks: &BTreeMap<String, Real>) {
     assert!(agents.len() <= 1, "{READ} is read on {agents:?}");
 }
 
-/// A task that has finished must not run again, nor beside itself.
+/// A task that has finished must not run again, nor twice at the same time.
 pub(crate) fn invariant_no_task_runs_twice_or_again(tasks: &BTreeMap<String, Real>) {
     let mut by_name: BTreeMap<&String, Vec<&TaskState>> = BTreeMap::new();
     for task in tasks.values() {

@@ -33,7 +33,7 @@ fn every_planted_fault_is_noticed() {
     let all = [
         Planted::ItemsAreForgotten,
         Planted::GoneIsFailed,
-        Planted::BeginningsAreUntold,
+        Planted::BeginningsAreUnreported,
         Planted::LateKillsAreLost,
         Planted::LaunchBeforeDisk,
         Planted::LostCallsStayLost,

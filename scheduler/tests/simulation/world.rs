@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mesos_http::resources::Resources;
-use mesos_http::scheduler::{Call, Event, Operation};
+use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{Offer, OfferId, Resource, TaskInfo, TaskState, TaskStatus, UpdateId};
 use scheduler::job::Job;
-use scheduler::machine::{Input, Machine, Rules, Step};
+use scheduler::machine::{Effects, Event, Machine, Rules};
 use scheduler::plan::Plan;
 use scheduler::state::{Attempt, JobState, Millis, Verdict};
 
@@ -42,10 +42,10 @@ pub(crate) enum Planted {
     Nothing,
     /// The state on disk does not say which readers have no item.
     ItemsAreForgotten,
-    /// A task of which the agent knows nothing is told to have failed.
+    /// A task that the agent does not know is reported as failed.
     GoneIsFailed,
-    /// Nobody tells that a task runs.
-    BeginningsAreUntold,
+    /// No update reports that a task runs.
+    BeginningsAreUnreported,
     /// A KILL that follows from an update is lost.
     LateKillsAreLost,
     /// An attempt is made before it is on disk.
@@ -85,7 +85,7 @@ pub(crate) struct World {
     crash: Option<usize>,
     /// Of the next call: whether it or only its answer is lost.
     lose: Option<Lost>,
-    /// Whether the master was told that no offers are wanted.
+    /// Whether the master has a SUPPRESS from the framework.
     suppressed: bool,
     /// The offers that the master believes the scheduler to think about, with their agents.
     outstanding: BTreeMap<OfferId, String>,
@@ -130,22 +130,22 @@ impl World {
     fn connect(&mut self) {
         self.answers.clear();
         self.outstanding.clear();
-        self.input(Input::Connected {
+        self.event(Event::Connected {
             framework_id: "F".into(),
         });
     }
 
-    /// Carries out a step as its documentation says, or as far as the crash lets it.
-    fn input(&mut self, input: Input) {
-        let update = matches!(&input, Input::Event(event) if matches!(**event, Event::Update(_)));
-        let mut step = self.machine.handle(input, self.now);
+    /// Carries out effects as their documentation says, or as far as the crash lets it.
+    fn event(&mut self, event: Event) {
+        let update = matches!(&event, Event::Master(event) if matches!(**event, MasterEvent::Update(_)));
+        let mut effects = self.machine.handle(event, self.now);
         if update && self.planted == Planted::LateKillsAreLost {
-            step.calls.retain(|call| !matches!(call, Call::Kill(_)));
+            effects.calls.retain(|call| !matches!(call, Call::Kill(_)));
         }
-        self.carry_out(step);
+        self.carry_out(effects);
     }
 
-    fn carry_out(&mut self, Step { save, calls, end, .. }: Step) {
+    fn carry_out(&mut self, Effects { save, calls, end, .. }: Effects) {
         let crash = self.crash.take();
         let launches = calls.iter().any(|call| matches!(call, Call::Accept(_)));
         let late = self.planted == Planted::LaunchBeforeDisk && launches;
@@ -165,7 +165,7 @@ impl World {
             }
             if lost.is_some() || !is_connected {
                 let reason = "lost".into();
-                self.machine.handle(Input::CallFailed { call, reason }, self.now);
+                self.machine.handle(Event::CallFailed { call, reason }, self.now);
                 is_connected = self.planted == Planted::LostCallsStayLost;
             }
         }
@@ -181,7 +181,7 @@ impl World {
     }
 
     fn reconnect(&mut self) {
-        self.input(Input::Disconnected {
+        self.event(Event::Disconnected {
             reason: "broken".into(),
         });
         self.connect();
@@ -212,7 +212,7 @@ impl World {
                 let state = task.unacknowledged.pop_front().expect("acknowledged is what was sent");
                 let saved = attempt.is_some_and(|attempt| attempt.changes.iter().any(|change| change.state == state));
                 let given_up = attempt.is_some_and(|attempt| attempt.verdict.is_some());
-                let untold = self.planted == Planted::BeginningsAreUntold;
+                let untold = self.planted == Planted::BeginningsAreUnreported;
                 assert!(
                     saved || given_up || untold,
                     "{task_id} {state} is acknowledged and not on disk"
@@ -255,7 +255,7 @@ impl World {
             .collect();
         let reads = task.labels.iter().any(|(_, volume)| volume == READ);
         if reads && self.taken.contains(task.agent_id.as_str()) {
-            panic!("{} reads beside another framework, which may write", task.task_id);
+            panic!("{} reads while another framework may write", task.task_id);
         }
         let real = Real {
             reads,
@@ -337,13 +337,15 @@ impl World {
             Action::Forget(index) => {
                 let Some(id) = self.nth(index) else { return };
                 let task = self.tasks.get_mut(&id).expect("the id is one of them");
-                // Whether a task of which nothing was heard had begun, nobody can know.
+                // Without an update it cannot be known whether the task had begun.
                 let heard = self.disk.tasks.values().flat_map(|record| &record.attempts);
                 let heard = heard
                     .filter(|attempt| attempt.task_id == id)
-                    .any(|attempt| attempt.was_started());
+                    .any(|attempt| attempt.has_begun());
                 let there = !self.vanished.contains(&task.agent);
-                if task.state == TaskState::Running && there && (heard || self.planted == Planted::BeginningsAreUntold)
+                if task.state == TaskState::Running
+                    && there
+                    && (heard || self.planted == Planted::BeginningsAreUnreported)
                 {
                     task.state = TaskState::Gone;
                     task.unacknowledged.clear();
@@ -354,7 +356,7 @@ impl World {
             Action::TakeItem(index) => {
                 let agent = AGENTS[index];
                 let holds = |task: &Real| task.agent == agent && task.runs() && task.claims.contains(READ);
-                // The master tells of a task's end before it offers the task's item to anybody.
+                // The master reports a task's end before it offers the task's item to a framework.
                 let known = |attempt: &Attempt| {
                     let real = self.tasks.get(&attempt.task_id);
                     attempt.agent.id == agent && real.is_none_or(|task| task.claims.contains(READ))
@@ -367,12 +369,12 @@ impl World {
             }
             Action::GiveItem(index) => drop(self.taken.remove(AGENTS[index])),
             Action::Cancel => {
-                let step = self.machine.cancel(self.now);
-                self.carry_out(step);
+                let effects = self.machine.cancel(self.now);
+                self.carry_out(effects);
             }
             Action::Pass(millis) => {
                 self.now += millis;
-                self.input(Input::Tick);
+                self.event(Event::Tick);
             }
         }
     }
@@ -385,7 +387,7 @@ impl World {
         if self.planted == Planted::GoneIsFailed && status.state == TaskState::Gone {
             status.state = TaskState::Failed;
         }
-        self.input(Input::Event(Box::new(Event::Update(status))));
+        self.event(Event::Master(Box::new(MasterEvent::Update(status))));
     }
 
     fn tell_all(&mut self, agent: &str, state: &TaskState) {
@@ -409,14 +411,14 @@ impl World {
         else {
             return;
         };
-        let mut told = state.clone();
-        if self.planted == Planted::BeginningsAreUntold && told == TaskState::Running {
-            told = TaskState::Staging;
+        let mut reported = state.clone();
+        if self.planted == Planted::BeginningsAreUnreported && reported == TaskState::Running {
+            reported = TaskState::Staging;
         }
-        let mut status = TaskStatus::new(id.into(), told);
+        let mut status = TaskStatus::new(id.into(), reported);
         status.agent_id = Some(task.agent.as_str().into());
         status.uuid = Some(UpdateId::random());
-        self.input(Input::Event(Box::new(Event::Update(status))));
+        self.event(Event::Master(Box::new(MasterEvent::Update(status))));
     }
 
     fn offer(&mut self, agent: &str) {
@@ -448,7 +450,7 @@ impl World {
             Resource::scalar("mem", 8192.0),
             Resource::set("ebsvolumes", free),
         ]);
-        self.input(Input::Event(Box::new(Event::Offers(vec![offer]))));
+        self.event(Event::Master(Box::new(MasterEvent::Offers(vec![offer]))));
     }
 
     /// No more faults: everything is delivered and offered, time passes.

@@ -1,4 +1,4 @@
-//! What follows from an input.
+//! What the caller of a service has to do after an event.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,11 @@ use mesos_http::scheduler::Call;
 use super::RunId;
 use crate::progress::Progress;
 
-/// What is to be done, in this order: save (as [`storage::save`](super::storage::save) does); tell; call. Steps may be joined, and the
-/// whole be carried out at once: what is saved is then at least as new as what the calls follow from.
+/// What the caller has to do, in this order: save (as [`storage::save`](super::storage::save)
+/// does), report, call. Steps may be joined, and the whole be carried out at once: what is saved is
+/// then at least as new as what the calls follow from.
 #[derive(Debug, Default)]
-pub struct Step {
+pub struct Effects {
     /// The volumes whose claims have to be made durable.
     pub save_claims: BTreeSet<String>,
     /// The runs that have to be.
@@ -19,30 +20,31 @@ pub struct Step {
     pub save_jobs: BTreeSet<String>,
     /// Whether the service's own record has to be.
     pub save_service: bool,
-    /// For people, with the run it is about.
-    pub tell: Vec<(Option<RunId>, Progress)>,
-    /// For the master, in order.
+    /// What to report, each with the run that it is about.
+    pub progress: Vec<(Option<RunId>, Progress)>,
+    /// The calls to the master, in order.
     pub calls: Vec<Call>,
-    /// Runs that have ended and of which somebody is to be told.
+    /// Runs that have ended and whose notifications are to be sent.
     pub ended: Vec<RunId>,
     /// Runs to remove from disk.
     pub forget: Vec<RunId>,
 }
 
-impl Step {
+impl Effects {
     /// Adds what follows later.
-    pub fn join(&mut self, other: Step) {
+    pub fn join(&mut self, other: Effects) {
         self.save_claims.extend(other.save_claims);
         self.save_runs.extend(other.save_runs);
         self.save_jobs.extend(other.save_jobs);
         self.save_service |= other.save_service;
-        self.tell.extend(other.tell);
+        self.progress.extend(other.progress);
         other.calls.into_iter().for_each(|call| self.call(call));
         self.ended.extend(other.ended);
         self.forget.extend(other.forget);
     }
 
-    /// Adds a call. Questions about tasks of several runs are one; the one about all tasks, which names none, stays apart.
+    /// Adds a call. RECONCILE calls of several runs become one. A RECONCILE of all tasks, which
+    /// names none, stays separate.
     pub(super) fn call(&mut self, call: Call) {
         match (call, self.calls.last_mut()) {
             (Call::Reconcile { tasks }, Some(Call::Reconcile { tasks: asked }))
