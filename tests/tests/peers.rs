@@ -34,6 +34,19 @@ fn pod(volume: &str, member: Job) -> Pod {
     Pod::of([member]).label("volume.data", volume)
 }
 
+/// Waits until a task, which may be running before its command is, has written a file to the volume of this name.
+fn is_written(site: &Site, volume: &str, file: &str) {
+    eventually("the task writes to its volume", || {
+        let mounts = site.mounts();
+        let mount = mounts.iter().find(|mount| mount.target.ends_with(volume));
+        let path = mount.ok_or("it is not mounted")?.target.join("data").join(file);
+        match fs::read_to_string(&path) {
+            Ok(text) if text.ends_with('\n') => Ok(()),
+            other => Err(format!("{}: {other:?}", path.display())),
+        }
+    });
+}
+
 /// How many calls of this kind the driver has got.
 fn calls(site: &Site, operation: Operation) -> usize {
     let events = site.events();
@@ -74,13 +87,17 @@ fn nest(agent: &Agent, task: &LaunchedTask) {
 fn an_agent_that_comes_back_under_a_new_id_lets_go_of_all_volumes_of_its_earlier_life_once() {
     let site = Site::with_agents(1, &spacious());
     let agent = site.agent(0);
-    let volumes = ["task", "pod"].map(|name| site.volume(name));
+    let names = ["task", "pod"];
+    let volumes = names.map(|name| site.volume(name));
     let tasks = Tasks::connect(site.cluster());
     let command = format!("echo kept > data/file; {UNTIL_STOPPED}");
     let task = tasks.launch(agent, Job::shell(&command).label("volume.data", &volumes[0]));
-    let members = tasks.launch_pod(agent, pod(&volumes[1], Job::shell(&command)));
     running(&task);
+    let members = tasks.launch_pod(agent, pod(&volumes[1], Job::shell(&command)));
     members.iter().for_each(running);
+    for name in names {
+        is_written(&site, name, "file");
+    }
     nest(agent, &task);
     assert_eq!(
         agent.containers().unwrap().len(),
@@ -134,8 +151,8 @@ fn a_drained_agent_lets_go_of_all_volumes_and_the_command_line_says_when_that_is
     let agent = site.agent(0);
     let tasks = Tasks::connect(site.cluster());
     let task = tasks.launch(agent, Job::shell(UNTIL_STOPPED).label("volume.data", &volumes[0]));
-    let members = tasks.launch_pod(agent, pod(&volumes[1], Job::shell(UNTIL_STOPPED)));
     running(&task);
+    let members = tasks.launch_pod(agent, pod(&volumes[1], Job::shell(UNTIL_STOPPED)));
     members.iter().for_each(running);
 
     let master = Master::new(site.cluster().master().address().parse().unwrap(), LIMIT);
@@ -254,10 +271,11 @@ fn the_removal_of_old_sandboxes_spares_volumes_in_use_and_those_that_could_not_b
         agent,
         Job::shell(format!("echo kept > data/file; {UNTIL_STOPPED}")).label("volume.data", &id),
     );
+    running(&task);
+    is_written(&site, "v", "file");
     let group = pod(&id, Job::shell(UNTIL_STOPPED));
     let executor = group.executor_id().to_owned();
     let members = tasks.launch_pod(agent, group);
-    running(&task);
     members.iter().for_each(running);
     let mut volume = site.mounts();
     assert_eq!(volume.len(), 1, "{volume:?}");
