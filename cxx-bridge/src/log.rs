@@ -27,7 +27,7 @@ pub(crate) fn take_level(parameters: &mut Vec<(String, String)>) -> Result<Level
         .extract_if(.., |(key, _)| key == PARAMETER)
         .map(|(_, value)| value)
         .collect();
-    let refused = |value: &str, problem: &str| ConfigError {
+    let refused = |value: &str, problem: &str| ConfigError::Value {
         key: PARAMETER.to_owned(),
         value: value.chars().take(200).collect(),
         problem: problem.to_owned(),

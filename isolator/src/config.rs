@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
-use volume_driver_client::{Discovery, ExplicitDriver, Override, Profiles};
+use volume_driver_client::{Discovery, ExplicitDriver, Override, Profiles, WaitsFor};
+use volume_labels::{cleaned, nearest};
 
 use crate::request::DefaultOwner;
 
@@ -95,7 +96,7 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ),
     (
         "driver_wait",
-        "a duration to wait for a driver that is not up yet (default '0secs')",
+        "a duration to wait for a driver of any name that is not up; '0secs' fails tasks at once (default: '10secs', at most a quarter of prepare_timeout, for drivers that are known: default_driver, those in drivers, those with a socket or spec, those met since the agent's start)",
     ),
     (
         "drivers",
@@ -156,19 +157,43 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The one parameter that is not in [`PARAMETERS`]: `cxx-bridge` reads it before it calls this crate.
+const LOG_LEVEL: &str = "log_level";
+
 /// A module parameter that cannot be used. The agent must not start with it.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("module parameter '{key}' = '{value}': {problem}; accepted: {accepted}")]
-pub struct ConfigError {
-    /// The parameter.
-    pub key: String,
-    /// What it was given.
-    pub value: String,
-    /// What is wrong with it.
-    pub problem: String,
-    /// What it may be.
-    pub accepted: String,
+pub enum ConfigError {
+    /// No parameter has this name.
+    #[error("unknown module parameter '{key}'; {}", did_you_mean(key))]
+    Unknown {
+        /// The name as the operator wrote it.
+        key: String,
+    },
+    /// The parameter is given twice, or its value has not the right form.
+    #[error("module parameter '{key}' = '{value}': {problem}; accepted: {accepted}")]
+    Value {
+        /// The parameter.
+        key: String,
+        /// The value, cut after 200 characters.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The values that the parameter accepts.
+        accepted: String,
+    },
 }
+
+/// The parameter that was probably meant; when none is similar, the names of all.
+fn did_you_mean(key: &str) -> String {
+    let names = || PARAMETERS.iter().map(|(name, _)| *name).chain([LOG_LEVEL]);
+    match nearest(key, names()) {
+        Some(name) => format!("did you mean '{name}'?"),
+        None => format!("accepted: {}", names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// How long a driver that is known is waited for when the operator sets no `driver_wait`: long enough for systemd to start one again.
+const DRIVER_WAIT: Duration = Duration::from_secs(10);
 
 /// Nobody writes a file of drivers of this size by hand.
 const MAX_DRIVERS_BYTES: u64 = 1 << 20;
@@ -231,19 +256,31 @@ impl Config {
         let mut config = Self::default();
         let mut seen = BTreeSet::new();
         for (key, value) in parameters {
+            let Some((_, accepted)) = PARAMETERS.iter().find(|(name, _)| name == key) else {
+                return Err(ConfigError::Unknown { key: cleaned(key) });
+            };
             let result = if seen.insert(key) {
                 config.set(key, value)
             } else {
                 Err("it is given twice".into())
             };
-            result.map_err(|problem| ConfigError {
+            result.map_err(|problem| ConfigError::Value {
                 key: key.clone(),
                 value: value.chars().take(200).collect(),
                 problem,
-                accepted: accepted(key),
+                accepted: (*accepted).to_owned(),
             })?;
         }
+        if !seen.iter().any(|key| *key == "driver_wait") {
+            config.wait_for_known_drivers();
+        }
         Ok(config)
+    }
+
+    /// A driver that is being restarted fails no task: a call waits for it, and leaves time for the calls that follow.
+    fn wait_for_known_drivers(&mut self) {
+        self.discovery.wait = DRIVER_WAIT.min(self.prepare_timeout / 4);
+        self.discovery.waits_for = WaitsFor::Known(self.default_driver.iter().cloned().collect());
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
@@ -259,7 +296,10 @@ impl Config {
             "driver_sockets" => self.discovery.socket_dirs = folders(value)?,
             "driver_specs" => self.discovery.spec_dirs = folders(value)?,
             "driver_locks" => self.discovery.lock_dir = Some(absolute(value)?),
-            "driver_wait" => self.discovery.wait = duration(value)?,
+            "driver_wait" => {
+                self.discovery.wait = duration(value)?;
+                self.discovery.waits_for = WaitsFor::Every;
+            }
             "drivers" => self.set_drivers(value)?,
             "directory_backed_drivers" => {
                 self.directory_backed_drivers = value.split(',').map(word).collect::<Result<_, _>>()?;
@@ -305,13 +345,6 @@ impl Config {
         self.discovery.explicit = file.addresses;
         self.profiles = Profiles::with_overrides(file.profiles).map_err(|error| error.to_string())?;
         Ok(())
-    }
-}
-
-fn accepted(key: &str) -> String {
-    match PARAMETERS.iter().find(|(name, _)| *name == key) {
-        Some((_, accepted)) => (*accepted).to_owned(),
-        None => PARAMETERS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -391,11 +424,44 @@ mod tests {
             message.contains("'prepare_timeout' = 'soon'") && message.contains("'45secs'"),
             "{message}"
         );
-        let message = parse("defaultdriver", "x").unwrap_err().to_string();
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_answered_with_the_one_that_was_meant() {
+        let message = |key: &str| parse(key, "x").unwrap_err().to_string();
+        for (written, meant) in [
+            ("default_drver", "default_driver"),
+            ("State_dir", "state_dir"),
+            ("log_levle", "log_level"),
+        ] {
+            let expected = format!("unknown module parameter '{written}'; did you mean '{meant}'?");
+            assert_eq!(message(written), expected);
+        }
+        let nothing_near = message("colour");
         assert!(
-            message.contains("no such parameter") && message.contains("default_driver"),
-            "{message}"
+            nothing_near.starts_with("unknown module parameter 'colour'; accepted: state_dir, ")
+                && nothing_near.ends_with(", log_level"),
+            "{nothing_near}"
         );
+    }
+
+    #[test]
+    fn known_drivers_are_waited_for_unless_the_operator_says_how_long() {
+        let wait = |parameters: &[(&str, &str)]| {
+            let parameters: Vec<_> = parameters
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect();
+            let discovery = Config::from_parameters(&parameters).unwrap().discovery;
+            (discovery.wait, discovery.waits_for)
+        };
+        let known = |names: &[&str]| WaitsFor::Known(names.iter().map(|name| (*name).to_owned()).collect());
+        let seconds = Duration::from_secs;
+        assert_eq!(wait(&[]), (seconds(10), known(&[])));
+        assert_eq!(wait(&[("default_driver", "ebs")]), (seconds(10), known(&["ebs"])));
+        assert_eq!(wait(&[("prepare_timeout", "20secs")]), (seconds(5), known(&[])));
+        assert_eq!(wait(&[("driver_wait", "0secs")]), (seconds(0), WaitsFor::Every));
+        assert_eq!(wait(&[("driver_wait", "3secs")]), (seconds(3), WaitsFor::Every));
     }
 
     #[test]

@@ -134,11 +134,7 @@ pub enum PrepareError {
         cause: Problem,
     },
     /// The time for prepare passed. A Mount that was already sent is waited for in the background and undone.
-    #[error(
-        "{}: [{}] volume {volume}: not ready in time: {waiting_for} (module parameter prepare_timeout)",
-        spoken(.slot),
-        .waiting_for.code
-    )]
+    #[error("{}: [{}] volume {volume}: {}", spoken(.slot), .waiting_for.code, not_ready(.waiting_for))]
     Deadline {
         /// The label's slot.
         slot: String,
@@ -150,7 +146,8 @@ pub enum PrepareError {
     },
     /// The agent cannot remember what it is about to do, so it does not do it.
     #[error(
-        "[{code}] cannot write the record of this container's volumes: {0} (module parameter state_dir)",
+        "[{code}] {0}: no task with a volume can start on this agent until that is corrected, and no restart is needed (module \
+         parameter state_dir)",
         code = Code::Unreachable
     )]
     Record(String),
@@ -163,6 +160,17 @@ pub enum PrepareError {
     /// The agent is going away.
     #[error("[{code}] the agent is shutting down", code = Code::Unreachable)]
     Stopped,
+}
+
+/// A volume that another host has is a different matter from a driver that is slow: the remedy is on the other host.
+fn not_ready(waiting_for: &Problem) -> String {
+    match waiting_for.code {
+        Code::AttachedElsewhere => format!(
+            "it was still attached to another host when prepare_timeout passed. Detach it there, or wait for its task to end. The \
+             driver said: {waiting_for}"
+        ),
+        _ => format!("not ready in time: {waiting_for} (module parameter prepare_timeout)"),
+    }
 }
 
 impl PrepareError {
@@ -183,6 +191,20 @@ impl PrepareError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_that_another_host_keeps_is_told_with_the_remedy_there() {
+        let error = PrepareError::Deadline {
+            slot: "data".into(),
+            volume: VolumeKey::new("ebs".to_owned(), "orders"),
+            waiting_for: Problem::new(Code::AttachedElsewhere, "VolumeInUse: vol-1 is attached to i-0f"),
+        };
+        assert_eq!(
+            error.to_string(),
+            "label 'volume.data': [attached-elsewhere] volume 'orders' of driver 'ebs': it was still attached to another host when prepare_timeout \
+             passed. Detach it there, or wait for its task to end. The driver said: VolumeInUse: vol-1 is attached to i-0f"
+        );
+    }
 
     #[test]
     fn every_message_carries_the_code_that_is_told_beside_it() {

@@ -105,7 +105,7 @@ fn a_full_disk_fails_the_record_and_leaves_the_others_whole() {
     let error = write(&store, "late").unwrap_err();
     let named = disk.root().join("containers/late.tmp").display().to_string();
     assert!(
-        error.contains(&named) && error.contains("No space left on device"),
+        error.contains(&named) && error.contains("the disk for volume records is full"),
         "{error}"
     );
     write(&store, "early").unwrap_err();
@@ -129,7 +129,10 @@ fn a_disk_that_turns_read_only_fails_the_record_and_nothing_else() {
     let other = Store::open(&disk.root()).unwrap_err().to_string();
     assert!(other.contains("in use by"), "the lock is held all the same: {other}");
     let error = write(&store, "late").unwrap_err();
-    assert!(error.contains("containers/late.tmp: Read-only file system"), "{error}");
+    assert!(
+        error.contains("the disk for volume records is read-only (") && error.contains("containers/late.tmp)"),
+        "{error}"
+    );
     assert_eq!(containers(&store), ["early"]);
     disk.read_only(false);
     write(&store, "late").unwrap();

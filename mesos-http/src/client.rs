@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::Uri;
 use ureq::{Agent, BodyReader, Timeout};
 
 use crate::dial::{Dial, HandshakeFailed};
@@ -205,6 +206,9 @@ fn send(agent: &Agent, url: &str, headers: &[Header<'_>], body: &[u8]) -> Result
         request = request.header(*name, *value);
     }
     request.send(body).map_err(|error| {
+        if let Some(error) = not_connected(url, &error) {
+            return error;
+        }
         let (url, reason) = (url.to_string(), error.to_string());
         if let Some(reason) = tls_failure(&error) {
             Error::Tls { url, reason }
@@ -222,6 +226,20 @@ fn tls_failure(error: &ureq::Error) -> Option<String> {
     match error {
         ureq::Error::Other(other) => Some(other.downcast_ref::<HandshakeFailed>()?.to_string()),
         ureq::Error::Io(error) => refused_certificate(error.get_ref()?.downcast_ref()?),
+        _ => None,
+    }
+}
+
+/// When the address itself is at fault: which part of it.
+fn not_connected(url: &str, error: &ureq::Error) -> Option<Error> {
+    let url: Uri = url.parse().ok()?;
+    match error {
+        ureq::Error::HostNotFound => Some(Error::HostNotFound {
+            host: url.host()?.to_owned(),
+        }),
+        ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused => Some(Error::NotListening {
+            address: url.authority()?.to_string(),
+        }),
         _ => None,
     }
 }

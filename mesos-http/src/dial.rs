@@ -60,7 +60,12 @@ impl Resolver for SocketResolver {
             unused.push(([127, 0, 0, 1], 0).into());
             return Ok(unused);
         }
-        self.inner.resolve(uri, config, timeout)
+        // The standard library reports a name without an address as an I/O error of no kind, which would look like a connection that
+        // broke after something was sent.
+        self.inner.resolve(uri, config, timeout).map_err(|error| match error {
+            ureq::Error::Io(_) => ureq::Error::HostNotFound,
+            other => other,
+        })
     }
 }
 

@@ -16,6 +16,18 @@ pub enum Error {
         /// The cause, in its own words.
         reason: String,
     },
+    /// The host refuses the connection, so nothing was sent.
+    #[error("nothing listens on {address}")]
+    NotListening {
+        /// Host and port.
+        address: String,
+    },
+    /// The host's name has no address, so nothing was sent.
+    #[error("cannot find the host '{host}' (DNS)")]
+    HostNotFound {
+        /// The host's name.
+        host: String,
+    },
     /// There was no TLS connection, because one side does not trust the other. Nothing was sent.
     #[error("no TLS with {url}: {reason}")]
     Tls {
@@ -169,9 +181,12 @@ impl Error {
     pub fn action(&self) -> Action {
         match self {
             // A certificate that has expired is renewed, and another master may have a good one.
-            Error::Unreachable { .. } | Error::Tls { .. } | Error::NotReady { .. } | Error::Busy { .. } => {
-                Action::Retry
-            }
+            Error::Unreachable { .. }
+            | Error::NotListening { .. }
+            | Error::HostNotFound { .. }
+            | Error::Tls { .. }
+            | Error::NotReady { .. }
+            | Error::Busy { .. } => Action::Retry,
             Error::NotLeading { .. }
             | Error::NotSubscribed(_)
             | Error::Framing(_)

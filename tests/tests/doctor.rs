@@ -9,8 +9,8 @@ use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
-use testbed::{Agent, AgentSpec, Cluster, built};
-use tests::{DRIVER, Site, eventually, module, with_docker_volume_isolator};
+use testbed::{Agent, AgentSpec, Cluster, Image, Job, Pod, built};
+use tests::{DRIVER, Site, Tasks, eventually, finished, module, with_docker_volume_isolator};
 
 fn doctor(url: &str, more: &[&str]) -> Output {
     let program = built("mesos-volumes", "mesos-volumes").unwrap_or_else(|error| panic!("{error}"));
@@ -112,7 +112,6 @@ fn every_fault_of_a_misconfigured_agent_is_named_at_once() {
             "deadline",
             "driver",
             "files",
-            "filesystem",
             "isolation",
             "launcher",
             "sandbox",
@@ -123,13 +122,54 @@ fn every_fault_of_a_misconfigured_agent_is_named_at_once() {
         ("deadline", "--executor_registration_timeout is 30secs"),
         ("driver", "default driver 'ebs'"),
         ("files", "field 'default'"),
-        ("isolation", "mesos_external_volumes"),
+        (
+            "isolation",
+            "mesos_external_volumes is loaded but not in --isolation, so no task gets a volume",
+        ),
+        ("filesystem", "containers with an image fail"),
         ("launcher", "--launcher=posix"),
         ("state folder", "in memory"),
         ("claims", "ebsvolumes"),
         ("reports", "/nonexistent/audit.jsonl"),
     ] {
         assert!(ill[check].1.contains(words), "{check}: {ill:?}");
+    }
+}
+
+#[test]
+fn without_filesystem_linux_volumes_are_mounted_and_images_are_what_breaks() {
+    let registry = tempfile::tempdir().unwrap();
+    Image::shell().save(registry.path(), "tiny").unwrap();
+    let mut spec = AgentSpec::default().module(module().parameter("mount_bases", "{agent}/base"));
+    spec.isolation = vec!["posix/cpu".to_owned()];
+    for release in ["1.4.3", "1.11.0"] {
+        let site = Site::on_mesos(release, &spec);
+        let tasks = Tasks::connect(site.cluster());
+        let id = site.volume("v");
+        let job = |command| Job::shell(command).label("volume.data", &id);
+        tasks.finish(site.agent(0), job("mountpoint -q data && touch data/file"));
+        let pod = Pod::of([Job::shell("mountpoint -q data && [ -e data/file ]")]).label("volume.data", &id);
+        tasks.launch_pod(site.agent(0), pod).iter().for_each(finished);
+        site.wait_until_nothing_is_left();
+        let message = tasks.fail(site.agent(0), job("true").image("tiny"));
+        assert!(
+            message.contains("Unsupported container image type: DOCKER"),
+            "{release}: {message}"
+        );
+
+        let (code, ill) = diagnosed(site.agent(0));
+        assert_eq!((code, names(&ill, "fail")), (Some(0), Vec::new()), "{release}: {ill:?}");
+        let (state, found) = &ill["filesystem"];
+        assert_eq!(state, "warn");
+        assert!(found.contains("containers with an image fail"), "{found}");
+
+        site.agent(0)
+            .respecify(|spec| *spec = spec.clone().images(registry.path()));
+        let error = site.agent(0).restart().map(|_| ()).unwrap_err().to_string();
+        assert!(
+            error.contains("'filesystem/linux' isolator must be enabled for container image support"),
+            "{release}: {error}"
+        );
     }
 }
 
@@ -172,7 +212,79 @@ fn an_agent_without_the_module_and_no_agent_at_all_are_told_apart() {
     agent.kill().unwrap();
     let (code, ill) = diagnosed(agent);
     assert_eq!((code, names(&ill, "fail")), (Some(1), vec!["agent".to_owned()]));
-    assert!(ill["agent"].1.contains(&agent.url()), "{ill:?}");
+    let address = agent.url().replace("http://", "");
+    assert_eq!(ill["agent"].1, format!("nothing listens on {address}"));
+}
+
+/// The check that failed, what was found, and the remedy, when this is the one failure.
+fn only_failure(url: &str, more: &[&str]) -> (String, String, String) {
+    let output = doctor(url, &[more, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = report["checks"].as_array().unwrap().iter();
+    let failed: Vec<&Value> = failed.filter(|check| check["state"] == "fail").collect();
+    let [check] = failed.as_slice() else { panic!("{report}") };
+    let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
+    (text("check"), text("found"), text("mend"))
+}
+
+#[test]
+fn a_master_is_recognised_and_the_only_remedy_is_the_agents_address() {
+    let cluster = Cluster::builder()
+        .agent(AgentSpec::default())
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let master = format!("http://{}", cluster.master().address());
+    let (check, found, mend) = only_failure(&master, &[]);
+    assert_eq!(check, "agent");
+    assert_eq!(found, format!("{master} is a Mesos master, not an agent"));
+    let host = master.rsplit_once(':').unwrap().0;
+    assert_eq!(mend, format!("give the agent's address, usually {host}:5051"));
+}
+
+#[test]
+fn each_reason_why_an_agent_cannot_be_asked_has_a_remedy_of_its_own() {
+    let cluster = Cluster::builder()
+        .agent(AgentSpec::default())
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let agent = cluster.agent(0).url();
+    let folder = tempfile::tempdir().unwrap();
+    let credential = folder.path().join("credential");
+    fs::write(&credential, "principal-alone\n").unwrap();
+    let credential = credential.display().to_string();
+
+    let (check, found, mend) = only_failure(&agent, &["--credential", &credential]);
+    assert_eq!(check, "credential");
+    assert_eq!(
+        found,
+        format!("{credential}: expected one line 'PRINCIPAL SECRET'; found 1 word")
+    );
+    assert_eq!(mend, "correct the file");
+
+    let (check, found, mend) = only_failure(&agent, &["--credential", "/nonexistent/credential"]);
+    assert_eq!(check, "credential");
+    assert!(found.contains("/nonexistent/credential"), "{found}");
+    assert!(mend.contains("--credential"), "{mend}");
+
+    let (_, found, mend) = only_failure("http://no-such-host.invalid:5051", &[]);
+    assert_eq!(found, "cannot find the host 'no-such-host.invalid' (DNS)");
+    assert!(mend.contains("name resolution"), "{mend}");
+
+    let (_, found, mend) = only_failure("10.0.0.7", &[]);
+    assert!(found.contains("it has no port"), "{found}");
+    assert!(mend.starts_with("correct --agent-url"), "{mend}");
+
+    let (_, found, mend) = only_failure(&agent.replace("http://", "https://"), &[]);
+    assert!(found.contains("no TLS"), "{found}");
+    assert!(mend.contains("for an agent without TLS write http://"), "{mend}");
+
+    // The scheme may be left out.
+    let output = doctor(&agent.replace("http://", ""), &[]);
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("runs Mesos 1.11.0"),
+        "{output:?}"
+    );
 }
 
 fn openssl(folder: &Path, arguments: &str) {

@@ -35,8 +35,8 @@ fn a_denied_volume_fails_the_task_with_the_rule_until_the_policy_changes() {
     let message = tasks.fail(site.agent(0), job());
     assert_eq!(
         message,
-        "Failed to launch container: label 'volume.data' = 'payroll-1': [denied] rule 1 'payroll is for people' of this agent's policy \
-         denies it (volume 'payroll-1', role '*')"
+        "Failed to launch container: label 'volume.data' = 'payroll-1': [denied] volume 'payroll-1' (role '*') is denied by rule 1 \
+         'payroll is for people' of this agent's policy; ask the operator for a policy that allows it"
     );
     assert_eq!(site.mounts(), [], "a denied volume is not mounted");
 
@@ -109,10 +109,7 @@ fn every_kind_of_rule_and_limit_refuses_and_names_itself() {
             vec!["rule 7 'owner'", "owner '0:100'"],
         ),
         (job(&[("a", "archive-1")]), vec!["rule 8 'mode'", "mode 'rw'"]),
-        (
-            job(&[("a", "claimed-1")]),
-            vec!["rule 9 'claim'", "does not hold 'claimed-1'"],
-        ),
+        (job(&[("a", "claimed-1")]), vec!["rule 9 'claim'", "add 'claimed-1'"]),
         (
             job(&[("a", "u"), ("b", "v"), ("c", "w")]),
             vec!["the limits", "'volumes' is 2", "asks for 3 volumes"],
@@ -175,7 +172,7 @@ fn what_no_rule_allows_is_refused_with_role_and_user() {
     }
     let unclaimed = Job::shell("true").label("volume.data", &id);
     let message = tasks.fail(site.agent(0), unclaimed);
-    for words in [&format!("does not hold '{id}'"), "rule 2 'anybody's data'"] {
+    for words in [&format!("add '{id}' to the task's resource"), "rule 2 'anybody's data'"] {
         assert!(message.contains(words), "'{words}' is not in: {message}");
     }
 }

@@ -1,9 +1,11 @@
 //! Whatever cannot be had is said in the task's status, in a message that names the label and the cause; the next good
 //! task runs, and nothing stays mounted.
 
+use std::fs;
+
 use ebs_emulator::{Action, FaultRule, Operation};
 use testbed::{AgentSpec, Job};
-use tests::{Site, Tasks, module};
+use tests::{Site, Tasks, eventually, finished, module};
 
 /// Runs a task that must fail, then one that must not.
 fn refused(site: &Site, task: Job, named: &[&str]) {
@@ -49,13 +51,20 @@ fn a_bad_label_is_refused_with_the_label_it_was_likely_meant_to_be() {
 }
 
 #[test]
-fn an_unknown_driver_is_refused_with_where_it_was_looked_for() {
+fn an_unknown_driver_is_refused_with_the_drivers_that_are_there() {
     let site = Site::start(1);
     let task = Job::shell("true")
         .label("volume.data", "v")
         .label("volume.data.driver", "nosuch");
-    let drivers = site.agent(0).drivers().display().to_string();
-    refused(&site, task, &["'volume.data'", "'nosuch'", "[unreachable] ", &drivers]);
+    refused(
+        &site,
+        task,
+        &[
+            "'volume.data'",
+            "[unreachable] ",
+            "driver 'nosuch' is not installed on this host; found here: ebs",
+        ],
+    );
 }
 
 #[test]
@@ -101,7 +110,26 @@ fn a_refusing_driver_is_quoted() {
 }
 
 #[test]
-fn a_stopped_driver_is_told_at_once_and_works_again_when_it_is_back() {
+fn a_driver_that_is_restarted_meanwhile_fails_no_task() {
+    let mut site = Site::start(1);
+    let id = site.volume("v");
+    site.emulator().kill().unwrap();
+    let tasks = Tasks::connect(site.cluster());
+    let task = tasks.launch(site.agent(0), Job::shell("touch data/file").label("volume.data", &id));
+    let records = site.agent(0).state_dir().join("containers");
+    eventually("the agent has begun to mount", || {
+        match fs::read_dir(&records).map(Iterator::count) {
+            Ok(0) | Err(_) => Err("there is no record".to_owned()),
+            Ok(_) => Ok(()),
+        }
+    });
+    site.emulator().restart().unwrap();
+    finished(&task);
+    site.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_driver_that_stays_away_fails_the_task_and_works_again_when_it_is_back() {
     let mut site = Site::start(1);
     let id = site.volume("v");
     site.emulator().kill().unwrap();

@@ -346,7 +346,7 @@ fn the_policy_and_a_required_claim_hold_whoever_asks() {
     tasks.finish(site.agent(0), named("known").items("ebsvolumes", ["known"]));
     let message = tasks.fail(site.agent(0), named("known"));
     assert!(
-        message.contains("ContainerInfo.volumes[0] = 'known': [denied] the task does not hold 'known'"),
+        message.contains("ContainerInfo.volumes[0] = 'known': [denied] this agent requires tasks to reserve their volumes: add 'known'"),
         "{message}"
     );
     let message = tasks.fail(site.agent(0), Job::shell("true").env("DVDI_VOLUME_NAME3", "known"));

@@ -120,7 +120,7 @@ fn without_a_policy_docker_volumes_that_exist_are_mounted_and_a_missing_one_is_r
     for words in [
         "ContainerInfo.volumes[0]",
         "does not exist",
-        "rule 1 'nothing is created' of the built-in policy",
+        "rule 1 'nothing is created' of this agent's built-in policy",
         "denies that it is created",
     ] {
         assert!(message.contains(words), "'{words}' is not in: {message}");

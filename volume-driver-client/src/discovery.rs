@@ -1,6 +1,6 @@
 //! Finding drivers: Docker's folders, and what the operator says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ use crate::trust;
 
 /// The driver inside dockerd, which frameworks written for Docker name by default.
 const DOCKERS_OWN: &str = "local";
+/// How many drivers a message names at most.
+const MOST_NAMED: usize = 10;
 /// How often the folders are looked at again while waiting for a driver.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -37,6 +39,8 @@ pub struct Discovery {
     pub explicit: BTreeMap<String, ExplicitDriver>,
     /// How long a driver that is not there or refuses connections is waited for, in each lookup and each call. Default zero.
     pub wait: Duration,
+    /// Which drivers that are not there are worth that wait. One with a socket, a spec or an explicit address always is.
+    pub waits_for: WaitsFor,
     /// A folder of lock files by which several processes together keep to [`crate::Profile::max_in_flight`]. It is made
     /// when it is missing and belongs in `/run`. Default none: this process counts its own calls only.
     pub lock_dir: Option<PathBuf>,
@@ -49,9 +53,20 @@ impl Default for Discovery {
             spec_dirs: vec!["/etc/docker/plugins".into(), "/usr/lib/docker/plugins".into()],
             explicit: BTreeMap::new(),
             wait: Duration::ZERO,
+            waits_for: WaitsFor::Every,
             lock_dir: None,
         }
     }
+}
+
+/// Which drivers may be restarting when they are not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// A driver of any name.
+    Every,
+    /// Those with these names and those that have been found before. A lookup of another name fails at once, so that a misspelt
+    /// name does not hold its caller up.
+    Known(BTreeSet<String>),
 }
 
 /// A driver whose address the operator gives.
@@ -111,19 +126,35 @@ impl Drivers {
     }
 
     /// Looks the driver up now: what the operator gave, then sockets, then specs, each folder in order; first hit wins. Nothing is
-    /// sent. Waits up to [`Discovery::wait`] for a driver that is not there.
+    /// sent. Waits up to [`Discovery::wait`] for a driver that is not there and that [`Discovery::waits_for`] names.
     ///
     /// # Errors
-    /// `NotInstalled` with what was searched; `Misconfigured` when the first hit must not or cannot be used.
+    /// `NotInstalled` with the drivers that are installed; `Misconfigured` when the first hit must not or cannot be used.
     pub fn driver(&self, name: &str) -> Result<Driver, Error> {
         let end = Instant::now() + self.0.discovery.wait;
         loop {
             match self.look_up(name) {
-                Err(error) if error.kind() == ErrorKind::NotInstalled && Instant::now() + POLL < end => {
+                Err(error)
+                    if error.kind() == ErrorKind::NotInstalled
+                        && self.may_return(name)
+                        && Instant::now() + POLL < end =>
+                {
                     std::thread::sleep(POLL);
                 }
                 result => return result,
             }
+        }
+    }
+
+    /// Whether a driver that is not there may be one that is being restarted.
+    fn may_return(&self, name: &str) -> bool {
+        let is_remembered = || {
+            let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.contains_key(name)
+        };
+        match &self.0.discovery.waits_for {
+            WaitsFor::Every => true,
+            WaitsFor::Known(names) => names.contains(name) || is_remembered(),
         }
     }
 
@@ -150,16 +181,38 @@ impl Drivers {
                 Discovered::Unusable(why) => return failed(ErrorKind::Misconfigured, why),
             }
         }
-        let searched: Vec<String> = places.iter().map(|place| place.path().display().to_string()).collect();
         let words = if name == DOCKERS_OWN {
             "'local' is Docker's own driver, a part of dockerd that no other program can call: name a driver that is installed \
              on this host, or have the operator map 'local' to one (an entry 'local' with that driver's socket below 'addresses' \
              in the module parameter drivers)"
                 .to_owned()
         } else {
-            format!("looked for {}", foreign_text::escaped(&searched.join(", ")))
+            self.found_here()
         };
         failed(ErrorKind::NotInstalled, words)
+    }
+
+    /// The drivers that a lookup finds; when it finds none, the folders that it looks into.
+    fn found_here(&self) -> String {
+        let names: BTreeSet<String> = self
+            .list()
+            .into_iter()
+            .filter(|candidate| candidate.outcome.is_ok())
+            .map(|candidate| candidate.name)
+            .collect();
+        let (before, named) = if names.is_empty() {
+            let Discovery {
+                socket_dirs, spec_dirs, ..
+            } = &self.0.discovery;
+            let folders = socket_dirs.iter().chain(spec_dirs);
+            (
+                "no driver is found in",
+                folders.map(|folder| folder.display().to_string()).collect(),
+            )
+        } else {
+            ("found here:", names.into_iter().take(MOST_NAMED).collect::<Vec<_>>())
+        };
+        format!("{before} {}", foreign_text::escaped(&named.join(", ")))
     }
 
     fn make(&self, name: &str, endpoint: Endpoint, rewrites: Vec<PathRewrite>) -> Driver {

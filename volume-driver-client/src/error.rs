@@ -28,7 +28,7 @@ pub enum ErrorKind {
     Busy,
     /// Unmount: nothing of this mount id is mounted. For the caller that wanted it gone this is success.
     NotMounted,
-    /// No driver of that name is installed on this host. The message lists what was searched.
+    /// No driver of that name is installed on this host. The message lists the drivers that are installed.
     NotInstalled,
     /// The driver's address is known but must not or cannot be used as it stands: a socket or spec that others can
     /// write, a malformed spec, `tcp://` with TLS settings, an unreadable certificate. Nothing was sent.
@@ -179,7 +179,7 @@ impl ErrorKind {
             ErrorKind::AlreadyMounted => "already mounted under this mount id",
             ErrorKind::Busy => "the volume is in use",
             ErrorKind::NotMounted => "the volume is not mounted",
-            ErrorKind::NotInstalled => "no such driver on this host",
+            ErrorKind::NotInstalled => "is not installed on this host",
             ErrorKind::Misconfigured => "the driver's address cannot be used",
             ErrorKind::Unreachable => "the driver cannot be reached",
             ErrorKind::Uncertain => "it may or may not have happened",
@@ -211,9 +211,14 @@ impl fmt::Display for Error {
                 write!(f, " '{volume}'")?;
             }
         }
-        write!(f, ": {}", kind.lead())?;
+        // "driver 'x' is not installed on this host; found here: y" is one sentence about the driver itself.
+        let (before, after) = match kind {
+            ErrorKind::NotInstalled => (" ", "; "),
+            _ => (": ", ": "),
+        };
+        write!(f, "{before}{}", kind.lead())?;
         if !words.is_empty() {
-            write!(f, ": {words}")?;
+            write!(f, "{after}{words}")?;
         }
         Ok(())
     }

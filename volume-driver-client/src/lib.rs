@@ -24,7 +24,7 @@ mod trust;
 mod words;
 
 pub use answer::{Scope, Volume};
-pub use discovery::{Discovery, Drivers, ExplicitDriver};
+pub use discovery::{Discovery, Drivers, ExplicitDriver, WaitsFor};
 pub use driver::{CreatePolicy, Driver, Ensured, PathRewrite};
 pub use endpoint::{Endpoint, TlsSettings};
 pub use error::{Error, ErrorKind};

@@ -80,10 +80,6 @@ impl Place {
         sockets.chain(specs).collect()
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What is here. A file that must not be used ends the search: a driver further on would be another one.
     pub(crate) fn look(&self) -> Discovered {
         let meta = match fs::metadata(&self.path) {

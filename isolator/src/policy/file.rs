@@ -206,7 +206,7 @@ impl Policy {
     pub(crate) fn builtin() -> Policy {
         let policy = Policy::parse(BUILTIN).expect("the built-in policy is a policy");
         Policy {
-            whose: "the built-in policy, which holds until the operator names one (module parameter policy),",
+            whose: "this agent's built-in policy",
             ..policy
         }
     }

@@ -154,14 +154,37 @@ fn each_condition_decides_by_itself() {
         let denied = meets.under(&denies(rule)).unwrap_err();
         assert_eq!(denied.by, "rule 1 'the rule'");
         assert!(
-            denied
-                .message
-                .starts_with("label 'volume.data' = 'v': rule 1 'the rule'"),
+            denied.message.starts_with("label 'volume.data' = 'v': ")
+                && denied
+                    .message
+                    .contains(" is denied by rule 1 'the rule' of this agent's policy; "),
             "{}",
             denied.message
         );
         assert!(does_not.under(&denies(rule)).is_ok(), "{rule}");
     }
+}
+
+#[test]
+fn a_denial_names_the_value_the_rule_and_the_remedy() {
+    let message = |asked: Asked, policy: &str| asked.under(policy).unwrap_err().message;
+    let data = ("volume.data", "v");
+    assert_eq!(
+        message(
+            asked(&[data, ("volume.data.path", "/etc/passwd")]),
+            &denies(r#""paths": ["/etc/*"]"#)
+        ),
+        "label 'volume.data' = 'v': path '/etc/passwd' is denied by rule 1 'the rule' of this agent's policy; choose another path, \
+         or ask the operator for a policy that allows it"
+    );
+    assert_eq!(
+        message(
+            asked(&[data, ("volume.data.create", "if-missing")]).role("etl"),
+            &denies(r#""roles": ["etl"], "create": true"#)
+        ),
+        "label 'volume.data' = 'v': role 'etl' (creating the volume) is denied by rule 1 'the rule' of this agent's policy; ask the \
+         operator for a policy that allows it"
+    );
 }
 
 #[test]
@@ -301,7 +324,11 @@ fn a_claim_is_demanded_where_the_policy_says_so() {
         {"name": "rest", "effect": "allow"}]}"#;
     assert!(asked(&[("volume.data", "scratch-1")]).under(policy).is_ok());
     let denied = asked(&[("volume.data", "vol-7")]).under(policy).unwrap_err();
-    assert!(denied.message.contains("does not hold 'vol-7'"), "{}", denied.message);
+    assert!(
+        denied.message.contains("add 'vol-7' to the task's resource"),
+        "{}",
+        denied.message
+    );
     assert!(denied.message.contains("rule 2 'rest'"), "{}", denied.message);
     assert!(
         asked(&[("volume.data", "vol-7")])
@@ -380,7 +407,7 @@ fn the_example_lets_a_claimed_volume_in_and_nothing_else() {
             .under(example)
             .is_ok()
     );
-    refused(asked(&[("volume.data", "vol-7")]), "does not hold");
+    refused(asked(&[("volume.data", "vol-7")]), "add 'vol-7' to the task's resource");
     refused(volume(&[("volume.data.create", "if-missing")]), "'no creation'");
     refused(volume(&[("volume.data.options.size", "1")]), "no rule");
     refused(volume(&[("volume.data.driver", "local")]), "no rule");
@@ -474,7 +501,7 @@ fn where_creation_alone_is_denied_a_volume_of_another_source_is_used_if_it_exist
     assert!(!creates);
     let reason = reason.unwrap();
     assert!(
-        reason.contains("rule 1 'nothing is created' of the built-in policy")
+        reason.contains("rule 1 'nothing is created' of this agent's built-in policy")
             && reason.contains("denies that it is created"),
         "{reason}"
     );

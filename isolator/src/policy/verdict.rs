@@ -69,7 +69,15 @@ impl Policy {
             let Some(matched) = rule.matched(facts) else { continue };
             let by = format!("rule {} '{}'", index + 1, rule.name);
             if rule.effect == Effect::Deny {
-                return Err(facts.denied(format!("{by} of {} denies it ({})", self.whose, matched.join(", ")), by));
+                return Err(facts.denied(
+                    format!(
+                        "{} is denied by {by} of {}; {}",
+                        subject(&matched),
+                        self.whose,
+                        remedy(&matched)
+                    ),
+                    by,
+                ));
             }
             self.within_limits(facts, &rule.limits, &by)?;
             let require_claim = rule.require_claim.unwrap_or(self.require_claim);
@@ -82,7 +90,11 @@ impl Policy {
         }
         let by = "the default".to_owned();
         if self.default == Effect::Deny {
-            let problem = format!("no rule of {} allows it ({})", self.whose, facts.told().join(", "));
+            let problem = format!(
+                "no rule of {} allows it ({}); ask the operator for a rule that does",
+                self.whose,
+                facts.told().join(", ")
+            );
             return Err(facts.denied(problem, by));
         }
         self.within_limits(facts, &Limits::default(), &by)?;
@@ -143,6 +155,24 @@ impl Policy {
     }
 }
 
+/// What a rule denies: the first condition, with the others in brackets.
+fn subject(matched: &[String]) -> String {
+    match matched {
+        [one] => one.clone(),
+        [first, others @ ..] => format!("{first} ({})", others.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// What the author of the labels can do about a rule that denies.
+fn remedy(matched: &[String]) -> &'static str {
+    if matched.iter().any(|condition| condition.starts_with("path '")) {
+        "choose another path, or ask the operator for a policy that allows it"
+    } else {
+        "ask the operator for a policy that allows it"
+    }
+}
+
 impl Rule {
     /// The conditions with the values that meet them; none when one is not met.
     fn matched(&self, facts: &Facts<'_>) -> Option<Vec<String>> {
@@ -186,14 +216,21 @@ impl Rule {
         }
         if let Some(create) = self.create {
             (create == facts.create).then_some(())?;
-            matched.push(if create { "create" } else { "no create" }.to_owned());
+            matched.push(
+                if create {
+                    "creating the volume"
+                } else {
+                    "using a volume without creating it"
+                }
+                .to_owned(),
+            );
         }
         if let Some(mode) = self.mode {
             (mode == facts.mode).then_some(())?;
             matched.push(format!("mode '{mode}'"));
         }
         if matched.is_empty() {
-            matched.push("whatever it is".to_owned());
+            matched.push("every volume".to_owned());
         }
         Some(matched)
     }

@@ -30,6 +30,13 @@ impl InForce {
         let Some(path) = file else {
             return Ok(Self::Builtin(Arc::new(Policy::builtin())));
         };
+        if !path.try_exists().unwrap_or(true) {
+            return Err(format!(
+                "the policy file {} does not exist (module parameter policy); create it, or remove the parameter to use the \
+                 built-in policy",
+                path.display()
+            ));
+        }
         let kept = Kept::open("policy (module parameter policy)", path, MAX_BYTES, Policy::parse)
             .map_err(|error| format!("policy {}: its thread cannot be started: {error}", path.display()))?;
         match kept.current().problem {
@@ -110,7 +117,14 @@ mod tests {
     fn a_missing_file_and_a_folder_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("nosuch.json");
-        assert!(InForce::of(Some(&missing)).unwrap_err().contains("nosuch.json"));
+        assert_eq!(
+            InForce::of(Some(&missing)).unwrap_err(),
+            format!(
+                "the policy file {} does not exist (module parameter policy); create it, or remove the parameter to use the \
+                 built-in policy",
+                missing.display()
+            )
+        );
         assert!(InForce::of(Some(folder.path())).unwrap_err().contains("it is a folder"));
     }
 }

@@ -52,6 +52,16 @@ pub enum StoreError {
         /// The kernel's words.
         source: io::Error,
     },
+    /// A command looks for the folder, and it is not there.
+    #[error(
+        "no state folder at {}: either the agent uses another state_dir (pass --state-dir; see 'mesos-volumes doctor'), or it \
+         has never started with the module",
+        path.display()
+    )]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Another agent holds the lock. Two agents in one folder would release each other's volumes.
     #[error(
         "the state folder {} is in use by {holder}: give each agent its own (module parameter state_dir)",
@@ -82,7 +92,16 @@ impl StoreError {
     /// For a message that has named the state folder already.
     fn words(&self) -> String {
         match self {
-            Self::Io { action, path, source } => format!("{action} {}: {source}", path.display()),
+            Self::Io { action, path, source } => {
+                let tried = format!("{action} {}", path.display());
+                match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        format!("the disk for volume records is full ({tried})")
+                    }
+                    io::ErrorKind::ReadOnlyFilesystem => format!("the disk for volume records is read-only ({tried})"),
+                    _ => format!("{tried}: {source}"),
+                }
+            }
             other => other.to_string(),
         }
     }

@@ -64,6 +64,7 @@ impl Survey {
     /// # Errors
     /// When the folder cannot be read.
     pub fn take(root: &Path) -> Result<Self, StoreError> {
+        look_for(root)?;
         let layout = Layout::new(root);
         let boot_id = boot_id()?;
         let mut survey = Self {
@@ -94,6 +95,7 @@ impl Survey {
 /// # Errors
 /// When the folder cannot be read.
 pub fn quarantined(root: &Path) -> Result<Vec<Quarantined>, StoreError> {
+    look_for(root)?;
     let layout = Layout::new(root);
     let files = files(layout.quarantine())?.into_iter().map(|(path, read)| {
         let (bytes, written) = match read {
@@ -195,6 +197,14 @@ fn holder(layout: &Layout) -> Result<Option<String>, StoreError> {
     match String::from_utf8_lossy(&text).trim() {
         "" => Ok(Some("another process".to_owned())),
         named => Ok(Some(named.to_owned())),
+    }
+}
+
+/// A command that looks at a state folder does not make it.
+fn look_for(root: &Path) -> Result<(), StoreError> {
+    match root.try_exists().map_err(at("look for", root))? {
+        true => Ok(()),
+        false => Err(StoreError::Missing { path: root.to_owned() }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use volume_labels::VolumeLabels;
+use volume_labels::{VolumeLabels, cleaned};
 
 use crate::config::Config;
 use crate::names::NameMap;
@@ -21,14 +21,15 @@ pub(crate) fn claimed(
     let id = labels.claim_id();
     if !names.is_id_of(id, &labels.name) {
         return Err(format!(
-            "this agent does not know '{id}' as the id of that volume: name the volume by its id (or have the operator's \
-             name map say so, module parameter name_map)"
+            "the label claims '{id}' but names volume '{name}', and no name_map entry connects them. Name the volume '{id}', or \
+             have the operator add the pair to name_map",
+            id = cleaned(id),
+            name = cleaned(&labels.name)
         ));
     }
     if !holds(launch, config, id) {
         return Err(format!(
-            "the task does not hold '{id}' of the agent's resource '{}', which this agent demands (require_claim): launch it \
-             with that resource",
+            "this agent requires tasks to reserve their volumes: add '{id}' to the task's resource '{}' (require_claim)",
             config.claim_resource
         ));
     }

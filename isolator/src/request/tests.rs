@@ -131,7 +131,7 @@ fn a_claim_is_good_for_the_volume_the_operator_ties_it_to_and_no_other() {
     let problem = wish_of(&others, &["vol-1"], &strict()).unwrap_err();
     assert!(problem.contains("'vol-1'") && problem.contains("name_map"), "{problem}");
     let problem = wish_of(&flights, &["vol-2"], &strict()).unwrap_err();
-    assert!(problem.contains("does not hold 'vol-1'"), "{problem}");
+    assert!(problem.contains("add 'vol-1' to the task's resource"), "{problem}");
 }
 
 #[test]
@@ -451,7 +451,9 @@ fn variables_without_a_driver_take_the_agents_default_and_else_the_one_of_mesos_
 fn a_required_claim_is_required_whoever_asks() {
     let problem = dvdi_wish(&strict(), None).unwrap_err();
     assert!(
-        problem.starts_with("DVDI_VOLUME_NAME1 = 'vol-1': [denied] the task does not hold 'vol-1'"),
+        problem.starts_with(
+            "DVDI_VOLUME_NAME1 = 'vol-1': [denied] this agent requires tasks to reserve their volumes: add 'vol-1'"
+        ),
         "{problem}"
     );
 }

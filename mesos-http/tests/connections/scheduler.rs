@@ -383,11 +383,21 @@ fn a_port_nobody_listens_on_is_tried_again() {
             matches!(
                 notice,
                 Notice::Disconnected {
-                    error: Error::Unreachable { .. },
+                    error: Error::NotListening { .. },
                     ..
                 }
             ),
             "{notice:?}"
         );
     }
+}
+
+#[test]
+fn a_host_that_dns_does_not_know_is_named_and_nothing_was_sent() {
+    let connection = Connection::open(config("no-such-host.invalid:5050"));
+    let Notice::Disconnected { error, .. } = next(&connection) else {
+        panic!("there is no such host")
+    };
+    assert_eq!(error.to_string(), "cannot find the host 'no-such-host.invalid' (DNS)");
+    assert_eq!(error.action(), mesos_http::Action::Retry);
 }

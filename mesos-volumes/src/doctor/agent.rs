@@ -9,9 +9,13 @@ use mesos_http::Endpoint;
 use mesos_http::endpoint::EndpointError;
 use mesos_http::operator;
 use mesos_http::tls::{Tls, TlsError, TlsFiles};
+use volume_labels::counted;
 
 /// An agent that is well answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The port of an agent's API unless `--port` sets another one (Mesos' documentation of agents).
+const AGENTS_PORT: u16 = 5051;
 
 /// Longest credential file that is read.
 const MAX_CREDENTIAL_BYTES: u64 = 64 << 10;
@@ -38,9 +42,25 @@ pub(super) enum AskError {
     /// The address is none.
     #[error(transparent)]
     Address(#[from] EndpointError),
-    /// A file of ours cannot be used.
+    /// The file of `--credential` cannot be read.
     #[error("{0}")]
-    File(String),
+    Credential(#[from] operator_files::FileError),
+    /// The file of `--credential` does not have two words.
+    #[error("{}: expected one line 'PRINCIPAL SECRET'; found {}", file.display(), counted(*words, "word"))]
+    CredentialForm {
+        /// The file.
+        file: PathBuf,
+        /// How many words it has.
+        words: usize,
+    },
+    /// A master answers at the address.
+    #[error("{url} is a Mesos master, not an agent")]
+    Master {
+        /// The address as it was given.
+        url: String,
+        /// The address that an agent on the same host usually has.
+        usual: String,
+    },
     /// TLS cannot be set up with the files given.
     #[error(transparent)]
     TlsFiles(#[from] TlsError),
@@ -50,13 +70,26 @@ pub(super) enum AskError {
 }
 
 impl AskError {
-    /// What to do about it.
-    pub(super) fn mend(&self) -> &'static str {
+    /// The check that failed.
+    pub(super) fn check(&self) -> &'static str {
         match self {
+            Self::Credential(_) | Self::CredentialForm { .. } => "credential",
+            _ => "agent",
+        }
+    }
+
+    /// The remedy.
+    pub(super) fn mend(&self) -> String {
+        let remedy = match self {
             Self::Address(_) => {
                 "correct --agent-url: it is like http://10.0.0.7:5051, or https:// for an agent with TLS"
             }
-            Self::File(_) => "correct --credential: a file with a principal and a secret, separated by a space",
+            Self::Credential(_) => "name a file in --credential that this user can read",
+            Self::CredentialForm { .. } => "correct the file",
+            Self::Master { usual, .. } => return format!("give the agent's address, usually {usual}"),
+            Self::Call(mesos_http::Error::HostNotFound { .. }) => {
+                "correct the host in --agent-url, or the name resolution of this host"
+            }
             Self::TlsFiles(_) => "correct --ca, --cert or --key: files in PEM",
             Self::Call(mesos_http::Error::Tls { .. }) => {
                 "name the file of the authority that signed the agent's certificate (--ca), and a certificate with its key if \
@@ -68,10 +101,9 @@ impl AskError {
             Self::Call(mesos_http::Error::Uncertain { .. }) => {
                 "if the agent has TLS, write https:// in --agent-url; otherwise look at the last lines of its log"
             }
-            Self::Call(_) => {
-                "start the agent, or correct --agent-url; the last lines of its log say why it does not start"
-            }
-        }
+            Self::Call(_) => "start the agent (see the end of its log), or correct --agent-url",
+        };
+        remedy.to_owned()
     }
 }
 
@@ -80,18 +112,37 @@ impl Agent {
     /// Why it does not say.
     pub(super) fn ask(asking: &Asking<'_>) -> Result<Agent, AskError> {
         let endpoint: Endpoint = asking.url.trim_end_matches('/').parse()?;
+        let host = endpoint.authority().rsplit_once(':').map_or("", |(host, _)| host);
+        let scheme = if asking.url.starts_with("https://") {
+            "https"
+        } else {
+            "http"
+        };
+        let usual = format!("{scheme}://{host}:{AGENTS_PORT}");
         let mut agent = operator::Agent::new(endpoint, PATIENCE);
         if asking.url.starts_with("https://") {
             agent = agent.with_tls(Tls::load(&asking.tls)?);
         }
         if let Some(file) = asking.credential {
-            let (principal, secret) = read_credential(file).map_err(AskError::File)?;
+            let (principal, secret) = read_credential(file)?;
             agent = agent.with_credential(&principal, &secret);
         }
-        Ok(Agent {
+        let found = Agent {
             version: agent.version()?.version,
             flags: agent.flags()?,
-        })
+        };
+        if found.is_master() {
+            return Err(AskError::Master {
+                url: asking.url.to_owned(),
+                usual,
+            });
+        }
+        Ok(found)
+    }
+
+    /// Masters answer the same calls. Every master has the flag `registry`, which no agent has.
+    fn is_master(&self) -> bool {
+        self.flags.contains_key("registry")
     }
 
     /// A flag's value; empty when it is not set.
@@ -123,13 +174,13 @@ impl Agent {
     }
 }
 
-fn read_credential(file: &Path) -> Result<(String, String), String> {
-    let text = operator_files::read(file, MAX_CREDENTIAL_BYTES).map_err(|error| error.to_string())?;
+fn read_credential(file: &Path) -> Result<(String, String), AskError> {
+    let text = operator_files::read(file, MAX_CREDENTIAL_BYTES)?;
     match text.split_whitespace().collect::<Vec<_>>().as_slice() {
         [principal, secret] => Ok(((*principal).to_owned(), (*secret).to_owned())),
-        _ => Err(format!(
-            "{}: it is not a principal and a secret, separated by a space",
-            file.display()
-        )),
+        words => Err(AskError::CredentialForm {
+            file: file.to_owned(),
+            words: words.len(),
+        }),
     }
 }

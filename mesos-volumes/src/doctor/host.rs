@@ -210,9 +210,9 @@ pub(super) fn propagation(config: &Config) -> Vec<Finding> {
         } else {
             Finding::warn(
                 CHECK,
-                "the host's mounts are private and mount_bases is not set: after a volume's last container, any other container \
-                 that started meanwhile keeps its device busy",
-                "name the folders that drivers mount below in mount_bases",
+                "a volume can stay busy after its last task, because other containers keep a copy of its mount (the host's mounts \
+                 are private)",
+                "set mount_bases to the folder that the driver mounts in (REX-Ray: /var/lib/rexray/volumes)",
             )
         };
         return vec![found];

@@ -87,14 +87,14 @@ fn examine(asking: &Asking<'_>) -> Vec<Finding> {
     let agent = match Agent::ask(asking) {
         Ok(agent) => agent,
         Err(problem) => {
-            findings.push(Finding::fail("agent", problem.to_string(), problem.mend()));
+            findings.push(Finding::fail(problem.check(), problem.to_string(), problem.mend()));
             return findings;
         }
     };
     findings.push(settings::version(&agent));
     let (loaded, entry) = settings::loaded(&agent);
     findings.push(loaded);
-    findings.extend(settings::isolation(&agent));
+    findings.extend(settings::isolation(&agent, entry.is_some()));
     let Some(entry) = entry else { return findings };
     let (parameters, config) = settings::parameters(&entry);
     findings.push(parameters);

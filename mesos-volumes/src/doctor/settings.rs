@@ -85,25 +85,33 @@ pub(super) fn loaded(agent: &Agent) -> (Finding, Option<Entry>) {
 }
 
 /// `--isolation` has the module and what it needs.
-pub(super) fn isolation(agent: &Agent) -> Vec<Finding> {
+pub(super) fn isolation(agent: &Agent, is_loaded: bool) -> Vec<Finding> {
     let flag = agent.flag("isolation");
     let count = flag.split(',').filter(|name| name.trim() == MODULE).count();
-    let used = if count == 1 {
-        Finding::ok("isolation", format!("--isolation={flag}"))
-    } else {
-        Finding::fail(
+    let used = match count {
+        1 => Finding::ok("isolation", format!("--isolation={flag}")),
+        0 => {
+            let loaded = if is_loaded { "is loaded but not" } else { "is not" };
+            Finding::fail(
+                "isolation",
+                format!("{MODULE} {loaded} in --isolation, so no task gets a volume"),
+                "add it after filesystem/linux and restart the agent",
+            )
+        }
+        count => Finding::fail(
             "isolation",
-            format!("--isolation={flag} names {MODULE} {count} times: loading a module does not use it"),
-            format!("put {MODULE} into --isolation once, behind filesystem/linux"),
-        )
+            format!("--isolation={flag} names {MODULE} {count} times"),
+            "name it once, after filesystem/linux, and restart the agent",
+        ),
     };
     let linux = if flag.split(',').any(|name| name.trim() == "filesystem/linux") {
         Finding::ok("filesystem", "filesystem/linux is in --isolation")
     } else {
-        Finding::fail(
+        Finding::warn(
             "filesystem",
-            format!("--isolation={flag} lacks filesystem/linux: nobody carries out the module's mounts"),
-            "add filesystem/linux to --isolation",
+            "filesystem/linux is not in --isolation: volumes are mounted, but containers with an image fail ('Unsupported container \
+             image type'), and the agent does not start with --image_providers",
+            "add filesystem/linux in front of the module, unless no task has an image",
         )
     };
     let launcher = match agent.flag("launcher") {

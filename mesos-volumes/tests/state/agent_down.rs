@@ -128,10 +128,12 @@ fn a_state_folder_that_is_not_there_is_a_wrong_setting_and_none_is_made() {
     for command in [&["ls"][..], &["inspect", "x"], &["release", "x"], &["quarantine", "ls"]] {
         let ran = site.run(command);
         assert_eq!(ran.code, 6, "{ran:?}");
-        assert!(
-            ran.stderr.contains("state_dir") && ran.stderr.contains("No such file or directory"),
-            "{ran:?}"
+        let expected = format!(
+            "mesos-volumes: no state folder at {}: either the agent uses another state_dir (pass --state-dir; see 'mesos-volumes \
+             doctor'), or it has never started with the module\n",
+            site.state().display()
         );
+        assert_eq!(ran.stderr, expected, "{command:?}");
         assert!(ran.stdout.is_empty(), "{ran:?}");
     }
     assert!(!site.state().exists());

@@ -1,12 +1,13 @@
 //! Which address a name leads to, and which are refused.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use volume_driver_client::{Candidate, Discovery, Drivers, Endpoint, ErrorKind, ExplicitDriver, Profiles};
+use volume_driver_client::{Candidate, Discovery, Drivers, Endpoint, ErrorKind, ExplicitDriver, Profiles, WaitsFor};
 
 /// Docker's three folders, empty.
 struct Host {
@@ -119,13 +120,48 @@ fn a_driver_that_is_nowhere_is_missed_at_once_with_what_was_searched() {
     let (kind, message) = host.look_up("nowhere").unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(1), "Docker waits 15 s here");
     assert_eq!(kind, ErrorKind::NotInstalled);
-    for place in [
-        "run/nowhere.sock",
-        "run/nowhere/nowhere.sock",
-        "etc/nowhere.spec",
-        "usr/nowhere/nowhere.json",
-    ] {
-        assert!(message.contains(&host.path(place).display().to_string()), "{message}");
+    let folders = ["run", "etc", "usr"].map(|folder| host.path(folder).display().to_string());
+    assert_eq!(
+        message,
+        format!(
+            "driver 'nowhere' is not installed on this host; no driver is found in {}",
+            folders.join(", ")
+        )
+    );
+
+    let _two = (host.socket("run/ebs.sock"), host.socket("run/rclone.sock"));
+    let (_, message) = host.look_up("nowhere").unwrap_err();
+    assert_eq!(
+        message,
+        "driver 'nowhere' is not installed on this host; found here: ebs, rclone"
+    );
+}
+
+#[test]
+fn only_drivers_that_are_known_are_waited_for_where_the_caller_wants_it_so() {
+    let host = Host::new();
+    let drivers = Drivers::new(
+        Discovery {
+            // Longer than any test may take: a lookup that waits for a name that nobody knows does not end.
+            wait: Duration::from_secs(3600),
+            waits_for: WaitsFor::Known(BTreeSet::from(["expected".to_owned()])),
+            ..host.discovery()
+        },
+        Profiles::builtin(),
+    );
+    assert_eq!(drivers.driver("nowhere").unwrap_err().kind(), ErrorKind::NotInstalled);
+
+    drop(host.socket("run/seen.sock"));
+    drivers.driver("seen").unwrap();
+    fs::remove_file(host.path("run/seen.sock")).unwrap();
+    for name in ["expected", "seen"] {
+        let path = host.path(&format!("run/{name}.sock"));
+        let returning = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            UnixListener::bind(path).unwrap()
+        });
+        drivers.driver(name).unwrap();
+        returning.join().unwrap();
     }
 }
 
