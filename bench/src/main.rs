@@ -28,10 +28,17 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
+/// For `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  bench                            measure everything but jobs
+  bench --quick launch prepare     two measurements, with fewer rounds
+  bench --json figures.json        write the figures to a file as well";
+
 /// Measures the module beside Mesos' own docker/volume isolator, and its parts beside their floors. Needs root, and a
 /// release build of the whole workspace: scripts/bench makes both sure.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 struct Cli {
     /// Fewer rounds: under three minutes instead of under twenty, and noisier.
     #[arg(long)]

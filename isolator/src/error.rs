@@ -192,6 +192,74 @@ impl PrepareError {
 mod tests {
     use super::*;
 
+    /// The quoted words in the first column of the table "Messages and remedies".
+    fn documented() -> Vec<&'static str> {
+        let page = include_str!("../../docs/operating.md");
+        let (_, table) = page
+            .split_once("### Messages and remedies")
+            .expect("the page has the table");
+        let rows = table.lines().skip_while(|line| !line.starts_with("| `"));
+        let rows = rows.take_while(|line| line.starts_with("| `"));
+        rows.filter_map(|row| row.strip_prefix("| `")?.split_once("` |"))
+            .map(|(words, _)| words)
+            .collect()
+    }
+
+    #[test]
+    fn the_table_of_remedies_has_every_reason_in_the_words_of_the_message() {
+        let volume = || VolumeKey::new("ebs".to_owned(), "v");
+        let deadline = |code| PrepareError::Deadline {
+            slot: "data".into(),
+            volume: volume(),
+            waiting_for: Problem::new(code, "words"),
+        };
+        let drivers = volume_driver_client::Drivers::new(
+            volume_driver_client::Discovery {
+                explicit: [(
+                    "ebs".to_owned(),
+                    volume_driver_client::ExplicitDriver {
+                        address: "http://127.0.0.1:1".to_owned(),
+                        ..Default::default()
+                    },
+                )]
+                .into(),
+                socket_dirs: Vec::new(),
+                spec_dirs: Vec::new(),
+                ..Default::default()
+            },
+            volume_driver_client::Profiles::builtin(),
+        );
+        let errors = [
+            PrepareError::Unresolved(Duration::from_secs(50)),
+            PrepareError::Mount {
+                slot: "data".into(),
+                volume: volume(),
+                cause: drivers.driver("nosuch").expect_err("it is not installed").into(),
+            },
+            deadline(Code::AttachedElsewhere),
+            deadline(Code::Timeout),
+            PrepareError::Record("the disk for volume records is full".into()),
+            PrepareError::Destroyed,
+            PrepareError::Repeated("c".into()),
+            PrepareError::Stopped,
+        ];
+        let documented = documented();
+        for error in &errors {
+            let message = error.to_string();
+            assert!(documented.iter().any(|words| message.contains(words)), "{message}");
+        }
+        // The tests of the policy and of claims hold the remaining ones against their messages.
+        let elsewhere = [
+            "is denied by rule",
+            "this agent requires tasks to reserve their volumes",
+            "and no name_map entry connects them",
+        ];
+        for words in documented {
+            let is_said = errors.iter().any(|error| error.to_string().contains(words));
+            assert!(is_said || elsewhere.contains(&words), "no message has '{words}'");
+        }
+    }
+
     #[test]
     fn a_volume_that_another_host_keeps_is_told_with_the_remedy_there() {
         let error = PrepareError::Deadline {

@@ -220,8 +220,8 @@ fn an_agent_without_the_module_and_no_agent_at_all_are_told_apart() {
 fn only_failure(url: &str, more: &[&str]) -> (String, String, String) {
     let output = doctor(url, &[more, &["--json"]].concat());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let failed = report["checks"].as_array().unwrap().iter();
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report in JSON");
+    let failed = report["checks"].as_array().into_iter().flatten();
     let failed: Vec<&Value> = failed.filter(|check| check["state"] == "fail").collect();
     let [check] = failed.as_slice() else { panic!("{report}") };
     let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();

@@ -129,7 +129,13 @@ fn a_claim_is_good_for_the_volume_the_operator_ties_it_to_and_no_other() {
     assert!(wish_of(&flights, &["vol-1"], &strict()).is_ok());
     let others = [("volume.a", "payroll"), ("volume.a.claim", "vol-1")];
     let problem = wish_of(&others, &["vol-1"], &strict()).unwrap_err();
-    assert!(problem.contains("'vol-1'") && problem.contains("name_map"), "{problem}");
+    assert!(
+        problem.contains(
+            "the label claims 'vol-1' but names volume 'payroll', and no name_map entry connects them. Name the volume 'vol-1', or \
+             have the operator add the pair to name_map"
+        ),
+        "{problem}"
+    );
     let problem = wish_of(&flights, &["vol-2"], &strict()).unwrap_err();
     assert!(problem.contains("add 'vol-1' to the task's resource"), "{problem}");
 }

@@ -27,6 +27,10 @@ use crate::print::{self, plain};
 pub(crate) const HELP: &str = "\
 Run it on the agent's host as root: folders, drivers and mounts are looked at from there.
 
+Examples:
+  mesos-volumes doctor --agent-url http://127.0.0.1:5051
+  mesos-volumes doctor --agent-url https://agent-7.example:5051 --ca /etc/mesos/ca.pem --credential /etc/mesos/credential
+
 Exit codes:
   0  nothing failed; there may be warnings
   1  a check failed, or the output cannot be written

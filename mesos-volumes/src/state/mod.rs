@@ -25,6 +25,11 @@ pub(crate) use release::Arguments as ReleaseArguments;
 pub(crate) const HELP: &str = "\
 Run it on the agent's host as root. Looking needs no lock: it works while the agent runs and while it is down.
 
+Examples:
+  mesos-volumes ls
+  mesos-volumes ls --state-dir /srv/mesos/volumes --json
+  mesos-volumes inspect vol-7bca078f
+
 Exit codes:
   0  done
   1  refused, or another failure; --json names the kind
