@@ -351,7 +351,7 @@ fn the_policy_and_a_required_claim_hold_whoever_asks() {
     );
     let message = tasks.fail(site.agent(0), Job::shell("true").env("DVDI_VOLUME_NAME3", "known"));
     assert!(
-        message.contains("DVDI_VOLUME_NAME3 = 'known': [denied] the task does not hold"),
+        message.contains("DVDI_VOLUME_NAME3 = 'known': [denied] this agent requires tasks to reserve their volumes"),
         "{message}"
     );
     site.wait_until_nothing_is_left();
