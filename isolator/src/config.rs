@@ -209,7 +209,7 @@ struct DriversFile {
 
 impl Config {
     /// Whether volumes of this driver are plain folders, which no mount table shows.
-    pub(crate) fn is_directory_backed(&self, driver: &str) -> bool {
+    pub fn is_directory_backed(&self, driver: &str) -> bool {
         self.directory_backed_drivers.contains(driver) || self.profiles.for_driver(driver).directory_backed
     }
 }

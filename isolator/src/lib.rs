@@ -38,6 +38,10 @@ pub mod untrusted;
 pub use config::{Config, ConfigError, PARAMETERS};
 pub use deadline::{DEADLINE_REMEDY, DeadlineFit};
 pub use effects::BindError;
+pub use effects::{
+    VolumeFolder, is_on_shared_mount, is_shared_mount, mounted_after_unmount, user_in_another_namespace,
+    volume_mounted_at,
+};
 pub use error::{PrepareError, Problem, Refusal};
 pub use isolator::{Isolator, StartError};
 pub use mountpoint::{MountIdentity, Mountpoint};

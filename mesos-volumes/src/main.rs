@@ -12,6 +12,7 @@ mod host;
 mod print;
 mod settings;
 mod state;
+mod unrecorded;
 
 use std::ffi::OsStr;
 use std::path::Path;

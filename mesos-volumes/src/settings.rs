@@ -1,6 +1,6 @@
 //! Where drivers are looked for and how they are treated: options, environment and the operator's file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -79,6 +79,11 @@ impl Lookup {
             .apply(&mut discovery)
             .map_err(|error| Failure::Settings(error.to_string()))?;
         Ok(Drivers::new(discovery, profiles))
+    }
+
+    /// The file that was named for it.
+    pub(crate) fn drivers_file(&self) -> Option<&Path> {
+        self.drivers.as_deref()
     }
 
     fn settings(&self) -> Result<DriverSettings, Failure> {

@@ -22,6 +22,7 @@
 //! | `policy` | what the operator's policy denies is said with its rule, and a changed file counts at once |
 //! | `reports` | metrics show a mount, the audit log who had it, also of a restarted agent |
 //! | `doctor` | `mesos-volumes doctor` finds nothing on a good agent, and every fault of a bad one |
+//! | `lost_state_folder` | volumes that a lost state folder leaves mounted are shown, each with a command that releases it |
 //! | `hung_driver` | a driver that does not answer delays its own volumes and nothing else |
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |

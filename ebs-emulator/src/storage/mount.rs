@@ -135,7 +135,7 @@ impl Storage {
     /// Lets `id` go; when it was the last, unmounts the volume and detaches it.
     ///
     /// A volume that is attached but not mounted is detached, whatever the ID: that is what a mount or unmount that
-    /// was cut short leaves, and nobody uses it.
+    /// was cut short leaves, or an unmount by hand, and nobody uses it.
     ///
     /// # Errors
     /// [`StorageError::NotMounted`], [`StorageError::NotMountedByThisId`]; [`StorageError::Io`] with `EBUSY` while a
@@ -154,19 +154,24 @@ impl Storage {
             };
         };
         if let Some(mount) = &attachment.mount {
-            if !mount.ids.is_empty() && !mount.ids.contains(id) {
-                let (volume, host) = (name.to_owned(), host.name.clone());
-                return Err(StorageError::NotMountedByThisId {
-                    volume,
-                    host,
-                    id: id.to_owned(),
-                });
-            }
-            if mount.ids.len() > 1 {
-                return self.save_attachment(&turn, |it| remove_id(it, id)).await.map(drop);
-            }
-            let started = Instant::now();
+            // The ids that are recorded for a mount that somebody unmounted by hand keep nobody from detaching the volume.
             if is_mounted(&device, &mount.path).await? {
+                let id = match mount.ids.first() {
+                    Some(first) if host.manners.has(Manner::IgnoresIds) && !mount.ids.contains(id) => first,
+                    _ => id,
+                };
+                if !mount.ids.is_empty() && !mount.ids.contains(id) {
+                    let (volume, host) = (name.to_owned(), host.name.clone());
+                    return Err(StorageError::NotMountedByThisId {
+                        volume,
+                        host,
+                        id: id.to_owned(),
+                    });
+                }
+                if mount.ids.len() > 1 {
+                    return self.save_attachment(&turn, |it| remove_id(it, id)).await.map(drop);
+                }
+                let started = Instant::now();
                 let folder = mount.path.clone();
                 blocking(move || filesystem::unmount(&folder)).await?;
                 let detail = mount.path.display().to_string();
@@ -178,7 +183,7 @@ impl Storage {
                     Some(started.elapsed()),
                 );
             }
-            self.save_attachment(&turn, |it| remove_id(it, id)).await?;
+            self.save_attachment(&turn, remove_every_id).await?;
         }
         self.let_go(&turn, host).await
     }
@@ -290,5 +295,11 @@ fn add_id(attachment: &mut Attachment, id: &str) {
 fn remove_id(attachment: &mut Attachment, id: &str) {
     if let Some(mount) = &mut attachment.mount {
         mount.ids.remove(id);
+    }
+}
+
+fn remove_every_id(attachment: &mut Attachment) {
+    if let Some(mount) = &mut attachment.mount {
+        mount.ids.clear();
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::rig::{self, Rig};
+use rustix::mount::{UnmountFlags, unmount};
 use serde_json::json;
 
 #[test]
@@ -106,6 +107,24 @@ fn the_same_id_twice_is_one_use_and_two_ids_are_two() {
             .contains("is not mounted on a")
     );
     assert_eq!(rig.steps().iter().filter(|step| *step == "a:mount").count(), 1);
+}
+
+#[test]
+fn a_volume_that_was_unmounted_by_hand_is_detached_for_an_id_that_never_mounted_it() {
+    let rig = Rig::new();
+    rig.client().create("forgotten", 1, "z1").unwrap();
+    let host = rig.driver("a");
+    host.mount("forgotten", "one").unwrap();
+    let data = host.mount("forgotten", "two").unwrap();
+    assert!(
+        host.unmount("forgotten", "three")
+            .unwrap_err()
+            .contains("not mounted by this id"),
+        "while it is mounted the ids count"
+    );
+    unmount(data.parent().unwrap(), UnmountFlags::empty()).unwrap();
+    host.unmount("forgotten", "three").unwrap();
+    rig.assert_nothing_left();
 }
 
 #[test]

@@ -28,9 +28,9 @@ pub(super) struct Mount {
     pub(super) id: u64,
     parent: u64,
     /// Major and minor number.
-    device: String,
+    pub(super) device: String,
     /// The folder of its file system that is mounted.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     pub(super) mountpoint: PathBuf,
     /// Mounts of one peer group get each other's mounts and unmounts, also across mount namespaces; a private mount has no
     /// group.

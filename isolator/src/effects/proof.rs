@@ -201,7 +201,7 @@ fn mount_id(folder: &OwnedFd) -> Option<u64> {
 
 /// A process in another mount namespace that has the file system of `mount` at a place where this namespace does not have it:
 /// somebody's container uses the volume. A namespace that is a mere copy of this one has it at the same place.
-pub(super) fn user_in_another_namespace(mount: &MountIdentity) -> Option<String> {
+pub fn user_in_another_namespace(mount: &MountIdentity) -> Option<String> {
     let own_namespace = fs::read_link("/proc/self/ns/mnt").ok()?;
     let own: Vec<PathBuf> = MountTable::read().ok()?.places_of(&mount.device);
     let mut seen = vec![own_namespace];

@@ -5,8 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
-use isolator::Config;
-use procfs::process::{MountInfo, MountOptFields, Process};
+use isolator::{Config, is_on_shared_mount, is_shared_mount};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, openat2, statfs, statvfs};
 use rustix::io::Errno;
 use volume_driver_client::{Candidate, Drivers};
@@ -194,18 +193,8 @@ fn driver(drivers: &Drivers, candidate: &Candidate) -> Finding {
 /// Whether an unmount reaches the copies that containers hold.
 pub(super) fn propagation(config: &Config) -> Vec<Finding> {
     const CHECK: &str = "propagation";
-    let mounts = match Process::myself().and_then(|process| process.mountinfo()) {
-        Ok(mounts) => mounts.0,
-        Err(error) => {
-            return vec![Finding::warn(
-                CHECK,
-                format!("cannot read the mount table: {error}"),
-                "run this as root",
-            )];
-        }
-    };
     if config.mount_bases.is_empty() {
-        let found = if covering(&mounts, Path::new("/var/lib")).is_some_and(shared) {
+        let found = if is_on_shared_mount(Path::new("/var/lib")).unwrap_or(false) {
             Finding::ok(CHECK, "the host's mounts are shared, as systemd makes them")
         } else {
             Finding::warn(
@@ -219,34 +208,26 @@ pub(super) fn propagation(config: &Config) -> Vec<Finding> {
     }
     let of = |base: &std::path::PathBuf| {
         let shown = base.display();
-        match mounts.iter().rfind(|mount| mount.mount_point == *base) {
-            Some(mount) if shared(mount) => Finding::ok(CHECK, format!("{shown} is a shared mount")),
-            Some(_) => Finding::fail(
+        match is_shared_mount(base) {
+            Ok(Some(true)) => Finding::ok(CHECK, format!("{shown} is a shared mount")),
+            Ok(Some(false)) => Finding::fail(
                 CHECK,
                 format!("{shown} is a private mount, though mount_bases names it"),
                 "see the agent's log for why it could not be shared, or restart the agent with the module",
             ),
-            None => Finding::fail(
+            Ok(None) => Finding::fail(
                 CHECK,
                 format!("{shown} is no mount, though mount_bases names it"),
                 "see whether the module is in --isolation, and whether this runs in the agent's mount namespace",
             ),
+            Err(error) => Finding::warn(
+                CHECK,
+                format!("cannot read the mount table: {error}"),
+                "run this as root",
+            ),
         }
     };
     config.mount_bases.iter().map(of).collect()
-}
-
-fn covering<'a>(mounts: &'a [MountInfo], path: &Path) -> Option<&'a MountInfo> {
-    let above = mounts.iter().filter(|mount| path.starts_with(&mount.mount_point));
-    // Of the same length the later one is on top.
-    above.max_by_key(|mount| mount.mount_point.as_os_str().len())
-}
-
-fn shared(mount: &MountInfo) -> bool {
-    mount
-        .opt_fields
-        .iter()
-        .any(|field| matches!(field, MountOptFields::Shared(_)))
 }
 
 /// The folders of what operators are to see.

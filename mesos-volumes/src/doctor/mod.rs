@@ -4,6 +4,7 @@ mod agent;
 mod finding;
 mod host;
 mod modules;
+mod mounts;
 mod settings;
 
 use std::fmt::Write as _;
@@ -112,6 +113,7 @@ fn examine(asking: &Asking<'_>) -> Vec<Finding> {
     findings.extend(host::state_folder(&config));
     findings.extend(host::propagation(&config));
     findings.extend(host::drivers(&config));
+    findings.extend(mounts::unrecorded(&config));
     findings.extend(host::reports(&config));
     findings
 }

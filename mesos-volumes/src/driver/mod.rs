@@ -46,7 +46,7 @@ enum Call {
     /// Mounts a volume on this host and prints its mountpoint
     Mount(MountTarget),
     /// Unmounts a volume from this host
-    Unmount(MountTarget),
+    Unmount(UnmountTarget),
     /// Prints where a volume is, or would be, mounted
     Path(Target),
     /// Tells whether a driver's volumes are local to this host
@@ -73,6 +73,17 @@ pub(crate) struct MountTarget {
     /// The isolator's state folder, which holds the host id of its mounts; without it the machine-id is taken
     #[arg(long, value_name = "DIR", default_value = "/var/lib/mesos-external-volumes")]
     state_dir: PathBuf,
+}
+
+/// A mounted volume.
+#[derive(Args)]
+pub(crate) struct UnmountTarget {
+    #[command(flatten)]
+    target: MountTarget,
+    /// Unmount also a volume that was mounted under another id, as after the state folder was lost. This is refused while a
+    /// record of the state folder names the volume, or a container uses it. When the driver refuses, the mount is unmounted by hand
+    #[arg(long)]
+    unrecorded: bool,
 }
 
 impl MountTarget {
@@ -111,7 +122,13 @@ fn call(arguments: &Arguments) -> Result<Said, Failure> {
         Call::Create(it) => create::run(&driver(it.driver())?, it),
         Call::Rm(it) => rm::run(&driver(&it.driver)?, &it.volume),
         Call::Mount(it) => mount::run(&driver(&it.target.driver)?, &it.target.volume, &it.id()?),
-        Call::Unmount(it) => unmount::run(&driver(&it.target.driver)?, &it.target.volume, &it.id()?),
+        Call::Unmount(UnmountTarget {
+            target: it,
+            unrecorded: true,
+        }) => unmount::unrecorded(&driver(&it.target.driver)?, &it.target.volume, &it.id()?, &it.state_dir),
+        Call::Unmount(UnmountTarget { target: it, .. }) => {
+            unmount::run(&driver(&it.target.driver)?, &it.target.volume, &it.id()?)
+        }
         Call::Path(it) => path::run(&driver(&it.driver)?, &it.volume),
         Call::Capabilities(it) => capabilities::run(&driver(it.driver())?),
     }

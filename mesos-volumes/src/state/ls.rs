@@ -2,15 +2,22 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use isolator::ledger::VolumeState;
+use serde_json::json;
 
 use super::picture::{Picture, User, Volume};
 use super::words;
 use crate::failure::Failure;
 use crate::print::{Said, plain, table};
+use crate::settings::Lookup;
+use crate::unrecorded::{Known, look};
+
+/// How long a driver may take to list its volumes.
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// Which volumes.
 #[derive(Args)]
@@ -40,7 +47,9 @@ const HEAD: [&str; 9] = [
     "LAST ERROR",
 ];
 
-pub(super) fn run(state_dir: &Path, filter: &Filter) -> Result<Said, Failure> {
+pub(super) fn run(state_dir: &Path, filter: &Filter, lookup: &Lookup) -> Result<Said, Failure> {
+    let drivers = lookup.drivers()?;
+    let looked = look(&drivers, LIMIT);
     let picture = Picture::take(state_dir)?;
     let wanted = |volume: &&Volume| {
         filter.driver.as_ref().is_none_or(|driver| *driver == volume.key.driver)
@@ -70,10 +79,42 @@ pub(super) fn run(state_dir: &Path, filter: &Filter) -> Result<Said, Failure> {
             picture.quarantined
         );
     }
-    Ok(Said {
-        json: picture.to_json(&volumes),
-        text,
-    })
+    let mut json = picture.to_json(&volumes);
+    let mut unrecorded = Vec::new();
+    for it in &looked.unrecorded(&known(&picture)) {
+        let command = it.command(drivers.discovery(), state_dir, lookup.drivers_file());
+        let volume = plain(&it.volume.to_string());
+        let at = plain(&it.mountpoint.display().to_string());
+        let _ = writeln!(
+            text,
+            "volume {volume} is mounted at {at}, and no record names it; when nobody uses it any more, release it with\n  {}",
+            plain(&command)
+        );
+        unrecorded.push(it.to_json(&command));
+    }
+    for (driver, reason) in &looked.unanswered {
+        let (driver, reason) = (plain(driver), plain(reason));
+        let _ = writeln!(
+            text,
+            "driver '{driver}' may have volumes mounted that no record names, and does not list its volumes: {reason}"
+        );
+    }
+    json["unrecorded"] = unrecorded.into();
+    json["unanswered"] = looked
+        .unanswered
+        .iter()
+        .map(|(driver, reason)| json!({ "driver": driver, "reason": reason }))
+        .collect();
+    Ok(Said { json, text })
+}
+
+/// What the agent and its records say.
+fn known(picture: &Picture) -> Vec<Known> {
+    let volumes = picture.volumes.iter().map(|volume| Known {
+        volume: volume.key.clone(),
+        mountpoint: volume.mountpoint.clone(),
+    });
+    volumes.collect()
 }
 
 /// A row for each container, or one for a volume that nobody is about.

@@ -17,6 +17,7 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use crate::exit;
 use crate::failure::Failure;
 use crate::print::{self, Said};
+use crate::settings::Lookup;
 
 pub(crate) use quarantine::Arguments as QuarantineArguments;
 pub(crate) use release::Arguments as ReleaseArguments;
@@ -60,6 +61,8 @@ pub(crate) struct LsArguments {
     common: Common,
     #[command(flatten)]
     filter: ls::Filter,
+    #[command(flatten)]
+    lookup: Lookup,
 }
 
 #[derive(Args)]
@@ -74,7 +77,7 @@ pub(crate) struct InspectArguments {
 pub(crate) fn ls(arguments: &LsArguments) -> ExitCode {
     end(
         &arguments.common,
-        ls::run(&arguments.common.state_dir, &arguments.filter),
+        ls::run(&arguments.common.state_dir, &arguments.filter, &arguments.lookup),
     )
 }
 

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use isolator::ContainerId;
 use isolator::ledger::Record;
-use procfs::process::{MountInfo, Process, all_processes};
+use isolator::{ContainerId, VolumeFolder};
+use procfs::process::all_processes;
 
 use crate::failure::Failure;
 
@@ -15,11 +15,7 @@ use crate::failure::Failure;
 pub(super) fn running(record: &Record) -> Result<Option<String>, Failure> {
     let cannot = |error: procfs::ProcError| Failure::Settings(format!("cannot look at the host's processes: {error}"));
     let own_space = mount_space("self");
-    let own_mounts = Process::myself()
-        .and_then(|process| process.mountinfo())
-        .map_err(cannot)?
-        .0;
-    let mounts = Mounts::of(record, &own_mounts);
+    let volumes = volumes_of(record)?;
     let mut seen: BTreeSet<OsString> = own_space.into_iter().collect();
     for process in all_processes().map_err(cannot)? {
         // A process may end at any moment, and then it proves nothing.
@@ -32,8 +28,7 @@ pub(super) fn running(record: &Record) -> Result<Option<String>, Failure> {
             continue;
         };
         if seen.insert(space)
-            && let Ok(table) = process.mountinfo()
-            && let Some(place) = mounts.in_container(&table.0)
+            && let Some(place) = seen_by(pid, &volumes)
         {
             return Ok(Some(format!("process {pid} has a volume of it at {}", place.display())));
         }
@@ -56,51 +51,28 @@ fn mount_space(pid: &str) -> Option<OsString> {
     Some(fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()?.into_os_string())
 }
 
-/// What a record's volumes look like in a container: the same device and folder, at the target or, when the container has
-/// a root of its own, at the end of the target.
-struct Mounts(Vec<(String, PathBuf, PathBuf)>);
-
-impl Mounts {
-    fn of(record: &Record, own: &[MountInfo]) -> Self {
-        let looks = record.volumes.iter().filter_map(|volume| {
-            let mountpoint = volume.state.mountpoint()?;
-            let mount = own
-                .iter()
-                .filter(|mount| mount.mount_point != Path::new("/") && mountpoint.path.starts_with(&mount.mount_point))
-                .max_by_key(|mount| mount.mount_point.components().count())?;
-            let below = mountpoint.path.strip_prefix(&mount.mount_point).ok()?;
-            let root = Path::new(&mount.root).join(below);
-            Some((mount.majmin.clone(), root, escaped(&volume.request.target)))
-        });
-        Self(looks.collect())
-    }
-
-    fn in_container(&self, table: &[MountInfo]) -> Option<PathBuf> {
-        let found = table.iter().find(|mount| {
-            self.0.iter().any(|(device, root, target)| {
-                let within = mount.mount_point.strip_prefix("/").unwrap_or(&mount.mount_point);
-                mount.majmin == *device
-                    && Path::new(&mount.root) == root
-                    && within != Path::new("")
-                    && target.ends_with(within)
-            })
-        })?;
-        Some(found.mount_point.clone())
-    }
-}
-
-/// As the kernel writes paths in its mount tables.
-fn escaped(path: &Path) -> PathBuf {
-    let mut text = String::new();
-    for c in path.to_string_lossy().chars() {
-        match c {
-            ' ' => text.push_str("\\040"),
-            '\t' => text.push_str("\\011"),
-            '\n' => text.push_str("\\012"),
-            '#' => text.push_str("\\043"),
-            '\\' => text.push_str("\\134"),
-            other => text.push(other),
+/// Each mounted volume of a record, with its target in the container.
+fn volumes_of(record: &Record) -> Result<Vec<(VolumeFolder, &Path)>, Failure> {
+    let mut volumes = Vec::new();
+    for volume in &record.volumes {
+        let Some(mountpoint) = volume.state.mountpoint() else {
+            continue;
+        };
+        let folder = VolumeFolder::of(mountpoint)
+            .map_err(|error| Failure::Settings(format!("cannot read the mount table: {error}")))?;
+        if let Some(folder) = folder {
+            volumes.push((folder, volume.request.target.as_path()));
         }
     }
-    text.into()
+    Ok(volumes)
+}
+
+/// Where a process has one of the volumes.
+fn seen_by(pid: i32, volumes: &[(VolumeFolder, &Path)]) -> Option<PathBuf> {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let mut places = volumes
+        .iter()
+        // A process that has ended proves nothing.
+        .filter_map(|(folder, target)| folder.seen_by(&process, target).ok().flatten());
+    places.next()
 }
