@@ -1,5 +1,5 @@
-//! Volumes that a driver has mounted on this host and that no record of the agent names. After the state folder was lost or
-//! replaced nobody unmounts them, and no other host can attach them.
+//! Volumes that a driver has mounted on this host and that no record of the agent names. After the
+//! state folder was lost or replaced nobody unmounts them, and no other host can attach them.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -27,7 +27,8 @@ impl Known {
         known.collect()
     }
 
-    /// By name, or by place: one driver can have two names, and some drivers ignore the case of a volume's name.
+    /// By name, or by place: one driver can have two names, and some drivers ignore the case of a
+    /// volume's name.
     pub(crate) fn is_at(&self, volume: &VolumeKey, mountpoint: &Path, mount: &MountIdentity) -> bool {
         let is_place = |at: &PathBuf| at == mountpoint || at.starts_with(&mount.target);
         self.volume == *volume || self.mountpoint.as_ref().is_some_and(is_place)
@@ -51,8 +52,9 @@ pub(crate) struct Looked {
     pub(crate) unanswered: Vec<(String, String)>,
 }
 
-/// Asks every driver for its volumes, all at the same time and no longer than `limit`, and looks which are mounted. Drivers whose
-/// volumes are plain directories are left out, since the mount table says nothing of them.
+/// Asks every driver for its volumes, all at the same time and no longer than `limit`, and looks
+/// which are mounted. Drivers whose volumes are plain directories are left out, since the mount
+/// table says nothing of them.
 pub(crate) fn look(drivers: &Drivers, limit: Duration) -> Looked {
     let candidates = drivers.list().into_iter().filter(|candidate| candidate.outcome.is_ok());
     let names: Vec<String> = candidates.map(|candidate| candidate.name).collect();
@@ -110,8 +112,8 @@ fn mounted_of(drivers: &Drivers, name: &str) -> Result<Vec<Mounted>, String> {
 }
 
 impl Looked {
-    /// The mounted volumes that nobody knows. `known` has to be read after the look: a record is written before its volume is
-    /// mounted, and removed after the volume is unmounted.
+    /// The mounted volumes that nobody knows. `known` has to be read after the look: a record is
+    /// written before its volume is mounted, and removed after the volume is unmounted.
     pub(crate) fn unrecorded(&self, known: &[Known]) -> Vec<Mounted> {
         let is_known = |it: &Mounted| {
             known

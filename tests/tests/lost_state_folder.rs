@@ -1,5 +1,6 @@
-//! The state folder of an agent is lost while tasks with volumes run. The agent does not unmount their volumes afterwards:
-//! `mesos-volumes doctor` and `mesos-volumes ls` show them, each with a command that releases it.
+//! The state folder of an agent is lost while tasks with volumes run. The agent does not unmount
+//! their volumes afterwards: `mesos-volumes doctor` and `mesos-volumes ls` show them, each with a
+//! command that releases it.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -16,7 +17,8 @@ fn spec() -> AgentSpec {
     AgentSpec::default().module(module().parameter("mount_bases", "{agent}/base:{agent}/other base"))
 }
 
-/// A driver that refuses an Unmount for another id, as rclone does, needs an unmount by hand before it detaches the volume.
+/// A driver that refuses an Unmount for another id, as rclone does, needs an unmount by hand before
+/// it detaches the volume.
 #[test]
 fn volumes_of_drivers_that_refuse_another_id_are_shown_and_released_after_the_tasks() {
     let site = Site::with_agents(1, &spec());
@@ -122,7 +124,8 @@ fn commands(agent: &Agent) -> Vec<String> {
 
 /// The command for a volume of the emulator, whether or not it has a record.
 fn unrecorded_command(agent: &Agent, volume: &str) -> String {
-    let (sockets, state) = (agent.drivers().display(), agent.state_dir().display());
+    let state_dir = agent.state_dir();
+    let (sockets, state) = (agent.drivers().display(), state_dir.display());
     format!(
         "mesos-volumes driver unmount --driver-sockets '{sockets}' --state-dir '{state}' --unrecorded -- {} {volume}",
         tests::DRIVER

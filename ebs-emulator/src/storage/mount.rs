@@ -154,7 +154,8 @@ impl Storage {
             };
         };
         if let Some(mount) = &attachment.mount {
-            // The ids that are recorded for a mount that somebody unmounted by hand keep nobody from detaching the volume.
+            // The ids that are recorded for a mount that somebody unmounted by hand keep nobody
+            // from detaching the volume.
             if is_mounted(&device, &mount.path).await? {
                 let id = match mount.ids.first() {
                     Some(first) if host.manners.has(Manner::IgnoresIds) && !mount.ids.contains(id) => first,

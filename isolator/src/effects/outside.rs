@@ -1,5 +1,5 @@
-//! What programs other than the agent ask the mount table: `mesos-volumes` looks at a host whose agent is down, or whose
-//! records are lost.
+//! What programs other than the agent ask the mount table: `mesos-volumes` looks at a host whose
+//! agent is down, or whose records are lost.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,9 @@ use super::mount_table::{Mount, MountTable};
 use super::proof::{Place, Unproven};
 use crate::mountpoint::{MountIdentity, Mountpoint};
 
-/// The mount by which a volume is mounted at the path that its driver names; `None` when no mount lies at the driver's place for
-/// this volume. `folder_in_mount` is the field of the driver's profile.
+/// The mount by which a volume is mounted at the path that its driver names; `None` when no mount
+/// lies at the driver's place for this volume. `folder_in_mount` is the field of the driver's
+/// profile.
 ///
 /// # Errors
 /// When the mount table cannot be read.
@@ -22,7 +23,8 @@ pub fn volume_mounted_at(mountpoint: &Path, folder_in_mount: Option<&str>) -> io
         Ok(proof) => Ok(proof.is_at_its_place.then(|| proof.mount.identity())),
         Err(Unproven::Table(error)) => Err(error),
         Err(Unproven::Around { .. }) => Ok(None),
-        // A device or a server that fails does not let the folder be opened, and is mounted nevertheless.
+        // A device or a server that fails does not let the folder be opened, and is mounted
+        // nevertheless.
         Err(Unproven::Unseen { .. }) => {
             let mounted = place.mounted_still(&Mountpoint::from(mountpoint.to_owned()))?;
             Ok(mounted.map(|mount| mount.identity()))
@@ -30,8 +32,8 @@ pub fn volume_mounted_at(mountpoint: &Path, folder_in_mount: Option<&str>) -> io
     }
 }
 
-/// Whether a mount remains in the table, hidden or not, after an Unmount that the driver confirmed. Waits one second for it to
-/// go.
+/// Whether a mount remains in the table, hidden or not, after an Unmount that the driver confirmed.
+/// Waits one second for it to go.
 ///
 /// # Errors
 /// When the mount table cannot be read.
@@ -47,8 +49,8 @@ pub fn mounted_after_unmount(mount: &MountIdentity) -> io::Result<bool> {
     Ok(place.mounted_after_unmount(&at)?.is_some())
 }
 
-/// Whether the mount at just this path is a shared one, so that an unmount below reaches the copies that containers hold; `None`
-/// when nothing is mounted at the path itself.
+/// Whether the mount at just this path is a shared one, so that an unmount below reaches the copies
+/// that containers hold; `None` when nothing is mounted at the path itself.
 ///
 /// # Errors
 /// When the mount table cannot be read.
@@ -69,7 +71,8 @@ pub fn is_on_shared_mount(path: &Path) -> io::Result<bool> {
     Ok(table.on_top(&path).is_some_and(|mount| mount.peer_group.is_some()))
 }
 
-/// The folder that holds a volume, as every mount namespace shows it: by the device and the path on its file system.
+/// The folder that holds a volume, as every mount namespace shows it: by the device and the path on
+/// its file system.
 #[derive(Debug)]
 pub struct VolumeFolder {
     /// Major and minor number, as in `8:16`.
@@ -79,15 +82,17 @@ pub struct VolumeFolder {
 }
 
 impl VolumeFolder {
-    /// The folder of a volume that is, or was, mounted. Where the record does not say which mount it was, the folder lies on
-    /// whatever file system the path lies on: a plain directory, or a record of an earlier build.
+    /// The folder of a volume that is, or was, mounted. Where the record does not say which mount
+    /// it was, the folder lies on whatever file system the path lies on: a plain directory, or a
+    /// record of an earlier build.
     ///
     /// # Errors
     /// When the mount table cannot be read.
     pub fn of(at: &Mountpoint) -> io::Result<Option<Self>> {
         let path = at.path.canonicalize().unwrap_or_else(|_| at.path.clone());
         if let Some(mount) = &at.mount {
-            // The mount may be gone from this namespace, and then nothing resolves the symlinks of the driver's path.
+            // The mount may be gone from this namespace, and then nothing resolves the symlinks of
+            // the driver's path.
             let within = path.strip_prefix(&mount.target).unwrap_or(Path::new(""));
             return Ok(Some(Self {
                 device: mount.device.clone(),
@@ -103,8 +108,9 @@ impl VolumeFolder {
         }))
     }
 
-    /// Where a process has the folder, or a folder inside it, as the target of a container: at the target itself, or at its end
-    /// when the container has a root of its own. `process` is the folder of the process in `/proc`.
+    /// Where a process has the folder, or a folder inside it, as the target of a container: at the
+    /// target itself, or at its end when the container has a root of its own. `process` is the
+    /// folder of the process in `/proc`.
     ///
     /// # Errors
     /// When the mount table of the process cannot be read, as when the process has ended.

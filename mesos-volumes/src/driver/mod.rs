@@ -80,8 +80,9 @@ pub(crate) struct MountTarget {
 pub(crate) struct UnmountTarget {
     #[command(flatten)]
     target: MountTarget,
-    /// Unmount also a volume that was mounted under another id, as after the state folder was lost. This is refused while a
-    /// record of the state folder names the volume, or a container uses it. When the driver refuses, the mount is unmounted by hand
+    /// Unmount also a volume that was mounted under another id, as after the state folder was lost.
+    /// This is refused while a record of the state folder names the volume, or a container uses it.
+    /// When the driver refuses, the mount is unmounted by hand
     #[arg(long)]
     unrecorded: bool,
 }

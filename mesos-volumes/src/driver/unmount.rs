@@ -18,10 +18,12 @@ pub(super) fn run(driver: &Driver, name: &str, id: &MountId) -> Result<Said, Fai
     Ok(said(name, id, String::new()))
 }
 
-/// A volume that was mounted under an id that nobody knows any more, as after the state folder was lost.
+/// A volume that was mounted under an id that nobody knows any more, as after the state folder was
+/// lost.
 ///
-/// Drivers that ignore the id (REX-Ray) unmount and detach it on the first call. Others (rclone) refuse another id: then it is
-/// unmounted by hand, and the driver is called again, since it may have to detach a device.
+/// Drivers that ignore the id (REX-Ray) unmount and detach it on the first call. Others (rclone)
+/// refuse another id: then it is unmounted by hand, and the driver is called again, since it may
+/// have to detach a device.
 pub(super) fn unrecorded(driver: &Driver, name: &str, id: &MountId, state_dir: &Path) -> Result<Said, Failure> {
     let no_table = |error: io::Error| Failure::Refused(format!("cannot read the mount table: {error}"));
     let mountpoint = driver.path(name)?;

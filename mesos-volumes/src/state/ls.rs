@@ -81,7 +81,9 @@ pub(super) fn run(state_dir: &Path, filter: &Filter, lookup: &Lookup) -> Result<
     }
     let mut json = picture.to_json(&volumes);
     let mut unrecorded = Vec::new();
-    for it in &looked.unrecorded(&known(&picture)) {
+    let unrecorded_volumes = looked.unrecorded(&known(&picture));
+    let is_wanted = |driver: &str| filter.driver.as_ref().is_none_or(|wanted| wanted == driver);
+    for it in unrecorded_volumes.iter().filter(|it| is_wanted(&it.volume.driver)) {
         let command = it.command(drivers.discovery(), state_dir, lookup.drivers_file());
         let volume = plain(&it.volume.to_string());
         let at = plain(&it.mountpoint.display().to_string());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use isolator::ledger::RecordedState;
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Mountpoint, VolumeKey};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
 use volume_labels::Lifetime;
@@ -349,6 +349,47 @@ fn a_container_that_sees_its_volume_is_not_released() {
         "{refused:?}"
     );
     other.ok();
+}
+
+#[test]
+fn a_container_that_alone_still_sees_its_volume_is_not_released() {
+    let site = Site::new();
+    let (volume, target) = (site.path("volume #1"), site.path("sandboxes/c#1/data"));
+    fs::create_dir(&volume).unwrap();
+    fs::create_dir_all(&target).unwrap();
+    mount("tmpfs", &volume, "tmpfs", MountFlags::empty(), None).unwrap();
+    fs::create_dir(volume.join("data")).unwrap();
+    let seen = isolator::volume_mounted_at(&volume.join("data"), Some("data")).unwrap();
+    for container in ["c#1", "c#2"] {
+        let at = Mountpoint {
+            path: volume.join("data"),
+            mount: seen.clone(),
+        };
+        let mut record = record(container, [("vol-1", RecordedState::Mounted(at))]);
+        record.volumes[0].request.target = site.path("sandboxes").join(container).join("data");
+        write(&site.store(), record);
+    }
+    let script = "mount --make-rprivate / && mount --bind \"$0/data\" \"$1\" && echo && exec sleep 600";
+    let mut container = Running(
+        Command::new("unshare")
+            .args(["--mount", "sh", "-c", script])
+            .args([&volume, &target])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    container.0.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    unmount(&volume, UnmountFlags::DETACH).unwrap();
+    let refused = site.run(&["release", "c#1"]);
+    let other = site.run(&["release", "c#2"]);
+    drop(container);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("container c#1 still runs: process"),
+        "{refused:?}"
+    );
+    other.ok();
+    site.run(&["release", "c#1"]).ok();
 }
 
 #[test]
