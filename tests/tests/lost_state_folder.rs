@@ -70,8 +70,8 @@ fn state_folder_is_lost_and_volumes_are_released(site: &Site, tasks: &[LaunchedT
         "{refusal:?}"
     );
 
-    agent.kill().unwrap();
-    fs::remove_dir_all(agent.state_dir()).unwrap();
+    agent.kill().expect("the agent runs");
+    fs::remove_dir_all(agent.state_dir()).expect("the agent has a state folder");
     agent.restart().unwrap_or_else(|error| panic!("{error}"));
     let found = commands(agent);
     assert_eq!(found.len(), tasks.len(), "{found:?}");
