@@ -285,7 +285,7 @@ fn another_instance_takes_over_and_the_first_steps_back() {
     assert!(
         fs::read_to_string(folder.path().join("one.err"))
             .unwrap()
-            .contains("steps back")
+            .contains("; this scheduler ends")
     );
     assert_eq!(second.status(&run), "running");
 
