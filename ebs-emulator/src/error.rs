@@ -134,6 +134,9 @@ pub enum StorageError {
     /// A fault reports success although nothing is done.
     #[error("success is reported and nothing is done, as a fault demands")]
     Pretended,
+    /// A fault answers a Mount with this path although nothing is done.
+    #[error("a Mount is answered with {} and nothing is done, as a fault demands", .0.display())]
+    Misled(PathBuf),
     /// A fault closes the connection instead of answering.
     #[error("the connection is closed without an answer, as a fault demands")]
     NoAnswer,

@@ -7,6 +7,7 @@
 //! or refuses, and other calls for the same volume wait.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,6 +87,11 @@ pub enum Action {
     /// Answer with success and do nothing, as REX-Ray does with `create.disable`, `remove.disable`, and an Unmount that it takes for done.
     /// Only before the work.
     Pretend,
+    /// Answer a Mount with this path and do nothing, as a driver does that takes a volume for mounted there. Only before the work.
+    Mislead {
+        /// The mountpoint that the driver names.
+        mountpoint: PathBuf,
+    },
     /// Close the connection without an answer.
     Drop,
     /// End the emulator at once, as SIGKILL does.
@@ -237,6 +243,7 @@ impl Faults {
                 Action::Fail { message } => return Err(StorageError::Injected(message)),
                 Action::Hang => self.wait_until_cleared(id).await,
                 Action::Pretend => return Err(StorageError::Pretended),
+                Action::Mislead { mountpoint } => return Err(StorageError::Misled(mountpoint)),
                 Action::Drop => return Err(StorageError::NoAnswer),
                 Action::Crash => crash(),
             }

@@ -154,6 +154,9 @@ enum Fault {
         /// The driver's words, for `fail`.
         #[arg(long, default_value = "InternalError: An internal error has occurred")]
         message: String,
+        /// The path that a Mount is answered with, for `mislead`.
+        #[arg(long, default_value = "/")]
+        mountpoint: PathBuf,
     },
     /// List the rules in force as JSON.
     List {
@@ -179,6 +182,8 @@ enum ActionName {
     Hang,
     /// Answer with success and do nothing.
     Pretend,
+    /// Answer a Mount with another mountpoint and do nothing.
+    Mislead,
     /// Close the connection without an answer.
     Drop,
     /// End the emulator, as SIGKILL does.
@@ -327,12 +332,14 @@ fn run_fault(out: &mut impl Write, fault: Fault) -> anyhow::Result<()> {
             times,
             ms,
             message,
+            mountpoint,
         } => {
             let action = match action {
                 ActionName::Delay => Action::Delay { ms },
                 ActionName::Fail => Action::Fail { message },
                 ActionName::Hang => Action::Hang,
                 ActionName::Pretend => Action::Pretend,
+                ActionName::Mislead => Action::Mislead { mountpoint },
                 ActionName::Drop => Action::Drop,
                 ActionName::Crash => Action::Crash,
             };

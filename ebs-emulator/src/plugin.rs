@@ -131,6 +131,7 @@ impl Driver {
         };
         let result = match result.await {
             Err(StorageError::Pretended) => Ok(json!({"Err": ""})),
+            Err(StorageError::Misled(path)) => Ok(json!({"Mountpoint": path, "Err": ""})),
             result => result,
         };
 

@@ -6,6 +6,10 @@ mod scripted;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -353,4 +357,106 @@ fn a_mount_table_that_cannot_be_read_is_no_proof_that_nothing_is_mounted() {
     setrlimit(Resource::Nofile, limits).unwrap();
     eventually(|| agent.nothing_is_recorded());
     assert_eq!(driver.calls("Unmount"), 1);
+}
+
+/// sshfs takes its count below zero when it is asked to unmount what it did not mount, and then mounts nothing any more.
+#[test]
+fn after_a_refused_mount_an_unmount_is_sent_unless_the_drivers_profile_forbids_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, settings, unmounts) in [
+        ("fake", "{}", 1),
+        ("sshfs", "{}", 0),
+        (
+            "fake",
+            r#"{"profiles": {"fake": {"unmount_after_failed_mount_is_safe": false}}}"#,
+            0,
+        ),
+    ] {
+        let driver = Driver::start(name, folder.path());
+        driver.refuse("Mount", "no such server");
+        let agent = Agent::start(&driver, &[("drivers", settings)]);
+        let refusal = agent.prepare("a", "v").unwrap_err();
+        assert!(refusal.contains("no such server"), "{refusal}");
+        agent.cleanup("a");
+        eventually(|| agent.nothing_is_recorded());
+        assert_eq!(driver.calls("Unmount"), unmounts, "{name} {settings}");
+    }
+}
+
+/// REX-Ray bears one call at a time, by whatever names it is called.
+#[test]
+fn two_names_of_one_driver_share_its_limit_of_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().canonicalize().unwrap();
+    let driver = Driver::start("rexray", &base);
+    driver.by_name(&base);
+    let calls: Arc<(AtomicUsize, AtomicUsize)> = Arc::default();
+    let (counted, mounted, gone) = (Arc::clone(&calls), base.clone(), base.clone());
+    driver.on_named("Mount", move |name| {
+        let (now, most) = &*counted;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(300));
+        fs::create_dir_all(mounted.join(name)).expect("a folder");
+        mount_volume(&mounted.join(name));
+        now.fetch_sub(1, Ordering::SeqCst);
+    });
+    driver.on_named("Unmount", move |name| {
+        unmount(gone.join(name), UnmountFlags::DETACH).expect("it is mounted");
+    });
+    let socket = driver.socket().display().to_string();
+    let drivers = format!(r#"{{"addresses": {{"fast": {{"address": "{socket}"}}}}}}"#);
+    let agent = Agent::start(&driver, &[("drivers", &drivers)]);
+    let volumes = [("a", "rexray"), ("b", "fast"), ("c", "rexray"), ("d", "fast")];
+    thread::scope(|threads| {
+        for (volume, name) in volumes {
+            let (agent, base) = (&agent, &base);
+            let labels = [("volume.data", volume), ("volume.data.driver", name)];
+            threads.spawn(move || assert_eq!(agent.prepare_labelled(volume, &labels), Ok(base.join(volume))));
+        }
+    });
+    volumes.iter().for_each(|(volume, _)| agent.cleanup(volume));
+    eventually(|| agent.nothing_is_recorded());
+    assert_eq!(calls.1.load(Ordering::SeqCst), 1, "calls at once");
+}
+
+/// Its own spellings a driver may show at one place; another driver that names that place is not believed.
+#[test]
+fn a_place_on_the_mount_of_another_drivers_volume_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().canonicalize().unwrap();
+    let driver = Driver::start("fake", &place);
+    let (mounted, gone) = (place.clone(), place.clone());
+    driver.on("Mount", move || {
+        if !mounted.join("data").exists() {
+            mount_volume(&mounted);
+            fs::create_dir(mounted.join("data")).expect("a folder in the volume");
+        }
+    });
+    driver.on("Unmount", move || {
+        // The second Unmount of two finds nothing.
+        unmount(&gone, UnmountFlags::DETACH).ok();
+    });
+    let others = [
+        Driver::start("other", &place),
+        Driver::start("plain", &place.join("data")),
+    ];
+    let [other, plain] = others.each_ref().map(|driver| driver.socket().display().to_string());
+    let drivers = format!(
+        r#"{{"addresses": {{"other": {{"address": "{other}"}}, "plain": {{"address": "{plain}"}}}},
+             "profiles": {{"plain": {{"directory_backed": true}}}}}}"#
+    );
+    let agent = Agent::start(&driver, &[("drivers", &drivers)]);
+    assert_eq!(agent.prepare("a", "v"), Ok(place.clone()));
+    for (id, name) in [("b", "other"), ("c", "plain")] {
+        let labels = [("volume.data", "w"), ("volume.data.driver", name)];
+        let refusal = agent.prepare_labelled(id, &labels).unwrap_err();
+        assert!(
+            refusal.contains("'v'") && refusal.contains("of another driver"),
+            "{name}: {refusal}"
+        );
+        agent.cleanup_without_waiting(id);
+    }
+    assert_eq!(agent.prepare("d", "spelled-otherwise"), Ok(place));
+    ["a", "d"].iter().for_each(|id| agent.cleanup(id));
+    eventually(|| agent.nothing_is_recorded());
 }

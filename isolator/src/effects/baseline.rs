@@ -74,6 +74,21 @@ impl Baselines {
         Ok(())
     }
 
+    /// The other volumes that have this path, or that lie on this mount.
+    pub(super) fn others_at(&self, volume: &VolumeKey, path: &Path, mount: Option<&MountIdentity>) -> Vec<VolumeKey> {
+        let is_there = |known: &Baseline| {
+            let is_one_mount = known
+                .mount
+                .as_ref()
+                .zip(mount)
+                .is_some_and(|(one, other)| one.is_same(other));
+            is_one_mount || known.mountpoint == path
+        };
+        let all = self.lock();
+        let others = all.iter().filter(|(key, known)| *key != volume && is_there(known));
+        others.map(|(key, _)| key.clone()).collect()
+    }
+
     /// The volume is not mounted any more.
     pub(super) fn forget(&self, volume: &VolumeKey) {
         self.lock().remove(volume);

@@ -209,7 +209,8 @@ impl Call<'_> {
     /// its own reports success while the agent sees an empty folder.
     fn accept(&self, mountpoint: PathBuf, spec: &MountSpec, before: &MountTable) -> MountOutcome {
         let proven = if self.directory_backed {
-            Ok((mountpoint, None))
+            self.is_no_other_volumes(&mountpoint, around(&mountpoint).as_ref())
+                .map(|()| (mountpoint, None))
         } else {
             self.proven(&mountpoint, before)
                 .map(|proof| (proof.path, Some(proof.mount)))
@@ -235,6 +236,7 @@ impl Call<'_> {
         let proof = self.place(mountpoint).proof_of_mount(before);
         let proof = proof.map_err(|unproven| unproven.to_string())?;
         let mount = &proof.mount;
+        self.is_no_other_volumes(&proof.path, Some(&mount.identity()))?;
         let baseline = Baseline::of(mount, &proof.path);
         if proof.is_at_its_place {
             self.baselines.set(self.volume, baseline);
@@ -246,6 +248,38 @@ impl Call<'_> {
             mount_bases::warn_of_private(&mount.mountpoint);
         }
         Ok(proof)
+    }
+
+    /// Only the driver of a volume says by which other names it is known, and so shows it for them. Another driver that names
+    /// a place on its mount would give it to whoever may have the other driver's volumes.
+    ///
+    /// # Errors
+    /// One line that names the other volume.
+    fn is_no_other_volumes(&self, path: &Path, mount: Option<&MountIdentity>) -> Result<(), String> {
+        let others = self.baselines.others_at(self.volume, path, mount);
+        match others.into_iter().find(|other| self.is_of_another_driver(other)) {
+            None => Ok(()),
+            Some(other) => Err(format!(
+                "the driver says that it is mounted at {}, where volume {other} of another driver is mounted: let each driver \
+                 have a folder of its own, or name the volume by one driver everywhere",
+                path.display()
+            )),
+        }
+    }
+
+    fn is_of_another_driver(&self, other: &VolumeKey) -> bool {
+        let listener = |name: &str| {
+            self.drivers
+                .driver(name)
+                .ok()
+                .map(|driver| driver.endpoint().listener())
+        };
+        other.driver != self.volume.driver
+            && match (listener(&other.driver), listener(&self.volume.driver)) {
+                (Some(one), Some(another)) => one != another,
+                // A driver that is not there now is not known to be this one.
+                _ => true,
+            }
     }
 
     fn mounted_folder(&self, mountpoint: PathBuf) -> MountOutcome {
@@ -406,6 +440,15 @@ fn mounted(path: &Path, mount: &Mount) -> MountOutcome {
         path: path.to_owned(),
         mount: Some(mount.identity()),
     })
+}
+
+/// The mount that a folder lies on, other than the host's root file system.
+fn around(folder: &Path) -> Option<MountIdentity> {
+    let folder = folder.canonicalize().ok()?;
+    MountTable::read_for(&folder)
+        .ok()?
+        .nearest(&folder)
+        .map(Mount::identity)
 }
 
 /// The driver mounts once, and every volume is a folder there.

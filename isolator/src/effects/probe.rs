@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{Advice, OFlags, StatVfs, fadvise, major, minor, stat, statvfs};
+use rustix::fs::{Advice, OFlags, StatVfs, fadvise, fstat, fstatvfs, major, minor};
 use rustix::io::Errno;
+
+use super::binding::Source;
 
 /// An error has to show twice, this far apart: a path that fails over answers wrongly once.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -30,23 +32,27 @@ pub(super) enum Vitals {
 ///
 /// # Errors
 /// The kernel's answer to the second attempt, when both fail.
-pub(super) fn examine(mountpoint: &Path, has_mount: bool) -> Result<Vitals, Errno> {
-    match look(mountpoint, has_mount) {
+pub(super) fn examine(mountpoint: &Path, directory_backed: bool) -> Result<Vitals, Errno> {
+    match look(mountpoint, directory_backed) {
         // Another process was in the way; that says nothing of the volume.
         Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => Ok(Vitals::Well),
         Err(_) => {
             thread::sleep(AGAIN);
-            look(mountpoint, has_mount)
+            look(mountpoint, directory_backed)
         }
         well => well,
     }
 }
 
-fn look(mountpoint: &Path, has_mount: bool) -> Result<Vitals, Errno> {
-    let room = statvfs(mountpoint)?;
-    // A file system that was shut down may still count its blocks, and knows its root no more (XFS).
-    let root = stat(mountpoint)?;
-    if has_mount {
+/// Opens the folder as a mount for a container does, so that nothing in the volume's content leads to another folder.
+fn look(mountpoint: &Path, directory_backed: bool) -> Result<Vitals, Errno> {
+    let opened = Source::named(mountpoint, directory_backed).and_then(|source| source.open());
+    // Where the mount table cannot be read the descriptors have run out, which says nothing of the volume.
+    let folder = opened.map_err(|problem| problem.cause().unwrap_or(Errno::MFILE))?;
+    let room = fstatvfs(&folder)?;
+    // A file system that was shut down may still count its blocks, and does not know its root any more (XFS).
+    let root = fstat(&folder)?;
+    if !directory_backed {
         read_device(root.st_dev)?;
     }
     Ok(vitals(&room, major(root.st_dev) != 0))
@@ -133,22 +139,39 @@ impl Device {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::statvfs;
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
     use super::*;
 
     #[test]
     fn a_mount_without_a_device_is_well() {
-        assert_eq!(examine(Path::new("/dev/shm"), true), Ok(Vitals::Well));
+        assert_eq!(examine(Path::new("/dev/shm"), false), Ok(Vitals::Well));
+    }
+
+    /// A task can put a symlink in the place of the folder that the driver names inside its mount.
+    #[test]
+    fn a_symlink_in_a_volume_does_not_lead_the_look_to_a_folder_of_the_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap();
+        mount("volume", &at, "tmpfs", MountFlags::empty(), None).unwrap();
+        symlink("/dev/shm", at.join("data")).unwrap();
+        let seen = examine(&at.join("data"), false);
+        unmount(&at, UnmountFlags::DETACH).unwrap();
+        assert_eq!(seen, Err(Errno::LOOP));
     }
 
     #[test]
     fn the_disk_that_this_runs_from_is_well() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert!(examine(here, true).is_ok());
+        assert!(examine(here, false).is_ok());
     }
 
     #[test]
     fn a_missing_folder_is_told_in_the_kernels_words() {
-        assert_eq!(examine(Path::new("/nonexistent/volume"), true), Err(Errno::NOENT));
+        assert_eq!(examine(Path::new("/nonexistent/volume"), false), Err(Errno::NOENT));
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn work(driver: &str, desks: &Mutex<BTreeMap<String, Desk>>, seen: &Sender<Seen>
             desk.under_way.insert(patient.volume.clone(), Instant::now());
             patient
         };
-        let result = examine(&patient.mountpoint, !patient.directory_backed);
+        let result = examine(&patient.mountpoint, patient.directory_backed);
         let mut desks = lock(desks);
         let desk = desks.get_mut(driver).expect("a desk with a thread is kept");
         let began = desk.under_way.remove(&patient.volume);

@@ -76,6 +76,11 @@ impl Driver {
         &self.name
     }
 
+    /// Its address.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join(format!("{}.sock", self.name))
+    }
+
     /// What it does at a call before it answers.
     pub(crate) fn on(&self, call: &str, deed: impl Fn() + Send + Sync + 'static) {
         self.on_named(call, move |_| deed());
@@ -232,11 +237,19 @@ impl Agent {
 
     /// A container with this volume: where the volume is, or why the container does not get it.
     pub(crate) fn prepare(&self, id: &str, volume: &str) -> Result<PathBuf, String> {
+        self.prepare_labelled(id, &[("volume.data", volume)])
+    }
+
+    /// The same with these labels.
+    pub(crate) fn prepare_labelled(&self, id: &str, labels: &[(&str, &str)]) -> Result<PathBuf, String> {
         let directory = self.folder.path().join("sandboxes").join(id);
         fs::create_dir_all(&directory).expect("a sandbox");
         let launch = ContainerLaunch {
             directory,
-            task_labels: vec![("volume.data".to_owned(), volume.to_owned())],
+            task_labels: labels
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             ..ContainerLaunch::default()
         };
         let (answer, answered) = channel();

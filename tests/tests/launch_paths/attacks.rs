@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::thread;
 
+use ebs_emulator::{Action, FaultRule, Operation};
 use mesos_http::operator::ContainerLaunch;
 use mesos_http::types::{CommandInfo, TaskState};
 use serde_json::json;
@@ -440,5 +441,43 @@ fn a_container_gets_a_folder_of_a_volume_and_nothing_around_it() {
         .tasks
         .fail(agent, with("true", "nowhere").label("volume.data.mode", "ro"));
     assert!(message.contains("'nowhere' is not there"), "{message}");
+    place.site.wait_until_nothing_is_left();
+}
+
+/// A tenant who may have the volumes of one driver gets none of another driver's.
+#[test]
+fn attack_a_driver_that_names_the_mountpoint_of_another_drivers_volume_gives_it_to_nobody() {
+    let place = Place::start();
+    let agent = place.site.agent(0);
+    let secret = place.site.volume("secret");
+    let other = place.site.second_driver(agent, "other");
+    other.client().create("mine", 1, "zone-a").unwrap();
+    let job = Job::shell("echo of-the-first-tenant > data/secret; until [ -e data/stop ]; do sleep 0.1; done");
+    let victim = place.tasks.launch(agent, job.label("volume.data", &secret));
+    running(&victim);
+    let mount = place.site.mounts().pop().expect("the volume is mounted").target;
+    for (mountpoint, words) in [
+        (mount.join("data"), "which was there before"),
+        (mount.clone(), "of another driver"),
+    ] {
+        let misled = Action::Mislead { mountpoint };
+        let rule = FaultRule::new(Operation::Mount, misled);
+        let rule = other.client().fault(&rule).unwrap();
+        let job = Job::shell("cat data/secret data/data/secret")
+            .label("volume.data", "mine")
+            .label("volume.data.driver", "other");
+        let message = place.tasks.fail(agent, job);
+        assert!(
+            message.contains("label 'volume.data'") && message.contains(words),
+            "{message}"
+        );
+        other.client().clear_faults(Some(rule)).unwrap();
+    }
+    fs::write(mount.join("data/stop"), "").unwrap();
+    finished(&victim);
+    place.site.wait_until_nothing_is_left();
+    // The driver that is right again gives its own volume.
+    let job = Job::shell("! test -e data/secret").label("volume.data", "mine");
+    place.tasks.finish(agent, job.label("volume.data.driver", "other"));
     place.site.wait_until_nothing_is_left();
 }

@@ -49,6 +49,16 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// The kernel's answer, where it gave one.
+    pub(crate) fn cause(&self) -> Option<Errno> {
+        match self {
+            Self::Mountpoint { cause, .. } | Self::Inside { cause, .. } => Some(*cause),
+            Self::MountTable(_) | Self::Forbidden { .. } => None,
+        }
+    }
+}
+
 fn inside(cause: Errno) -> String {
     match cause {
         Errno::LOOP | Errno::XDEV => {
@@ -103,7 +113,11 @@ impl Source {
         }
     }
 
-    fn named(mountpoint: &Path, directory_backed: bool) -> Result<Self, SourceError> {
+    /// As [`Self::of`], wherever it lies: of a folder that was looked at before.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn named(mountpoint: &Path, directory_backed: bool) -> Result<Self, SourceError> {
         let table = MountTable::read_for(mountpoint).map_err(|error| SourceError::MountTable(error.to_string()))?;
         match table.covering(mountpoint) {
             Some(mount) if !directory_backed => Ok(Self {
