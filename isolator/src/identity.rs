@@ -1,7 +1,6 @@
 //! What a spelling of a volume stands for before anything is mounted: the driver's address, and the name as it compares names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use volume_driver_client::{Driver, Drivers, Endpoint};
 
@@ -11,7 +10,7 @@ use crate::types::{Identity, VolumeKey};
 
 /// The identities of a volume whose driver is at `endpoint`, or whose driver is not to be found now.
 pub(crate) fn identities(volume: &VolumeKey, endpoint: Option<&Endpoint>, drivers: &Drivers) -> BTreeSet<Identity> {
-    let address = endpoint.map(address);
+    let address = endpoint.map(Endpoint::listener);
     let name = if ignores_case(volume, endpoint, drivers) {
         volume.name.to_lowercase()
     } else {
@@ -76,17 +75,6 @@ pub(crate) fn of_records<'a>(
     identified.collect()
 }
 
-/// One text for one listener: two sockets can be one behind a symlink.
-fn address(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Unix(path) => {
-            let real = fs::canonicalize(path);
-            format!("unix://{}", real.as_ref().unwrap_or(path).display())
-        }
-        other => other.to_string(),
-    }
-}
-
 /// Whether the driver takes names that differ in case for one. An operator can give a driver any name, so the profiles of all
 /// names that lead to the address count, that of its socket's file too.
 fn ignores_case(volume: &VolumeKey, endpoint: Option<&Endpoint>, drivers: &Drivers) -> bool {
@@ -97,7 +85,7 @@ fn ignores_case(volume: &VolumeKey, endpoint: Option<&Endpoint>, drivers: &Drive
     let Some(endpoint) = endpoint else {
         return false;
     };
-    let wanted = address(endpoint);
+    let wanted = endpoint.listener();
     let of_socket = match endpoint {
         Endpoint::Unix(path) => path.file_stem().and_then(|stem| stem.to_str()),
         _ => None,
@@ -105,7 +93,7 @@ fn ignores_case(volume: &VolumeKey, endpoint: Option<&Endpoint>, drivers: &Drive
     let given = drivers.discovery().explicit.iter();
     let aliases = given.filter_map(|(name, driver)| {
         let endpoint = Endpoint::parse(&driver.address, driver.tls.clone()).ok()?;
-        (address(&endpoint) == wanted).then_some(name.as_str())
+        (endpoint.listener() == wanted).then_some(name.as_str())
     });
     of_socket.into_iter().chain(aliases).any(ignores)
 }

@@ -121,7 +121,7 @@ impl Isolator {
             })?;
         let (written, records) = (engine.clone(), Arc::clone(&store));
         threads.push(spawn("mev-records", move || {
-            write_records(&records, &orders, &written)
+            write_records(|changes| records.commit(changes), &orders, &written)
         })?);
         let resolvers = Resolver {
             config: Arc::clone(&config),
@@ -331,6 +331,14 @@ fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Joi
         .map_err(|source| StartError::Thread { name, source })
 }
 
+/// The container that a panic struck is refused, and the thread goes on with the next one.
+fn refused_on_panic<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let words = "the module failed while it resolved what the container asks for: see the agent's log";
+        Err(Refusal::new(Code::Unreachable, words))
+    })
+}
+
 /// What turns labels into requests.
 #[derive(Clone)]
 struct Resolver {
@@ -352,17 +360,13 @@ impl Resolver {
             volumes,
         } in jobs
         {
-            let resolved = catch_unwind(AssertUnwindSafe(|| {
+            let result = refused_on_panic(|| {
                 self.resolve(&id, &launch, volumes).and_then(|requests| {
                     for (volume, identities) in identity::of_requests(&requests, &self.drivers)? {
                         let _ = done.send(Message::Event(Event::Identified { volume, identities }));
                     }
                     Ok(requests)
                 })
-            }));
-            let result = resolved.unwrap_or_else(|_| {
-                let words = "the module failed while it resolved what the container asks for: see the agent's log";
-                Err(Refusal::new(Code::Unreachable, words))
             });
             let result = result.map_err(PrepareError::Request);
             // The ledger's thread ends only with the isolator.
@@ -386,5 +390,17 @@ impl Resolver {
         let (requests, places) = targets(&wishes, &forbidden, launch, &self.config, &self.drivers)?;
         self.register.places(id, places);
         Ok(requests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_while_a_container_is_resolved_refuses_it_and_ends_no_thread() {
+        let refusal = refused_on_panic::<()>(|| panic!("as the test demands")).unwrap_err();
+        assert!(refusal.to_string().contains("see the agent's log"), "{refusal}");
+        assert_eq!(refused_on_panic(|| Ok(1)), Ok(1));
     }
 }

@@ -49,7 +49,10 @@ fn names(ill: &BTreeMap<String, (String, String)>, state: &str) -> Vec<String> {
 
 #[test]
 fn a_good_agent_is_well_until_its_driver_is_not() {
-    let module = module().parameter("mount_bases", "{agent}/base");
+    let module = module()
+        .parameter("mount_bases", "{agent}/base")
+        // The emulator has no time limit of its own, and its name is one of those of REX-Ray.
+        .parameter("drivers", r#"{"profiles": {"ebs": {"own_limit": 300}}}"#);
     let mut site = Site::with_agents(1, &AgentSpec::default().module(module));
     let (code, ill) = diagnosed(site.agent(0));
     assert_eq!((code, &ill), (Some(0), &BTreeMap::new()));
@@ -76,6 +79,24 @@ fn a_good_agent_is_well_until_its_driver_is_not() {
     let (code, ill) = diagnosed(site.agent(0));
     assert_eq!((code, names(&ill, "fail")), (Some(1), vec!["driver".to_owned()]));
     site.emulator().restart().unwrap();
+}
+
+#[test]
+fn a_driver_that_gives_up_before_the_module_does_is_named_with_the_setting_to_change() {
+    let drivers = r#"{"profiles": {"ebs": {"timeouts": {"create": 60, "remove": 60, "unmount": 60}}}}"#;
+    let module = module()
+        .parameter("mount_bases", "{agent}/base")
+        .parameter("drivers", drivers);
+    let site = Site::with_agents(1, &AgentSpec::default().module(module));
+    let (code, ill) = diagnosed(site.agent(0));
+    assert_eq!((code, names(&ill, "warn")), (Some(0), vec!["time limits".to_owned()]));
+    assert!(
+        ill["time limits"].1.contains("'ebs' (mount 300 s)") && ill["time limits"].1.contains("(60 s)"),
+        "{ill:?}"
+    );
+    let output = doctor(&site.agent(0).url(), &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("raise libstorage.server.tasks.exeTimeout"), "{text}");
 }
 
 #[test]

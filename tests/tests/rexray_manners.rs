@@ -4,9 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
-use ebs_emulator::{Action, FaultRule, Manners, Operation};
+use ebs_emulator::{Action, EventKind, FaultRule, Manners, Operation};
 use testbed::{AgentSpec, Job};
-use tests::{Site, Tasks, module};
+use tests::{Site, Tasks, eventually, finished, module, running};
 
 fn on_rexray() -> Site {
     with(&Manners::rexray(), AgentSpec::default().module(module()))
@@ -119,6 +119,110 @@ fn tasks_at_once_on_volumes_of_their_own_do_not_collide() {
     }
     let tasks = Tasks::connect(site.cluster());
     let launched = tasks.launch_all(site.agent(0), names.iter().map(|name| on_volume(name)));
-    launched.iter().for_each(tests::finished);
+    launched.iter().for_each(finished);
+    site.wait_until_nothing_is_left();
+}
+
+/// How many calls of a kind the driver did what it was asked for in.
+fn done(site: &Site, operation: Operation) -> usize {
+    let answers = site
+        .events()
+        .into_iter()
+        .filter(|event| event.kind == EventKind::Answer);
+    answers
+        .filter(|event| event.operation == Some(operation) && event.error.is_none())
+        .count()
+}
+
+/// All that REX-Ray does, by a driver that finds volumes by their id as well and answers with the name that it was asked for.
+fn rexray_with_ids() -> Manners {
+    let traits: Vec<String> = Manners::rexray()
+        .to_string()
+        .split('+')
+        .filter(|part| !["names-only", "ignores-case"].contains(part))
+        .map(str::to_owned)
+        .collect();
+    traits
+        .join("+")
+        .parse()
+        .expect("the names are those that it writes itself")
+}
+
+fn until_told(volume: &str) -> Job {
+    Job::shell("until [ -e data/stop ]; do sleep 0.1; done").label("volume.data", volume)
+}
+
+/// Only the mount shows that the id and the name are one volume.
+#[test]
+fn an_id_that_turns_out_to_be_an_exclusive_volume_is_refused_with_both_spellings_and_every_mount_is_undone() {
+    let site = with(&rexray_with_ids(), AgentSpec::default().module(module()));
+    let id = site.volume("ledgers");
+    let tasks = Tasks::connect(site.cluster());
+    let alone = until_told("ledgers").label("volume.data.access", "exclusive");
+    let holder = tasks.launch(site.agent(0), alone);
+    running(&holder);
+    let words = ["the same volume as", "'ledgers'", id.as_str()];
+    refused(
+        &site,
+        Job::shell("touch data/second").label("volume.data", &id),
+        "busy",
+        &words,
+    );
+    let mounts = site.mounts();
+    assert_eq!(mounts.len(), 1, "nothing is unmounted under the first: {mounts:?}");
+    let data = mounts[0].target.join("data");
+    assert!(!data.join("second").exists(), "the second did not start");
+    fs::write(data.join("stop"), "").unwrap();
+    finished(&holder);
+    site.wait_until_nothing_is_left();
+    assert_eq!(done(&site, Operation::Mount), done(&site, Operation::Unmount));
+}
+
+/// A driver that counts keeps the volume mounted after the first of two Unmounts, and that is no fault.
+#[test]
+fn the_first_unmount_of_a_volume_that_is_mounted_by_two_spellings_is_not_told_as_still_mounted() {
+    let site = with(&rexray_with_ids(), AgentSpec::default().module(module()));
+    let id = site.volume("ledgers");
+    let tasks = Tasks::connect(site.cluster());
+    let both = tasks.launch_all(site.agent(0), [until_told("ledgers"), until_told(&id)]);
+    both.iter().for_each(running);
+    let mounts = site.mounts();
+    assert_eq!(mounts.len(), 1, "{mounts:?}");
+    fs::write(mounts[0].target.join("data/stop"), "").unwrap();
+    both.iter().for_each(finished);
+    site.wait_until_nothing_is_left();
+    assert_eq!(done(&site, Operation::Mount), 2);
+    assert_eq!(done(&site, Operation::Unmount), 2);
+    assert!(!site.agent(0).log().contains("still mounted"));
+}
+
+#[test]
+fn an_unmount_that_reports_success_and_does_nothing_is_told_tried_again_and_never_lost_from_the_records() {
+    let mut site = on_rexray();
+    site.volume("kept");
+    let pretend = FaultRule::new(Operation::Unmount, Action::Pretend);
+    let rule = site.emulator().client().fault(&pretend).unwrap();
+    Tasks::connect(site.cluster()).finish(site.agent(0), on_volume("kept"));
+    let told_as_stuck = |site: &Site| {
+        let file = site.agent(0).state_dir().join("status.json");
+        eventually("the volume is told as stuck", || {
+            let status = fs::read_to_string(&file).map_err(|error| error.to_string())?;
+            let is_told = status.contains("\"stuck\"") && status.contains("is still mounted");
+            is_told.then_some(()).ok_or(status)
+        });
+        let records = fs::read_dir(site.agent(0).state_dir().join("containers")).unwrap();
+        assert_eq!((site.mounts().len(), records.count()), (1, 1));
+    };
+    told_as_stuck(&site);
+    eventually("it is tried again", || match done(&site, Operation::Unmount) {
+        tried @ 0..3 => Err(tried.to_string()),
+        _ => Ok(()),
+    });
+    site.agent(0).kill().unwrap();
+    site.agent(0).restart().unwrap_or_else(|error| panic!("{error}"));
+    told_as_stuck(&site);
+    site.emulator().client().clear_faults(Some(rule)).unwrap();
+    site.wait_until_nothing_is_left();
+    Tasks::connect(site.cluster()).finish(site.agent(0), on_volume("kept"));
     site.wait_until_nothing_is_left();
 }

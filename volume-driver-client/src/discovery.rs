@@ -16,7 +16,7 @@ use crate::gate::Gate;
 use crate::locks::LockFiles;
 use crate::operation::Operation;
 use crate::places::{self, Candidate, Discovered, Place};
-use crate::profile::Profiles;
+use crate::profile::{Borne, Profiles};
 use crate::trust;
 
 /// The driver inside dockerd, which frameworks written for Docker name by default.
@@ -94,16 +94,13 @@ struct Settings {
     profiles: Profiles,
     /// One per driver that was found.
     known: Mutex<BTreeMap<String, Known>>,
+    /// One per listener: several names can lead to one driver.
+    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
 }
 
-/// What is kept of a driver.
-#[derive(Debug, Clone)]
-struct Known {
-    gate: Arc<Gate>,
-    /// The driver of the last lookup, with the identity of its socket. A socket with another
-    /// identity belongs to another process.
-    last: Option<(Driver, Option<(u64, u64)>)>,
-}
+/// The driver of the last lookup, with the identity of its socket. A socket with another identity
+/// belongs to another process.
+type Known = Option<(Driver, Option<(u64, u64)>)>;
 
 impl Drivers {
     /// Looks where `discovery` says and treats drivers as `profiles` says.
@@ -112,6 +109,7 @@ impl Drivers {
             discovery,
             profiles,
             known: Mutex::default(),
+            gates: Mutex::default(),
         }))
     }
 
@@ -218,26 +216,53 @@ impl Drivers {
     fn make(&self, name: &str, endpoint: Endpoint, rewrites: Vec<PathRewrite>) -> Driver {
         let socket = endpoint.socket().and_then(identity);
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.entry(name.to_owned()).or_insert_with(|| Known {
-            gate: match &self.0.discovery.lock_dir {
-                Some(folder) => Arc::new(Gate::shared(LockFiles::new(folder, name))),
-                None => Arc::default(),
-            },
-            last: None,
-        });
-        if let Some((driver, found)) = &known.last
+        let known: &mut Known = known.entry(name.to_owned()).or_default();
+        if let Some((driver, found)) = known
             && *found == socket
             && *driver.endpoint() == endpoint
         {
             return driver.clone();
         }
-        let profile = self.0.profiles.for_driver(name);
+        let mut profile = self.0.profiles.for_driver(name);
+        let listener = endpoint.listener();
+        let borne = self.borne_by(name, &endpoint, &listener);
+        profile.max_in_flight = borne.max_in_flight;
+        profile.pause_after_change = borne.pause_after_change;
+        let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock_dir = self.0.discovery.lock_dir.as_ref();
+        let gate = gates.entry(listener).or_insert_with_key(|listener| match lock_dir {
+            Some(folder) => Arc::new(Gate::shared(LockFiles::new(folder, listener))),
+            None => Arc::default(),
+        });
         let wait = self.0.discovery.wait;
         // Certificates are read when a driver is made, and may be renewed under the same names.
         let stays = !matches!(endpoint, Endpoint::Tls { .. });
-        let driver = Driver::new(name.to_owned(), endpoint, profile, rewrites, wait, known.gate.clone());
-        known.last = stays.then(|| (driver.clone(), socket));
+        let driver = Driver::new(name.to_owned(), endpoint, profile, rewrites, wait, gate.clone());
+        *known = stays.then(|| (driver.clone(), socket));
         driver
+    }
+
+    /// What the driver at `endpoint` bears, by whichever of its names it is called.
+    fn borne_by(&self, name: &str, endpoint: &Endpoint, listener: &str) -> Borne {
+        let socket = endpoint.socket().and_then(Path::file_stem);
+        let of_socket = socket.and_then(|stem| stem.to_str());
+        let given = self.0.discovery.explicit.iter();
+        let aliases = given.filter_map(|(alias, given)| {
+            let endpoint = Endpoint::parse(&given.address, given.tls.clone()).ok()?;
+            (endpoint.listener() == listener).then_some(alias.as_str())
+        });
+        let names = [name].into_iter().chain(of_socket).chain(aliases);
+        self.0.profiles.borne_by(names)
+    }
+
+    /// What the calls of a driver share a limit by, and how many of them may be made at once. Names
+    /// that lead to one listener have the same. Nothing is sent, and a driver that is not there is
+    /// not waited for.
+    pub fn turns(&self, name: &str) -> (String, usize) {
+        match self.look_up(name) {
+            Ok(driver) => (driver.endpoint().listener(), driver.profile().max_in_flight),
+            Err(_) => (name.to_owned(), self.0.profiles.for_driver(name).max_in_flight),
+        }
     }
 
     /// What is there: the operator's drivers, then every socket and spec in the folders, in the order of the lookup, with the

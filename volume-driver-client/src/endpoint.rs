@@ -98,6 +98,17 @@ impl Endpoint {
         }
     }
 
+    /// One text for one listener: two paths of sockets can lead to one socket through a symlink.
+    pub fn listener(&self) -> String {
+        match self {
+            Endpoint::Unix(path) => {
+                let real = std::fs::canonicalize(path);
+                format!("unix://{}", real.as_ref().unwrap_or(path).display())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The socket's path, when it is one.
     pub fn socket(&self) -> Option<&Path> {
         match self {

@@ -56,16 +56,8 @@ impl LockFiles {
             };
             if quiet.is_zero() {
                 for number in 0..limits.in_flight {
-                    let file = self.open(number)?;
-                    match file.try_lock() {
-                        // Another process may have ended a change since it was looked at.
-                        Ok(()) if is_change && !self.quiet_for(limits.pause)?.is_zero() => break,
-                        Ok(()) => {
-                            let clock = (is_change && !limits.pause.is_zero()).then(|| self.path(0));
-                            return Ok(Some(HeldLock { file, clock }));
-                        }
-                        Err(TryLockError::WouldBlock) => {}
-                        Err(TryLockError::Error(error)) => return Err(error),
+                    if let Some(held) = self.take(number, is_change, limits.pause)? {
+                        return Ok(Some(held));
                     }
                 }
             }
@@ -73,6 +65,22 @@ impl LockFiles {
                 return Ok(None);
             }
             std::thread::sleep(quiet.max(POLL).min(end.saturating_duration_since(now)));
+        }
+    }
+
+    /// Takes one of the files, if it is free and no change has ended too short a time ago. Another
+    /// process may have ended one after the caller looked at the clock, so it is looked at again
+    /// under the lock.
+    fn take(&self, number: usize, is_change: bool, pause: Duration) -> io::Result<Option<HeldLock>> {
+        let file = self.open(number)?;
+        match file.try_lock() {
+            Ok(()) if is_change && !self.quiet_for(pause)?.is_zero() => Ok(None),
+            Ok(()) => {
+                let clock = (is_change && !pause.is_zero()).then(|| self.path(0));
+                Ok(Some(HeldLock { file, clock }))
+            }
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
@@ -161,6 +169,19 @@ mod tests {
         let _one = take("one").unwrap();
         assert!(take("one").is_none());
         assert!(take("other").is_some());
+    }
+
+    #[test]
+    fn a_change_that_ends_before_the_lock_is_taken_is_paused_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = LockFiles::new(dir.path(), "rclone");
+        let take = |is_change| locks.take(0, is_change, LONG).unwrap();
+        // A file that is made now looks like a change that has ended now.
+        let file = locks.open(0).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        drop(take(true).expect("the last change was long ago"));
+        assert!(take(true).is_none(), "a change has just ended");
+        assert!(take(false).is_some(), "a reading call need not wait");
     }
 
     #[test]

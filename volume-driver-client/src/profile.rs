@@ -19,8 +19,9 @@ const OPERATOR: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// How many calls at once the driver bears. At least 1. Kept by all [`crate::Driver`]s of one name that come from the same
-    /// [`crate::Drivers`], and by several processes that share a [`crate::Discovery::lock_dir`].
+    /// How many calls at once the driver bears. At least 1. Kept by all [`crate::Driver`]s of one
+    /// address, whatever their names, that come from the same [`crate::Drivers`], and by several
+    /// processes that share a [`crate::Discovery::lock_dir`].
     pub max_in_flight: usize,
     /// How long after the end of a changing call the next one is held back. Kept like `max_in_flight`.
     #[serde(with = "seconds::or_none")]
@@ -48,6 +49,13 @@ pub struct Profile {
     /// the mountpoint itself. A volume that is mounted already is recognised by it.
     #[serde(default)]
     pub folder_in_mount: Option<String>,
+    /// After how many seconds the driver itself gives up a call that it works on, whatever [`Profile::timeouts`] say; absent when
+    /// it has no such limit, or none that is known.
+    #[serde(default, with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub own_limit: Option<Duration>,
+    /// The driver's setting of that limit, in words for its operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_limit_setting: Option<String>,
     /// What an operator should know, one sentence each.
     pub notes: Vec<String>,
 }
@@ -160,6 +168,8 @@ pub struct Override {
     pub options: BTreeMap<String, String>,
     pub phrases: Phrases,
     pub folder_in_mount: Option<String>,
+    pub own_limit: Option<f64>,
+    pub own_limit_setting: Option<String>,
     pub notes: Option<Vec<String>>,
 }
 
@@ -210,9 +220,38 @@ impl Profile {
         }
     }
 
+    /// The calls for which the module would wait longer than the driver itself works on them, with how long it would.
+    pub fn beyond_own_limit(&self) -> Vec<(&'static str, Duration)> {
+        let timeouts = &self.timeouts;
+        let waited = [
+            ("create", timeouts.create),
+            ("remove", timeouts.remove),
+            ("mount", timeouts.mount),
+            ("unmount", timeouts.unmount),
+        ];
+        let limit = self.own_limit.unwrap_or(Duration::MAX);
+        waited.into_iter().filter(|(_, timeout)| *timeout > limit).collect()
+    }
+
     /// Whether the driver takes two names for the same volume.
     pub fn is_same_name(&self, one: &str, other: &str) -> bool {
         one == other || self.names_ignore_case && one.to_lowercase() == other.to_lowercase()
+    }
+}
+
+/// How many calls a driver bears at once, and how soon after one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Borne {
+    pub(crate) max_in_flight: usize,
+    pub(crate) pause_after_change: Duration,
+}
+
+impl Borne {
+    fn and(self, other: Borne) -> Borne {
+        Borne {
+            max_in_flight: self.max_in_flight.min(other.max_in_flight),
+            pause_after_change: self.pause_after_change.max(other.pause_after_change),
+        }
     }
 }
 
@@ -282,6 +321,30 @@ impl Profiles {
                 .expect("overrides were checked when they were read");
         }
         profile
+    }
+
+    /// What a driver bears that is reached by all of these names: what the operator has set for one of them, and otherwise
+    /// the most careful of their built-in profiles.
+    pub(crate) fn borne_by<'a>(&self, names: impl Iterator<Item = &'a str>) -> Borne {
+        let mut set = None;
+        let mut built_in = None;
+        for name in names {
+            let profile = self.for_driver(name);
+            let own = Borne {
+                max_in_flight: profile.max_in_flight,
+                pause_after_change: profile.pause_after_change,
+            };
+            let is_set = self
+                .overrides
+                .get(name)
+                .is_some_and(|set| set.max_in_flight.is_some() || set.pause_after_change.is_some());
+            let most_careful = if is_set { &mut set } else { &mut built_in };
+            *most_careful = Some(most_careful.map_or(own, |known: Borne| known.and(own)));
+        }
+        set.or(built_in).unwrap_or(Borne {
+            max_in_flight: self.table.default.max_in_flight,
+            pause_after_change: self.table.default.pause_after_change,
+        })
     }
 
     /// The built-in table: the names each entry goes for and the profile that results.
@@ -356,6 +419,12 @@ impl Override {
         if self.folder_in_mount.is_some() {
             profile.folder_in_mount.clone_from(&self.folder_in_mount);
         }
+        if let Some(limit) = self.own_limit {
+            profile.own_limit = Some(seconds::parse(limit).map_err(|e| format!("own_limit: {e}"))?);
+        }
+        if self.own_limit_setting.is_some() {
+            profile.own_limit_setting.clone_from(&self.own_limit_setting);
+        }
         set(&mut profile.notes, &self.notes);
         Ok(())
     }
@@ -419,6 +488,24 @@ mod seconds {
         }
     }
 
+    /// The same, or absent.
+    pub(super) mod optional {
+        use super::*;
+
+        pub(in super::super) fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+            match value {
+                Some(value) => super::serialize(value, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+            let seconds = Option::<f64>::deserialize(from)?;
+            let parsed = seconds.map(|seconds| parse(seconds).map_err(serde::de::Error::custom));
+            parsed.transpose()
+        }
+    }
+
     pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_f64(value.as_secs_f64())
     }
@@ -461,6 +548,36 @@ mod tests {
         let profiles = Profiles::builtin();
         assert_eq!(profiles.for_driver("rclone").max_in_flight, 1);
         assert!(profiles.for_driver("an-unknown-driver").max_in_flight > 1);
+    }
+
+    #[test]
+    fn what_the_driver_gives_up_earlier_than_the_module_is_told_until_the_operator_says_otherwise() {
+        let beyond = |settings: &str| {
+            let profile = Profiles::from_json(settings).unwrap().for_driver("rexray");
+            profile
+                .beyond_own_limit()
+                .into_iter()
+                .map(|(call, _)| call)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(beyond("{}"), ["create", "remove", "mount", "unmount"]);
+        assert_eq!(beyond(r#"{"rexray": {"own_limit": 300}}"#), [""; 0]);
+        assert_eq!(
+            beyond(r#"{"rexray": {"timeouts": {"create": 60, "remove": 60, "mount": 61, "unmount": 60}}}"#),
+            ["mount"]
+        );
+        assert!(Profiles::from_json(r#"{"rexray": {"own_limit": 0}}"#).is_err());
+        assert_eq!(Profiles::builtin().for_driver("rclone").beyond_own_limit(), []);
+    }
+
+    #[test]
+    fn several_names_of_one_driver_bear_what_the_most_careful_of_them_does_or_what_the_operator_says() {
+        let profiles = Profiles::builtin();
+        let borne = |profiles: &Profiles, names: &[&str]| profiles.borne_by(names.iter().copied()).max_in_flight;
+        assert_eq!(borne(&profiles, &["fast", "rexray"]), 1);
+        assert_eq!(borne(&profiles, &["fast"]), 4);
+        let told = Profiles::from_json(r#"{"fast": {"max_in_flight": 8}}"#).unwrap();
+        assert_eq!(borne(&told, &["fast", "rexray"]), 8);
     }
 
     #[test]

@@ -439,7 +439,8 @@ impl Engine {
         let outbox = self.outbox.clone();
         let driver = volume.driver.clone();
         let profile = self.config.profiles.for_driver(&driver);
-        let (limit, folder_in_mount) = (profile.max_in_flight, profile.folder_in_mount);
+        let folder_in_mount = profile.folder_in_mount;
+        let (queue, limit) = self.drivers.turns(&driver);
         let reports = Arc::clone(&self.reports);
         let baselines = self.baselines.clone();
         let config = Arc::clone(&self.config);
@@ -462,7 +463,7 @@ impl Engine {
             // Nobody listens any more only when the agent goes away; the record tells the next one.
             let _ = outbox.send(Message::Event(event));
         };
-        let error = state.queues.submit(&driver, limit, op, urgency, Box::new(job)).err()?;
+        let error = state.queues.submit(&queue, limit, op, urgency, Box::new(job)).err()?;
         let words = format!("cannot start a thread for driver '{driver}': {error}");
         let event = report_unsent(unsent(Problem::new(Code::Unreachable, words)));
         self.reports.called(&key, &event, Duration::ZERO);

@@ -1,4 +1,4 @@
-//! One queue a driver, with as many workers as the driver bears calls at once. A driver that hangs holds its own workers
+//! One queue for each driver, whatever its names, with as many workers as the driver bears calls at once. A driver that hangs holds its own workers
 //! and nobody else's.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -58,7 +58,8 @@ impl State {
 }
 
 impl Queues {
-    /// Queues a call to `driver`, which bears `limit` calls at once.
+    /// Queues a call to the driver with this address, or with this name when its address is not known. It bears `limit` calls
+    /// at once.
     ///
     /// # Errors
     /// When there is no worker and no thread can be started for one: the call was not and will not be made.
@@ -69,9 +70,10 @@ impl Queues {
         state.jobs.push_back((op, urgency, job));
         if state.jobs.len() > state.idle && state.workers < limit.max(1) {
             let worker = Arc::clone(queue);
+            let name = driver.rsplit('/').next().unwrap_or(driver);
             // The kernel shows 15 bytes of a thread's name.
             match thread::Builder::new()
-                .name(format!("mev-{driver}"))
+                .name(format!("mev-{name}"))
                 .spawn(move || worker.work())
             {
                 Ok(_) => state.workers += 1,

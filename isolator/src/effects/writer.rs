@@ -2,13 +2,12 @@
 //! folder.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::crash_point::crash_point;
 use super::engine::Message;
-use crate::records::{Change, Store};
+use crate::records::Change;
 use crate::types::ContainerId;
 
 /// One change to write.
@@ -25,15 +24,19 @@ pub(crate) struct Written {
     pub(crate) result: Result<(), String>,
 }
 
-/// Writes until nobody can order anything any more.
-pub(crate) fn run(store: &Arc<Store>, orders: &Receiver<Order>, outbox: &Sender<Message>) {
+/// Commits what is ordered until nobody can order anything any more. A panic in `commit` fails its batch and nothing else.
+pub(crate) fn run(
+    commit: impl Fn(&[Change]) -> Vec<Result<(), String>>,
+    orders: &Receiver<Order>,
+    outbox: &Sender<Message>,
+) {
     while let Ok(first) = orders.recv() {
         let mut batch = vec![first];
         batch.extend(orders.try_iter());
         let (changes, revisions): (Vec<Change>, Vec<Option<u64>>) =
             batch.into_iter().map(|order| (order.change, order.revision)).unzip();
         crash_point("record-begin");
-        let results = catch_unwind(AssertUnwindSafe(|| store.commit(&changes)))
+        let results = catch_unwind(AssertUnwindSafe(|| commit(&changes)))
             .unwrap_or_else(|_| vec![Err("the module failed while it wrote the record".to_owned()); changes.len()]);
         crash_point("record-end");
         for ((change, revision), result) in changes.into_iter().zip(revisions).zip(results) {
@@ -48,5 +51,41 @@ pub(crate) fn run(store: &Arc<Store>, orders: &Receiver<Order>, outbox: &Sender<
                 result,
             }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_while_a_record_is_written_fails_that_record_and_the_next_one_is_written() {
+        let (order, orders) = unbounded();
+        let (outbox, written) = unbounded();
+        let commit = |changes: &[Change]| {
+            let Change::Remove(container) = &changes[0] else {
+                unreachable!("only removals are ordered")
+            };
+            assert!(*container != ContainerId::root("a"), "as the test demands");
+            vec![Ok(()); changes.len()]
+        };
+        let thread = std::thread::spawn(move || run(commit, &orders, &outbox));
+        let mut results = Vec::new();
+        for id in ["a", "b"] {
+            let change = Change::Remove(ContainerId::root(id));
+            order.send(Order { change, revision: None }).unwrap();
+            let Ok(Message::Written(written)) = written.recv() else {
+                panic!("the order of {id} is answered")
+            };
+            results.push((written.container, written.result.is_ok()));
+        }
+        assert_eq!(
+            results,
+            [(ContainerId::root("a"), false), (ContainerId::root("b"), true)]
+        );
+        drop(order);
+        thread.join().unwrap();
     }
 }

@@ -278,6 +278,7 @@ fn question(visitor: &mut UnixStream) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{Effect, Event};
     use crate::types::{ContainerId, ContainerLaunch};
 
     fn config(folder: &Path) -> Config {
@@ -289,12 +290,73 @@ mod tests {
         }
     }
 
+    fn wanted(volume: &str) -> crate::ledger::VolumeRequest {
+        crate::ledger::VolumeRequest {
+            slot: "volume.data".into(),
+            volume: crate::types::VolumeKey::new("d", volume),
+            mount_id: volume_driver_client::MountId::derive("host", "d", volume),
+            target: "/sandbox/data".into(),
+            read_only: false,
+            access: volume_labels::Access::Shared,
+            spec: crate::ledger::MountSpec::default(),
+        }
+    }
+
     fn ask(folder: &Path, question: &str) -> String {
         let mut socket = UnixStream::connect(folder.join("metrics.sock")).unwrap();
         socket.write_all(question.as_bytes()).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// The file and the socket have a thread each.
+    #[test]
+    fn two_threads_that_count_at_once_count_each_volume_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, looks) = crossbeam_channel::unbounded();
+        let source = Source {
+            reports: Reports::new(&config(folder.path())).unwrap(),
+            ledger,
+            quarantine: folder.path().join("quarantine"),
+            counting: Arc::default(),
+        };
+        let mut known = Ledger::default();
+        let volumes: Vec<_> = (0..200).map(|number| format!("v{number}")).collect();
+        let effects = known.handle(Event::Acquire {
+            container: ContainerId::root("c"),
+            requests: volumes.iter().map(|name| wanted(name)).collect(),
+        });
+        for effect in effects {
+            if let Effect::WriteRecord { revision, record } = effect {
+                known.handle(Event::RecordWritten {
+                    container: record.container,
+                    revision,
+                    result: Ok(()),
+                });
+            }
+        }
+        let engine = thread::spawn(move || {
+            for message in looks {
+                if let Message::Look(look) = message {
+                    look(&known);
+                }
+            }
+        });
+        let counts = |text: &str| -> u64 {
+            let lines = text
+                .lines()
+                .filter(|line| line.starts_with("mesos_external_volumes_volumes{"));
+            let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+            counts.sum()
+        };
+        thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| (0..200).for_each(|_| assert_eq!(counts(&source.text()), 200)));
+            }
+        });
+        drop(source);
+        engine.join().unwrap();
     }
 
     #[test]

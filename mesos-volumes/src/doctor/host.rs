@@ -146,6 +146,7 @@ pub(super) fn drivers(config: &Config) -> Vec<Finding> {
             "start one; see the parameters driver_sockets, driver_specs and drivers",
         ));
     }
+    findings.extend(candidates.iter().filter_map(|candidate| own_limit(&drivers, candidate)));
     if let Some(default) = &config.default_driver
         && !candidates.iter().any(|candidate| candidate.name == *default)
     {
@@ -157,6 +158,41 @@ pub(super) fn drivers(config: &Config) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Whether the module waits for calls of a driver for longer than the driver works on them. Only drivers of which a limit of
+/// their own is known are looked at.
+fn own_limit(drivers: &Drivers, candidate: &Candidate) -> Option<Finding> {
+    const CHECK: &str = "time limits";
+    let name = &candidate.name;
+    candidate.outcome.as_ref().ok()?;
+    let profile = drivers.profiles().for_driver(name);
+    let limit = profile.own_limit?.as_secs_f64();
+    let beyond: Vec<String> = profile
+        .beyond_own_limit()
+        .into_iter()
+        .map(|(call, timeout)| format!("{call} {} s", timeout.as_secs_f64()))
+        .collect();
+    if beyond.is_empty() {
+        let found = format!("no call of '{name}' is waited for longer than the driver works on it ({limit} s)");
+        return Some(Finding::ok(CHECK, found));
+    }
+    let setting = profile
+        .own_limit_setting
+        .as_deref()
+        .unwrap_or("the limit in its own settings");
+    Some(Finding::warn(
+        CHECK,
+        format!(
+            "the module waits longer for '{name}' ({}) than the driver works on a call ({limit} s): a slow attach is refused \
+             without a cause then, and goes on",
+            beyond.join(", ")
+        ),
+        format!(
+            "raise {setting} and say so in own_limit (seconds), or lower these timeouts; both are set for the driver below \
+             'profiles' in the module parameter drivers"
+        ),
+    ))
 }
 
 fn driver(drivers: &Drivers, candidate: &Candidate) -> Finding {
