@@ -97,7 +97,14 @@ impl ListenArgs {
 
     pub(crate) async fn bind(&self) -> Result<TcpListener, Failure> {
         let bound = TcpListener::bind(self.listen).await;
-        bound.map_err(|error| usage(format!("--listen {}: {error}", self.listen)))
+        bound.map_err(|error| {
+            usage(match error.kind() {
+                std::io::ErrorKind::AddrInUse => {
+                    format!("{} is used by another program; give another --listen", self.listen)
+                }
+                _ => format!("--listen {}: {error}", self.listen),
+            })
+        })
     }
 }
 

@@ -109,7 +109,10 @@ fn errors_have_file_and_line_and_end_with_code_2() {
             JOB.replace("after: extract", "after: exract"),
             "job.yml:10:12: 'after' of task 'load' names no task of this job: 'exract', did you mean 'extract'?",
         ),
-        (JOB.replace("cpus: 2", "cpu: 2"), "job.yml:9:5: unknown field `cpu`"),
+        (
+            JOB.replace("cpus: 2", "cpu: 2"),
+            "job.yml:9:5: unknown field 'cpu'; did you mean 'cpus'?",
+        ),
     ];
     for (job, expected) in cases {
         let output = Folder::new(&job).scheduler(&["check", "job.yml", "--catalogue", "volumes.json"]);

@@ -128,7 +128,7 @@ fn what_is_wrong_is_told_with_its_line() {
         // Fields.
         (
             &with_tasks("  a: {command: 'true', cpu: 1}\n"),
-            "4:24: unknown field `cpu`, expected one of command, user, cpus, mem, environment, after, volumes, agent",
+            "4:24: unknown field 'cpu'; did you mean 'cpus'?",
         ),
         (&with_tasks("  a: {}\n"), "missing field `command`"),
         (&with_tasks("  a: {command: ''}\n"), "4:16: the command is empty"),
@@ -152,7 +152,7 @@ fn what_is_wrong_is_told_with_its_line() {
         ),
         (
             &with_tasks("  a: {command: 'true', mem: much}\n"),
-            "4:29: invalid floating point",
+            "4:29: mem is 'much'; accepted is a number of MB, as in 1024",
         ),
         (
             &with_tasks("  a: {command: 'true', environment: {'A=B': c}}\n"),
@@ -191,7 +191,7 @@ fn what_is_wrong_is_told_with_its_line() {
         ),
         (
             &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: {volume: x, mod: r}\n"),
-            "unknown field `mod`",
+            "7:22: unknown field 'mod'; did you mean 'mode'?",
         ),
         (
             &with_tasks("  a:\n    command: 'true'\n    volumes:\n      d: {mode: ro}\n"),
@@ -371,4 +371,33 @@ fn overlap_and_start_within_are_said_of_a_schedule_and_in_known_words() {
         let error = Job::parse(&with(lines)).expect_err(lines).to_string();
         assert!(error.starts_with(expected), "{error}");
     }
+}
+
+#[test]
+fn every_unknown_field_and_every_wrong_number_is_shown_at_once() {
+    let text = "version: 1
+name: x
+defaults: {retires: 2}
+shedule: '0 3 * * *'
+tasks:
+  a:
+    command: 'true'
+    mem: 1G
+    retries: 1.5
+    volumes: {d: {volume: v, mod: ro}}
+  b:
+    command: 'true'
+    cpus: two
+    agent: {zone: z1}
+";
+    assert_eq!(
+        Job::parse(text).unwrap_err().to_string(),
+        "3:12: unknown field 'retires'; did you mean 'retries'?
+4:1: unknown field 'shedule'; did you mean 'schedule'?
+8:10: mem is '1G'; accepted is a number of MB, as in 1024
+9:14: retries is '1.5'; accepted is a whole number, as in 3
+10:30: unknown field 'mod'; did you mean 'mode'?
+13:11: cpus is 'two'; accepted is a number, as in 0.5
+14:13: unknown field 'zone'; accepted: hostname, attributes, same-as, not-same-as"
+    );
 }

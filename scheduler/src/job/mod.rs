@@ -3,6 +3,7 @@
 
 mod check;
 mod error;
+mod fields;
 mod instances;
 mod notify;
 mod schedule;

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_saphyr::{Location, Spanned};
 
 use super::error::{JobFileError, Problem};
+use super::fields;
 
 /// The version of the format that this program reads.
 const VERSION: u64 = 1;
@@ -171,7 +172,20 @@ pub(super) fn parse(text: &str) -> Result<JobShape, JobFileError> {
             .into());
         }
     }
-    serde_saphyr::from_str(text).map_err(|error| unreadable(&error))
+    serde_saphyr::from_str(text).map_err(|error| every_problem(text, unreadable(&error)))
+}
+
+/// The parser's own finding and all that can be found besides. What both find is told once, in the words of [`fields`].
+fn every_problem(text: &str, first: JobFileError) -> JobFileError {
+    let mut problems = fields::problems(text);
+    for problem in first.problems {
+        let is_known = |known: &Problem| (known.line, known.column) == (problem.line, problem.column);
+        if !problems.iter().any(is_known) {
+            problems.push(problem);
+        }
+    }
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    JobFileError { problems }
 }
 
 fn unreadable(error: &serde_saphyr::Error) -> JobFileError {

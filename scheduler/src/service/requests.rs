@@ -60,7 +60,9 @@ impl Service {
             return Err(RequestError::Unknown(format!("job '{name}'")));
         }
         if let Some(id) = self.active_run(name) {
-            return Err(RequestError::Conflict(format!("run {id} is not over; cancel it first")));
+            return Err(RequestError::Conflict(format!(
+                "{id} is still running: cancel it (POST /v1/runs/{id}/cancel) or wait, then delete the job"
+            )));
         }
         self.record.last_numbers.insert(name.to_owned(), self.last_number(name));
         self.record.jobs.remove(name);
@@ -99,7 +101,9 @@ impl Service {
             return Err(RequestError::Unknown(format!("job '{name}'")));
         };
         if let Some(id) = self.active_run(name) {
-            return Err(RequestError::Conflict(format!("run {id} is not over")));
+            return Err(RequestError::Conflict(format!(
+                "{id} is still running, and a job has one run at a time: cancel it (POST /v1/runs/{id}/cancel) or wait"
+            )));
         }
         let text = job.text.clone();
         let (plan, catalogue) = self.plan(&text)?;
