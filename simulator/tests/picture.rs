@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use simulator::Action;
 
 const PICTURE: &str = include_str!("../../isolator/docs/states.md");
-const HISTORIES: u64 = 12_000;
+/// Histories that are always run, so that a transition that is not drawn is found.
+const AT_LEAST: u64 = 3_000;
+/// Rare transitions are looked for in so many histories.
+const AT_MOST: u64 = 12_000;
 
 /// The arrows of one of the picture's tables, `| from | to | why |`.
 fn drawn(heading: &str) -> BTreeSet<(String, String)> {
@@ -33,7 +36,13 @@ fn same(what: &str, taken: &BTreeSet<(String, String)>, drawn: &BTreeSet<(String
 fn every_transition_is_drawn_and_every_one_drawn_is_taken() {
     let (mut volumes, mut containers) = (BTreeSet::new(), BTreeSet::new());
     let phase = |phase: Option<isolator::ledger::Phase>| phase.map_or("unknown".to_owned(), |phase| phase.to_string());
-    for seed in 1..=HISTORIES {
+    let drawn_containers = drawn("# The states of a container");
+    let drawn_volumes = drawn("# The states of a volume");
+    for seed in 1..=AT_MOST {
+        let all_taken = drawn_containers.is_subset(&containers) && drawn_volumes.is_subset(&volumes);
+        if seed > AT_LEAST && all_taken {
+            break;
+        }
         let outcome = simulator::run(&Action::history(seed)).expect("no promise is broken");
         volumes.extend(
             outcome
@@ -43,6 +52,6 @@ fn every_transition_is_drawn_and_every_one_drawn_is_taken() {
         );
         containers.extend(outcome.steps.into_iter().map(|(from, to)| (phase(from), phase(to))));
     }
-    same("containers", &containers, &drawn("# The states of a container"));
-    same("volumes", &volumes, &drawn("# The states of a volume"));
+    same("containers", &containers, &drawn_containers);
+    same("volumes", &volumes, &drawn_volumes);
 }
