@@ -265,6 +265,161 @@ fn a_create_that_one_record_tells_of_is_looked_for_whatever_older_records_say() 
     simulator::run(&history).unwrap();
 }
 
+/// One volume is mounted under two names, and both of its containers leave. The Unmount under the first name cannot be sent, and
+/// the Unmount under the second name takes the mount away. The next container's arrival takes back the retry under the first
+/// name, which once counted as proof that the volume is still mounted.
+#[test]
+fn an_unmount_that_was_never_sent_does_not_prove_a_mount_that_went_with_the_volumes_other_name() {
+    let history = [
+        Prepare {
+            container: 0,
+            volumes: 4,
+            exclusive: false,
+        },
+        Prepare {
+            container: 1,
+            volumes: 36,
+            exclusive: false,
+        },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Begin { call: 0 },
+        Begin { call: 0 },
+        Answer { call: 0 },
+        Answer { call: 0 },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Cleanup { container: 0 },
+        Cleanup { container: 1 },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Begin { call: 0 },
+        NotSent { call: 0 },
+        Begin { call: 0 },
+        Answer { call: 0 },
+        Retry { nth: 0 },
+        Prepare {
+            container: 2,
+            volumes: 4,
+            exclusive: false,
+        },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+    ];
+    let outcome = simulator::run(&history).unwrap();
+    assert_eq!(outcome.granted, 3, "both containers and the next one get the volume");
+}
+
+/// The same, as a random history came to it: between the two Unmounts other volumes fail, and the containers share them.
+#[test]
+fn a_container_that_was_refused_another_volume_leaves_no_false_proof_of_a_mount() {
+    let history = [
+        Prepare {
+            container: 6,
+            volumes: 5,
+            exclusive: false,
+        },
+        Prepare {
+            container: 7,
+            volumes: 37,
+            exclusive: false,
+        },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Begin { call: 99 },
+        Begin { call: 145 },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Begin { call: 52 },
+        Prepare {
+            container: 3,
+            volumes: 12,
+            exclusive: false,
+        },
+        Answer { call: 19 },
+        Lose { call: 100, work: Late },
+        Answer { call: 52 },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Begin { call: 22 },
+        Begin { call: 134 },
+        PrepareDeadline { container: 3 },
+        Answer { call: 91 },
+        Begin { call: 157 },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+        Prepare {
+            container: 4,
+            volumes: 46,
+            exclusive: false,
+        },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Disk {
+            orders: 2,
+            fails: false,
+        },
+        Elsewhere { call: 172 },
+        NotSent { call: 39 },
+        Begin { call: 54 },
+        Prepare {
+            container: 11,
+            volumes: 52,
+            exclusive: false,
+        },
+        Answer { call: 129 },
+        Retry { nth: 63 },
+        Prepare {
+            container: 9,
+            volumes: 47,
+            exclusive: false,
+        },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
+        Disk {
+            orders: 3,
+            fails: false,
+        },
+    ];
+    simulator::run(&history).unwrap();
+}
+
 #[test]
 fn one_seed_is_always_the_same_history() {
     assert_eq!(Action::history(7), Action::history(7));

@@ -94,16 +94,21 @@ impl Ledger {
         self.twin_is_called(key) || self.twin_is_used(key)
     }
 
-    /// The Unmount under one spelling may take the mount from under the others, whether or not the driver counts Mounts.
+    /// The Unmount under one spelling may take the mount from under the others, whether or not the driver counts Mounts. From
+    /// here on none of the others counts as mounted, even one whose own Unmount was never sent.
     pub(super) fn doubt_twins(&mut self, key: &VolumeKey) {
         for twin in self.twins(key) {
             let volume = self.volumes.get_mut(&twin).expect("twins are entries");
-            if let State::Mounted { mountpoint } = &volume.state {
-                volume.state = State::Uncertain {
-                    why: Problem::new(Code::Busy, format!("it is being unmounted under its other name {key}")),
-                    mountpoint: Some(mountpoint.clone()),
-                    refused: false,
-                };
+            match &mut volume.state {
+                State::Mounted { mountpoint } => {
+                    volume.state = State::Uncertain {
+                        why: Problem::new(Code::Busy, format!("it is being unmounted under its other name {key}")),
+                        mountpoint: Some(mountpoint.clone()),
+                        refused: false,
+                    };
+                }
+                State::Stuck { mounted, .. } => *mounted = false,
+                _ => {}
             }
         }
     }
