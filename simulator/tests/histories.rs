@@ -317,6 +317,14 @@ fn an_unmount_that_was_never_sent_does_not_prove_a_mount_that_went_with_the_volu
             orders: 3,
             fails: false,
         },
+        Begin { call: 0 },
+        Answer { call: 0 },
+        Begin { call: 0 },
+        Answer { call: 0 },
+        Disk {
+            orders: 1,
+            fails: false,
+        },
     ];
     let outcome = simulator::run(&history).unwrap();
     assert_eq!(outcome.granted, 3, "both containers and the next one get the volume");
