@@ -58,8 +58,9 @@ impl Ledger {
         }
         let seen = |mountpoint: &Mountpoint| !entry.rebooted && !entry.lost.contains(&mountpoint.path);
         match &recorded.state {
-            // What one record saw mounted, and the mount table shows, is mounted: no driver is called.
-            RecordedState::Mounted(mountpoint) if seen(mountpoint) => {
+            // What a container holds, its record saw mounted and the mount table shows, is mounted: no driver is called. Of a
+            // container that has left, an earlier life of the agent may have sent the Unmount, and it may still be carried out.
+            RecordedState::Mounted(mountpoint) if phase == Phase::Held && seen(mountpoint) => {
                 volume.state = State::Mounted {
                     mountpoint: mountpoint.clone(),
                 };
@@ -117,12 +118,12 @@ fn doubt(entry: &Restored, state: &RecordedState) -> String {
     }
     match state {
         RecordedState::Mounting => "the agent ended while it was being mounted".into(),
-        RecordedState::Mounted(mountpoint) => {
+        RecordedState::Mounted(mountpoint) if entry.lost.contains(&mountpoint.path) => {
             format!(
                 "its mount at {} disappeared while a container used it",
                 mountpoint.path.display()
             )
         }
-        RecordedState::Unmounting(_) => "the agent ended before it was unmounted".into(),
+        RecordedState::Mounted(_) | RecordedState::Unmounting(_) => "the agent ended before it was unmounted".into(),
     }
 }

@@ -39,7 +39,7 @@ Exit codes:
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Where the agent answers, as in http://10.0.0.7:5051 or https://agent-7.example:5051
+    /// Where the agent answers, as in `http://10.0.0.7:5051` or `https://agent-7.example:5051`
     #[arg(long, value_name = "URL")]
     agent_url: String,
     /// A file with a principal and its secret, separated by a space, for an agent that authenticates readers
