@@ -1,5 +1,5 @@
-//! One queue for each driver, whatever its names, with as many workers as the driver bears calls at once. A driver that hangs holds its own workers
-//! and nobody else's.
+//! One queue for each driver, whatever its names, with as many workers as the driver bears calls at
+//! once. A driver that hangs holds its own workers and no others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -70,8 +70,9 @@ impl Queues {
         state.jobs.push_back((op, urgency, job));
         if state.jobs.len() > state.idle && state.workers < limit.max(1) {
             let worker = Arc::clone(queue);
-            let name = driver.rsplit('/').next().unwrap_or(driver);
-            // The kernel shows 15 bytes of a thread's name.
+            // `unix:///run/docker/plugins/rexray.sock` becomes `rexray`. The kernel shows 15 bytes of a thread's name.
+            let file = driver.rsplit('/').next().unwrap_or(driver);
+            let name = file.strip_suffix(".sock").unwrap_or(file);
             match thread::Builder::new()
                 .name(format!("mev-{name}"))
                 .spawn(move || worker.work())
