@@ -428,12 +428,6 @@ fn a_container_that_was_refused_another_volume_leaves_no_false_proof_of_a_mount(
     simulator::run(&history).unwrap();
 }
 
-/// An Unmount is sent while the record still says that the volume is mounted, and the agent is killed twice.
-#[test]
-fn an_unmount_that_an_earlier_life_sent_takes_no_volume_from_a_later_container() {
-    simulator::run(&Action::history(669_514)).unwrap();
-}
-
 #[test]
 fn one_seed_is_always_the_same_history() {
     assert_eq!(Action::history(7), Action::history(7));

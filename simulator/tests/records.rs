@@ -314,8 +314,8 @@ fn no_fsync_can_be_left_out() {
 #[test]
 fn a_disk_in_trouble_fails_the_commit_with_the_file_and_the_cause_and_leaves_earlier_records_whole() {
     let words = [
-        (Fault::Full, "no storage space"),
-        (Fault::ReadOnly, "read-only filesystem"),
+        (Fault::Full, "disk for volume records is full"),
+        (Fault::ReadOnly, "disk for volume records is read-only"),
         (Fault::Broken, "Input/output error"),
     ];
     for case in cases() {
@@ -371,9 +371,12 @@ fn of_a_batch_only_what_could_not_be_written_fails() {
 /// An agent that cannot write its state folder starts, refuses volumes, and goes on as soon as it can.
 #[test]
 fn a_full_or_read_only_disk_keeps_no_agent_from_starting() {
-    for (fault, cause) in [
-        (Fault::Full, "no storage space"),
-        (Fault::ReadOnly, "read-only filesystem"),
+    for (fault, causes) in [
+        (Fault::Full, ["no storage space", "disk for volume records is full"]),
+        (
+            Fault::ReadOnly,
+            ["read-only filesystem", "disk for volume records is read-only"],
+        ),
     ] {
         let operations = {
             let disk = MemoryDisk::new();
@@ -388,7 +391,7 @@ fn a_full_or_read_only_disk_keeps_no_agent_from_starting() {
             let id = store.host_id().to_owned();
             let error = store.commit(&[write("a", 1)]).remove(0).unwrap_err();
             assert!(
-                error.contains("/var") && error.contains(cause) && !error.contains('\n'),
+                error.contains("/var") && causes.iter().any(|cause| error.contains(cause)) && !error.contains('\n'),
                 "{error}"
             );
             disk.mend();

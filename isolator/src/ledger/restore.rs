@@ -53,14 +53,14 @@ impl Ledger {
                 volume.exclusive = Some(entry.record.container.clone());
             }
         }
-        if let Some(at) = recorded.state.mountpoint().filter(|_| !entry.rebooted) {
+        let seen = |mountpoint: &Mountpoint| !entry.rebooted && !entry.lost.contains(&mountpoint.path);
+        // A mount that is gone says nothing any more: its device number may be that of another volume by now.
+        if let Some(at) = recorded.state.mountpoint().filter(|at| seen(at)) {
             self.kinship.add(&recorded.request.volume, marks_of(at));
         }
-        let seen = |mountpoint: &Mountpoint| !entry.rebooted && !entry.lost.contains(&mountpoint.path);
         match &recorded.state {
-            // What a container holds, its record saw mounted and the mount table shows, is mounted: no driver is called. Of a
-            // container that has left, an earlier life of the agent may have sent the Unmount, and it may still be carried out.
-            RecordedState::Mounted(mountpoint) if phase == Phase::Held && seen(mountpoint) => {
+            // What one record saw mounted, and the mount table shows, is mounted: no driver is called.
+            RecordedState::Mounted(mountpoint) if seen(mountpoint) => {
                 volume.state = State::Mounted {
                     mountpoint: mountpoint.clone(),
                 };
@@ -118,12 +118,12 @@ fn doubt(entry: &Restored, state: &RecordedState) -> String {
     }
     match state {
         RecordedState::Mounting => "the agent ended while it was being mounted".into(),
-        RecordedState::Mounted(mountpoint) if entry.lost.contains(&mountpoint.path) => {
+        RecordedState::Mounted(mountpoint) => {
             format!(
                 "its mount at {} disappeared while a container used it",
                 mountpoint.path.display()
             )
         }
-        RecordedState::Mounted(_) | RecordedState::Unmounting(_) => "the agent ended before it was unmounted".into(),
+        RecordedState::Unmounting(_) => "the agent ended before it was unmounted".into(),
     }
 }
