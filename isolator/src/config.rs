@@ -502,7 +502,7 @@ mod tests {
 
     #[test]
     fn every_parameter_has_its_row_for_operators() {
-        let page = include_str!("../../docs/operating.md");
+        let page = include_str!("../../docs/parameters.md");
         for (parameter, _) in PARAMETERS {
             assert!(page.contains(&format!("\n| `{parameter}` | ")), "{parameter}");
         }

@@ -194,7 +194,7 @@ mod tests {
 
     /// The quoted words in the first column of the table "Messages and remedies".
     fn documented() -> Vec<&'static str> {
-        let page = include_str!("../../docs/operating.md");
+        let page = include_str!("../../docs/troubleshooting.md");
         let (_, table) = page
             .split_once("### Messages and remedies")
             .expect("the page has the table");
