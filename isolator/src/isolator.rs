@@ -13,20 +13,20 @@ use volume_driver_client::{Code, Drivers};
 
 use crate::claims::Claims;
 use crate::config::Config;
-use crate::effects::{
-    Answer, Baselines, BindError, Binder, Engine, Message, Order, Patient, Register, Turn, agents_folders, make_rounds,
-    share_mount_bases, targets, write_records,
-};
 use crate::error::{PrepareError, Refusal};
+use crate::health::{Baselines, WatchedVolume, make_rounds};
+use crate::host::{BindError, Binder, Register, agents_folders, share_mount_bases, targets};
 use crate::identity;
 use crate::ledger::{Event, VolumeRequest};
+use crate::ledger_reader::LedgerReader;
 use crate::names::Names;
 use crate::policy::{self, InForce};
 use crate::records::{Store, StoreError};
 use crate::reports::{Exposition, Reports};
 use crate::request::{Asked, of_this_container, wanted, wishes};
+use crate::runtime::{Engine, Message, RecordWrite, Turn, write_records};
 use crate::status::Keeper;
-use crate::types::{BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
+use crate::types::{Answer, BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
 
 /// Threads that resolve paths of containers. A sandbox lies on the agent's own disk, so two are plenty.
 const RESOLVERS: usize = 2;
@@ -108,7 +108,7 @@ impl Isolator {
         let config = Arc::new(config);
         let drivers = Drivers::new(config.discovery.clone(), config.profiles.clone());
         let (engine, inbox) = unbounded();
-        let (writer, orders) = unbounded::<Order>();
+        let (writer, writes) = unbounded::<RecordWrite>();
         let (answers, given) = unbounded::<Answer>();
         let (resolver, to_resolve) = unbounded::<Resolve>();
         let mut threads = Vec::new();
@@ -121,7 +121,9 @@ impl Isolator {
             })?;
         let (written, records) = (engine.clone(), Arc::clone(&store));
         threads.push(spawn("mev-records", move || {
-            write_records(|changes| records.commit(changes), &orders, &written)
+            // The ledger's thread stops listening only when the agent goes away.
+            let report = |change| drop(written.send(Message::Written(change)));
+            write_records(|changes| records.commit(changes), &writes, report)
         })?);
         let resolvers = Resolver {
             config: Arc::clone(&config),
@@ -137,12 +139,14 @@ impl Isolator {
             let resolver = resolvers.clone();
             threads.push(spawn("mev-resolve", move || resolver.run(&to_resolve, &done))?);
         }
-        let (monitor, rounds) = unbounded::<Vec<Patient>>();
+        let (monitor, rounds) = unbounded::<Vec<WatchedVolume>>();
         let found = engine.clone();
         let baselines = Baselines::default();
         let (known, told) = (baselines.clone(), Arc::clone(&reports));
-        // Not joined at the end: it ends by itself.
-        drop(spawn("mev-monitor", move || make_rounds(&rounds, &found, known, told))?);
+        // The ledger's thread stops listening only when the agent goes away.
+        let report = move |report| drop(found.send(Message::Health(report)));
+        // The thread is not joined: it ends when the engine does.
+        drop(spawn("mev-monitor", move || make_rounds(&rounds, report, known, told))?);
         let (status, changes) = Keeper::channel();
         let ledger = Engine {
             config: Arc::clone(&config),
@@ -158,9 +162,11 @@ impl Isolator {
             status: status.clone(),
         };
         threads.push(spawn("mev-ledger", move || ledger.run())?);
-        let status = Keeper::start(&config.state_dir, status, changes, engine.clone())
+        let to_ledger = engine.clone();
+        let reader = LedgerReader::new(move |read| to_ledger.send(Message::Read(read)).is_ok());
+        let status = Keeper::start(&config.state_dir, status, changes, reader.clone())
             .inspect_err(|error| tracing::error!(%error, "cannot start the thread that keeps the status file"));
-        let exposition = Exposition::start(&config, &reports, &engine);
+        let exposition = Exposition::start(&config, &reports, &reader);
         let claims = Claims::new(&config.claim_resource);
         Ok(Self {
             config,
@@ -252,7 +258,7 @@ impl Isolator {
         let (reports, container) = (Arc::clone(&self.reports), id.clone());
         let answer = move |result: Result<(), BindError>| {
             if let Err(problem) = &result {
-                reports.not_bound(&container, problem);
+                reports.not_bound(&container, problem.code(), &problem.to_string());
             }
             answer(result);
         };

@@ -16,12 +16,14 @@
 mod claims;
 mod config;
 mod deadline;
-mod effects;
+pub mod ephemeral;
 mod error;
+mod health;
+mod host;
 mod identity;
 mod isolator;
 pub mod ledger;
-pub mod made_for;
+mod ledger_reader;
 mod mountpoint;
 mod named_files;
 mod names;
@@ -29,6 +31,7 @@ mod policy;
 pub mod records;
 mod reports;
 mod request;
+mod runtime;
 pub mod status;
 mod types;
 #[cfg(any(test, fuzzing))]
@@ -37,12 +40,12 @@ pub mod untrusted;
 
 pub use config::{Config, ConfigError, PARAMETERS};
 pub use deadline::{DEADLINE_REMEDY, DeadlineFit};
-pub use effects::BindError;
-pub use effects::{
+pub use error::{PrepareError, Problem, Refusal};
+pub use host::BindError;
+pub use host::{
     VolumeFolder, is_on_shared_mount, is_shared_mount, mounted_after_unmount, user_in_another_namespace,
     volume_mounted_at,
 };
-pub use error::{PrepareError, Problem, Refusal};
 pub use isolator::{Isolator, StartError};
 pub use mountpoint::{MountIdentity, Mountpoint};
 pub use request::{DVDI_PREFIX, DefaultOwner};

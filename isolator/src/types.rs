@@ -209,6 +209,37 @@ pub struct RecoveredContainer {
     pub executor_labels: Vec<(String, String)>,
 }
 
+/// Answers a call of Mesos that has no result. Runs on the thread for answers.
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
+/// What is wrong with a volume whose container has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VolumeFault {
+    /// Nothing is mounted at the mountpoint any more.
+    Gone,
+    /// Something else is mounted at the mountpoint.
+    Replaced,
+    /// The server behind the mount is gone.
+    Dead,
+    /// The device or the file system gives errors.
+    Failing,
+    /// The file system was writable and is read-only now. A container that only reads goes on.
+    ReadOnly,
+}
+
+impl VolumeFault {
+    /// The value of the label `cause` in the metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Replaced => "replaced",
+            Self::Dead => "dead",
+            Self::Failing => "io_error",
+            Self::ReadOnly => "read_only",
+        }
+    }
+}
+
 /// Why the agent should end a container (`watch()`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limitation {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use volume_driver_client::{Discovery, Drivers};
 
 use crate::config::Config;
-use crate::effects::targets;
+use crate::host::targets;
 use crate::names::NameMap;
 use crate::policy::{self, Policy};
 use crate::request::{wanted, wishes};

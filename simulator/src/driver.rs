@@ -68,7 +68,7 @@ pub(crate) const NO_CAUSE: &str = "failed: ";
 /// Whether the volume is made for containers. Outside of here each container, or pod, has one of its own; here they share
 /// one, at once and after each other, which is harder.
 pub(crate) fn is_made(volume: &VolumeKey) -> bool {
-    isolator::made_for::spelled(&volume.name).is_some()
+    isolator::ephemeral::spelled(&volume.name).is_some()
 }
 
 impl World {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use fastrand::Rng;
 use isolator::VolumeKey;
-use isolator::made_for::spelled;
+use isolator::ephemeral::spelled;
 use isolator::records::{Change, Disk, Found, Host, Store};
 use serde::Deserialize;
 

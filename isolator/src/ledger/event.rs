@@ -37,7 +37,7 @@ pub struct MountSpec {
     /// Create the volume with these options when the driver positively does not know it; `None` never creates.
     pub create: Option<BTreeMap<String, String>>,
     /// [`Lifetime::Container`]: it is made for its first user, under a name that nobody else makes
-    /// ([`crate::made_for`]), and removed after its last. Every user of such a volume says so.
+    /// ([`crate::ephemeral`]), and removed after its last. Every user of such a volume says so.
     pub lifetime: Lifetime,
     /// Who shall own the volume's root once it is mounted.
     pub owner: Option<Owner>,

@@ -1,7 +1,7 @@
 //! Volumes that are made for a container: created before its Mount, removed after its Unmount.
 //!
 //! Two promises: none of them is left behind, and nothing else is ever removed. Both rest on the name, which nobody else
-//! makes up ([`crate::made_for`]), and on the record, which names it before the Create is sent and as long as it may exist:
+//! makes up ([`crate::ephemeral`]), and on the record, which names it before the Create is sent and as long as it may exist:
 //!
 //! * Whatever a Create without an answer, a refused one, or an agent that was killed left under that name is ours, so it is
 //!   removed. What was there *before* the Create is not, and is not touched (`CreateOutcome::Failed`).

@@ -16,8 +16,8 @@ mod watched;
 use volume_labels::{Create, Lifetime, MountFlags, Owner};
 
 use crate::config::Config;
-use crate::effects::name_of;
-use crate::made_for;
+use crate::ephemeral;
+use crate::host::name_of;
 use crate::names::NameMap;
 use crate::request::{Wish, claimed};
 use crate::types::ContainerLaunch;
@@ -99,7 +99,7 @@ fn facts<'a>(
 ) -> Facts<'a> {
     let labels = &wish.asked.labels;
     // Of a volume that is made for the container rules know the name that it is called after.
-    let name = made_for::spelled(&wish.volume.name).unwrap_or(&wish.volume.name);
+    let name = ephemeral::spelled(&wish.volume.name).unwrap_or(&wish.volume.name);
     let mut spellings = vec![labels.name.as_str(), name];
     spellings.extend(names.ids_of(name));
     let path = labels.path.as_path();

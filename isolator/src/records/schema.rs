@@ -13,8 +13,8 @@ use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime, Owner};
 
 use super::recorded_mount::MountV1;
+use crate::ephemeral;
 use crate::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
-use crate::made_for;
 use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 
@@ -275,7 +275,7 @@ impl VolumeV1 {
             .mount_id
             .parse()
             .map_err(|error| format!("its volume '{}': {error}", self.name))?;
-        if self.lifetime.is_some() && made_for::spelled(&self.name).is_none() {
+        if self.lifetime.is_some() && ephemeral::spelled(&self.name).is_none() {
             return Err(format!(
                 "its volume '{}' has not the name of one that was made for a container",
                 self.name

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tracing::{error, info};
 use volume_driver_client::Code;
 
-use super::followed::{Use, Who};
+use super::usage::{Use, Who};
 use crate::error::Problem;
 use crate::types::{ContainerId, VolumeKey};
 

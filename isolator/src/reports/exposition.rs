@@ -19,15 +19,13 @@ use tracing::{error, info};
 
 use super::Reports;
 use crate::config::Config;
-use crate::effects::Message;
 use crate::ledger::{Ledger, VolumeState};
+use crate::ledger_reader::LedgerReader;
 
 /// The file is not written more often than this.
 const PAUSE: Duration = Duration::from_secs(2);
 /// It is written this often even when nothing changed: its age then tells whether the agent lives.
 const KEEP_FRESH: Duration = Duration::from_secs(60);
-/// How long the ledger's thread may take to be asked; it never waits for anything but memory.
-const LEDGER: Duration = Duration::from_secs(2);
 /// How long one who asks may take to ask and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A longer question is none for metrics.
@@ -42,7 +40,7 @@ pub(crate) struct Exposition {
 
 impl Exposition {
     /// Starts what the configuration asks for. What cannot be shown is told in the log: no agent stays down for its metrics.
-    pub(crate) fn start(config: &Config, reports: &Arc<Reports>, ledger: &Sender<Message>) -> Self {
+    pub(crate) fn start(config: &Config, reports: &Arc<Reports>, ledger: &LedgerReader) -> Self {
         let source = Source {
             reports: Arc::clone(reports),
             ledger: ledger.clone(),
@@ -104,7 +102,7 @@ fn ended(thread: JoinHandle<()>) {
 #[derive(Clone)]
 struct Source {
     reports: Arc<Reports>,
-    ledger: Sender<Message>,
+    ledger: LedgerReader,
     quarantine: PathBuf,
     /// Held from the reset of the gauges until they are shown: the file and the socket have a thread each.
     counting: Arc<Mutex<()>>,
@@ -116,19 +114,15 @@ impl Source {
         let metrics = &self.reports.metrics;
         // Nothing is kept under the lock that a panic could leave half done.
         let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tell, told) = bounded(1);
-        let look = move |ledger: &Ledger| {
+        let count = |ledger: &Ledger| {
             let states: Vec<(String, VolumeState)> = ledger
                 .volumes()
                 .map(|(volume, state)| (volume.driver.clone(), state))
                 .collect();
             let having = ledger.containers().filter(|(_, has)| *has).count();
-            // Nobody waits any more when the time was over.
-            let _ = tell.send((states, having));
+            (states, having)
         };
-        if self.ledger.send(Message::Look(Box::new(look))).is_ok()
-            && let Ok((states, having)) = told.recv_timeout(LEDGER)
-        {
+        if let Some((states, having)) = self.ledger.read(count) {
             metrics.volumes.reset();
             for (driver, state) in states {
                 metrics
@@ -314,7 +308,8 @@ mod tests {
     #[test]
     fn two_threads_that_count_at_once_count_each_volume_once() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, looks) = crossbeam_channel::unbounded();
+        let (tx, reads) = crossbeam_channel::unbounded::<crate::ledger_reader::ReadLedger>();
+        let ledger = LedgerReader::new(move |read| tx.send(read).is_ok());
         let source = Source {
             reports: Reports::new(&config(folder.path())).unwrap(),
             ledger,
@@ -337,10 +332,8 @@ mod tests {
             }
         }
         let engine = thread::spawn(move || {
-            for message in looks {
-                if let Message::Look(look) = message {
-                    look(&known);
-                }
+            for read in reads {
+                read(&known);
             }
         });
         let counts = |text: &str| -> u64 {

@@ -6,8 +6,8 @@
 
 mod audit;
 mod exposition;
-mod followed;
 mod metrics;
+mod usage;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::{info, warn};
+use volume_driver_client::Code;
 
 use crate::config::Config;
-use crate::effects::{BindError, Cause};
 use crate::error::{PrepareError, Refusal};
 use crate::ledger::{CreateOutcome, Event, MountOutcome, Presence, RemoveOutcome, UNMOUNTS_OF_NOTHING, UnmountOutcome};
-use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeKey};
+use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeFault, VolumeKey};
 
 use audit::{Audit, Entry};
-use followed::Followed;
 use metrics::Metrics;
+use usage::Followed;
 
 pub(crate) use exposition::Exposition;
 
-/// What may be said of a volume in use without ending anybody.
+/// A problem of a volume in use that ends no container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Warning {
-    /// Out of space or inodes.
+    /// The file system is out of space or inodes.
     Full,
-    /// A look at it hangs.
-    Silent,
-    /// A look at it fails in a way that says nothing of its health.
+    /// A probe hangs.
+    NotAnswering,
+    /// A probe fails in a way that says nothing about the volume's health.
     Unknown,
 }
 
@@ -43,7 +43,7 @@ impl Warning {
     fn word(self) -> &'static str {
         match self {
             Warning::Full => "full",
-            Warning::Silent => "not_answering",
+            Warning::NotAnswering => "not_answering",
             Warning::Unknown => "unknown",
         }
     }
@@ -254,15 +254,12 @@ impl Reports {
     }
 
     /// A container whose volumes are mounted on the host cannot have them after all.
-    pub(crate) fn not_bound(&self, id: &ContainerId, problem: &BindError) {
+    pub(crate) fn not_bound(&self, id: &ContainerId, code: Code, problem: &str) {
         self.changed.store(true, Ordering::Relaxed);
-        warn!(container = %id, %problem, "container refused");
-        self.metrics
-            .refusals
-            .with_label_values(&[problem.code().as_str()])
-            .inc();
+        warn!(container = %id, problem, "container refused");
+        self.metrics.refusals.with_label_values(&[code.as_str()]).inc();
         let who = self.followed.who(id);
-        self.record(|| Entry::of_refusal(id, &who, problem.to_string(), None).coded(Some(problem.code())));
+        self.record(|| Entry::of_refusal(id, &who, problem.to_owned(), None).coded(Some(code)));
     }
 
     /// A container whose labels cannot be read is refused before anything begins.
@@ -272,9 +269,9 @@ impl Reports {
     }
 
     /// A container is to end because of a volume.
-    pub(crate) fn limited(&self, id: &ContainerId, slot: &str, volume: &VolumeKey, cause: Cause, problem: &str) {
+    pub(crate) fn limited(&self, id: &ContainerId, slot: &str, volume: &VolumeKey, fault: VolumeFault, problem: &str) {
         self.changed.store(true, Ordering::Relaxed);
-        let labels = [volume.driver.as_str(), cause.word()];
+        let labels = [volume.driver.as_str(), fault.as_str()];
         self.metrics.limitations.with_label_values(&labels).inc();
         warn!(container = %id, slot, volume = volume.name, driver = volume.driver, problem, "ending a container whose volume is not well");
         self.record(|| Entry::of_limitation(id, &self.followed.who(id), slot, volume, problem));

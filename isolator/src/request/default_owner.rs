@@ -3,7 +3,7 @@
 use volume_labels::{Lifetime, Mode, Owner};
 
 use super::Wish;
-use crate::effects::resolved_owner;
+use crate::host::resolved_owner;
 use crate::types::ContainerLaunch;
 
 /// The module parameter `default_owner`.

@@ -16,10 +16,10 @@ use volume_driver_client::{Code, MountId};
 use volume_labels::{Create, Lifetime, Mode, VolumeLabels};
 
 use crate::config::Config;
-use crate::effects::resolved_owner;
+use crate::ephemeral;
 use crate::error::Refusal;
+use crate::host::resolved_owner;
 use crate::ledger::MountSpec;
-use crate::made_for;
 use crate::names::NameMap;
 use crate::types::{ContainerClass, ContainerId, ContainerLaunch, VolumeKey};
 
@@ -126,7 +126,7 @@ fn wish(
         creation_denied: None,
     };
     let mut volume = VolumeKey::new(driver, names.driver_name(&labels.name));
-    if made_for::spelled(&volume.name).is_some() {
+    if ephemeral::spelled(&volume.name).is_some() {
         let message = format!(
             "{said}: that is the name of a volume that was made for one container (lifetime=container) and is removed with it: \
              name another"
@@ -135,7 +135,7 @@ fn wish(
     }
     if labels.lifetime == Lifetime::Container {
         volume.name =
-            made_for::name(&volume, id, labels.access, host_id).map_err(|problem| format!("{said}: {problem}"))?;
+            ephemeral::name(&volume, id, labels.access, host_id).map_err(|problem| format!("{said}: {problem}"))?;
     }
     let mount_id = MountId::derive(host_id, &volume.driver, &volume.name);
     Ok(Wish {

@@ -498,7 +498,7 @@ fn a_volume_that_is_made_for_a_container_has_a_name_of_its_own_and_is_created() 
         ("volume.a.options.size", "1"),
     ];
     let wish = wish_of(&pairs, &[], &lenient()).unwrap();
-    assert_eq!(made_for::spelled(&wish.volume.name), Some("flights"));
+    assert_eq!(ephemeral::spelled(&wish.volume.name), Some("flights"));
     assert_eq!(wish.spec.create, Some([("size".to_owned(), "1".to_owned())].into()));
     assert_eq!(wish.spec.lifetime, Lifetime::Container);
 }

@@ -14,16 +14,14 @@ use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use tracing::error;
 
 use super::{Status, VERSION, VolumeStatus};
-use crate::effects::Message;
 use crate::ledger::Ledger;
+use crate::ledger_reader::LedgerReader;
 use crate::types::VolumeKey;
 
 /// The file is not written more often than this.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A file that could not be written is tried again after this, though nothing changes.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
-/// How long the ledger's thread may take to be asked; it never waits for anything but memory.
-const LEDGER: Duration = Duration::from_secs(2);
 
 /// What the ledger's thread notes for the keeper; it waits for nothing.
 #[derive(Clone, Debug)]
@@ -70,7 +68,7 @@ impl Keeper {
         state_dir: &Path,
         noted: Noted,
         changes: Receiver<()>,
-        ledger: Sender<Message>,
+        ledger: LedgerReader,
     ) -> io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let file = File {
@@ -111,7 +109,7 @@ struct File {
     started: Timestamp,
     boot_id: String,
     noted: Noted,
-    ledger: Sender<Message>,
+    ledger: LedgerReader,
 }
 
 impl File {
@@ -171,15 +169,11 @@ impl File {
 
     /// From the ledger; `None` when it does not answer any more.
     fn volumes(&self, last: Option<&Status>) -> Option<Vec<VolumeStatus>> {
-        let (tell, told) = bounded(1);
         let now = now();
-        let look = move |ledger: &Ledger| {
-            let volumes: Vec<VolumeStatus> = ledger.overview().map(|seen| VolumeStatus::new(&seen, now)).collect();
-            // Nobody waits any more when the time was over.
-            let _ = tell.send(volumes);
+        let volumes_of = move |ledger: &Ledger| -> Vec<VolumeStatus> {
+            ledger.overview().map(|seen| VolumeStatus::new(&seen, now)).collect()
         };
-        self.ledger.send(Message::Look(Box::new(look))).ok()?;
-        let mut volumes = told.recv_timeout(LEDGER).ok()?;
+        let mut volumes = self.ledger.read(volumes_of)?;
         let before: BTreeMap<(&str, &str), &VolumeStatus> = last
             .iter()
             .flat_map(|last| &last.volumes)

@@ -1,0 +1,102 @@
+//! Which folders this module has bound on themselves, kept in the state folder across starts of the agent.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::host::namespace;
+
+const FILE: &str = "mount-bases.json";
+const VERSION: u32 = 1;
+
+/// The file, version 1.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Memory {
+    version: u32,
+    pub(super) binds: Vec<OwnBind>,
+}
+
+/// A folder that was bound on itself.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OwnBind {
+    pub(super) folder: PathBuf,
+    /// The kernel's id of the bind, which holds for one boot and one mount namespace.
+    id: u64,
+    boot_id: String,
+    #[serde(default)]
+    namespace: Option<String>,
+}
+
+impl OwnBind {
+    pub(super) fn new(folder: &Path, id: u64) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            id,
+            boot_id: boot_id(),
+            namespace: namespace::words().map(str::to_owned),
+        }
+    }
+
+    /// Whether the mount of this id, in this namespace and boot, is the bind. When in doubt it is somebody else's.
+    pub(super) fn is(&self, id: u64) -> bool {
+        self.id == id
+            && self.boot_id == boot_id()
+            && self.namespace.is_some()
+            && self.namespace.as_deref() == namespace::words()
+    }
+}
+
+impl Memory {
+    /// A file that is not there remembers nothing, and neither does one that cannot be read, which is told in the log.
+    pub(super) fn read(state_dir: &Path) -> Self {
+        let nothing = || Self {
+            version: VERSION,
+            binds: Vec::new(),
+        };
+        let path = state_dir.join(FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing(),
+            Err(error) => {
+                warn!(file = %path.display(), %error, "cannot read which folders were made shared mounts");
+                return nothing();
+            }
+        };
+        match serde_json::from_slice::<Self>(&bytes) {
+            Ok(memory) if memory.version == VERSION => memory,
+            Ok(memory) => {
+                warn!(file = %path.display(), version = memory.version, "the file is of another version and is written anew");
+                nothing()
+            }
+            Err(error) => {
+                warn!(file = %path.display(), %error, "the file is damaged and is written anew");
+                nothing()
+            }
+        }
+    }
+
+    /// Replaces the file in one step. Where nothing was ever bound no file is made.
+    ///
+    /// # Errors
+    /// When the state folder cannot be written.
+    pub(super) fn write(&self, state_dir: &Path) -> io::Result<()> {
+        let path = state_dir.join(FILE);
+        if self.binds.is_empty() && !path.exists() {
+            return Ok(());
+        }
+        let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
+        serde_json::to_writer(&mut file, self)?;
+        file.flush()?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    }
+}
+
+fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}

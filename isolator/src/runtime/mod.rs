@@ -1,0 +1,13 @@
+//! Carries out what the ledger asks for: calls to drivers, changes of records, timers and answers.
+
+mod calls;
+mod crash_point;
+mod engine;
+mod message;
+mod queues;
+mod restored;
+mod writer;
+
+pub(crate) use engine::Engine;
+pub(crate) use message::{Message, Turn};
+pub(crate) use writer::{RecordWrite, run as write_records};
