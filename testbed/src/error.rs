@@ -82,6 +82,14 @@ pub enum ClusterError {
         /// What came.
         said: String,
     },
+    /// The Docker client failed.
+    #[error("docker {arguments}: {said}")]
+    Docker {
+        /// What was asked for.
+        arguments: String,
+        /// What it wrote to stderr.
+        said: String,
+    },
     /// No port could be had.
     #[error("no free port between {first} and {last} on 127.0.0.1")]
     NoPort {

@@ -127,7 +127,7 @@ fn make_folder(root: &Path, path: &Path) -> Result<(), ClusterError> {
     fs::create_dir_all(&folder).map_err(ClusterError::io("create", &folder))
 }
 
-fn tar(folder: &Path, parts: &[&Path], archive: &Path) -> Result<(), ClusterError> {
+pub(crate) fn tar(folder: &Path, parts: &[&Path], archive: &Path) -> Result<(), ClusterError> {
     let output = Command::new("tar")
         .args(["--create", "--file"])
         .arg(archive)

@@ -22,15 +22,17 @@
 //! * [`Cluster`] is who calls whom: it makes folders and reserves ports, starts a [`Master`], then each [`Agent`] with
 //!   folders and cgroups of its own, and waits until they are registered.
 //! * [`Process`] is one of them, with its log.
+//! * [`Dockerd`] is a real Docker daemon for the agents of a cluster.
 //! * [`Framework`] runs [`Job`]s on the cluster and remembers every update of their tasks.
 //! * Taking it all away again ([`Cluster::tear_down`], or dropping the cluster) ends processes, unmounts, detaches loop
 //!   devices, removes cgroups. A cluster whose process was killed is cleaned away by the next one, or by [`sweep`].
 //!
 //! It needs root, and Debian's `g++ binutils python3-venv util-linux libsvn1 libapr1 libsasl2-2`; for Mesos before 1.8 also
-//! `libevent-2.1-7 libevent-pthreads-2.1-7`.
+//! `libevent-2.1-7 libevent-pthreads-2.1-7`, and for [`Dockerd`] `busybox-static docker.io`.
 
 mod artifact;
 mod cluster;
+mod dockerd;
 mod error;
 mod framework;
 mod http;
@@ -43,6 +45,7 @@ mod teardown;
 
 pub use artifact::built;
 pub use cluster::{Agent, AgentSpec, Cluster, ClusterBuilder, Container, Master, MasterSpec};
+pub use dockerd::{Dockerd, Namespace};
 pub use error::ClusterError;
 pub use framework::{Framework, FrameworkError, Job, LaunchedTask, Pod, custom_executor};
 pub use image::Image;

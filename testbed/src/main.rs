@@ -235,10 +235,8 @@ fn run(up: Up) -> Result<(), ClusterError> {
 
 fn specify(up: Up) -> testbed::ClusterBuilder {
     let module = up.module.zip(up.module_name).map(|(library, name)| Module {
-        library,
-        name,
         parameters: up.module_param,
-        files: std::collections::BTreeMap::new(),
+        ..Module::new(library, name)
     });
     let agent = AgentSpec {
         resources: up.resources,

@@ -1,4 +1,4 @@
-//! An isolator module, as an operator configures it.
+//! A library of modules, as an operator configures it: an isolator, a hook, or both.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,12 @@ pub struct Module {
     pub name: String,
     /// The parameters, in order. A value may use the places of [`AgentSpec`](crate::AgentSpec).
     pub parameters: Vec<(String, String)>,
+    /// Whether the isolator is loaded and used.
+    pub is_isolator: bool,
+    /// The name of a hook of the same library, which gets the same parameters unless it has its own.
+    pub hook: Option<String>,
+    /// The hook's own parameters.
+    pub hook_parameters: Option<Vec<(String, String)>>,
     /// Files by name, written into the agent's folder before each start; a parameter names one as `{agent}/<name>`.
     pub files: BTreeMap<String, String>,
 }
@@ -27,8 +33,25 @@ impl Module {
             library: library.into(),
             name: name.into(),
             parameters: Vec::new(),
+            is_isolator: true,
+            hook: None,
+            hook_parameters: None,
             files: BTreeMap::new(),
         }
+    }
+
+    /// Adds a hook of the same library.
+    #[must_use]
+    pub fn hook(mut self, name: impl Into<String>) -> Module {
+        self.hook = Some(name.into());
+        self
+    }
+
+    /// Leaves the isolator out, so that the hook is alone.
+    #[must_use]
+    pub fn without_isolator(mut self) -> Module {
+        self.is_isolator = false;
+        self
     }
 
     /// Adds a parameter.
@@ -47,15 +70,20 @@ impl Module {
 
     /// What `--modules` takes.
     pub(crate) fn manifest(&self, places: &Places<'_>) -> String {
-        let parameters: Vec<_> = self
-            .parameters
-            .iter()
-            .map(|(key, value)| json!({"key": key, "value": places.fill(value)}))
-            .collect();
-        let module = json!({"name": self.name, "parameters": parameters});
+        let module = |name: &str, parameters: &[(String, String)]| {
+            let parameters: Vec<_> = parameters
+                .iter()
+                .map(|(key, value)| json!({"key": key, "value": places.fill(value)}))
+                .collect();
+            json!({"name": name, "parameters": parameters})
+        };
+        let isolator = self.is_isolator.then(|| module(&self.name, &self.parameters));
+        let own = self.hook_parameters.as_ref().unwrap_or(&self.parameters);
+        let hook = self.hook.as_ref().map(|name| module(name, own));
+        let modules: Vec<_> = isolator.into_iter().chain(hook).collect();
         // The agent runs in a folder of its own; what cannot be made absolute it refuses by name.
         let library = std::path::absolute(&self.library).unwrap_or_else(|_| self.library.clone());
-        let manifest = json!({"libraries": [{"file": library, "modules": [module]}]});
+        let manifest = json!({"libraries": [{"file": library, "modules": modules}]});
         serde_json::to_string_pretty(&manifest).expect("a JSON value can be written") + "\n"
     }
 }

@@ -48,6 +48,19 @@ impl ContainerInfo {
         }
     }
 
+    /// A container of the Docker containerizer, with the host's network.
+    pub fn docker(image: impl Into<String>) -> ContainerInfo {
+        let other = serde_json::Map::from_iter([("network".to_owned(), "HOST".into())]);
+        ContainerInfo {
+            kind: ContainerKind::Docker,
+            docker: Some(DockerInfo {
+                image: image.into(),
+                other,
+            }),
+            ..ContainerInfo::mesos()
+        }
+    }
+
     /// The same container with a Docker image as its file system.
     pub fn with_docker_image(mut self, name: impl Into<String>) -> ContainerInfo {
         self.mesos = Some(MesosInfo {

@@ -352,6 +352,9 @@ impl Agent {
         if spec.module.is_some() {
             flags.set("modules", format!("file://{}", self.modules_file().display()));
         }
+        if let Some(hook) = spec.module.as_ref().and_then(|module| module.hook.clone()) {
+            flags.set("hooks", hook);
+        }
         let places = self.places();
         for (name, value) in &spec.flags {
             flags.set(name, places.fill(value));
@@ -386,7 +389,8 @@ fn resources_flag(spec: &AgentSpec) -> String {
 }
 
 fn isolation_flag(spec: &AgentSpec) -> String {
-    let module = spec.module.iter().map(|module| module.name.clone());
+    let isolators = spec.module.iter().filter(|module| module.is_isolator);
+    let module = isolators.map(|module| module.name.clone());
     spec.isolation
         .iter()
         .cloned()

@@ -19,6 +19,7 @@ pub(crate) use spec::Places;
 pub use spec::{AgentSpec, MasterSpec};
 
 use crate::artifact::built;
+use crate::dockerd;
 use crate::error::ClusterError;
 use crate::package::{DEFAULT_VERSION, MesosInstall};
 use crate::process::Process;
@@ -27,6 +28,9 @@ use agent::Surroundings;
 
 /// What an agent starts for a task group; also a custom executor that takes several tasks.
 const DEFAULT_EXECUTOR: &str = "mesos-default-executor";
+
+/// What an agent starts for each command task in the Docker containerizer.
+const DOCKER_EXECUTOR: &str = "mesos-docker-executor";
 
 /// How long an agent gets to register for the first time.
 const REGISTRATION: Duration = Duration::from_secs(60);
@@ -372,7 +376,8 @@ fn make_folder(parent: Option<PathBuf>, agents: usize) -> Result<(PathBuf, Footp
         .file_name()
         .expect("the folder was given a name")
         .to_string_lossy();
-    let cgroups = (0..agents).map(|index| format!("{name}-{index}")).collect();
+    let agents = (0..agents).map(|index| format!("{name}-{index}"));
+    let cgroups = agents.chain([dockerd::cgroup(&folder)]).collect();
     Ok((folder.clone(), Footprint { folder, cgroups }))
 }
 
@@ -406,8 +411,8 @@ fn assemble(
 }
 
 /// The programs that an agent runs. The official library has no executors: the testbed brings its own mesos-executor, for
-/// command tasks, and mesos-default-executor, for task groups. Missing are mesos-fetcher (a task with URIs is refused:
-/// "Could not fetch URIs: failed to find mesos-fetcher") and mesos-docker-executor.
+/// command tasks, mesos-default-executor, for task groups, and mesos-docker-executor, for command tasks in Docker. Missing is
+/// mesos-fetcher (a task with URIs is refused: "Could not fetch URIs: failed to find mesos-fetcher").
 fn make_launcher_dir(folder: &Path, install: &MesosInstall, executor: Option<PathBuf>) -> Result<(), ClusterError> {
     fs::create_dir(folder).map_err(ClusterError::io("create", folder))?;
     for name in ["mesos-containerizer", "mesos-io-switchboard"] {
@@ -416,8 +421,11 @@ fn make_launcher_dir(folder: &Path, install: &MesosInstall, executor: Option<Pat
     }
     // Copies: the user of a task may not be allowed to enter the target folder.
     let executor = executor.map_or_else(|| built("mesos-executor", "testbed"), Ok)?;
-    let default_executor = built(DEFAULT_EXECUTOR, "testbed")?;
-    for (source, name) in [(executor, "mesos-executor"), (default_executor, DEFAULT_EXECUTOR)] {
+    let mut executors = vec![(executor, "mesos-executor")];
+    for name in [DEFAULT_EXECUTOR, DOCKER_EXECUTOR] {
+        executors.push((built(name, "testbed")?, name));
+    }
+    for (source, name) in executors {
         fs::copy(&source, folder.join(name)).map_err(ClusterError::io("copy", &source))?;
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::dockerd::{CLIENT, FOLDER};
 use crate::modules::Module;
 
 /// A master.
@@ -37,7 +38,8 @@ impl MasterSpec {
 ///
 /// Values of `flags`, `environment` and module parameters may name the agent's own folders and number, as agents are
 /// often copies of one specification: `{agent}` is its folder, `{state}` and `{drivers}` are the folders for a
-/// module's records and for driver sockets, `{index}` is its number from 0 on.
+/// module's records and for driver sockets, `{docker}` is the folder of the cluster's [`Dockerd`](crate::Dockerd), `{index}` is
+/// its number from 0 on.
 #[derive(Debug, Clone)]
 pub struct AgentSpec {
     /// `--resources` without the volumes. Default: `cpus:4;mem:2048;disk:4096`, whatever the machine has.
@@ -135,6 +137,17 @@ impl AgentSpec {
             .flag("docker_registry", registry.into().display().to_string())
     }
 
+    /// Lets tasks run as Docker containers by the cluster's [`Dockerd`](crate::Dockerd), with these containerizers:
+    /// `docker,mesos`, or `docker` alone.
+    #[must_use]
+    pub fn docker(self, containerizers: &str) -> AgentSpec {
+        self.flag("containerizers", containerizers)
+            .flag("docker", CLIENT)
+            .flag("docker_socket", "{docker}/docker.sock")
+            // Several agents may share the daemon; each would end the containers of the others.
+            .flag("docker_kill_orphans", "false")
+    }
+
     /// Sets [`AgentSpec::module`].
     #[must_use]
     pub fn module(mut self, module: Module) -> AgentSpec {
@@ -182,8 +195,10 @@ impl Places<'_> {
     /// `text` with its places filled in. Other braces stay.
     pub(crate) fn fill(&self, text: &str) -> String {
         let path = |path: &Path| path.display().to_string();
+        let docker = self.agent.with_file_name(FOLDER);
         text.replace("{agent}", &path(self.agent))
             .replace("{state}", &path(&self.agent.join("state")))
+            .replace("{docker}", &path(&docker))
             .replace("{drivers}", &path(self.drivers))
             .replace("{index}", &self.index.to_string())
     }
@@ -201,13 +216,13 @@ mod tests {
     #[test]
     fn places_are_filled_and_other_braces_stay() {
         let places = Places {
-            agent: Path::new("/a"),
+            agent: Path::new("/c/a"),
             drivers: Path::new("/d"),
             index: 1,
         };
         assert_eq!(
-            places.fill("{state}/x:{drivers};{agent}-{index};e:{vol-1}"),
-            "/a/state/x:/d;/a-1;e:{vol-1}"
+            places.fill("{state}/x:{drivers};{agent}-{index};{docker};e:{vol-1}"),
+            "/c/a/state/x:/d;/c/a-1;/c/docker;e:{vol-1}"
         );
     }
 }

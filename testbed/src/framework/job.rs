@@ -118,6 +118,13 @@ impl Job {
         self
     }
 
+    /// As a Docker container, by an agent with the Docker containerizer ([`AgentSpec::docker`](crate::AgentSpec::docker)).
+    #[must_use]
+    pub fn docker(mut self, image: impl Into<String>) -> Job {
+        self.task.container = Some(ContainerInfo::docker(image));
+        self
+    }
+
     /// In a custom executor, such as the testbed's ([`crate::custom_executor`]), which gets the command as the task's `data`.
     /// Tasks with equal descriptions of it share one. What it uses itself is not taken from the offer: name none.
     #[must_use]

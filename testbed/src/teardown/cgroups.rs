@@ -17,14 +17,14 @@ use crate::error::ClusterError;
 /// How long processes get to be gone once they were killed.
 const GONE: Duration = Duration::from_secs(10);
 
-/// The folders of the cgroup version 1 hierarchies, as `/sys/fs/cgroup/freezer`.
+/// The folders of the cgroup hierarchies, as `/sys/fs/cgroup/freezer` of version 1. Mesos uses version 1 alone, Docker both.
 ///
 /// # Errors
 /// The mount table cannot be read.
 pub(crate) fn hierarchies() -> io::Result<Vec<PathBuf>> {
     Ok(mounts()?
         .into_iter()
-        .filter(|mount| mount.kind == "cgroup")
+        .filter(|mount| mount.kind == "cgroup" || mount.kind == "cgroup2")
         .map(|mount| mount.target)
         .collect())
 }

@@ -9,6 +9,7 @@ mod registry;
 
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::thread;
@@ -40,6 +41,7 @@ impl Footprint {
         mounts::unmount_below(&self.folder, &mut problems);
         mounts::detach_loops_below(&self.folder, &mut problems);
         remove_switchboard_sockets(&self.folder);
+        remove_shim_sockets();
         problems
     }
 
@@ -81,6 +83,22 @@ fn remove_switchboard_sockets(folder: &Path) {
                 let _ = fs::remove_file(socket);
             }
             containers.extend(folders_in(&container.join("containers")));
+        }
+    }
+}
+
+/// containerd names the sockets of its containers' shims by a hash, in one folder for the whole machine. Those of shims that
+/// were killed are left, and nobody listens there.
+fn remove_shim_sockets() {
+    let entries = fs::read_dir("/run/containerd/s")
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    for entry in entries {
+        let path = entry.path();
+        let refused = UnixStream::connect(&path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if refused {
+            let _ = fs::remove_file(path);
         }
     }
 }

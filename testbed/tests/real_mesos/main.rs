@@ -6,6 +6,7 @@
 
 mod api;
 mod cluster;
+mod docker;
 mod executor;
 mod feedback;
 mod fetch;
