@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use foreign_text::escaped;
 use serde::{Deserialize, Serialize};
+use volume_driver_client::Code;
 
 /// A Mesos container id with its parents, outermost first, so that a nested container is told apart from
 /// a top-level one that happens to have the same last part.
@@ -236,6 +237,14 @@ impl VolumeFault {
             Self::Dead => "dead",
             Self::Failing => "io_error",
             Self::ReadOnly => "read_only",
+        }
+    }
+
+    /// The error code of a container that is ended for it. Whatever happened to the volume, it cannot be used on this host any
+    /// more, another host may be able to use it, and somebody has to look at this one.
+    pub(crate) fn code(self) -> Code {
+        match self {
+            Self::Gone | Self::Replaced | Self::Dead | Self::Failing | Self::ReadOnly => Code::Unreachable,
         }
     }
 }

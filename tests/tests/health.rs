@@ -14,7 +14,8 @@ use tests::{Rclone, Site, Tasks, end, eventually, finished, module, running};
 fn watchful(interval: &str) -> AgentSpec {
     let module = module()
         .parameter("health_interval", interval)
-        .parameter("metrics_file", "{agent}/volumes.prom");
+        .parameter("metrics_file", "{agent}/volumes.prom")
+        .parameter("audit_log", "{agent}/audit.log");
     AgentSpec::default()
         .resources("cpus:16;mem:8192;disk:4096")
         .module(module)
@@ -43,7 +44,10 @@ fn ended_for(task: &LaunchedTask, words: &[&str]) -> String {
     assert_eq!(status.reason, Some(Reason::ContainerLimitation), "{status:?}");
     let message = status.message.unwrap_or_default();
     assert!(!message.contains('\n'), "{message}");
-    for word in ["label 'volume.data'", "driver '"].iter().chain(words) {
+    for word in ["label 'volume.data': [unreachable] volume '", "driver '"]
+        .iter()
+        .chain(words)
+    {
         assert!(message.contains(word), "'{word}' is not in: {message}");
     }
     message
@@ -64,6 +68,30 @@ fn logged(agent: &Agent, words: &[&str]) {
         let line = log.lines().find(|line| words.iter().all(|word| line.contains(word)));
         line.map(drop)
             .ok_or_else(|| log.lines().rev().take(20).collect::<Vec<_>>().join("\n"))
+    });
+}
+
+/// Waits until the audit log and the state folder's status name the code and the cause for which a container was ended.
+fn told_with_its_code(agent: &Agent, words: &str) {
+    let holds_both = |of: &serde_json::Value, code: &str, problem: &str| {
+        of[code] == "unreachable" && of[problem].as_str().is_some_and(|problem| problem.contains(words))
+    };
+    eventually("the code in the audit log", || {
+        let text = fs::read_to_string(agent.folder().join("audit.log")).map_err(|error| error.to_string())?;
+        let mut lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let found = lines.any(|line| line["event"] == "limited" && holds_both(&line, "code", "problem"));
+        found.then_some(()).ok_or(text)
+    });
+    eventually("the code in the status", || {
+        let text = fs::read_to_string(agent.state_dir().join("status.json")).map_err(|error| error.to_string())?;
+        let status: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let volumes = status["volumes"].as_array().cloned().unwrap_or_default();
+        let found = volumes
+            .iter()
+            .any(|volume| holds_both(volume, "last_error_code", "last_error"));
+        found.then_some(()).ok_or(text)
     });
 }
 
@@ -124,11 +152,15 @@ fn a_volume_that_turns_read_only_ends_who_writes_and_leaves_who_reads() {
     let mount = the_mount(&site);
     mount_remount(&mount.target, MountFlags::RDONLY, "").unwrap();
     ended_for(&writer, &[&id, "turned read-only"]);
+    told_with_its_code(site.agent(0), "turned read-only");
     // Both were judged by the same finding.
     mount_remount(&mount.target, MountFlags::empty(), "").unwrap();
     fs::write(mount.target.join("data/stop"), "").unwrap();
     finished(&reader);
-    metric(site.agent(0), "limitations_total{cause=\"read_only\",driver=\"ebs\"} 1");
+    metric(
+        site.agent(0),
+        "limitations_total{cause=\"read_only\",code=\"unreachable\",driver=\"ebs\"} 1",
+    );
     site.wait_until_nothing_is_left();
 }
 
@@ -168,7 +200,10 @@ fn a_device_that_gives_errors_ends_its_task() {
     image.set_len(length / 2).unwrap();
     ended_for(&task, &[&id, "fails: Input/output error"]);
     image.set_len(length).unwrap();
-    metric(site.agent(0), "limitations_total{cause=\"io_error\",driver=\"ebs\"} 1");
+    metric(
+        site.agent(0),
+        "limitations_total{cause=\"io_error\",code=\"unreachable\",driver=\"ebs\"} 1",
+    );
     site.wait_until_nothing_is_left();
 }
 

@@ -71,7 +71,10 @@ fn a_volume_unmounted_by_hand_while_the_agent_is_down_is_noticed_and_the_next_ta
         Job::shell("mountpoint data && touch data/written").label("volume.data", &id),
     );
     let message = end(&task).message.unwrap_or_default();
-    assert!(message.contains(&id) && message.contains("disappeared"), "{message}");
+    assert!(
+        message.contains("[unreachable]") && message.contains(&id) && message.contains("disappeared"),
+        "{message}"
+    );
     finished(&next);
     site.wait_until_nothing_is_left();
     let written: Vec<_> = below(&mount.target).into_iter().filter(|path| !path.is_dir()).collect();

@@ -109,7 +109,7 @@ fn works(release: &'static str) {
 
     let message = loses_its_volume(&site, &tasks);
     assert!(
-        message.contains("'volume.data'") && message.contains("disappeared"),
+        message.contains("'volume.data': [unreachable] ") && message.contains("disappeared"),
         "{message}"
     );
     checks.passed("a lost volume ends its task and is named");

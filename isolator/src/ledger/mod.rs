@@ -61,6 +61,7 @@ pub use volume::UNMOUNTS_OF_NOTHING;
 
 pub use overview::{Use, VolumeOverview};
 
+use crate::error::Problem;
 use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 use container::Container;
@@ -151,6 +152,14 @@ impl Ledger {
         let one = self.containers.get_key_value(container);
         self.in_hands(one.into_iter(), |volume| Some((volume.mounted_at()?, ())))
             .map(|(held, ())| held)
+    }
+
+    /// Keeps what was found to be wrong with a mounted volume for the [`overview`](Self::overview), until it is mounted
+    /// the next time.
+    pub fn found(&mut self, volume: &VolumeKey, problem: Problem) {
+        if let Some(volume) = self.volumes.get_mut(volume) {
+            volume.found = Some(problem);
+        }
     }
 
     /// Every volume that a container holds although its mount is gone, as a restarted agent finds, and how it was lost.

@@ -70,7 +70,8 @@ impl Ledger {
             State::Unremoved { attempt, error } => (*attempt, error.as_ref()),
             State::Removing { attempt, .. } => (*attempt, None),
             State::Creating { .. } => (1, None),
-            State::Absent | State::Mounted { .. } => (0, None),
+            State::Mounted { .. } => (0, volume.found.as_ref()),
+            State::Absent => (0, None),
         };
         let users = volume.users.iter().map(|id| {
             let held = self

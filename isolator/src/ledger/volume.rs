@@ -158,6 +158,8 @@ pub(super) struct Volume {
     pub(super) in_use: bool,
     /// What we made at the driver, or may have made.
     pub(super) made: Made,
+    /// What is wrong with the volume as it is mounted now, for people: nothing is decided by it.
+    pub(super) found: Option<Problem>,
 }
 
 impl Volume {
@@ -330,6 +332,7 @@ impl Ledger {
             .clone();
         let op = self.new_op(key);
         let volume = self.volumes.get_mut(key).expect("as above");
+        volume.found = None;
         volume.state = State::Mounting {
             op,
             spec: request.spec.clone(),

@@ -119,9 +119,9 @@ impl Metrics {
                 IntCounterVec::new(
                     named(
                         "limitations_total",
-                        "Containers ended because a volume was not well, by driver and cause.",
+                        "Containers ended because a volume was not well, by driver, cause and error code.",
                     ),
-                    &["driver", "cause"],
+                    &["driver", "cause", "code"],
                 ),
             ),
             warnings: known(

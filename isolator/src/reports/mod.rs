@@ -271,10 +271,12 @@ impl Reports {
     /// A container is to end because of a volume.
     pub(crate) fn limited(&self, id: &ContainerId, slot: &str, volume: &VolumeKey, fault: VolumeFault, problem: &str) {
         self.changed.store(true, Ordering::Relaxed);
-        let labels = [volume.driver.as_str(), fault.as_str()];
+        let labels = [volume.driver.as_str(), fault.as_str(), fault.code().as_str()];
         self.metrics.limitations.with_label_values(&labels).inc();
         warn!(container = %id, slot, volume = volume.name, driver = volume.driver, problem, "ending a container whose volume is not well");
-        self.record(|| Entry::of_limitation(id, &self.followed.who(id), slot, volume, problem));
+        self.record(|| {
+            Entry::of_limitation(id, &self.followed.who(id), slot, volume, problem).coded(Some(fault.code()))
+        });
     }
 
     /// Something about a volume in use needs an operator; its containers go on.

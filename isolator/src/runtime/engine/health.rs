@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Alarm, Engine, State};
+use crate::error::Problem;
 use crate::health::{HealthReport, WatchedVolume};
 use crate::ledger::Held;
 use crate::request::spoken;
@@ -74,6 +75,8 @@ impl Engine {
         // the next round finds the same fault.
         if let Some(watcher) = state.watchers.remove(&container) {
             let message = format!("{}: volume {volume}: {problem}", spoken(&slot));
+            let message = fault.code().in_message(&message);
+            state.ledger.found(volume, Problem::new(fault.code(), problem));
             self.reports.limited(&container, &slot, volume, fault, problem);
             self.answer(Box::new(move || watcher(Limitation { message })));
         }
