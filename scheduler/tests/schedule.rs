@@ -216,6 +216,84 @@ fn a_job_at_a_fixed_time_runs_once_on_each_day_of_two_years() {
     }
 }
 
+/// Vixie's cron goes by the `*` alone: a range or a list names fixed times.
+#[test]
+fn each_time_of_a_range_or_list_comes_once_on_a_day_of_a_change_of_the_clock() {
+    let table: [(&str, &str, &[&str]); 6] = [
+        (
+            "0 1-3 * * * Europe/Zurich",
+            "2026-10-24T12:00:00Z",
+            &[
+                "10-25 01:00+02:00",
+                "10-25 02:00+02:00",
+                "10-25 03:00+01:00",
+                "10-26 01:00+01:00",
+            ],
+        ),
+        (
+            "0 1-3 * * * Europe/Zurich",
+            "2026-03-28T12:00:00Z",
+            &["03-29 01:00+01:00", "03-29 03:00+02:00", "03-30 01:00+02:00"],
+        ),
+        (
+            "0,30 2 * * * Europe/Zurich",
+            "2026-10-24T12:00:00Z",
+            &["10-25 02:00+02:00", "10-25 02:30+02:00", "10-26 02:00+01:00"],
+        ),
+        (
+            "0-30/10 1 * * * America/New_York",
+            "2026-11-01T05:05:00Z",
+            &[
+                "11-01 01:10-04:00",
+                "11-01 01:20-04:00",
+                "11-01 01:30-04:00",
+                "11-02 01:00-05:00",
+            ],
+        ),
+        // In the second of the two hours nothing is left to come.
+        (
+            "0-30/10 1 * * * America/New_York",
+            "2026-11-01T06:05:00Z",
+            &["11-02 01:00-05:00"],
+        ),
+        (
+            "5,45 0-1 * * * America/Santiago",
+            "2026-09-05T12:00:00Z",
+            &[
+                "09-06 01:00-03:00",
+                "09-06 01:05-03:00",
+                "09-06 01:45-03:00",
+                "09-07 00:05-03:00",
+            ],
+        ),
+    ];
+    for (line, after, expected) in table {
+        assert_eq!(next(line, after, expected.len()), expected, "{line} after {after}");
+    }
+}
+
+/// Samoa had no 30th of December in 2011, and Kwajalein no 21st of August in 1993.
+#[test]
+fn a_fixed_time_on_a_day_that_the_zone_skips_comes_when_the_next_day_begins() {
+    assert_eq!(
+        next("30 6 30 12 * Pacific/Apia", "2011-12-01T00:00:00Z", 2),
+        ["12-31 00:00+14:00", "12-30 06:30+14:00"]
+    );
+    assert_eq!(
+        next("0 6 * * * Pacific/Apia", "2011-12-29T00:00:00Z", 3),
+        ["12-29 06:00-10:00", "12-31 00:00+14:00", "12-31 06:00+14:00"]
+    );
+    assert_eq!(
+        next("0 12 21 8 * Pacific/Kwajalein", "1993-08-01T00:00:00Z", 1),
+        ["08-22 00:00+12:00"]
+    );
+    // A wildcard follows the clock, and the clock does not show that day.
+    assert_eq!(
+        next("0 */12 30 12 * Pacific/Apia", "2011-12-01T00:00:00Z", 1),
+        ["12-30 00:00+14:00"]
+    );
+}
+
 trait Days {
     fn into_days(self) -> impl Iterator<Item = Date>;
 }

@@ -1,13 +1,17 @@
 //! When a job runs by itself: a line as in crontab(5), with a time zone.
 //!
-//! `croner` reads the fields and finds the times, also at changes of the clock: a fixed time that the clock skips comes as soon
-//! as the clock has moved on, one that the clock shows twice comes the first time only, and fields with `*`
-//! or ranges in minute or hour follow the clock. What is here says what is wrong with a line in words that name
-//! the field, and refuses lines that mean nothing.
+//! `croner` reads the fields and finds the times. What is here says what is wrong with a line in words that name
+//! the field, refuses lines that mean nothing, and decides what happens when the clock changes.
+//!
+//! Vixie's cron makes that decision by the first character of MINUTE and HOUR (`MIN_STAR` and `HR_STAR` in its `entry.c` and
+//! `cron.c`), and so does this: a line with a `*` there follows the clock, and every other line names fixed times, also by a
+//! range or a list. A fixed time comes once: when the clock skips it, as soon as the clock has moved on, and when the
+//! clock shows it twice, the first time.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, Zoned};
 use thiserror::Error;
 
@@ -33,6 +37,8 @@ pub struct Schedule {
     text: String,
     cron: Cron,
     zone: TimeZone,
+    /// Whether neither MINUTE nor HOUR begins with `*`.
+    has_fixed_times: bool,
 }
 
 /// What is wrong with a line. `Display` is one line.
@@ -120,6 +126,7 @@ impl Schedule {
             text: line.to_owned(),
             cron,
             zone,
+            has_fixed_times: !fields[..2].iter().any(|field| field.starts_with('*')),
         })
     }
 
@@ -137,9 +144,39 @@ impl Schedule {
     /// The same as a date with its time zone.
     pub fn next_zoned(&self, now: u64) -> Option<Zoned> {
         let now = Timestamp::from_millisecond(i64::try_from(now).ok()?).ok()?;
-        self.cron
-            .find_next_occurrence(&now.to_zoned(self.zone.clone()), false)
-            .ok()
+        let now = now.to_zoned(self.zone.clone());
+        match self.has_fixed_times {
+            true => self.next_fixed(&now),
+            false => self.cron.find_next_occurrence(&now, false).ok(),
+        }
+    }
+
+    /// Goes through what a clock without changes shows at the times of the schedule, until one of them is still to come.
+    fn next_fixed(&self, now: &Zoned) -> Option<Zoned> {
+        let mut shown = now.datetime();
+        loop {
+            shown = self.cron.find_next_occurrence(&shown, false).ok()?;
+            let time = self.comes_at(shown)?;
+            if time > *now {
+                return Some(time);
+            }
+        }
+    }
+
+    /// When a fixed time comes: the first time that the clock shows it, or the end of the gap when the clock skips it, be it
+    /// an hour or a whole day.
+    fn comes_at(&self, shown: DateTime) -> Option<Zoned> {
+        let ambiguous = self.zone.to_ambiguous_zoned(shown);
+        let AmbiguousOffset::Gap { after, .. } = ambiguous.offset() else {
+            return ambiguous.earlier().ok();
+        };
+        // By the offset after the gap, what it skips lies before its end, which is the next change to that offset.
+        let before_its_end = after.to_timestamp(shown).ok()?;
+        let end = self
+            .zone
+            .following(before_its_end)
+            .find(|change| change.offset() == after)?;
+        Some(end.timestamp().to_zoned(self.zone.clone()))
     }
 }
 
