@@ -205,6 +205,20 @@ pub enum ResolveError {
         /// Its state.
         state: VolumeState,
     },
+    /// An alias of a catalogue file that stands for no volume, or for several.
+    #[error(transparent)]
+    Alias(Box<DoubtfulAlias>),
+}
+
+/// An alias that a catalogue file gives and that means no volume as things are: the storage may have got a second volume of
+/// the name that it stands for, or may have lost the only one. A look-up of the alias fails, and no other.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{source_name}: {problem}")]
+pub struct DoubtfulAlias {
+    /// The catalogue that gives it: its path, as a rule.
+    pub source_name: String,
+    /// Why it means no volume.
+    pub problem: AliasError,
 }
 
 pub(crate) fn joined(ids: &[VolumeId]) -> String {
@@ -217,6 +231,7 @@ pub(crate) fn joined(ids: &[VolumeId]) -> String {
 pub struct Catalogue {
     volumes: BTreeMap<VolumeId, Volume>,
     aliases: BTreeMap<String, VolumeId>,
+    doubtful_aliases: BTreeMap<String, DoubtfulAlias>,
 }
 
 /// Why an alias means nothing.
@@ -256,7 +271,30 @@ impl Catalogue {
         Self {
             volumes: volumes.into_iter().map(|volume| (volume.id.clone(), volume)).collect(),
             aliases: BTreeMap::new(),
+            doubtful_aliases: BTreeMap::new(),
         }
+    }
+
+    /// Adds an alias that a catalogue file gives. One that means no volume as things are is kept with the reason: the volumes
+    /// change without their files, and all other names stay good.
+    ///
+    /// # Errors
+    /// The alias is given twice, for two volumes.
+    pub(crate) fn add_alias_of(&mut self, source_name: &str, alias: &str, of: &str) -> Result<(), AliasError> {
+        match self.add_alias(alias, of) {
+            Err(problem @ (AliasError::Unresolved { .. } | AliasError::Taken { .. })) => {
+                let source_name = source_name.to_owned();
+                let doubtful = DoubtfulAlias { source_name, problem };
+                self.doubtful_aliases.insert(alias.to_owned(), doubtful);
+                Ok(())
+            }
+            added => added,
+        }
+    }
+
+    /// The aliases that mean no volume as things are, in the order of their words.
+    pub fn doubtful_aliases(&self) -> impl Iterator<Item = &DoubtfulAlias> {
+        self.doubtful_aliases.values()
     }
 
     /// Adds an alias for the volume with this id or Name tag.
@@ -321,11 +359,14 @@ impl Catalogue {
     /// has taken over their name.
     ///
     /// # Errors
-    /// Unknown (with the nearest name), ambiguous (with every id), or a volume that is no more.
+    /// Unknown (with the nearest name), ambiguous (with every id), a volume that is no more, or an alias that means no volume
+    /// (with its file).
     pub fn resolve(&self, name: &str) -> Result<&Volume, ResolveError> {
-        match self.aliases.get(name) {
-            Some(id) => self.named(id.as_str()),
-            None => self.named(name),
+        let is_id = || name.parse().is_ok_and(|id: VolumeId| self.volumes.contains_key(&id));
+        match (self.aliases.get(name), self.doubtful_aliases.get(name)) {
+            (_, Some(doubtful)) if !is_id() => Err(ResolveError::Alias(Box::new(doubtful.clone()))),
+            (Some(id), _) => self.named(id.as_str()),
+            (None, _) => self.named(name),
         }
     }
 

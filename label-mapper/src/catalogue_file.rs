@@ -44,16 +44,24 @@ fn available() -> VolumeState {
 }
 
 impl Catalogue {
-    /// From texts that are each what `aws ec2 describe-volumes` prints or a catalogue file: volumes
-    /// of all of them, and then the aliases, which may speak of any of the volumes.
+    /// The same as [`from_sources`](Self::from_sources), of texts that have no names.
     ///
     /// # Errors
-    /// A text of another shape, one page of several, an id listed twice, or an alias that means no
-    /// volume or two.
+    /// As there.
     pub fn from_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, CatalogueError> {
+        Self::from_sources(texts.into_iter().map(|text| ("the catalogue", text)))
+    }
+
+    /// From texts that are each what `aws ec2 describe-volumes` prints or a catalogue file, each with the name that messages
+    /// call it by: volumes of all of them, and then the aliases, which may speak of any of the volumes. An alias that means
+    /// no volume or several is an error of the look-up that asks for it ([`resolve`](Self::resolve)).
+    ///
+    /// # Errors
+    /// A text of another shape, one page of several, an id listed twice, or an alias that is given twice for two volumes.
+    pub fn from_sources<'a>(sources: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, CatalogueError> {
         let mut volumes = Vec::new();
         let mut aliases = Vec::new();
-        for text in texts {
+        for (source_name, text) in sources {
             let file = match listing::read(text)? {
                 Text::Listing(listed) => {
                     volumes.extend(listed);
@@ -61,9 +69,10 @@ impl Catalogue {
                 }
                 Text::File(file) => file,
             };
-            aliases.extend(file.aliases);
+            aliases.extend(file.aliases.into_iter().map(|(alias, of)| (source_name, alias, of)));
             for entry in file.volumes {
-                aliases.extend(entry.aliases.iter().map(|alias| (alias.clone(), entry.id.to_string())));
+                let of_entry = |alias: &String| (source_name, alias.clone(), entry.id.to_string());
+                aliases.extend(entry.aliases.iter().map(of_entry));
                 let volume = Volume {
                     id: entry.id,
                     name: entry.name.filter(|name| !name.is_empty()),
@@ -77,8 +86,8 @@ impl Catalogue {
             }
         }
         let mut catalogue = Self::of_volumes(volumes)?;
-        for (alias, of) in aliases {
-            catalogue.add_alias(&alias, &of)?;
+        for (source_name, alias, of) in aliases {
+            catalogue.add_alias_of(source_name, &alias, &of)?;
         }
         Ok(catalogue)
     }

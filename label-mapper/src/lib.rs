@@ -50,7 +50,7 @@ mod task_placement;
 mod text;
 
 pub use agents::{Agents, AgentsError, Demand, Verdict};
-pub use catalogue::{AliasError, Attachment, Catalogue, ResolveError, Volume, VolumeId, VolumeState};
+pub use catalogue::{AliasError, Attachment, Catalogue, DoubtfulAlias, ResolveError, Volume, VolumeId, VolumeState};
 pub use catalogue_file::lists_volumes;
 pub use convert::{ConvertError, Converted, TaskReport, convert, migrate, migrate_back};
 pub use describe::CatalogueError;

@@ -56,8 +56,12 @@ fn run(command: Command) -> Result<ExitCode> {
             }
         }
         Command::NameMap { source, output } => {
-            let names = NameMap::from_catalogue(&catalogue(&source)?);
+            let catalogue = catalogue(&source)?;
+            let names = NameMap::from_catalogue(&catalogue);
             for doubtful in names.doubtful() {
+                eprintln!("label-mapper: {doubtful}");
+            }
+            for doubtful in catalogue.doubtful_aliases() {
                 eprintln!("label-mapper: {doubtful}");
             }
             match output {
@@ -255,7 +259,9 @@ fn catalogue(source: &Source) -> Result<Catalogue> {
         .map(|path| path.display().to_string())
         .chain(source.catalogue_command.iter().map(|command| format!("of '{command}'")))
         .collect();
-    Catalogue::from_texts(texts.iter().map(String::as_str)).with_context(|| format!("catalogue {}", names.join(", ")))
+    let named: Vec<String> = names.iter().map(|name| format!("catalogue {name}")).collect();
+    let sources = named.iter().map(String::as_str).zip(texts.iter().map(String::as_str));
+    Catalogue::from_sources(sources).with_context(|| format!("catalogue {}", names.join(", ")))
 }
 
 /// What the command prints. Its standard error is the standard error of this program.

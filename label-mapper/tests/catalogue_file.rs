@@ -45,31 +45,51 @@ fn a_catalogue_file_needs_id_and_zone_only() {
     );
 }
 
+/// The volumes of a storage change without the file that has the aliases.
 #[test]
-fn an_alias_that_means_nothing_or_two_things_is_refused() {
-    let volumes =
-        "volumes: [{id: vol-1, zone: z, name: a}, {id: vol-2, zone: z, name: b}, {id: vol-3, zone: z, name: b}]";
-    for (aliases, words) in [
-        ("aliases: {x: c}", "alias 'x': no volume has the id or the Name tag 'c'"),
+fn an_alias_that_means_nothing_or_two_things_fails_its_own_look_up_and_no_other() {
+    let volumes = "volumes: [{id: vol-1, zone: z, name: a}, {id: vol-2, zone: z, name: b}, {id: vol-3, zone: z, name: b}, \
+                   {id: vol-4, zone: z, name: gone, state: deleting}]";
+    for (aliases, alias, words) in [
         (
-            "aliases: {x: b}",
-            "alias 'x': 2 volumes have the Name tag 'b': vol-2, vol-3",
+            "aliases: {x: c, good: a}",
+            "x",
+            "/etc/aliases.yaml: alias 'x': no volume has the id or the Name tag 'c'",
         ),
         (
-            "aliases: {a: vol-2}",
-            "alias 'a' is the id or the Name tag of volume vol-1 already",
+            "aliases: {x: b, good: a}",
+            "x",
+            "/etc/aliases.yaml: alias 'x': 2 volumes have the Name tag 'b': vol-2, vol-3; give one of these ids instead",
         ),
         (
-            "aliases: {vol-2: a}",
-            "alias 'vol-2' is the id or the Name tag of volume vol-2 already",
+            "aliases: {x: gone, good: a}",
+            "x",
+            "/etc/aliases.yaml: alias 'x': volume vol-4 ('gone') is in state 'deleting'",
+        ),
+        (
+            "aliases: {a: vol-2, good: vol-1}",
+            "a",
+            "/etc/aliases.yaml: alias 'a' is the id or the Name tag of volume vol-1 already",
         ),
     ] {
-        assert!(
-            refused(&[volumes, aliases]).contains(words),
-            "{}",
-            refused(&[volumes, aliases])
-        );
+        let sources = [("/etc/volumes.json", volumes), ("/etc/aliases.yaml", aliases)];
+        let catalogue = Catalogue::from_sources(sources).unwrap_or_else(|error| panic!("{error}"));
+        let message = catalogue.resolve(alias).expect_err(aliases).to_string();
+        assert!(message.starts_with(words) && message.lines().count() == 1, "{message}");
+        for good in ["good", "vol-1"] {
+            assert_eq!(catalogue.resolve(good).unwrap().id.as_str(), "vol-1", "{aliases}");
+        }
+        let told: Vec<String> = catalogue.doubtful_aliases().map(ToString::to_string).collect();
+        assert_eq!(told, [message], "{aliases}");
     }
+    // An id means its volume, whatever a file calls by it.
+    let catalogue = Catalogue::from_texts([volumes, "aliases: {vol-2: a}"]).unwrap();
+    assert_eq!(catalogue.resolve("vol-2").unwrap().id.as_str(), "vol-2");
+}
+
+#[test]
+fn an_alias_that_is_given_for_two_volumes_is_refused() {
+    let volumes = "volumes: [{id: vol-1, zone: z, name: a}, {id: vol-2, zone: z, name: b}]";
     let twice = refused(&[volumes, "aliases: {x: vol-1}", "aliases: {x: vol-2}"]);
     assert_eq!(twice, "alias 'x' is given twice, for vol-1 and for vol-2; keep one");
     Catalogue::from_texts([volumes, "aliases: {x: vol-1}", "aliases: {x: a}"]).expect("twice the same is no harm");

@@ -368,10 +368,10 @@ fn catalogue(files: &[PathBuf]) -> Result<Catalogue, Failure> {
             }
         })
         .collect::<Result<_, _>>()?;
-    Catalogue::from_texts(texts.iter().map(String::as_str)).map_err(|error| {
-        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-        usage(format!("catalogue {}: {error}", names.join(", ")))
-    })
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let named: Vec<String> = names.iter().map(|name| format!("catalogue {name}")).collect();
+    let sources = named.iter().map(String::as_str).zip(texts.iter().map(String::as_str));
+    Catalogue::from_sources(sources).map_err(|error| usage(format!("catalogue {}: {error}", names.join(", "))))
 }
 
 fn read(path: &Path, what: &str) -> Result<String, Failure> {

@@ -52,12 +52,12 @@ impl Listing {
             if lists_volumes(&text).map_err(|error| failed(error.to_string()))? {
                 asked_ms = asked_ms.min(written);
             }
-            texts.push(text);
+            texts.push((format!("catalogue {}", path.display()), text));
         }
         if let Some(line) = &self.command {
-            texts.push(self.output_of(line)?);
+            texts.push((format!("catalogue of '{line}'"), self.output_of(line)?));
         }
-        let catalogue = Catalogue::from_texts(texts.iter().map(String::as_str));
+        let catalogue = Catalogue::from_sources(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
         Ok((catalogue.map_err(|error| format!("catalogue: {error}"))?, asked_ms))
     }
 
