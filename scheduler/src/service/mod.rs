@@ -113,6 +113,8 @@ pub struct Service {
     operator_stream: OperatorStream,
     /// By how much the times that are given in are ahead of the wall clock.
     lead: Millis,
+    /// Jobs whose next time was found to be earlier, and is not on disk yet.
+    rescheduled: BTreeSet<String>,
 }
 
 impl Service {
@@ -150,6 +152,7 @@ impl Service {
             alarm: Alarm::default(),
             operator_stream: OperatorStream::new(now),
             lead: 0,
+            rescheduled: BTreeSet::new(),
         };
         service.ledger.count_listings_from(now);
         for run in runs {

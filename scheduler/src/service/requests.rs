@@ -66,7 +66,9 @@ impl Service {
         }
         self.record.last_numbers.insert(name.to_owned(), self.last_number(name));
         self.record.jobs.remove(name);
-        let forget: Vec<RunId> = self.runs_of(name).map(|(id, _)| id.clone()).collect();
+        // The record of a run is all that a process after this one knows of its notifications.
+        let told = self.runs_of(name).filter(|(_, run)| run.is_done());
+        let forget: Vec<RunId> = told.map(|(id, _)| id.clone()).collect();
         for id in &forget {
             self.runs.remove(id);
         }

@@ -47,7 +47,7 @@ impl Run {
     }
 
     /// Whether it is over and its notifications were sent.
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.machine.state().end.as_ref().is_some_and(|end| end.notified)
     }
 }
@@ -125,7 +125,7 @@ impl Service {
     }
 
     /// Forgets the oldest runs beyond those that are kept. A run whose notifications are not sent
-    /// yet is kept, since only its record says that they are to be sent.
+    /// yet is kept, since only its record says that they are to be sent. Of a job that was deleted no other run is kept.
     fn forget_old(&mut self, job: &str, effects: &mut Effects) {
         let mut over: Vec<(u64, RunId)> = self
             .runs_of(job)
@@ -133,7 +133,11 @@ impl Service {
             .map(|(id, run)| (run.record.number, id.clone()))
             .collect();
         over.sort_unstable();
-        let too_many = over.len().saturating_sub(self.settings.keep);
+        let keep = match self.record.jobs.contains_key(job) {
+            true => self.settings.keep,
+            false => 0,
+        };
+        let too_many = over.len().saturating_sub(keep);
         for (_, id) in over.into_iter().take(too_many) {
             self.runs.remove(&id);
             effects.save_runs.remove(&id);

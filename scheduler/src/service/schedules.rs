@@ -58,6 +58,7 @@ impl Service {
 
     /// Begins what is due and what has waited for the run before.
     pub(super) fn begin_due(&mut self, now: Millis, effects: &mut Effects) {
+        effects.save_jobs.append(&mut self.rescheduled);
         let wall = self.wall(now);
         let due = |job: &JobRecord| job.next_ms.is_some_and(|next| next <= wall);
         let waits = |name: &str, job: &JobRecord| job.queued_ms.is_some() && self.active_run(name).is_none();
@@ -149,10 +150,10 @@ impl Service {
     }
 
     /// The next times may have been worked out by a clock that was ahead, or by a version that did not find them: those that
-    /// are earlier count. This is done at every start, so that it need not be saved.
+    /// are earlier count. They are saved with the next tick: a process that starts later may take the clock for right again.
     pub(super) fn look_at_schedules_again(&mut self, now: Millis) {
         let wall = self.wall(now);
-        for job in self.record.jobs.values_mut().filter(|job| !job.paused) {
+        for (name, job) in self.record.jobs.iter_mut().filter(|(_, job)| !job.paused) {
             // A schedule that an older version accepted and this one does not is reported when it
             // is due.
             let Ok(file) = Job::parse(&job.text) else { continue };
@@ -162,6 +163,7 @@ impl Service {
                 && let Some(earlier) = next(job, &file, wall).filter(|earlier| *earlier < known)
             {
                 job.next_ms = Some(earlier);
+                self.rescheduled.insert(name.clone());
             }
         }
     }

@@ -39,6 +39,24 @@ fn a_run_is_kept_until_everybody_was_told_of_its_end_although_none_is_to_be_kept
 }
 
 #[test]
+fn a_run_of_a_deleted_job_is_kept_until_everybody_was_told_of_its_end() {
+    let mut world = World::new();
+    let id = world.begin(&job_with_notifications("j"));
+    let launched = world.offer("s1", 4.0, &[]);
+    world.update(&launched[0], TaskState::Failed);
+    let effects = world.service.delete("j").expect("its run is over");
+    world.take(effects);
+    world.restart();
+    assert!(
+        world.service.runs().contains_key(&id),
+        "a crash loses the notifications"
+    );
+    let effects = world.service.notified(&id);
+    world.take(effects);
+    assert!(world.disk.2.is_empty() && world.service.runs().is_empty());
+}
+
+#[test]
 fn a_run_whose_end_interests_nobody_is_forgotten_at_once() {
     let mut world = World::with(Settings { keep: 0, ..settings() });
     // Only failures are notified.

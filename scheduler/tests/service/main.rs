@@ -1,5 +1,6 @@
 //! The service without its I/O, with a clock of its own.
 
+mod clocks;
 mod ends;
 mod hours;
 mod numbers;

@@ -1,4 +1,5 @@
-//! A run's number, and so the ids of its tasks, is used once: an agent or a master that remembers an id means that task.
+//! A run's number, and so the ids of its tasks, is used once: an agent or a master that remembers an id means that task. The same
+//! histories of crashes show that the notifications about a run are not forgotten before they are sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -57,6 +58,11 @@ struct Written {
 }
 
 impl Disk {
+    /// So many further writes succeed; `None`: all of them.
+    fn has_room(&self, writes: Option<usize>) {
+        self.0.lock().expect("no test thread has failed with the lock").left = writes;
+    }
+
     fn write(&self, change: impl FnOnce(&mut Written)) -> Result<(), StoreError> {
         let mut disk = self.0.lock().expect("no test thread has failed with the lock");
         if disk.left == Some(0) {
@@ -112,6 +118,18 @@ enum Planted {
     NumbersAreForgotten,
     /// A job is removed before the number of its last run is kept.
     NumberAfterRemoval,
+    /// A process whose write has failed goes on and writes again when the disk has room.
+    GoesOnAfterAFailedWrite,
+    /// A run that is over is forgotten although its notifications are not sent.
+    ForgottenBeforeItsNotifications,
+}
+
+/// A job of which somebody wants to hear when it fails.
+fn watched(name: &str) -> String {
+    format!(
+        "notify: {{failure: {{webhook: 'http://127.0.0.1:1/'}}}}\n{}",
+        job(name, "")
+    )
 }
 
 struct History {
@@ -121,6 +139,11 @@ struct History {
     launched: BTreeSet<String>,
     now: u64,
     offers: u32,
+    /// The runs whose failure is on disk and of which nobody has heard yet.
+    untold: BTreeSet<RunId>,
+    /// What the process that runs is about to notify.
+    to_notify: BTreeSet<RunId>,
+    told: usize,
 }
 
 impl History {
@@ -150,13 +173,17 @@ impl History {
         };
         let saved = storage::save(disk, service, &early).and_then(|()| storage::save(disk, service, &effects));
         if saved.is_err() {
-            self.disk
-                .0
-                .lock()
-                .expect("no test thread has failed with the lock")
-                .left = None;
-            self.service = Self::start(&mut self.disk, self.planted, self.now);
-            return self.connect();
+            self.disk.has_room(None);
+            if self.planted != Planted::GoesOnAfterAFailedWrite {
+                return self.restart();
+            }
+        }
+        for id in &effects.ended {
+            self.untold.insert(id.clone());
+            self.to_notify.insert(id.clone());
+            if self.planted == Planted::ForgottenBeforeItsNotifications {
+                let _ = self.disk.remove_run(id);
+            }
         }
         for call in effects.calls {
             self.service.sent(&call, self.now);
@@ -178,6 +205,20 @@ impl History {
         self.carry_out(effects)
     }
 
+    /// The process is gone, and the next one sends the notifications of the runs that it finds.
+    fn restart(&mut self) -> Result<(), String> {
+        self.service = Self::start(&mut self.disk, self.planted, self.now);
+        let untold = self.service.runs().iter().filter(|(_, run)| {
+            let end = run.machine().state().end.as_ref();
+            end.is_some_and(|end| !end.notified)
+        });
+        self.to_notify = untold.map(|(id, _)| id.clone()).collect();
+        if let Some(forgotten) = self.untold.difference(&self.to_notify).next() {
+            return Err(format!("nobody will hear that {forgotten} has failed"));
+        }
+        self.connect()
+    }
+
     fn connect(&mut self) -> Result<(), String> {
         let framework_id = "F".to_owned();
         self.event(Event::Connected { framework_id })
@@ -191,9 +232,9 @@ impl History {
     fn act(&mut self, rng: &mut Rng) -> Result<(), String> {
         self.now += 1_000;
         let name = ["j", "k"][rng.usize(0..2)];
-        match rng.u8(0..12) {
+        match rng.u8(0..14) {
             0 | 1 => {
-                let put = self.service.put(job(name, ""), true, self.now);
+                let put = self.service.put(watched(name), true, self.now);
                 self.request(put.map(|(_, effects)| effects))
             }
             2 | 3 => {
@@ -219,23 +260,31 @@ impl History {
             10 => {
                 let active = self.service.active_run(name).map(|id| format!("{id}.a.1"));
                 let ended = active.filter(|task| self.launched.contains(task));
-                let status = ended.map(|task| TaskStatus::new(task.as_str().into(), TaskState::Finished));
+                let state = [TaskState::Finished, TaskState::Failed][rng.usize(0..2)].clone();
+                let status = ended.map(|task| TaskStatus::new(task.as_str().into(), state));
                 status.map_or(Ok(()), |status| {
                     self.event(Event::Master(Box::new(MasterEvent::Update(status))))
                 })
             }
+            11 => {
+                let Some(id) = self.to_notify.pop_first() else {
+                    return Ok(());
+                };
+                self.untold.remove(&id);
+                self.told += 1;
+                let effects = self.service.notified(&id);
+                self.carry_out(effects)
+            }
+            12 => self.restart(),
             _ => {
-                self.disk
-                    .0
-                    .lock()
-                    .expect("no test thread has failed with the lock")
-                    .left = Some(rng.usize(0..6));
+                self.disk.has_room(Some(rng.usize(0..6)));
                 Ok(())
             }
         }
     }
 
-    fn run(seed: u64, planted: Planted) -> Result<usize, String> {
+    /// How many tasks were launched and how many failures were told in a history.
+    fn run(seed: u64, planted: Planted) -> Result<(usize, usize), String> {
         let mut rng = Rng::with_seed(seed);
         let mut disk = Disk::default();
         let service = Self::start(&mut disk, planted, 1_000);
@@ -246,24 +295,29 @@ impl History {
             launched: BTreeSet::new(),
             now: 1_000,
             offers: 0,
+            untold: BTreeSet::new(),
+            to_notify: BTreeSet::new(),
+            told: 0,
         };
         history.connect()?;
         (0..rng.usize(20..120)).try_for_each(|_| history.act(&mut rng))?;
-        Ok(history.launched.len())
+        Ok((history.launched.len(), history.told))
     }
 }
 
 const HISTORIES: u64 = 150;
 
 #[test]
-fn no_history_of_crashes_and_deletions_uses_a_task_id_twice() {
-    let mut launched = 0;
+fn no_history_of_crashes_and_deletions_uses_a_task_id_twice_or_forgets_a_notification() {
+    let (mut launched, mut told) = (0, 0);
     for seed in 0..HISTORIES {
-        launched += History::run(seed, Planted::Nothing).unwrap_or_else(|what| panic!("history {seed}: {what}"));
+        let counts = History::run(seed, Planted::Nothing).unwrap_or_else(|what| panic!("history {seed}: {what}"));
+        launched += counts.0;
+        told += counts.1;
     }
     assert!(
-        launched > 300,
-        "histories without launches would prove nothing: {launched}"
+        launched > 300 && told > 50,
+        "histories in which nothing happens would prove nothing: {launched} launches, {told} notifications"
     );
 }
 
@@ -273,6 +327,8 @@ fn every_fault_that_is_planted_between_service_and_disk_is_noticed() {
         Planted::RunsBeforeJobs,
         Planted::NumbersAreForgotten,
         Planted::NumberAfterRemoval,
+        Planted::GoesOnAfterAFailedWrite,
+        Planted::ForgottenBeforeItsNotifications,
     ];
     for planted in planted {
         let noticed = (0..HISTORIES).find(|seed| History::run(*seed, planted).is_err());

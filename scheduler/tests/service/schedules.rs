@@ -168,6 +168,23 @@ fn a_clock_that_is_set_back_a_little_lets_no_time_come_twice_and_one_that_was_wr
     }
 }
 
+/// A clock that was ahead is set right, and the process is down when the next time comes.
+#[test]
+fn times_that_count_again_after_a_clock_was_wrong_count_in_the_next_process_too() {
+    let mut world = World::with(Settings { keep: 50, ..settings() });
+    world.give(&hourly(""));
+    world.pass(12 * HOUR);
+    world.offer("s1", 4.0, &[]);
+    ends(&mut world, "j.1", TaskState::Finished);
+    let right = world.now - 4 * HOUR + HOUR / 2;
+    world.service.set_lead(4 * HOUR - HOUR / 2, world.now);
+    world.pass(1_000);
+    // The time that came last is less than three hours ahead for the next process.
+    world.now = right + HOUR / 2 + 60_000;
+    world.restart();
+    assert_eq!(world.service.jobs()["j"].next_ms, Some(right + HOUR / 2));
+}
+
 #[test]
 fn a_job_that_is_replaced_while_its_run_is_due_begins_it_once() {
     for replaced_first in [true, false] {
