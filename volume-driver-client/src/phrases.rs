@@ -385,6 +385,11 @@ mod tests {
             "umount: /mnt/v1: not mounted.",
             "umount: /mnt/v1: no mount point specified.",
             "No Mount Point",
+            "volume not mounted",
+            "volume (v1) is not mounted",
+            "Device v1 not mounted",
+            "volume exists, but was not mounted",
+            "already unmounted",
         ] {
             assert_eq!(kind(words, "v1", Unmount), ErrorKind::NotMounted, "{words}");
         }
@@ -393,9 +398,28 @@ mod tests {
             "device is already mounted",
             "Volume v1 was already mounted at /a, but asked to mount at /b",
             "mount: /mnt/v1: /dev/dm-5 already mounted on /mnt/v1.",
+            "Volume \"v1\" already mounted at \"/var/lib/osd/mounts/v1\"",
+            "volume already mounted at \"/opt/nimble/v1\"",
+            "/dev/mapper/mpatha is already mounted at /opt/nimble/v1. Skipping mount for /dev/mapper/mpathb",
+            "bucket is already mounted",
         ] {
             assert_eq!(kind(words, "v1", Mount), ErrorKind::AlreadyMounted, "{words}");
         }
+        // Trident and the Cinder driver: the check itself failed, and nothing is known.
+        for words in [
+            "error checking if /var/lib/trident/v1 is already mounted: exit status 1",
+            "checking if volume v1 is already mounted: opening /proc/mounts: too many open files",
+        ] {
+            assert_eq!(kind(words, "v1", Mount), ErrorKind::Rejected, "{words}");
+        }
+        assert_eq!(
+            kind(
+                "mount: /mnt/v1: /dev/sdb already mounted or mount point busy.",
+                "v1",
+                Mount
+            ),
+            ErrorKind::Busy
+        );
     }
 
     #[test]
