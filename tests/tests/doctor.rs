@@ -250,6 +250,41 @@ fn only_failure(url: &str, more: &[&str]) -> (String, String, String) {
 }
 
 #[test]
+fn an_agent_with_basic_authentication_is_asked_with_the_credential_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    let known = r#"{"credentials": [{"principal": "operator", "secret": "correct-horse"}]}"#;
+    let known = written("known.json", known);
+    let module = module()
+        .parameter("mount_bases", "{agent}/base")
+        .parameter("drivers", r#"{"profiles": {"ebs": {"own_limit": 300}}}"#);
+    let spec = AgentSpec::default()
+        .module(module)
+        .flag("authenticate_http_readwrite", "true")
+        .flag("http_credentials", known);
+    let site = Site::with_agents(1, &spec);
+    let agent = site.agent(0).url();
+    let wrong = written("wrong", "operator battery-staple\n");
+    for more in [&[][..], &["--credential", &wrong]] {
+        let (check, found, mend) = only_failure(&agent, more);
+        assert_eq!(check, "agent", "{found}");
+        assert!(mend.contains("--credential"), "{found}: {mend}");
+    }
+    let right = written("right", "operator correct-horse\n");
+    let output = doctor(&agent, &["--credential", &right]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    for words in ["runs Mesos 1.11.0", "checks: 0 failed, 0 with a warning"] {
+        assert!(text.contains(words), "'{words}' is not in:\n{text}");
+    }
+}
+
+#[test]
 fn a_master_is_recognised_and_the_only_remedy_is_the_agents_address() {
     let cluster = Cluster::builder()
         .agent(AgentSpec::default())

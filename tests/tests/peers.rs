@@ -12,8 +12,9 @@ use std::time::Duration;
 use ebs_emulator::{Action, EventKind, FaultRule, Operation};
 use mesos_http::operator::{Agent as AgentApi, ContainerLaunch, Master};
 use mesos_http::types::{CommandInfo, ContainerId, ContainerInfo, Reason, TaskState};
+use rustix::mount::mount_bind;
 use serde_json::{Value, json};
-use testbed::{Agent, AgentSpec, Job, LaunchedTask, Pod, built};
+use testbed::{Agent, AgentSpec, Job, LaunchedTask, Pod, built, mounts_below};
 use tests::{Site, Tasks, end, eventually, finished, module, running};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -250,8 +251,36 @@ fn is_collected(sandbox: &Path) {
     });
 }
 
+/// What the host has mounted in a sandbox. Before it removes a sandbox, Mesos unmounts whatever it finds there (MESOS-8830), so
+/// the files of a volume survive a mount that is left behind, and only the mount table tells of it.
+fn nothing_is_mounted_in(sandbox: &Path) -> Result<(), String> {
+    let mounts = mounts_below(sandbox).map_err(|error| error.to_string())?;
+    match mounts.is_empty() {
+        true => Ok(()),
+        false => Err(format!("mounted in a sandbox of the host: {mounts:?}")),
+    }
+}
+
 #[test]
 fn the_removal_of_old_sandboxes_spares_volumes_in_use_and_those_that_could_not_be_unmounted() {
+    remove_sandboxes(|_, _| {}).unwrap_or_else(|problem| panic!("{problem}"));
+}
+
+/// The fault that the test above is to find is planted by hand: a bind of the volume in the sandbox, where the host sees it.
+#[test]
+fn a_bind_that_is_left_in_a_sandbox_would_be_noticed() {
+    let problem = remove_sandboxes(|volume, sandbox| {
+        let left = sandbox.join("left");
+        fs::create_dir(&left).unwrap();
+        mount_bind(volume, &left).unwrap();
+    })
+    .expect_err("the bind is noticed");
+    assert!(problem.contains("/left"), "{problem}");
+}
+
+/// Runs tasks and a pod with one volume until Mesos has removed their sandboxes. `plant` gets the volume's folder and the sandbox of
+/// the task that runs the longest, and may leave something behind there.
+fn remove_sandboxes(plant: impl FnOnce(&Path, &Path)) -> Result<(), String> {
     let spec = spacious()
         .flag("gc_delay", "1secs")
         .flag("gc_disk_headroom", "0")
@@ -291,6 +320,8 @@ fn the_removal_of_old_sandboxes_spares_volumes_in_use_and_those_that_could_not_b
     is_kept();
 
     let sandboxes = [task.id().as_str(), &executor].map(|executor| sandbox(agent, &tasks, executor));
+    plant(&volume, &sandboxes[0]);
+    let mounted = sandboxes.iter().try_for_each(|sandbox| nothing_is_mounted_in(sandbox));
     fs::write(volume.join("stop"), "").unwrap();
     finished(&task);
     members.iter().for_each(finished);
@@ -306,6 +337,7 @@ fn the_removal_of_old_sandboxes_spares_volumes_in_use_and_those_that_could_not_b
         Job::shell("grep kept data/file").label("volume.data", &id),
     );
     site.wait_until_nothing_is_left();
+    mounted
 }
 
 /// A network of CNI whose plugin writes down what is mounted and then refuses. Since Mesos 1.6 modules prepare a container after all

@@ -37,6 +37,31 @@ fn an_unknown_volume_is_refused_by_name() {
     );
 }
 
+/// Old versions of convoy have no Get, without which nobody knows whether a volume is to be created.
+#[test]
+fn a_volume_that_may_be_created_is_refused_where_the_driver_cannot_be_asked_for_it() {
+    let mut site = Site::start(1);
+    let words = Action::Fail {
+        message: "Handler not found: POST /VolumeDriver.Get".into(),
+    };
+    let rule = FaultRule::new(Operation::Get, words);
+    site.emulator().client().fault(&rule).unwrap();
+    let task = Job::shell("true")
+        .label("volume.data", "new")
+        .label("volume.data.create", "if-missing")
+        .label("volume.data.options.size", "1");
+    let message = Tasks::connect(site.cluster()).fail(site.agent(0), task);
+    assert!(
+        message.contains("label 'volume.data': [unsupported] ") && message.contains("'new' of driver 'ebs'"),
+        "{message}"
+    );
+    assert_eq!(site.volumes(), [""; 0], "nothing is created");
+    site.emulator().client().clear_faults(None).unwrap();
+    let task = Job::shell("touch data/file").label("volume.data", site.volume("good"));
+    Tasks::connect(site.cluster()).finish(site.agent(0), task);
+    site.wait_until_nothing_is_left();
+}
+
 #[test]
 fn a_bad_label_is_refused_with_the_label_it_was_likely_meant_to_be() {
     let site = Site::start(1);
