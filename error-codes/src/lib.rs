@@ -22,8 +22,8 @@ pub enum Code {
     AttachedElsewhere,
     /// The volume is in use on this host.
     Busy,
-    /// The driver is not installed, its address cannot be used, or it does not answer. Nothing was changed. Of a container that
-    /// was running: its volume cannot be used on this host any more.
+    /// The driver is not installed, its address cannot be used, or it does not answer. Nothing was
+    /// changed. Of a container that was running: its volume cannot be used on this host any more.
     Unreachable,
     /// A request was sent and no trustworthy answer came: it may or may not have been carried out.
     Uncertain,

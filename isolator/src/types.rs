@@ -240,8 +240,9 @@ impl VolumeFault {
         }
     }
 
-    /// The error code of a container that is ended for it. Whatever happened to the volume, it cannot be used on this host any
-    /// more, another host may be able to use it, and somebody has to look at this one.
+    /// The error code of a container that is ended for it. Whatever happened to the volume, it
+    /// cannot be used on this host any more, another host may be able to use it, and somebody has
+    /// to look at this one.
     pub(crate) fn code(self) -> Code {
         match self {
             Self::Gone | Self::Replaced | Self::Dead | Self::Failing | Self::ReadOnly => Code::Unreachable,

@@ -210,8 +210,9 @@ pub enum ResolveError {
     Alias(Box<DoubtfulAlias>),
 }
 
-/// An alias that a catalogue file gives and that means no volume as things are: the storage may have got a second volume of
-/// the name that it stands for, or may have lost the only one. A look-up of the alias fails, and no other.
+/// An alias that a catalogue file gives and that means no volume as things are: the storage may
+/// have got a second volume of the name that it stands for, or may have lost the only one. A
+/// look-up of the alias fails, and no other.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{source_name}: {problem}")]
 pub struct DoubtfulAlias {
@@ -275,8 +276,8 @@ impl Catalogue {
         }
     }
 
-    /// Adds an alias that a catalogue file gives. One that means no volume as things are is kept with the reason: the volumes
-    /// change without their files, and all other names stay good.
+    /// Adds an alias that a catalogue file gives. One that means no volume as things are is kept
+    /// with the reason: the volumes change without their files, and all other names stay good.
     ///
     /// # Errors
     /// The alias is given twice, for two volumes.
@@ -359,8 +360,8 @@ impl Catalogue {
     /// has taken over their name.
     ///
     /// # Errors
-    /// Unknown (with the nearest name), ambiguous (with every id), a volume that is no more, or an alias that means no volume
-    /// (with its file).
+    /// Unknown (with the nearest name), ambiguous (with every id), a volume that is no more, or an
+    /// alias that means no volume (with its file).
     pub fn resolve(&self, name: &str) -> Result<&Volume, ResolveError> {
         let is_id = || name.parse().is_ok_and(|id: VolumeId| self.volumes.contains_key(&id));
         match (self.aliases.get(name), self.doubtful_aliases.get(name)) {

@@ -52,12 +52,14 @@ impl Catalogue {
         Self::from_sources(texts.into_iter().map(|text| ("the catalogue", text)))
     }
 
-    /// From texts that are each what `aws ec2 describe-volumes` prints or a catalogue file, each with the name that messages
-    /// call it by: volumes of all of them, and then the aliases, which may speak of any of the volumes. An alias that means
-    /// no volume or several is an error of the look-up that asks for it ([`resolve`](Self::resolve)).
+    /// From texts that are each what `aws ec2 describe-volumes` prints or a catalogue file, each
+    /// with the name that messages call it by: volumes of all of them, and then the aliases, which
+    /// may speak of any of the volumes. An alias that means no volume or several is an error of the
+    /// look-up that asks for it ([`resolve`](Self::resolve)).
     ///
     /// # Errors
-    /// A text of another shape, one page of several, an id listed twice, or an alias that is given twice for two volumes.
+    /// A text of another shape, one page of several, an id listed twice, or an alias that is given
+    /// twice for two volumes.
     pub fn from_sources<'a>(sources: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, CatalogueError> {
         let mut volumes = Vec::new();
         let mut aliases = Vec::new();

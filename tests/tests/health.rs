@@ -71,7 +71,8 @@ fn logged(agent: &Agent, words: &[&str]) {
     });
 }
 
-/// Waits until the audit log and the state folder's status name the code and the cause for which a container was ended.
+/// Waits until the audit log and the state folder's status name the code and the cause for which a
+/// container was ended.
 fn told_with_its_code(agent: &Agent, words: &str) {
     let holds_both = |of: &serde_json::Value, code: &str, problem: &str| {
         of[code] == "unreachable" && of[problem].as_str().is_some_and(|problem| problem.contains(words))

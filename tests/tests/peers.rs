@@ -251,8 +251,9 @@ fn is_collected(sandbox: &Path) {
     });
 }
 
-/// What the host has mounted in a sandbox. Before it removes a sandbox, Mesos unmounts whatever it finds there (MESOS-8830), so
-/// the files of a volume survive a mount that is left behind, and only the mount table tells of it.
+/// What the host has mounted in a sandbox. Before it removes a sandbox, Mesos unmounts whatever it
+/// finds there (MESOS-8830), so the files of a volume survive a mount that is left behind, and only
+/// the mount table tells of it.
 fn nothing_is_mounted_in(sandbox: &Path) -> Result<(), String> {
     let mounts = mounts_below(sandbox).map_err(|error| error.to_string())?;
     match mounts.is_empty() {
@@ -266,7 +267,8 @@ fn the_removal_of_old_sandboxes_spares_volumes_in_use_and_those_that_could_not_b
     remove_sandboxes(|_, _| {}).unwrap_or_else(|problem| panic!("{problem}"));
 }
 
-/// The fault that the test above is to find is planted by hand: a bind of the volume in the sandbox, where the host sees it.
+/// The fault that the test above is to find is planted by hand: a bind of the volume in the
+/// sandbox, where the host sees it.
 #[test]
 fn a_bind_that_is_left_in_a_sandbox_would_be_noticed() {
     let problem = remove_sandboxes(|volume, sandbox| {
@@ -278,8 +280,9 @@ fn a_bind_that_is_left_in_a_sandbox_would_be_noticed() {
     assert!(problem.contains("/left"), "{problem}");
 }
 
-/// Runs tasks and a pod with one volume until Mesos has removed their sandboxes. `plant` gets the volume's folder and the sandbox of
-/// the task that runs the longest, and may leave something behind there.
+/// Runs tasks and a pod with one volume until Mesos has removed their sandboxes. `plant` gets the
+/// volume's folder and the sandbox of the task that runs the longest, and may leave something
+/// behind there.
 fn remove_sandboxes(plant: impl FnOnce(&Path, &Path)) -> Result<(), String> {
     let spec = spacious()
         .flag("gc_delay", "1secs")

@@ -37,7 +37,8 @@ fn an_unknown_volume_is_refused_by_name() {
     );
 }
 
-/// Old versions of convoy have no Get, without which nobody knows whether a volume is to be created.
+/// Old versions of convoy have no Get, without which nobody knows whether a volume is to be
+/// created.
 #[test]
 fn a_volume_that_may_be_created_is_refused_where_the_driver_cannot_be_asked_for_it() {
     let mut site = Site::start(1);

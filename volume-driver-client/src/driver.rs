@@ -141,7 +141,8 @@ impl Driver {
     ///
     /// # Errors
     /// `NotFound` when the driver says so: in known words, or by an answer without a `Volume` or with one that has no name
-    /// (HPE 3PAR and relatives of dory answer so), or by `null` (NexentaStor). `Protocol` for an answer about another volume. Any other failure is no proof
+    /// (HPE 3PAR and relatives of dory answer so), or by `null` (NexentaStor). `Protocol` for an
+    /// answer about another volume. Any other failure is no proof
     /// that the volume does not exist.
     pub fn get(&self, volume: &str) -> Result<Volume, Error> {
         let answer = self.call(Operation::Get, Some(volume), Some(json!({ "Name": volume })))?;
@@ -394,7 +395,8 @@ impl Driver {
         match reply.status {
             200 => {
                 let answer = answer::object(&reply.body).map_err(|why| self.unreadable(operation, volume, &why))?;
-                // An answer that was cut off before its first byte must not say that there is no volume. A whole `null` says it.
+                // An answer that was cut off before its first byte must not say that there is no
+                // volume. A whole `null` says it.
                 if operation == Operation::Get && reply.body.iter().all(u8::is_ascii_whitespace) {
                     return Err(self.unreadable(operation, volume, "it is empty"));
                 }

@@ -154,8 +154,8 @@ impl Ledger {
             .map(|(held, ())| held)
     }
 
-    /// Keeps what was found to be wrong with a mounted volume for the [`overview`](Self::overview), until it is mounted
-    /// the next time.
+    /// Keeps what was found to be wrong with a mounted volume for the [`overview`](Self::overview),
+    /// until it is mounted the next time.
     pub fn found(&mut self, volume: &VolumeKey, problem: Problem) {
         if let Some(volume) = self.volumes.get_mut(volume) {
             volume.found = Some(problem);

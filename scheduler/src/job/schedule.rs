@@ -1,12 +1,14 @@
 //! When a job runs by itself: a line as in crontab(5), with a time zone.
 //!
-//! `croner` reads the fields and finds the times. What is here says what is wrong with a line in words that name
-//! the field, refuses lines that mean nothing, and decides what happens when the clock changes.
+//! `croner` reads the fields and finds the times. What is here says what is wrong with a line in
+//! words that name the field, refuses lines that mean nothing, and decides what happens when the
+//! clock changes.
 //!
-//! Vixie's cron makes that decision by the first character of MINUTE and HOUR (`MIN_STAR` and `HR_STAR` in its `entry.c` and
-//! `cron.c`), and so does this: a line with a `*` there follows the clock, and every other line names fixed times, also by a
-//! range or a list. A fixed time comes once: when the clock skips it, as soon as the clock has moved on, and when the
-//! clock shows it twice, the first time.
+//! Vixie's cron makes that decision by the first character of MINUTE and HOUR (`MIN_STAR` and
+//! `HR_STAR` in its `entry.c` and `cron.c`), and so does this: a line with a `*` there follows the
+//! clock, and every other line names fixed times, also by a range or a list. A fixed time comes
+//! once: when the clock skips it, as soon as the clock has moved on, and when the clock shows it
+//! twice, the first time.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -151,7 +153,8 @@ impl Schedule {
         }
     }
 
-    /// Goes through what a clock without changes shows at the times of the schedule, until one of them is still to come.
+    /// Goes through what a clock without changes shows at the times of the schedule, until one of
+    /// them is still to come.
     fn next_fixed(&self, now: &Zoned) -> Option<Zoned> {
         let mut shown = now.datetime();
         loop {
@@ -163,14 +166,15 @@ impl Schedule {
         }
     }
 
-    /// When a fixed time comes: the first time that the clock shows it, or the end of the gap when the clock skips it, be it
-    /// an hour or a whole day.
+    /// When a fixed time comes: the first time that the clock shows it, or the end of the gap when
+    /// the clock skips it, be it an hour or a whole day.
     fn comes_at(&self, shown: DateTime) -> Option<Zoned> {
         let ambiguous = self.zone.to_ambiguous_zoned(shown);
         let AmbiguousOffset::Gap { after, .. } = ambiguous.offset() else {
             return ambiguous.earlier().ok();
         };
-        // By the offset after the gap, what it skips lies before its end, which is the next change to that offset.
+        // By the offset after the gap, what it skips lies before its end, which is the next change
+        // to that offset.
         let before_its_end = after.to_timestamp(shown).ok()?;
         let end = self
             .zone

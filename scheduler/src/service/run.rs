@@ -125,7 +125,8 @@ impl Service {
     }
 
     /// Forgets the oldest runs beyond those that are kept. A run whose notifications are not sent
-    /// yet is kept, since only its record says that they are to be sent. Of a job that was deleted no other run is kept.
+    /// yet is kept, since only its record says that they are to be sent. Of a job that was deleted
+    /// no other run is kept.
     fn forget_old(&mut self, job: &str, effects: &mut Effects) {
         let mut over: Vec<(u64, RunId)> = self
             .runs_of(job)

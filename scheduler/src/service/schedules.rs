@@ -150,7 +150,8 @@ impl Service {
     }
 
     /// The next times may have been worked out by a clock that was ahead, or by a version that did not find them: those that
-    /// are earlier count. They are saved with the next tick: a process that starts later may take the clock for right again.
+    /// are earlier count. They are saved with the next tick: a process that starts later may take
+    /// the clock for right again.
     pub(super) fn look_at_schedules_again(&mut self, now: Millis) {
         let wall = self.wall(now);
         for (name, job) in self.record.jobs.iter_mut().filter(|(_, job)| !job.paused) {

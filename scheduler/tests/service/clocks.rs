@@ -1,6 +1,7 @@
-//! Random histories in which the clocks of two hosts are wrong, are set, and stand still while a host is suspended, and in which
-//! the service moves from one host to the other. What it takes for the time decides when schedules are due and
-//! which listings of the storage prove that a volume is detached.
+//! Random histories in which the clocks of two hosts are wrong, are set, and stand still while a
+//! host is suspended, and in which the service moves from one host to the other. What it takes for
+//! the time decides when schedules are due and which listings of the storage prove that a volume is
+//! detached.
 
 use fastrand::Rng;
 use mesos_http::types::TaskState;
@@ -18,7 +19,8 @@ const SAME_CLOCK: u64 = 3 * HOUR;
 const EVERY_HOUR: &str = "0 * * * *";
 const VOLUME: &str = "vol-1";
 
-/// Faults that are planted between the clocks and the service, to show that the histories would notice them.
+/// Faults that are planted between the clocks and the service, to show that the histories would
+/// notice them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Planted {
     Nothing,
@@ -34,8 +36,8 @@ enum Planted {
     ListingsFromBeforeTheStartCount,
 }
 
-/// One host, with a clock that may be wrong and a file that lists the storage's volumes. A program writes the file now and then, and
-/// soon after the clock was set.
+/// One host, with a clock that may be wrong and a file that lists the storage's volumes. A program
+/// writes the file now and then, and soon after the clock was set.
 struct Host {
     /// By how many milliseconds its clock is ahead of the real time.
     ahead: i64,
@@ -52,14 +54,16 @@ struct History {
     here: usize,
     /// The real time, in milliseconds since the epoch.
     real: u64,
-    /// For how long hosts were suspended since the service started; the time that has passed does not count that.
+    /// For how long hosts were suspended since the service started; the time that has passed does
+    /// not count that.
     suspended: u64,
     steady: Steady,
     /// What the host's clock showed when the service started, and when it started in real time.
     started: (u64, u64),
     attached: bool,
     running: Option<String>,
-    /// The latest time of the schedule that has come; none once the clock was set back by so much that times count again.
+    /// The latest time of the schedule that has come; none once the clock was set back by so much
+    /// that times count again.
     last_due: Option<u64>,
     /// The same as the service has it.
     told_due: Option<u64>,
@@ -120,8 +124,8 @@ impl History {
         self.world.restart();
     }
 
-    /// Lets the service look at the clock at once, and again when a second has passed for it: that takes eleven as long as its
-    /// time is ahead of the host's clock.
+    /// Lets the service look at the clock at once, and again eleven seconds later, when a second has
+    /// passed for it even if its time is ahead of the host's clock and goes at a tenth of the speed.
     fn look(&mut self) {
         self.look_once();
         self.real += 11_000;

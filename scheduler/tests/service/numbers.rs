@@ -1,5 +1,6 @@
-//! A run's number, and so the ids of its tasks, is used once: an agent or a master that remembers an id means that task. The same
-//! histories of crashes show that the notifications about a run are not forgotten before they are sent.
+//! A run's number, and so the ids of its tasks, is used once: an agent or a master that remembers
+//! an id means that task. The same histories of crashes show that the notifications about a run are
+//! not forgotten before they are sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -181,9 +181,11 @@ fn a_get_that_names_no_volume_says_that_there_is_none() {
         ("200 OK", r#"{"Volume": {"Name": "", "Mountpoint": ""}, "Err": ""}"#),
         ("500 Oops", r#"{"Err": "volume data was not found"}"#),
         ("200 OK", r#"{"Err": "volume named 'data' not found"}"#),
-        // NexentaStor and docker-cache-volume-plugin, written in Go: the driver returns no answer, and its library encodes that.
+        // NexentaStor and docker-cache-volume-plugin, written in Go: the driver returns no answer,
+        // and its library encodes that.
         ("200 OK", "null\n"),
-        // docker-volume-gce: the answer of the library's first version, as it is when no disk has the name.
+        // docker-volume-gce: the answer of the library's first version, as it is when no disk has
+        // the name.
         (
             "200 OK",
             r#"{"Mountpoint":"","Err":"","Volumes":null,"Volume":null,"Capabilities":{"Scope":""}}"#,

@@ -21,7 +21,8 @@ fn driver(name: &str, address: &str, profiles: Profiles) -> Driver {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// REX-Ray asks its cloud for every volume before it answers a Get: 33 s were seen (rexray issue 1292).
+/// REX-Ray asks its cloud for every volume before it answers a Get: 33 s were seen (rexray issue
+/// 1292).
 #[test]
 fn a_get_of_a_driver_that_asks_a_cloud_may_take_longer_than_that_of_any_other() {
     let limits = |name: &str| {
