@@ -1,23 +1,26 @@
-//! A Mesos scheduler that runs a job file: a DAG of tasks with volumes.
+//! A Mesos scheduler that runs job files: DAGs of tasks with volumes.
 //!
 //! ```text
-//! job file ──> Job ──catalogue──> Plan ──> Machine ──Effects──> Store (save)
-//!                                            ▲                 │ then
-//!                                            │                 ▼
-//!                    master <── Connection ──┴── Event     calls to the master
+//! job file ──> Job ──catalogue──> Plan ──> Run ──┐
+//!                                                ├─ Service ──Effects──> Storage (save)
+//!                     Offers, Placement, Ledger ─┘    ▲                    │ then
+//!                                                     │                    ▼
+//!                          master <── Connection ─────┴─ Event       calls to the master
 //! ```
 //!
 //! * [`job`]: the file, read and checked, with line numbers. Its format is in `scheduler/JOBFILE.md`.
 //! * [`plan`]: names of volumes looked up; labels, claims and zone of every task.
-//! * [`machine`]: what to do next. It does no I/O and is given the time, so that histories with crashes between any two
-//!   effects can be run in a test.
+//! * [`run`]: the state of one job's DAG.
+//! * `placement`: the offers: which task goes to which agent.
+//! * [`service`]: runs of jobs in one framework. It does no I/O and is given the time, so that histories with crashes between
+//!   any two effects can be run in a test. `scheduler serve` has many jobs, with schedules, an HTTP API and a [`page`];
+//!   `scheduler run` ([`one_job`]) has one and ends with it.
 //! * [`state`] and [`store`]: what has to survive, and the folder it lies in. It is on disk before anything follows from
 //!   it: an attempt before its launch, an update before its acknowledgement.
 //! * [`declared`]: declarations of operators that tasks do not run.
 //! * [`ledger`]: who may use which volume, cluster-wide.
 //! * [`clock`]: the time, which never goes backwards although the host's clock does.
-//! * [`run`]: the loop that carries the machine's steps out.
-//! * [`service`]: many jobs in one framework, with schedules, an HTTP API and a [`page`].
+//! * [`framework`]: how a scheduler subscribes with the masters.
 //! * [`timeline`]: when what ran, and who had which volume, as SVG for the page, a file, another program.
 //! * [`access`]: who may ask the API and the page for anything.
 //! * [`bounded`]: commands with a time limit, for notifications and for the storage's listing.
@@ -41,11 +44,13 @@ pub mod bounded;
 pub mod clock;
 mod crash_point;
 pub mod declared;
+pub mod framework;
 pub mod job;
 pub mod ledger;
-pub mod machine;
 pub mod notification;
+pub mod one_job;
 pub mod page;
+mod placement;
 pub mod plan;
 pub mod progress;
 pub mod report;

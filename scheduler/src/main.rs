@@ -16,13 +16,14 @@ use label_mapper::{Catalogue, Spelling};
 use mesos_http::tls::{Tls, TlsFiles};
 use scheduler::bounded::supervise;
 use scheduler::clock::Clock;
+use scheduler::framework::{Framework, RunError};
 use scheduler::job::{Job, Schedule};
-use scheduler::machine::{Machine, Rules};
+use scheduler::one_job;
 use scheduler::plan::{Plan, Volumes};
 use scheduler::progress::Progress;
 use scheduler::report::Report;
-use scheduler::run::{Framework, RunError, run};
-use scheduler::state::Millis;
+use scheduler::run::Rules;
+use scheduler::state::{JobState, Millis};
 use scheduler::store::Store;
 use volume_labels::counted;
 
@@ -238,12 +239,11 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
         return print(&explained(&plan));
     }
     let folder = arguments.state.as_deref().ok_or_else(|| usage("--state is missing"))?;
-    let framework = framework(&arguments)?;
+    let framework = framework(&arguments, &plan.job)?;
     let clock = Clock::start();
     let store = Store::open(folder).map_err(usage)?;
     let state = store.load(&plan, clock.now()).map_err(usage)?;
-    let mut machine = Machine::new(plan, state, framework.rules.clone());
-    if let Some(end) = machine.state().end.as_ref().filter(|_| !arguments.json) {
+    if let Some(end) = state.end.as_ref().filter(|_| !arguments.json) {
         let outcome = if end.failures.is_empty() {
             "is done"
         } else {
@@ -255,23 +255,26 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
         ))?;
     }
     let (json, started) = (arguments.json, clock.now());
-    let mut report = |now: Millis, progress: &Progress| print_progress(json, now, now - started, progress);
-    let outcome = conclusion(run(&mut machine, &store, &framework, &clock, &mut report), &machine);
+    let report = move |now: Millis, _: Option<&String>, progress: &Progress| {
+        print_progress(json, now, now - started, progress);
+    };
+    let (state, ended) = one_job::run(plan.clone(), state, store, &framework, &clock, Box::new(report));
+    let outcome = conclusion(ended, &state);
     if let Some(path) = &arguments.report {
         let stopped = outcome.as_ref().err().map(|Failure(message, _)| message.clone());
-        let written = Report::new(machine.plan(), machine.state(), stopped).write(path);
+        let written = Report::new(&plan, &state, stopped).write(path);
         written.map_err(|error| Failure(format!("cannot write the report {}: {error}", path.display()), STATE))?;
     }
     outcome
 }
 
-fn conclusion(outcome: Result<(), RunError>, machine: &Machine) -> Result<(), Failure> {
+fn conclusion(outcome: Result<(), RunError>, state: &JobState) -> Result<(), Failure> {
     outcome.map_err(|error| match error {
         RunError::Store(_) => Failure(error.to_string(), STATE),
         RunError::Address(_) => usage(error),
         RunError::Master { .. } => Failure(error.to_string(), REFUSED),
     })?;
-    match &machine.state().end {
+    match &state.end {
         Some(end) if end.failures.is_empty() => Ok(()),
         Some(end) => {
             let mut lines = end.failures.clone();
@@ -287,7 +290,7 @@ fn conclusion(outcome: Result<(), RunError>, machine: &Machine) -> Result<(), Fa
     }
 }
 
-fn framework(arguments: &RunArgs) -> Result<Framework, Failure> {
+fn framework(arguments: &RunArgs, job: &str) -> Result<Framework, Failure> {
     let credential = credentials(arguments.principal.as_ref(), arguments.secret_file.as_ref())?;
     let rules = Rules {
         role: arguments.role.clone(),
@@ -297,6 +300,7 @@ fn framework(arguments: &RunArgs) -> Result<Framework, Failure> {
     };
     let masters = arguments.master.clone().ok_or_else(|| usage("--master is missing"))?;
     Ok(Framework {
+        name: job.to_owned(),
         masters,
         user: arguments.user.clone(),
         credential,

@@ -48,7 +48,7 @@ impl<'a> Message<'a> {
             let last = record.attempts.last()?;
             (record.standing() == Standing::Failed).then(|| Failure {
                 task: name,
-                what: crate::machine::failure(name, last),
+                what: crate::run::failure(name, last),
                 blocks: plan.blocked_by(name).into_iter().collect(),
             })
         });

@@ -66,8 +66,8 @@ pub enum Progress {
         task: String,
         /// For how long.
         for_ms: Millis,
-        /// Each reason with the agents to which it applies. Empty when no agent has offered
-        /// resources.
+        /// Each reason with the agents to which it applies, or without any when it applies to all.
+        /// Empty when no agent has offered resources.
         reasons: Vec<(String, Vec<String>)>,
     },
     /// A task that this job has given up, or never had, runs and is being killed.
@@ -266,9 +266,10 @@ impl fmt::Display for Progress {
                         "no agent has offered resources; check that agents have free resources for the role",
                     );
                 }
-                let each = reasons
-                    .iter()
-                    .map(|(reason, agents)| format!("{}: {}", agents.join(", "), line(reason)));
+                let each = reasons.iter().map(|(reason, agents)| match agents.as_slice() {
+                    [] => line(reason),
+                    agents => format!("{}: {}", agents.join(", "), line(reason)),
+                });
                 f.write_str(&each.collect::<Vec<_>>().join("; "))
             }
             Self::Stray { task_id, state } => {

@@ -9,13 +9,14 @@ use label_mapper::Spelling;
 use rustix::process::getuid;
 use scheduler::access::{self, Limits};
 use scheduler::bounded::{CommandUser, Commands};
-use scheduler::machine::Rules;
+use scheduler::clock::Clock;
+use scheduler::framework::{Framework, RunError, subscribe};
 use scheduler::notification::{self, Notifier};
-use scheduler::run::RunError;
+use scheduler::run::Rules;
 use scheduler::service::listing::Listing;
-use scheduler::service::serve::{Running, subscribe};
+use scheduler::service::serve::Running;
 use scheduler::service::storage::{Folder, framework_id};
-use scheduler::service::{Settings, api};
+use scheduler::service::{Service, Settings, api};
 use scheduler::store::StoreError;
 
 use crate::listen::ListenArgs;
@@ -121,7 +122,8 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         attach_limit: arguments.attach_limit,
         ..Rules::default()
     };
-    let framework = scheduler::run::Framework {
+    let framework = Framework {
+        name: "scheduler".to_owned(),
         masters: arguments.master.clone(),
         user: arguments.user.clone(),
         credential: credentials(arguments.principal.as_ref(), arguments.secret_file.as_ref())?,
@@ -167,7 +169,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
     let listener = runtime.block_on(arguments.listen.bind())?;
     let address = listener.local_addr().map_err(usage)?;
 
-    let (folder, connection) = match Folder::open(&arguments.state) {
+    let (mut folder, connection) = match Folder::open(&arguments.state) {
         Ok(folder) => {
             let id = framework_id(&arguments.state).map_err(usage)?;
             (folder, subscribe(&framework, id).map_err(refused)?)
@@ -185,15 +187,13 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
     };
     let json = arguments.json;
     let report = Box::new(move |now, run: Option<&String>, progress: &_| print_run_progress(json, now, run, progress));
-    let running = Running::start(
-        settings,
-        Box::new(folder),
-        connection,
-        listing.map(|listing| (listing, every)),
-        notifier,
-        report,
-    )
-    .map_err(usage)?;
+    let clock = Clock::start();
+    let saved = folder.load().map_err(usage)?;
+    let service = Service::new(settings, saved.service, saved.ledger, saved.runs, clock.now()).map_err(usage)?;
+    let running = Running::start(service, Box::new(folder), connection, &clock, notifier, report);
+    if let Some(listing) = listing {
+        running.list(listing, every).map_err(usage)?;
+    }
     running.watch(&framework).map_err(refused)?;
     let router = entrance.access(address).protect(api::router(running.shared()));
     let scheme = if entrance.tls.is_some() { "https" } else { "http" };
@@ -209,7 +209,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
             .unwrap_or_else(|| address.to_string());
         print(&format!("serving {scheme}://{known_as}\n"))?;
     }
-    Err(refused(running.run()))
+    running.run().map_err(refused)
 }
 
 /// How commands of job files are run; `None`: not at all.

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 
 use label_mapper::Spelling;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use scheduler::clock::Clock;
+use scheduler::framework::{Framework, RunError, subscribe};
 use scheduler::ledger::file::{Journal, load};
 use scheduler::ledger::{Entry, Ledger};
-use scheduler::machine::Rules;
 use scheduler::notification::Notifier;
-use scheduler::run::{Framework, RunError};
-use scheduler::service::serve::{Running, subscribe};
-use scheduler::service::storage::{Saved, Storage};
-use scheduler::service::{JobRecord, RequestError, RunId, RunRecord, ServiceRecord, Settings};
+use scheduler::run::Rules;
+use scheduler::service::serve::Running;
+use scheduler::service::storage::Storage;
+use scheduler::service::{JobRecord, RequestError, RunId, RunRecord, Service, ServiceRecord, Settings};
 use scheduler::store::StoreError;
 
 /// A disk that is full as long as the test says so.
@@ -39,10 +40,6 @@ impl Disk {
 }
 
 impl Storage for Disk {
-    fn load(&mut self) -> Result<Saved, StoreError> {
-        Ok(Saved::default())
-    }
-
     fn save_service(&mut self, _: &ServiceRecord) -> Result<(), StoreError> {
         self.write()
     }
@@ -76,6 +73,7 @@ fn job(name: &str) -> String {
 #[test]
 fn after_a_failed_write_nothing_more_is_written_although_the_disk_has_room_again() {
     let framework = Framework {
+        name: "scheduler".to_owned(),
         masters: "127.0.0.1:1".to_owned(),
         user: "root".to_owned(),
         credential: None,
@@ -94,15 +92,17 @@ fn after_a_failed_write_nothing_more_is_written_although_the_disk_has_room_again
     let disk = Disk::default();
     let connection = subscribe(&framework, None).unwrap_or_else(|error| panic!("{error}"));
     let tell = Box::new(|_, _: Option<&RunId>, _: &_| {});
-    let running = Running::start(
+    let clock = Clock::start();
+    let service = Service::new(
         settings,
-        Box::new(disk.clone()),
-        connection,
-        None,
-        Notifier::new(None),
-        tell,
+        ServiceRecord::default(),
+        Ledger::default(),
+        Vec::new(),
+        clock.now(),
     )
-    .unwrap_or_else(|error| panic!("{error}"));
+    .expect("nothing was kept");
+    let notifier = Notifier::new(None);
+    let running = Running::start(service, Box::new(disk.clone()), connection, &clock, notifier, tell);
     let shared = running.shared();
     let put = |name: &str| shared.change(|service, now| service.put(job(name), false, now));
     assert_eq!(put("before"), Ok("before".to_owned()));
@@ -117,7 +117,7 @@ fn after_a_failed_write_nothing_more_is_written_although_the_disk_has_room_again
     let writes = disk.writes.load(Ordering::SeqCst);
     refused("after");
     let end = running.run();
-    assert!(matches!(end, RunError::Store(_)), "{end}");
+    assert!(matches!(end, Err(RunError::Store(_))), "{end:?}");
     // The process is about to end, and another request arrives.
     refused("too-late");
     assert_eq!(disk.writes.load(Ordering::SeqCst), writes, "it was written again");

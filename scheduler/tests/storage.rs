@@ -27,6 +27,7 @@ fn claim(ledger: &mut Ledger, volume: &str) {
         agent: "a1",
         instances: &[],
         volumes: &[(volume, Mode::Write)],
+        multi_attach: &[],
         without_item: &[],
     };
     ledger.intend(&request, RULES, 1).expect("it is free");
@@ -192,7 +193,7 @@ fn a_folder_of_an_older_version_is_taken_up_with_its_running_task() {
     );
     let saved = Folder::open(folder.path()).unwrap().load().unwrap();
     let settings = Settings {
-        rules: scheduler::machine::Rules::default(),
+        rules: scheduler::run::Rules::default(),
         storage: true,
         source: String::new(),
         spelling: label_mapper::Spelling::Id,

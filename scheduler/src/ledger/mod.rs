@@ -70,7 +70,7 @@ pub enum Mode {
 }
 
 /// The state of a claim. A volume without a claim is FREE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ClaimState {
     /// The launch is decided; the master may not know it yet.

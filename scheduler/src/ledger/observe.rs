@@ -9,7 +9,7 @@ use mesos_http::types::Task;
 use volume_labels::{Access, Lifetime, Mode as LabelMode};
 
 use super::{Claim, ClaimState, Entry, Holder, Ledger, Mode, Stored, next};
-use crate::state::Millis;
+use crate::state::{JobState, Millis};
 
 impl Ledger {
     /// A ledger from what the master knows, and the storage if it was asked. `asked_ms` is when,
@@ -20,6 +20,37 @@ impl Ledger {
         if let Some(catalogue) = catalogue {
             ledger.stored(catalogue, asked_ms, now);
             ledger.last_users(tasks, catalogue, now);
+        }
+        ledger
+    }
+
+    /// The claims of the tasks of one job that may still run, by what the job's own state says of
+    /// them. `framework` is the framework's id.
+    pub fn of_job(state: &JobState, framework: &str, now: Millis) -> Self {
+        let mut ledger = Self::default();
+        for (_, attempt) in state.live() {
+            let holder = Holder {
+                framework: framework.to_owned(),
+                task: attempt.task_id.clone(),
+            };
+            for volume in &attempt.claims {
+                ledger.volumes.entry(volume.clone()).or_default().add(Claim {
+                    holder: holder.clone(),
+                    agent: attempt.agent.id.clone(),
+                    mode: match attempt.reads.contains(volume) {
+                        true => Mode::Read,
+                        false => Mode::Write,
+                    },
+                    state: ClaimState::Launched,
+                    since_ms: attempt.intended_ms,
+                    used: attempt.has_begun(),
+                    instances: vec![attempt.agent.hostname.clone()],
+                    without_item: attempt.without_item.contains(volume),
+                });
+            }
+            if let Some(state) = &attempt.state {
+                ledger.task(&holder, state, now);
+            }
         }
         ledger
     }

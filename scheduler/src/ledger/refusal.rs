@@ -19,8 +19,11 @@ pub enum Refusal {
         holder: Holder,
         /// The holder's agent.
         agent: String,
-        /// The claim's state, in words.
-        state: String,
+        /// The claim's state.
+        state: ClaimState,
+        /// When the volume is free at the latest, in milliseconds since the epoch; `None` when only
+        /// an event can tell.
+        free_at: Option<Millis>,
     },
     /// The storage is detaching it from the agent's own host.
     #[error(
@@ -42,6 +45,16 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// When the volume is free at the latest; `None` when only an event can tell.
+    pub fn free_at(&self) -> Option<Millis> {
+        match self {
+            Self::Held { free_at, .. } => *free_at,
+            _ => None,
+        }
+    }
+}
+
 /// A request of a task for volumes on an agent.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest<'a> {
@@ -53,6 +66,9 @@ pub struct ClaimRequest<'a> {
     pub instances: &'a [&'a str],
     /// Each volume, and whether the task reads or writes it.
     pub volumes: &'a [(&'a str, Mode)],
+    /// Those of them that several hosts may attach, by the task's own catalogue. The storage's
+    /// latest listing, when there is one, takes precedence.
+    pub multi_attach: &'a [&'a str],
     /// Those of them whose item of `ebsvolumes` another reader on the agent holds.
     pub without_item: &'a [&'a str],
 }
@@ -76,7 +92,8 @@ impl Entry {
         rules: Rules,
         now: Millis,
     ) -> Option<Refusal> {
-        let multi_attach = self.stored.as_ref().is_some_and(|stored| stored.multi_attach);
+        let by_task = || request.multi_attach.contains(&volume);
+        let multi_attach = self.stored.as_ref().map_or_else(by_task, |stored| stored.multi_attach);
         let in_the_way = |claim: &&Claim| {
             let here = claim.agent == request.agent;
             let both_read = mode == Mode::Read && claim.mode == Mode::Read;
@@ -94,7 +111,11 @@ impl Entry {
                 volume: volume.to_owned(),
                 holder: claim.holder.clone(),
                 agent: claim.agent.clone(),
-                state: claim.state.to_string(),
+                state: claim.state,
+                free_at: match claim.state {
+                    ClaimState::Releasing | ClaimState::Fenced if !rules.storage => Some(claim.since_ms + rules.let_go),
+                    _ => None,
+                },
             });
         }
         let stored = self.stored.as_ref().filter(|_| rules.storage)?;

@@ -6,13 +6,13 @@ use super::frame::{View, badge, distance, facts, frame, span, time};
 use super::{dag, run};
 use crate::job::Job;
 use crate::plan::Plan;
-use crate::service::{Run, RunId, Service};
+use crate::service::{RunEntry, RunId, Service};
 
 /// The number of runs that the list of jobs shows for each job.
 const RECENT: usize = 10;
 
 /// The runs of a job, the latest first.
-fn runs<'a>(service: &'a Service, job: &str) -> Vec<(&'a RunId, &'a Run)> {
+fn runs<'a>(service: &'a Service, job: &str) -> Vec<(&'a RunId, &'a RunEntry)> {
     let mut runs: Vec<_> = service.runs().iter().filter(|(_, run)| run.job() == job).collect();
     runs.sort_by_key(|(_, run)| std::cmp::Reverse(run.number()));
     runs
@@ -21,7 +21,7 @@ fn runs<'a>(service: &'a Service, job: &str) -> Vec<(&'a RunId, &'a Run)> {
 pub(super) fn all(view: View<'_>) -> Markup {
     let (service, now) = (view.service, view.now);
     let jobs = service.jobs();
-    let live = service.runs().values().any(|run| run.machine().state().end.is_none());
+    let live = service.runs().values().any(|run| run.state().end.is_none());
     let content = html! {
         h1 { "Jobs" }
         @if jobs.is_empty() {
@@ -73,7 +73,7 @@ pub(super) fn all(view: View<'_>) -> Markup {
 }
 
 /// Earlier runs as small coloured marks, the oldest first; each is a link.
-fn strip(runs: &[(&RunId, &Run)]) -> Markup {
+fn strip(runs: &[(&RunId, &RunEntry)]) -> Markup {
     html! {
         span.strip {
             @for (id, one) in runs.iter().take(RECENT).rev() {
@@ -86,8 +86,8 @@ fn strip(runs: &[(&RunId, &Run)]) -> Markup {
     }
 }
 
-fn progress(run: &Run) -> String {
-    let state = run.machine().state();
+fn progress(run: &RunEntry) -> String {
+    let state = run.state();
     let finished = state.tasks.keys().filter(|name| state.is_finished(name)).count();
     format!("{finished} of {}", state.tasks.len())
 }
@@ -135,7 +135,7 @@ pub(super) fn one(view: View<'_>, name: &str) -> Option<Markup> {
                             td data-label="Run" { a.main-link href={ "/runs/" (id) } { (id) } }
                             td data-label="Status" { (badge(run::status(one))) }
                             td data-label="Tasks done" { (progress(one)) }
-                            td data-label="Started" { (time(one.machine().state().started_ms)) }
+                            td data-label="Started" { (time(one.state().started_ms)) }
                             td data-label="Took" { span.nowrap { (span(run::took(one, now))) } }
                             td data-label="Wrong" { @if let Some(why) = run::failure(one) { span.why { (why) } } }
                         }

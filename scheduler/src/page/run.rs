@@ -4,17 +4,17 @@ use maud::{Markup, html};
 
 use super::dag;
 use super::frame::{View, badge, facts, frame, span, standing_name, time};
-use crate::machine::Explanation;
 use crate::plan::{Plan, PlannedTask};
-use crate::service::{Cause, Run, Service};
+use crate::run::Explanation;
+use crate::service::{Cause, RunEntry, Service};
 use crate::state::{End, JobState, Millis, Standing, TaskRecord};
 use crate::timeline::of_run;
 
 /// The largest number of rows that is drawn; the API has all of them.
 const MOST_ROWS: usize = 300;
 
-pub(super) fn status(run: &Run) -> &'static str {
-    match &run.machine().state().end {
+pub(super) fn status(run: &RunEntry) -> &'static str {
+    match &run.state().end {
         None => "running",
         Some(end) if end.failures.is_empty() => "finished",
         Some(_) => "failed",
@@ -22,8 +22,8 @@ pub(super) fn status(run: &Run) -> &'static str {
 }
 
 /// The failures of a run in one line; `None` when nothing failed.
-pub(super) fn failure(run: &Run) -> Option<String> {
-    let end = run.machine().state().end.as_ref()?;
+pub(super) fn failure(run: &RunEntry) -> Option<String> {
+    let end = run.state().end.as_ref()?;
     let first = end.failures.first()?;
     let more = match end.failures.len() {
         1 => String::new(),
@@ -36,8 +36,8 @@ pub(super) fn failure(run: &Run) -> Option<String> {
     Some(format!("{first}{more}{blocked}"))
 }
 
-pub(super) fn took(run: &Run, now: Millis) -> Millis {
-    let state = run.machine().state();
+pub(super) fn took(run: &RunEntry, now: Millis) -> Millis {
+    let state = run.state();
     let end = state.end.as_ref().map_or(now, |end| end.at_ms);
     end.saturating_sub(state.started_ms)
 }
@@ -45,7 +45,7 @@ pub(super) fn took(run: &Run, now: Millis) -> Millis {
 pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
     let (service, now) = (view.service, view.now);
     let run = service.runs().get(id)?;
-    let (plan, state) = (run.machine().plan(), run.machine().state());
+    let (plan, state) = (run.plan(), run.state());
     let explanations = service.explain(id, now)?;
     let finished = state.tasks.keys().filter(|name| state.is_finished(name)).count();
     let content = html! {

@@ -6,7 +6,7 @@ use label_mapper::EBS_VOLUMES;
 use mesos_http::operator::{AgentState, ClusterEvent};
 use mesos_http::types::Resource;
 
-use crate::machine::pool::ZONE_ATTRIBUTES;
+use crate::placement::ZONE_ATTRIBUTES;
 
 /// One agent as the operator stream shows it.
 #[derive(Clone, Debug)]

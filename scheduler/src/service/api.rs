@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::blocking::blocking;
 use super::serve::Shared;
-use super::{Cause, RequestError, Run, Service, metrics, openapi};
+use super::{Cause, RequestError, RunEntry, Service, metrics, openapi};
 use crate::report::Report;
 use crate::state::Millis;
 
@@ -67,11 +67,10 @@ fn job_json(service: &Service, name: &str) -> Option<Value> {
     )
 }
 
-fn run_json(run: &Run) -> Value {
-    let machine = run.machine();
-    let mut report = serde_json::to_value(Report::new(machine.plan(), machine.state(), None))
+fn run_json(run: &RunEntry) -> Value {
+    let mut report = serde_json::to_value(Report::new(run.plan(), run.state(), None))
         .expect("a report has text keys only, so it is JSON");
-    if machine.state().end.is_none() {
+    if run.state().end.is_none() {
         report["status"] = "running".into();
     }
     report["number"] = run.record.number.into();

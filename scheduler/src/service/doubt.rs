@@ -5,7 +5,7 @@ use mesos_http::types::TaskState;
 
 use super::{Effects, RequestError, RunId, Service};
 use crate::ledger::{ClaimState, Holder};
-use crate::machine::Event;
+use crate::run::Event;
 use crate::state::{Attempt, Millis};
 
 impl Service {
@@ -17,17 +17,11 @@ impl Service {
     /// The task is none that is in doubt.
     pub fn declare_dead(&mut self, task_id: &str, now: Millis) -> Result<Effects, RequestError> {
         let run = self.run_of(task_id);
-        let live = |id: &RunId| {
-            self.runs[id]
-                .machine
-                .state()
-                .live()
-                .any(|(_, live)| live.task_id == task_id)
-        };
+        let live = |id: &RunId| self.runs[id].state().live().any(|(_, live)| live.task_id == task_id);
         let run = run.filter(live);
         if let Some(id) = &run {
-            let machine = &self.runs[id].machine;
-            machine.may_be_declared_dead(task_id).map_err(RequestError::Conflict)?;
+            let run = &self.runs[id].run;
+            run.may_be_declared_dead(task_id).map_err(RequestError::Conflict)?;
         }
         let suspects = self
             .ledger
@@ -59,15 +53,12 @@ impl Service {
     pub(super) fn end_detached(&mut self, now: Millis, effects: &mut Effects) {
         let mut detached = Vec::new();
         for id in &self.active {
-            let attempts = self.runs[id].machine.in_doubt();
+            let attempts = self.runs[id].run.in_doubt();
             let proven = attempts.filter(|attempt| self.is_detached(attempt));
             detached.extend(proven.map(|attempt| (id.clone(), attempt.task_id.clone())));
         }
         for (id, task_id) in detached {
-            if let Some(run) = self.runs.get_mut(&id) {
-                let done = run.machine.detached(&task_id, now);
-                self.take(&id, done, effects);
-            }
+            self.event(&id, Event::Detached { task_id }, now, effects);
         }
     }
 
@@ -89,7 +80,7 @@ impl Service {
 
     /// How a listing of the storage can end a task of a run, which the run itself does not know.
     pub(super) fn storages_word(&self, id: &str, task: &str) -> Option<String> {
-        let attempt = self.runs.get(id)?.machine.state().tasks.get(task)?.live()?;
+        let attempt = self.runs.get(id)?.state().tasks.get(task)?.live()?;
         let forgotten = matches!(attempt.state, Some(TaskState::Lost | TaskState::Unknown));
         let ends = self.settings.storage && forgotten && !attempt.claims.is_empty();
         ends.then(|| {

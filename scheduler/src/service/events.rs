@@ -7,12 +7,33 @@ use mesos_http::types::{FrameworkId, InverseOffer, Reason, Task, TaskState, Task
 
 use super::{Effects, RunId, Service};
 use crate::ledger::{Holder, has_run};
-use crate::machine::Event;
 use crate::progress::Progress;
+use crate::run;
 use crate::state::Millis;
 
-/// How often things that depend on time alone are looked at.
-const TICK: Millis = 250;
+/// What has happened: the input of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Subscribed, for the first time or again, as the framework with this id.
+    Connected {
+        /// The framework's id.
+        framework_id: String,
+    },
+    /// Not subscribed any more; the connection tries again by itself.
+    Disconnected {
+        /// The cause, in one line.
+        reason: String,
+    },
+    /// An event of the subscription.
+    Master(Box<MasterEvent>),
+    /// An operator has declared that the task with this id does not run.
+    DeclaredDead {
+        /// The task's id.
+        task_id: String,
+    },
+    /// Time has passed.
+    Tick,
+}
 
 impl Service {
     /// The storage's listing, asked for at `asked_ms`.
@@ -38,7 +59,7 @@ impl Service {
             self.agents.take(&event);
             self.operator_stream.take(&event, now);
             for task_id in self.shown_running(&event) {
-                self.seen_running(&task_id, &mut effects);
+                self.seen_running(&task_id, now, &mut effects);
             }
             let names = self.catalogue.as_ref();
             match event {
@@ -88,10 +109,11 @@ impl Service {
         }
     }
 
-    fn seen_running(&mut self, task_id: &str, effects: &mut Effects) {
+    fn seen_running(&mut self, task_id: &str, now: Millis, effects: &mut Effects) {
         let Some(id) = self.run_of(task_id) else { return };
-        if let Some(run) = self.runs.get_mut(&id) {
-            let done = run.machine.seen_running(task_id);
+        if let Some(entry) = self.runs.get_mut(&id) {
+            let task_id = task_id.to_owned();
+            let done = entry.run.handle(run::Event::SeenRunning { task_id }, now);
             self.take(&id, done, effects);
         }
     }
@@ -114,36 +136,17 @@ impl Service {
 
     fn take_event(&mut self, event: Event, now: Millis, effects: &mut Effects) {
         match event {
-            Event::Connected { framework_id } => {
-                self.connected = true;
-                self.ask_for_all_tasks_soon(now);
-                self.suppressed = None;
-                self.offers.clear();
-                effects.progress.push((
-                    None,
-                    Progress::Connected {
-                        framework_id: framework_id.clone(),
-                    },
-                ));
-                if self.record.framework_id.as_ref() != Some(&framework_id) {
-                    self.record.framework_id = Some(framework_id.clone());
-                    effects.save_service = true;
-                }
-                self.each_run(&Event::Connected { framework_id }, now, effects);
-            }
+            Event::Connected { framework_id } => self.subscribed(framework_id, now, effects),
             Event::Disconnected { reason } => {
                 self.connected = false;
-                self.offers.clear();
-                effects
-                    .progress
-                    .push((None, Progress::Disconnected { reason: reason.clone() }));
-                self.each_run(&Event::Disconnected { reason }, now, effects);
+                self.offers.forget();
+                // The master may close the stream before it has answered the end of the framework.
+                if !self.is_ending() {
+                    effects.progress.push((None, Progress::Disconnected { reason }));
+                }
+                self.each_run(&run::Event::Disconnected, now, effects);
             }
             Event::Master(event) => self.master_event(*event, now, effects),
-            Event::CallFailed { call, reason } => {
-                let call = call.kind().to_owned();
-                effects.progress.push((None, Progress::CallFailed { call, reason }));
-            }
             Event::DeclaredDead { task_id } => match self.declare_dead(&task_id, now) {
                 Ok(declared) => effects.join(declared),
                 Err(error) => {
@@ -151,30 +154,45 @@ impl Service {
                     effects.progress.push((None, Progress::NotDeclared { task_id, reason }));
                 }
             },
-            Event::Tick if now >= self.ticked + TICK => {
-                self.ticked = now;
+            Event::Tick => {
                 // Pauses may be over.
                 self.stale = true;
                 self.ledger.tick(self.ledger_rules(), now);
                 self.alarm(now, effects);
                 self.begin_due(now, effects);
                 self.ask_for_all_tasks(now, effects);
-                self.each_run(&Event::Tick, now, effects);
+                self.each_run(&run::Event::Tick, now, effects);
             }
-            Event::Tick => {}
         }
+    }
+
+    fn subscribed(&mut self, framework_id: String, now: Millis, effects: &mut Effects) {
+        self.connected = true;
+        self.stale = true;
+        self.ask_for_all_tasks_soon(now);
+        self.offers.forget();
+        let id = framework_id.clone();
+        effects.progress.push((None, Progress::Connected { framework_id: id }));
+        if self.record.framework_id.as_ref() != Some(&framework_id) {
+            self.record.framework_id = Some(framework_id.clone());
+            effects.save_service = true;
+        }
+        self.each_run(&run::Event::Connected { framework_id }, now, effects);
+        self.subscribed_again();
     }
 
     fn master_event(&mut self, event: MasterEvent, now: Millis, effects: &mut Effects) {
         match event {
-            MasterEvent::Offers(offers) => self
-                .offers
-                .extend(offers.into_iter().map(|offer| (offer.id.clone(), offer))),
-            MasterEvent::Rescind(offer) => {
-                self.offers.remove(&offer);
-            }
+            MasterEvent::Offers(offers) => self.offers.add(offers),
+            MasterEvent::Rescind(offer) => self.offers.rescind(&offer),
             MasterEvent::InverseOffers(offers) => self.answer_inverse(offers, effects),
             MasterEvent::Update(status) => self.update(status, now, effects),
+            MasterEvent::Other {
+                kind,
+                unreadable: Some(reason),
+                ..
+            } => effects.progress.push((None, Progress::Unreadable { kind, reason })),
+            // An executor's end and an agent's come as updates too, and those are reliable.
             _ => {}
         }
     }
@@ -189,7 +207,7 @@ impl Service {
             .task(&holder, &meant(&status.state, status.reason.as_ref()), now);
         self.counters.update(&status);
         match self.run_of(status.task_id.as_str()) {
-            Some(id) => self.event(&id, Event::Master(Box::new(MasterEvent::Update(status))), now, effects),
+            Some(id) => self.event(&id, run::Event::Update(Box::new(status)), now, effects),
             None => {
                 // A run that was forgotten, or another scheduler's with the same id: it must not go on unwatched.
                 if matches!(
@@ -210,26 +228,28 @@ impl Service {
         }
     }
 
+    /// The run whose id begins the task's id: `<run>.<task>.<attempt>`.
     pub(super) fn run_of(&self, task_id: &str) -> Option<RunId> {
-        let mut dots = task_id.match_indices('.').map(|(at, _)| at);
-        let id = &task_id[..dots.nth(1)?];
+        let (id, _) = task_id.rsplit_once('.')?.0.rsplit_once('.')?;
         self.runs.contains_key(id).then(|| id.to_owned())
     }
 
+    /// Accepts the maintenance of an agent unless a task may run there.
     fn answer_inverse(&self, offers: Vec<InverseOffer>, effects: &mut Effects) {
-        for offer in offers {
-            let used = match &offer.agent_id {
-                Some(agent) => self
-                    .active
-                    .iter()
-                    .any(|id| self.runs[id].machine.uses_agent(agent.as_str())),
-                None => true,
-            };
-            let inverse_offer_ids = vec![offer.id];
-            effects.calls.push(match used {
-                true => Call::DeclineInverseOffers { inverse_offer_ids },
-                false => Call::AcceptInverseOffers { inverse_offer_ids },
-            });
+        let used = |offer: &InverseOffer| {
+            let Some(agent) = &offer.agent_id else { return true };
+            let mut active = self.active.iter();
+            active.any(|id| self.runs[id].run.uses_agent(agent.as_str()))
+        };
+        let (decline, accept): (Vec<_>, Vec<_>) = offers.into_iter().partition(used);
+        let ids = |offers: Vec<InverseOffer>| offers.into_iter().map(|offer| offer.id).collect::<Vec<_>>();
+        if !decline.is_empty() {
+            let inverse_offer_ids = ids(decline);
+            effects.call(Call::DeclineInverseOffers { inverse_offer_ids });
+        }
+        if !accept.is_empty() {
+            let inverse_offer_ids = ids(accept);
+            effects.call(Call::AcceptInverseOffers { inverse_offer_ids });
         }
     }
 

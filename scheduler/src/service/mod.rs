@@ -6,8 +6,9 @@
 //!    scheduler API ───┘  └─── operator stream, the storage's listings
 //! ```
 //!
-//! [`Service`] does no I/O and is given the time. Each run is a [`Machine`] of its own; the service shares the offers out
-//! among them, by priority and age, and enters every launch in the claim ledger.
+//! [`Service`] does no I/O and is given the time. Each run keeps the state of its own DAG ([`Run`]); the service shares the
+//! offers out among them, by priority and age, and enters every launch in the claim ledger. `scheduler run` is a service
+//! with one run, which ends with it ([`Service::of_one_job`]).
 
 pub mod agents;
 mod alarm;
@@ -16,6 +17,7 @@ pub(crate) mod blocking;
 mod doubt;
 mod effects;
 mod events;
+mod last;
 pub mod listing;
 pub mod metrics;
 pub mod openapi;
@@ -32,18 +34,21 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 
 use label_mapper::{Catalogue, Spelling};
-use mesos_http::types::{Offer, OfferId};
 use thiserror::Error;
 
 use crate::ledger::{self, Ledger};
-use crate::machine::{Machine, Rules};
+use crate::placement::{Offers, Waiting};
+use crate::plan::Plan;
+use crate::run::{Rules, Run};
 use crate::state::Millis;
 use agents::Agents;
 use alarm::Alarm;
 pub use effects::Effects;
+pub use events::Event;
+use last::OneJob;
 use metrics::Counters;
 pub use record::{Cause, JobRecord, RunId, RunRecord, ServiceRecord, VERSION};
-pub use run::Run;
+pub use run::RunEntry;
 pub use watch::OperatorStream;
 
 /// The settings of a service.
@@ -86,12 +91,12 @@ pub enum RequestError {
 /// The service without its I/O.
 ///
 /// Calling order: the [`Effects`] of every event are carried out before the next one;
-/// [`Event::Tick`](crate::machine::Event::Tick) goes in several times a second.
+/// [`Event::Tick`] goes in several times a second, and when the [`deadline`](Self::deadline) has come.
 #[derive(Debug)]
 pub struct Service {
     settings: Settings,
     record: ServiceRecord,
-    runs: BTreeMap<RunId, Run>,
+    runs: BTreeMap<RunId, RunEntry>,
     /// The runs that are not over.
     active: BTreeSet<RunId>,
     /// Those of them with tasks that are to be launched, and how many.
@@ -100,11 +105,11 @@ pub struct Service {
     stale: bool,
     ledger: Ledger,
     catalogue: Option<Catalogue>,
-    offers: BTreeMap<OfferId, Offer>,
+    offers: Offers,
+    waiting: Waiting,
     connected: bool,
-    suppressed: Option<bool>,
-    asked_for: BTreeSet<(RunId, String)>,
-    ticked: Millis,
+    /// Of `scheduler run`: the service ends with its only run.
+    one_job: Option<OneJob>,
     /// When the master was last asked for all tasks.
     all_asked: Millis,
     counters: Counters,
@@ -129,7 +134,23 @@ impl Service {
         runs: Vec<RunRecord>,
         now: Millis,
     ) -> Result<Self, String> {
-        let mut service = Self {
+        let mut service = Self::empty(settings, record, ledger, now);
+        service.ledger.count_listings_from(now);
+        for run in runs {
+            let id = format!("{}.{}", run.job, run.number);
+            let job = crate::job::Job::parse_begun(&run.text);
+            let plan = requests::catalogue_of(&run)
+                .and_then(|catalogue| requests::planned(job, catalogue.as_ref(), service.settings.spelling))
+                .map_err(|error| format!("run {id}: {error}"))?;
+            service.enter(id, run, plan);
+        }
+        service.forget_unlaunched(now);
+        service.look_at_schedules_again(now);
+        Ok(service)
+    }
+
+    fn empty(settings: Settings, record: ServiceRecord, ledger: Ledger, now: Millis) -> Self {
+        Self {
             settings,
             record: ServiceRecord {
                 version: VERSION,
@@ -141,11 +162,10 @@ impl Service {
             stale: true,
             ledger,
             catalogue: None,
-            offers: BTreeMap::new(),
+            offers: Offers::default(),
+            waiting: Waiting::default(),
             connected: false,
-            suppressed: None,
-            asked_for: BTreeSet::new(),
-            ticked: 0,
+            one_job: None,
             all_asked: now,
             counters: Counters::default(),
             agents: Agents::default(),
@@ -153,21 +173,13 @@ impl Service {
             operator_stream: OperatorStream::new(now),
             lead: 0,
             rescheduled: BTreeSet::new(),
-        };
-        service.ledger.count_listings_from(now);
-        for run in runs {
-            let id = format!("{}.{}", run.job, run.number);
-            let job = crate::job::Job::parse_begun(&run.text);
-            let plan = requests::catalogue_of(&run)
-                .and_then(|catalogue| requests::planned(job, catalogue.as_ref(), service.settings.spelling))
-                .map_err(|error| format!("run {id}: {error}"))?;
-            let machine = Machine::hosted(plan, run.state.clone(), service.settings.rules.clone(), id.clone());
-            service.runs.insert(id.clone(), Run { record: run, machine });
-            service.enlist(&id);
         }
-        service.forget_unlaunched(now);
-        service.look_at_schedules_again(now);
-        Ok(service)
+    }
+
+    fn enter(&mut self, id: RunId, record: RunRecord, plan: Plan) {
+        let run = Run::new(id.clone(), plan, record.state.clone(), self.settings.rules.clone());
+        self.runs.insert(id.clone(), RunEntry { record, run });
+        self.enlist(&id);
     }
 
     /// The jobs by name.
@@ -176,7 +188,7 @@ impl Service {
     }
 
     /// The runs by id.
-    pub fn runs(&self) -> &BTreeMap<RunId, Run> {
+    pub fn runs(&self) -> &BTreeMap<RunId, RunEntry> {
         &self.runs
     }
 

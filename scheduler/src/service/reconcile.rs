@@ -44,7 +44,7 @@ impl Service {
 
     fn knows(&self, task_id: &str) -> bool {
         self.run_of(task_id).is_some_and(|id| {
-            let tasks = self.runs[&id].machine.state().tasks.values();
+            let tasks = self.runs[&id].state().tasks.values();
             tasks
                 .flat_map(|record| &record.attempts)
                 .any(|attempt| attempt.task_id == task_id)

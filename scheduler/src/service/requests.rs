@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use label_mapper::{Catalogue, Spelling};
 
 use super::schedules;
-use super::{Cause, Effects, JobRecord, RequestError, Run, RunId, RunRecord, Service};
+use super::{Cause, Effects, JobRecord, RequestError, RunId, RunRecord, Service};
 use crate::job::{Job, JobFileError};
-use crate::machine::{Event, Machine};
 use crate::notification::{self, COMMANDS_REFUSED};
 use crate::plan::{Plan, Volumes};
+use crate::run::Event;
 use crate::state::{JobState, Millis};
 
 impl Service {
@@ -128,8 +128,7 @@ impl Service {
             cause,
             state: JobState::new(&plan, now),
         };
-        let machine = Machine::hosted(plan, record.state.clone(), self.settings.rules.clone(), id.clone());
-        self.runs.insert(id.clone(), Run { record, machine });
+        self.enter(id.clone(), record, plan);
         self.counters.begun(cause, now);
         let mut effects = Effects {
             save_jobs: BTreeSet::from([name.to_owned()]),
@@ -152,15 +151,14 @@ impl Service {
     /// # Errors
     /// There is no such run, or it is over.
     pub fn cancel(&mut self, id: &str, now: Millis) -> Result<Effects, RequestError> {
-        let Some(run) = self.runs.get_mut(id) else {
+        let Some(entry) = self.runs.get(id) else {
             return Err(RequestError::Unknown(format!("run '{id}'")));
         };
-        if run.is_over() {
+        if entry.is_over() {
             return Err(RequestError::Conflict(format!("run {id} is over")));
         }
-        let done = run.machine.cancel(now);
         let mut effects = Effects::default();
-        self.take(id, done, &mut effects);
+        self.event(id, Event::Cancelled, now, &mut effects);
         self.advance(now, &mut effects);
         Ok(effects)
     }

@@ -1,23 +1,23 @@
-//! The runs of a service. Each has its own machine.
+//! The runs of a service.
 
 use super::{Cause, Effects, RunId, RunRecord, Service};
-use crate::machine::{Event, Explanation, Machine};
 use crate::notification;
-use crate::progress::Progress;
-use crate::state::{Millis, Standing};
+use crate::plan::Plan;
+use crate::run::{self, Event, Explanation, Run};
+use crate::state::{JobState, Millis, Standing};
 
-/// One run of a job: its record and its machine.
+/// A run that the service knows: its record, and its state on the way.
 #[derive(Debug)]
-pub struct Run {
+pub struct RunEntry {
     pub(super) record: RunRecord,
-    pub(super) machine: Machine,
+    pub(super) run: Run,
 }
 
-impl Run {
+impl RunEntry {
     /// The run with its latest state, as it is to lie on disk.
     pub fn record(&self) -> RunRecord {
         RunRecord {
-            state: self.machine.state().clone(),
+            state: self.state().clone(),
             ..self.record.clone()
         }
     }
@@ -37,18 +37,23 @@ impl Run {
         self.record.cause
     }
 
-    /// The job on its way.
-    pub fn machine(&self) -> &Machine {
-        &self.machine
+    /// What is to be run.
+    pub fn plan(&self) -> &Plan {
+        self.run.plan()
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> &JobState {
+        self.run.state()
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.machine.state().end.is_some()
+        self.state().end.is_some()
     }
 
     /// Whether it is over and its notifications were sent.
     pub(super) fn is_done(&self) -> bool {
-        self.machine.state().end.as_ref().is_some_and(|end| end.notified)
+        self.state().end.as_ref().is_some_and(|end| end.notified)
     }
 }
 
@@ -60,16 +65,16 @@ impl Service {
     }
 
     pub(super) fn event(&mut self, id: &str, event: Event, now: Millis, effects: &mut Effects) {
-        let Some(run) = self.runs.get_mut(id) else { return };
-        let done = run.machine.handle(event, now);
+        let Some(entry) = self.runs.get_mut(id) else { return };
+        let done = entry.run.handle(event, now);
         self.take(id, done, effects);
     }
 
     /// Enters the run in the lists of those that go on and of those that have something to launch.
     pub(super) fn enlist(&mut self, id: &str) {
-        let Some(run) = self.runs.get(id) else { return };
-        let ready = run.machine.ready_count();
-        if run.is_over() {
+        let Some(entry) = self.runs.get(id) else { return };
+        let ready = entry.run.ready_count();
+        if entry.is_over() {
             self.active.remove(id);
         } else if !self.active.contains(id) {
             self.active.insert(id.to_owned());
@@ -82,12 +87,11 @@ impl Service {
     }
 
     /// Takes a run's effects into the service's.
-    pub(super) fn take(&mut self, id: &str, done: crate::machine::Effects, effects: &mut Effects) {
+    pub(super) fn take(&mut self, id: &str, done: run::Effects, effects: &mut Effects) {
         if done.save {
             effects.save_runs.insert(id.to_owned());
         }
-        let own = |progress: &Progress| !matches!(progress, Progress::Connected { .. } | Progress::Disconnected { .. });
-        let progress = done.progress.into_iter().filter(own);
+        let progress = done.progress.into_iter();
         effects
             .progress
             .extend(progress.map(|progress| (Some(id.to_owned()), progress)));
@@ -99,25 +103,20 @@ impl Service {
     }
 
     fn ended(&mut self, id: &str, effects: &mut Effects) {
-        let Some(run) = self.runs.get_mut(id) else { return };
-        self.counters.ended(&run.record(), run.machine.state());
-        let is_finished = run
-            .machine
-            .state()
-            .end
-            .as_ref()
-            .is_some_and(|end| end.failures.is_empty());
-        if notification::targets(run.machine.plan(), is_finished).is_empty() {
-            run.machine.notified();
+        let Some(entry) = self.runs.get_mut(id) else { return };
+        self.counters.ended(&entry.record(), entry.state());
+        let Some(end) = entry.state().end.clone() else { return };
+        if notification::targets(entry.plan(), end.failures.is_empty()).is_empty() {
+            entry.run.handle(Event::Notified, end.at_ms);
         } else {
             effects.ended.push(id.to_owned());
         }
-        let job = run.record.job.clone();
+        let job = entry.record.job.clone();
         self.forget_old(&job, effects);
     }
 
     /// The runs of a job that are known.
-    pub(super) fn runs_of<'a>(&'a self, job: &'a str) -> impl Iterator<Item = (&'a RunId, &'a Run)> {
+    pub(super) fn runs_of<'a>(&'a self, job: &'a str) -> impl Iterator<Item = (&'a RunId, &'a RunEntry)> {
         // A job's name has no dot, so its runs stand together.
         self.runs
             .range(format!("{job}.")..)
@@ -134,7 +133,7 @@ impl Service {
             .map(|(id, run)| (run.record.number, id.clone()))
             .collect();
         over.sort_unstable();
-        let keep = match self.record.jobs.contains_key(job) {
+        let keep = match self.record.jobs.contains_key(job) || self.one_job.is_some() {
             true => self.settings.keep,
             false => 0,
         };
@@ -148,29 +147,27 @@ impl Service {
 
     /// Why each task of a run has not finished.
     pub fn explain(&self, id: &str, now: Millis) -> Option<Vec<Explanation>> {
-        let run = self.runs.get(id)?;
-        let mut explanations = run.machine.explanations(now);
-        for explanation in explanations.iter_mut().filter(|one| one.standing == Standing::Ready) {
-            let holders = self.holders_for(id, &explanation.task);
-            if !holders.is_empty() {
-                explanation.why = holders;
+        let entry = self.runs.get(id)?;
+        let mut explanations = entry.run.explanations(now);
+        for explanation in &mut explanations {
+            let task = (id.to_owned(), explanation.task.clone());
+            match explanation.standing {
+                Standing::Ready => self.explain_ready(&task, &mut explanation.why),
+                Standing::Active => explanation.why.extend(self.storages_word(id, &explanation.task)),
+                _ => {}
             }
-        }
-        for explanation in explanations.iter_mut().filter(|one| one.standing == Standing::Active) {
-            explanation.why.extend(self.storages_word(id, &explanation.task));
         }
         Some(explanations)
     }
 
     /// The notifications about the end of a run were sent.
-    pub fn notified(&mut self, id: &str) -> Effects {
+    pub fn notified(&mut self, id: &str, now: Millis) -> Effects {
         let mut effects = Effects::default();
-        if let Some(run) = self.runs.get_mut(id) {
-            run.machine.notified();
-            effects.save_runs.insert(id.to_owned());
-            let job = run.record.job.clone();
+        self.event(id, Event::Notified, now, &mut effects);
+        if let Some(job) = self.runs.get(id).map(|entry| entry.record.job.clone()) {
             self.forget_old(&job, &mut effects);
         }
+        self.advance(now, &mut effects);
         effects
     }
 }

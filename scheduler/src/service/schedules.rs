@@ -105,7 +105,7 @@ impl Service {
                         effects.progress.push((None, Progress::Deferred { job, reason }));
                         effects.save_jobs.insert(name.clone());
                     }
-                    let go_on = !self.runs[id].machine().state().cancelled;
+                    let go_on = !self.runs[id].state().cancelled;
                     if file.overlap == Overlap::Replace && go_on {
                         // It was not over just now.
                         if let Ok(cancelled) = self.cancel(id, now) {

@@ -6,24 +6,22 @@ use std::time::Duration;
 
 use mesos_http::endpoint::Endpoint;
 use mesos_http::operator::{ClusterEvent, Master};
-use mesos_http::scheduler::{Call, Caller, Config, Connection, Notice};
-use mesos_http::types::FrameworkInfo;
+use mesos_http::scheduler::{Call, Caller, Connection, Notice};
 
 use super::listing::Listing;
 use super::storage::{self, Storage};
-use super::{Effects, RequestError, RunId, Service, Settings};
+use super::{Effects, Event, RequestError, RunId, Service};
 use crate::clock::Clock;
 use crate::crash_point;
-use crate::machine::Event;
+use crate::framework::{Framework, RunError};
 use crate::notification::Notifier;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::run::{Framework, RunError};
 use crate::state::{JobState, Millis};
 use crate::store::StoreError;
 
-/// How often the service gets a [`Event::Tick`].
-const TICK: Duration = Duration::from_millis(250);
+/// How often the service gets a [`Event::Tick`], in milliseconds; sooner when something is due.
+const TICK: Millis = 250;
 /// How many events are handled together at most. The API and the schedules have their turn after
 /// them.
 const TOGETHER: usize = 500;
@@ -50,6 +48,8 @@ pub struct Core {
     broken: Option<Arc<StoreError>>,
     /// Runs whose notifications are to be sent.
     ended: crossbeam_channel::Sender<EndedRun>,
+    /// Whether the framework's end was sent, so that nothing is left to do.
+    over: bool,
 }
 
 /// A run that has ended, with everything that its notifications need. Its record may be gone by
@@ -62,11 +62,11 @@ struct EndedRun {
 
 impl EndedRun {
     fn of(service: &Service, id: &RunId) -> Option<Self> {
-        let machine = service.runs().get(id)?.machine();
+        let run = service.runs().get(id)?;
         Some(Self {
             id: id.clone(),
-            plan: machine.plan().clone(),
-            state: machine.state().clone(),
+            plan: run.plan().clone(),
+            state: run.state().clone(),
         })
     }
 }
@@ -154,6 +154,13 @@ impl Core {
         }
     }
 
+    /// The master has accepted the framework's end, or has removed the framework.
+    fn torn_down(&mut self) {
+        self.over = true;
+        let effects = self.service.torn_down(self.clock.now());
+        self.carry_out(effects);
+    }
+
     /// Adds the declarations of operators that tasks do not run.
     fn take_declarations(&mut self, events: &mut Vec<Event>) {
         match self.storage.declared_dead() {
@@ -170,8 +177,11 @@ fn make_calls(shared: &Shared, caller: &Caller, calls: &crossbeam_channel::Recei
         let mut core = shared.lock();
         let now = core.clock.now();
         match sent {
+            Ok(()) if call == Call::Teardown => core.torn_down(),
             Ok(()) => core.service.sent(&call, now),
             Err(error) => {
+                // A later run with the same folder ends the framework.
+                core.over |= call == Call::Teardown;
                 let (call, reason) = (call.kind().to_owned(), error.to_string());
                 (core.report)(now, None, &Progress::CallFailed { call, reason });
             }
@@ -183,44 +193,22 @@ fn make_calls(shared: &Shared, caller: &Caller, calls: &crossbeam_channel::Recei
 pub struct Running {
     shared: Shared,
     connection: Connection,
-}
-
-/// Subscribes, as the framework with this id or as a new one. With an id this takes the framework
-/// over: the master ends the subscription of its former scheduler.
-///
-/// # Errors
-/// The masters' addresses are none.
-pub fn subscribe(framework: &Framework, id: Option<String>) -> Result<Connection, RunError> {
-    let mut info = FrameworkInfo::new("scheduler".to_owned(), framework.user.clone())
-        .with_id(id.map(Into::into))
-        .with_roles([framework.rules.role.clone()]);
-    info.principal = framework.credential.as_ref().map(|(principal, _)| principal.clone());
-    let mut config = Config::new(&framework.masters, info)?;
-    config.credential = framework.credential.clone();
-    config.tls = framework.tls.clone();
-    Ok(Connection::open(config))
+    clock: Clock,
 }
 
 impl Running {
-    /// Takes up the state of `storage` on a connection to the master.
-    ///
-    /// # Errors
-    /// The state cannot be read, or the storage's first listing cannot be had.
+    /// Starts the service on a connection to the master. `storage` keeps its state.
     pub fn start(
-        settings: Settings,
-        mut storage: Box<dyn Storage>,
+        service: Service,
+        storage: Box<dyn Storage>,
         connection: Connection,
-        listing: Option<(Listing, Duration)>,
+        clock: &Clock,
         notifier: Notifier,
         report: Reporter,
-    ) -> Result<Self, String> {
-        let clock = Clock::start();
-        let saved = storage.load().map_err(|error| error.to_string())?;
-        let service = Service::new(settings, saved.service, saved.ledger, saved.runs, clock.now())?;
+    ) -> Self {
         let (ended, to_notify) = crossbeam_channel::unbounded();
         for (id, run) in service.runs() {
-            let end = run.machine().state().end.as_ref();
-            let is_unnotified = end.is_some_and(|end| !end.notified);
+            let is_unnotified = run.state().end.as_ref().is_some_and(|end| !end.notified);
             if let Some(run) = is_unnotified.then(|| EndedRun::of(&service, id)).flatten() {
                 // The receiver exists in this function.
                 let _ = ended.send(run);
@@ -235,24 +223,35 @@ impl Running {
             report,
             broken: None,
             ended,
+            over: false,
         })));
-        if let Some((listing, every)) = listing {
-            let (first, asked) = listing.ask(&clock)?;
-            {
-                let mut core = shared.lock();
-                let effects = core.service.listed(first, asked, clock.now());
-                core.carry_out(effects);
-            }
-            let shared = shared.clone();
-            spawn("storage", move || keep_listing(&shared, &listing, every));
-        }
         let (calling, caller) = (shared.clone(), connection.caller());
         spawn("calls", move || make_calls(&calling, &caller, &to_make));
         for _ in 0..NOTIFIERS {
             let (notifying, to_notify, notifier) = (shared.clone(), to_notify.clone(), notifier.clone());
             spawn("notifications", move || notify_ends(&notifying, &to_notify, &notifier));
         }
-        Ok(Self { shared, connection })
+        Self {
+            shared,
+            connection,
+            clock: clock.clone(),
+        }
+    }
+
+    /// Lists the storage's volumes now, and then every so often.
+    ///
+    /// # Errors
+    /// The first listing cannot be had.
+    pub fn list(&self, listing: Listing, every: Duration) -> Result<(), String> {
+        let (first, asked) = listing.ask(&self.clock)?;
+        {
+            let mut core = self.shared.lock();
+            let effects = core.service.listed(first, asked, self.clock.now());
+            core.carry_out(effects);
+        }
+        let shared = self.shared.clone();
+        spawn("storage", move || keep_listing(&shared, &listing, every));
+        Ok(())
     }
 
     /// The handle for API and page.
@@ -293,13 +292,17 @@ impl Running {
         Ok(())
     }
 
-    /// Runs until it cannot go on: the master refuses the framework, another instance has taken it over, or the state cannot
-    /// be written.
-    pub fn run(self) -> RunError {
+    /// Runs until the only job of the service is over, or for ever.
+    ///
+    /// # Errors
+    /// It cannot go on: the master refuses the framework, another instance has taken it over, or the state cannot be
+    /// written.
+    pub fn run(self) -> Result<(), RunError> {
+        let mut ticked = None;
         loop {
             let mut events = Vec::new();
             let mut end = None;
-            match self.connection.notices().recv_timeout(TICK) {
+            match self.connection.notices().recv_timeout(self.until_tick(ticked)) {
                 Ok(first) => {
                     // What came meanwhile is taken with it: all of it is saved at once.
                     let more = self.connection.notices().try_iter().take(TOGETHER);
@@ -315,27 +318,47 @@ impl Running {
                 }
                 Err(error) if error.is_timeout() => {}
                 Err(_) => {
-                    end = Some(RunError::Master {
-                        cause: mesos_http::Error::Ended,
-                    });
+                    // There will be no further notice, so that only time can pass.
+                    thread::sleep(self.until_tick(ticked));
+                    end = Some(mesos_http::Error::Ended);
                 }
             }
-            events.push(Event::Tick);
+            if self.until_tick(ticked).is_zero() {
+                ticked = Some(self.clock.now());
+                events.push(Event::Tick);
+            }
             let mut core = self.shared.lock();
             core.take_declarations(&mut events);
             core.events(events);
-            if let Some(error) = core.broken.clone() {
-                return RunError::Store(error);
+            let is_removed = |error: &mesos_http::Error| {
+                matches!(error, mesos_http::Error::FrameworkRemoved(_) | mesos_http::Error::Ended)
+            };
+            if end.as_ref().is_some_and(is_removed) && core.service.is_over() && !core.over {
+                core.torn_down();
             }
-            if let Some(error) = end {
-                return error;
+            if let Some(error) = core.broken.clone() {
+                return Err(RunError::Store(error));
+            }
+            if core.over && core.service.is_done() {
+                return Ok(());
+            }
+            if let Some(cause) = end.filter(|_| !core.over) {
+                return Err(RunError::Master { cause });
             }
         }
+    }
+
+    /// How long to wait until the next tick.
+    fn until_tick(&self, ticked: Option<Millis>) -> Duration {
+        let Some(ticked) = ticked else { return Duration::ZERO };
+        let deadline = self.shared.lock().service.deadline();
+        let next = deadline.unwrap_or(Millis::MAX).clamp(ticked + 1, ticked + TICK);
+        Duration::from_millis(next.saturating_sub(self.clock.now()))
     }
 }
 
 /// What a notice is to the service; none when it is nothing.
-fn event(notice: Notice) -> Result<Option<Event>, RunError> {
+fn event(notice: Notice) -> Result<Option<Event>, mesos_http::Error> {
     Ok(Some(match notice {
         Notice::Connected(subscribed) => Event::Connected {
             framework_id: subscribed.framework_id.0,
@@ -344,7 +367,7 @@ fn event(notice: Notice) -> Result<Option<Event>, RunError> {
         Notice::Disconnected { error, .. } => Event::Disconnected {
             reason: error.to_string(),
         },
-        Notice::Failed(cause) => return Err(RunError::Master { cause }),
+        Notice::Failed(error) => return Err(error),
         _ => return Ok(None),
     }))
 }
@@ -379,7 +402,8 @@ fn notify_ends(shared: &Shared, ended: &crossbeam_channel::Receiver<EndedRun>, n
         for (target, reason) in failed {
             (core.report)(core.clock.now(), Some(&id), &Progress::NotNotified { target, reason });
         }
-        let effects = core.service.notified(&id);
+        let now = core.clock.now();
+        let effects = core.service.notified(&id, now);
         core.carry_out(effects);
     }
 }

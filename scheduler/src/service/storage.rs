@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{Effects, JobRecord, Run, RunId, RunRecord, Service, ServiceRecord, VERSION};
+use super::{Effects, JobRecord, RunEntry, RunId, RunRecord, Service, ServiceRecord, VERSION};
 use crate::declared;
 use crate::ledger::file::Journal;
 use crate::ledger::{self, Ledger};
@@ -27,11 +27,6 @@ pub struct Saved {
 /// Keeps the state of one service. What a `save` has returned from must be there after a crash; the service launches
 /// nothing before that.
 pub trait Storage: Send {
-    /// Everything that was kept.
-    ///
-    /// # Errors
-    /// It is there and cannot be read.
-    fn load(&mut self) -> Result<Saved, StoreError>;
     /// Keeps the framework's id.
     ///
     /// # Errors
@@ -94,7 +89,7 @@ pub fn save(storage: &mut dyn Storage, service: &Service, effects: &Effects) -> 
         storage.save_claims(service.ledger(), &effects.save_claims)?;
     }
     let runs = effects.save_runs.iter().filter_map(|id| service.runs().get(id));
-    let runs: Vec<_> = runs.map(Run::record).collect();
+    let runs: Vec<_> = runs.map(RunEntry::record).collect();
     if !runs.is_empty() {
         storage.save_runs(runs)?;
     }
@@ -125,6 +120,36 @@ impl Folder {
             claims: None,
             _store: store,
         })
+    }
+
+    /// Everything that was kept.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn load(&mut self) -> Result<Saved, StoreError> {
+        let path = self.path.join("service.json");
+        let mut service: ServiceRecord = read(&path)?.unwrap_or_default();
+        if service.version > VERSION {
+            return Err(StoreError::Unreadable {
+                path,
+                reason: format!("its version is {}, and this program knows {VERSION}", service.version),
+            });
+        }
+        if !service.jobs.is_empty() {
+            // Version 1. Until the last line a crash leaves it as it was.
+            let jobs = service.jobs.iter().map(|(name, job)| (self.job(name), job));
+            replace_all(&jobs.collect::<Vec<_>>())?;
+            service.version = VERSION;
+            self.save_service(&service)?;
+        }
+        service.jobs.extend(all(&self.path.join("jobs"))?);
+        let (_, ledger) = self.claims()?;
+        let ledger = match ledger {
+            Some(ledger) => ledger,
+            None => ledger::file::load(&self.path)?.unwrap_or_default(),
+        };
+        let runs = read_runs(&self.path)?;
+        Ok(Saved { service, ledger, runs })
     }
 
     fn job(&self, name: &str) -> PathBuf {
@@ -207,32 +232,6 @@ fn remove(path: PathBuf) -> Result<(), StoreError> {
 }
 
 impl Storage for Folder {
-    fn load(&mut self) -> Result<Saved, StoreError> {
-        let path = self.path.join("service.json");
-        let mut service: ServiceRecord = read(&path)?.unwrap_or_default();
-        if service.version > VERSION {
-            return Err(StoreError::Unreadable {
-                path,
-                reason: format!("its version is {}, and this program knows {VERSION}", service.version),
-            });
-        }
-        if !service.jobs.is_empty() {
-            // Version 1. Until the last line a crash leaves it as it was.
-            let jobs = service.jobs.iter().map(|(name, job)| (self.job(name), job));
-            replace_all(&jobs.collect::<Vec<_>>())?;
-            service.version = VERSION;
-            self.save_service(&service)?;
-        }
-        service.jobs.extend(all(&self.path.join("jobs"))?);
-        let (_, ledger) = self.claims()?;
-        let ledger = match ledger {
-            Some(ledger) => ledger,
-            None => ledger::file::load(&self.path)?.unwrap_or_default(),
-        };
-        let runs = read_runs(&self.path)?;
-        Ok(Saved { service, ledger, runs })
-    }
-
     fn save_service(&mut self, record: &ServiceRecord) -> Result<(), StoreError> {
         replace_all(&[(self.path.join("service.json"), record)])
     }
@@ -263,5 +262,37 @@ impl Storage for Folder {
 
     fn forget_declared(&mut self, tasks: &[String]) -> Result<(), StoreError> {
         tasks.iter().try_for_each(|task| declared::forget(&self.path, task))
+    }
+}
+
+/// The folder of `scheduler run`: the state of the only run is all that is kept, as `job.json`. It has the framework's id,
+/// and the claims follow from it.
+impl Storage for Store {
+    fn save_service(&mut self, _: &ServiceRecord) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn save_job(&mut self, _: &str, _: Option<&JobRecord>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn save_claims(&mut self, _: &Ledger, _: &BTreeSet<String>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn save_runs(&mut self, runs: Vec<RunRecord>) -> Result<(), StoreError> {
+        runs.iter().try_for_each(|run| self.save(&run.state))
+    }
+
+    fn remove_run(&mut self, _: &RunId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn declared_dead(&self) -> Result<Vec<String>, StoreError> {
+        declared::declared_dead(self.folder())
+    }
+
+    fn forget_declared(&mut self, tasks: &[String]) -> Result<(), StoreError> {
+        tasks.iter().try_for_each(|task| declared::forget(self.folder(), task))
     }
 }

@@ -104,6 +104,7 @@ fn a_refusal_names_the_holder_and_the_state() {
         agent: "a1",
         instances: &[],
         volumes: &[("vol-1", Mode::Write)],
+        multi_attach: &[],
         without_item: &[],
     };
     ledger.intend(&request("one"), rules, 0).unwrap();
@@ -165,6 +166,7 @@ fn a_volume_that_a_stranger_has_is_refused_by_his_name() {
         agent: "a1",
         instances,
         volumes: &[("vol-1", Mode::Write)],
+        multi_attach: &[],
         without_item: &[],
     };
     let refusal = ledger.refusal(&request(&OURS), rules, 10).unwrap();
@@ -199,6 +201,7 @@ fn a_volume_that_is_being_detached_from_the_agents_own_host_is_waited_for() {
         agent: "a1",
         instances: &OURS,
         volumes: &[("vol-1", Mode::Write)],
+        multi_attach: &[],
         without_item: &[],
     };
     for state in ["busy", "detaching"] {

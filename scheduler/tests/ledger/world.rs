@@ -282,6 +282,7 @@ impl World {
             agent: &name,
             instances: &[&name],
             volumes: &ids,
+            multi_attach: &[],
             without_item: &[],
         };
         let storage = self.rules.storage && self.mutant != Mutant::StorageNotAsked;

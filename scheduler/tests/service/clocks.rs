@@ -7,7 +7,7 @@ use fastrand::Rng;
 use mesos_http::types::TaskState;
 use scheduler::clock::Steady;
 use scheduler::job::Schedule;
-use scheduler::machine::Event;
+use scheduler::service::Event;
 use scheduler::service::Settings;
 
 use crate::world::{World, job, settings, volume};

@@ -30,9 +30,9 @@ fn a_run_is_kept_until_everybody_was_told_of_its_end_although_none_is_to_be_kept
         "a crash leaves the notifications that are to be sent"
     );
     world.restart();
-    let end = world.service.runs()[&id].machine().state().end.clone();
+    let end = world.service.runs()[&id].state().end.clone();
     assert!(end.is_some_and(|end| !end.notified));
-    let effects = world.service.notified(&id);
+    let effects = world.service.notified(&id, world.now);
     assert_eq!(effects.forget, [id]);
     world.take(effects);
     assert!(world.disk.2.is_empty() && world.service.runs().is_empty());
@@ -51,7 +51,7 @@ fn a_run_of_a_deleted_job_is_kept_until_everybody_was_told_of_its_end() {
         world.service.runs().contains_key(&id),
         "a crash loses the notifications"
     );
-    let effects = world.service.notified(&id);
+    let effects = world.service.notified(&id, world.now);
     world.take(effects);
     assert!(world.disk.2.is_empty() && world.service.runs().is_empty());
 }

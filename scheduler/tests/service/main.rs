@@ -10,8 +10,8 @@ mod world;
 
 use mesos_http::scheduler::{Call, Event as MasterEvent};
 use mesos_http::types::TaskState;
-use scheduler::machine::Event;
 use scheduler::progress::Progress;
+use scheduler::service::Event;
 use scheduler::service::{Cause, Settings};
 use world::{World, job, settings, text_attribute, with_attributes};
 
@@ -92,7 +92,7 @@ fn a_cancelled_run_is_killed_and_begins_nothing_more() {
     world.take(effects);
     assert!(world.offer("s1", 4.0, &[]).is_empty());
     world.update("j.1.a.1", TaskState::Killed);
-    let end = world.service.runs()[&id].machine().state().end.clone().unwrap();
+    let end = world.service.runs()[&id].state().end.clone().unwrap();
     assert_eq!(end.blocked, ["b", "c"]);
     assert!(end.failures.iter().any(|what| what == "the run was cancelled"));
 }
@@ -199,7 +199,7 @@ fn a_run_goes_to_the_agent_that_had_its_volume_in_the_run_before() {
     // The other agent has more to give.
     let offers = [("a2", 8.0), ("a1", 2.0)].map(|(agent, cpus)| world.made_offer(agent, cpus, &["v1"]));
     world.event(Event::Master(Box::new(MasterEvent::Offers(offers.to_vec()))));
-    let task = &world.service.runs()["j.2"].machine().state().tasks["a"];
+    let task = &world.service.runs()["j.2"].state().tasks["a"];
     assert_eq!(task.attempts[0].agent.id, "a1");
 }
 

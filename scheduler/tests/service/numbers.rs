@@ -11,7 +11,7 @@ use mesos_http::resources::Resources;
 use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{Offer, Resource, TaskState, TaskStatus};
 use scheduler::ledger::Ledger;
-use scheduler::machine::Event;
+use scheduler::service::Event;
 use scheduler::service::storage::{self, Saved, Storage};
 use scheduler::service::{Cause, Effects, JobRecord, RequestError, RunId, RunRecord, Service, ServiceRecord, Settings};
 use scheduler::store::StoreError;
@@ -64,6 +64,15 @@ impl Disk {
         self.0.lock().expect("no test thread has failed with the lock").left = writes;
     }
 
+    fn load(&self) -> Saved {
+        let disk = self.0.lock().expect("no test thread has failed with the lock");
+        Saved {
+            service: disk.record.clone(),
+            ledger: disk.ledger.clone(),
+            runs: disk.runs.values().cloned().collect(),
+        }
+    }
+
     fn write(&self, change: impl FnOnce(&mut Written)) -> Result<(), StoreError> {
         let mut disk = self.0.lock().expect("no test thread has failed with the lock");
         if disk.left == Some(0) {
@@ -77,14 +86,6 @@ impl Disk {
 }
 
 impl Storage for Disk {
-    fn load(&mut self) -> Result<Saved, StoreError> {
-        let disk = self.0.lock().expect("no test thread has failed with the lock");
-        Ok(Saved {
-            service: disk.record.clone(),
-            ledger: disk.ledger.clone(),
-            runs: disk.runs.values().cloned().collect(),
-        })
-    }
     fn save_service(&mut self, record: &ServiceRecord) -> Result<(), StoreError> {
         self.write(|disk| {
             let jobs = std::mem::take(&mut disk.record.jobs);
@@ -149,7 +150,7 @@ struct History {
 
 impl History {
     fn start(disk: &mut Disk, planted: Planted, now: u64) -> Service {
-        let mut saved = disk.load().expect("the disk can be read");
+        let mut saved = disk.load();
         if planted == Planted::NumbersAreForgotten {
             saved.service.last_numbers.clear();
         }
@@ -210,7 +211,7 @@ impl History {
     fn restart(&mut self) -> Result<(), String> {
         self.service = Self::start(&mut self.disk, self.planted, self.now);
         let untold = self.service.runs().iter().filter(|(_, run)| {
-            let end = run.machine().state().end.as_ref();
+            let end = run.state().end.as_ref();
             end.is_some_and(|end| !end.notified)
         });
         self.to_notify = untold.map(|(id, _)| id.clone()).collect();
@@ -273,7 +274,7 @@ impl History {
                 };
                 self.untold.remove(&id);
                 self.told += 1;
-                let effects = self.service.notified(&id);
+                let effects = self.service.notified(&id, self.now);
                 self.carry_out(effects)
             }
             12 => self.restart(),

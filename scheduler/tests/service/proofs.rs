@@ -40,7 +40,7 @@ fn a_task_that_was_unreachable_when_its_run_was_cancelled_is_killed_when_it_is_b
     world.update("j.1.a.1", TaskState::Running);
     assert_eq!(world.killed, ["j.1.a.1"]);
     world.update("j.1.a.1", TaskState::Killed);
-    assert!(world.service.runs()["j.1"].machine().state().end.is_some());
+    assert!(world.service.runs()["j.1"].state().end.is_some());
 }
 
 #[test]

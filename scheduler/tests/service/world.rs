@@ -6,9 +6,9 @@ use mesos_http::resources::Resources;
 use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{Offer, Resource, TaskState, TaskStatus};
 use scheduler::ledger::Ledger;
-use scheduler::machine::{Event, Rules};
 use scheduler::progress::Progress;
-use scheduler::service::{Cause, Effects, RunRecord, Service, ServiceRecord, Settings};
+use scheduler::run::Rules;
+use scheduler::service::{Cause, Effects, Event, RunRecord, Service, ServiceRecord, Settings};
 use scheduler::state::Standing;
 
 pub(crate) struct World {
@@ -233,7 +233,7 @@ impl World {
     }
 
     pub(crate) fn standing(&self, run: &str, task: &str) -> Standing {
-        self.service.runs()[run].machine().state().tasks[task].standing()
+        self.service.runs()[run].state().tasks[task].standing()
     }
 
     /// SIGKILL.

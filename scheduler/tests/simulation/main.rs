@@ -32,6 +32,7 @@ fn run(actions: Vec<Action>, planted: Planted) {
 fn every_planted_fault_is_noticed() {
     let all = [
         Planted::ItemsAreForgotten,
+        Planted::ClaimsAreForgotten,
         Planted::GoneIsFailed,
         Planted::BeginningsAreUnreported,
         Planted::LateKillsAreLost,

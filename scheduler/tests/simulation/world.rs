@@ -6,8 +6,9 @@ use mesos_http::resources::Resources;
 use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{Offer, OfferId, Resource, TaskInfo, TaskState, TaskStatus, UpdateId};
 use scheduler::job::Job;
-use scheduler::machine::{Effects, Event, Machine, Rules};
 use scheduler::plan::Plan;
+use scheduler::run::Rules;
+use scheduler::service::{Effects, Event, Service};
 use scheduler::state::{Attempt, JobState, Millis, Verdict};
 
 use crate::action::Action;
@@ -42,6 +43,8 @@ pub(crate) enum Planted {
     Nothing,
     /// The state on disk does not say which readers have no item.
     ItemsAreForgotten,
+    /// The state on disk does not say which volumes a task uses.
+    ClaimsAreForgotten,
     /// A task that the agent does not know is reported as failed.
     GoneIsFailed,
     /// No update reports that a task runs.
@@ -79,7 +82,7 @@ impl Real {
 
 pub(crate) struct World {
     plan: Plan,
-    machine: Machine,
+    service: Service,
     disk: JobState,
     now: Millis,
     crash: Option<usize>,
@@ -104,10 +107,10 @@ impl World {
     pub(crate) fn new(planted: Planted) -> Self {
         let plan = Plan::new(Job::parse(JOB).expect("the job is good"), None).expect("the plan is good");
         let disk = JobState::new(&plan, 0);
-        let machine = Machine::new(plan.clone(), disk.clone(), rules());
+        let service = Service::of_one_job(plan.clone(), disk.clone(), rules(), 1_000);
         let mut world = Self {
             plan,
-            machine,
+            service,
             disk,
             now: 1_000,
             crash: None,
@@ -138,22 +141,30 @@ impl World {
     /// Carries out effects as their documentation says, or as far as the crash lets it.
     fn event(&mut self, event: Event) {
         let update = matches!(&event, Event::Master(event) if matches!(**event, MasterEvent::Update(_)));
-        let mut effects = self.machine.handle(event, self.now);
+        let mut effects = self.service.handle(event, self.now);
         if update && self.planted == Planted::LateKillsAreLost {
             effects.calls.retain(|call| !matches!(call, Call::Kill(_)));
         }
         self.carry_out(effects);
     }
 
-    fn carry_out(&mut self, Effects { save, calls, end, .. }: Effects) {
+    fn state(&self) -> &JobState {
+        self.service.only_run().expect("there is one job").state()
+    }
+
+    fn carry_out(&mut self, effects: Effects) {
+        let Effects { save_runs, calls, .. } = effects;
+        let (save, end) = (!save_runs.is_empty(), calls.contains(&Call::Teardown));
         let crash = self.crash.take();
         let launches = calls.iter().any(|call| matches!(call, Call::Accept(_)));
         let late = self.planted == Planted::LaunchBeforeDisk && launches;
         if crash != Some(0) && save && !late {
-            self.disk = self.machine.state().clone();
-            if self.planted == Planted::ItemsAreForgotten {
-                let attempts = self.disk.tasks.values_mut().flat_map(|record| &mut record.attempts);
-                attempts.for_each(|attempt| attempt.without_item.clear());
+            self.disk = self.state().clone();
+            let attempts = self.disk.tasks.values_mut().flat_map(|record| &mut record.attempts);
+            match self.planted {
+                Planted::ItemsAreForgotten => attempts.for_each(|attempt| attempt.without_item.clear()),
+                Planted::ClaimsAreForgotten => attempts.for_each(|attempt| attempt.claims.clear()),
+                _ => {}
             }
         }
         let made = crash.map_or(calls.len(), |at| at.saturating_sub(1).min(calls.len()));
@@ -163,15 +174,15 @@ impl World {
             if is_connected && lost != Some(Lost::Call) {
                 self.call(call.clone());
             }
-            if lost.is_some() || !is_connected {
-                let reason = "lost".into();
-                self.machine.handle(Event::CallFailed { call, reason }, self.now);
+            if lost.is_none() && is_connected {
+                self.service.sent(&call, self.now);
+            } else {
                 is_connected = self.planted == Planted::LostCallsStayLost;
             }
         }
         self.check();
         if crash.is_some() {
-            self.machine = Machine::new(self.plan.clone(), self.disk.clone(), rules());
+            self.service = Service::of_one_job(self.plan.clone(), self.disk.clone(), rules(), self.now);
             self.connect();
         } else if end {
             self.over = true;
@@ -361,16 +372,17 @@ impl World {
                     let real = self.tasks.get(&attempt.task_id);
                     attempt.agent.id == agent && real.is_none_or(|task| task.claims.contains(READ))
                 };
-                let in_use =
-                    self.tasks.values().any(holds) || self.machine.state().live().any(|(_, attempt)| known(attempt));
+                let in_use = self.tasks.values().any(holds) || self.state().live().any(|(_, attempt)| known(attempt));
                 if !in_use && !self.vanished.contains(agent) {
                     self.taken.insert(agent.to_owned());
                 }
             }
             Action::GiveItem(index) => drop(self.taken.remove(AGENTS[index])),
             Action::Cancel => {
-                let effects = self.machine.cancel(self.now);
-                self.carry_out(effects);
+                let id = self.plan.job.clone();
+                if let Ok(effects) = self.service.cancel(&id, self.now) {
+                    self.carry_out(effects);
+                }
             }
             Action::Pass(millis) => {
                 self.now += millis;
@@ -461,7 +473,7 @@ impl World {
             self.act(Action::Return(index));
             self.act(Action::GiveItem(index));
         }
-        if self.machine.state().cancelled {
+        if self.state().cancelled {
             // The scheduler hears of every task once more, and asks for all of them after ten minutes.
             for _ in 0..3 {
                 self.deliver_all();
@@ -491,7 +503,7 @@ impl World {
             self.act(Action::Offer(1));
             self.act(Action::Pass(31_000));
         }
-        panic!("the job does not end: {:#?}", self.machine.state());
+        panic!("the job does not end: {:#?}", self.state());
     }
 
     fn deliver_all(&mut self) {
@@ -507,7 +519,7 @@ impl World {
 
     /// No task is given up that never began, unless the run was cancelled.
     fn check_end(&self) {
-        let state = self.machine.state();
+        let state = self.state();
         let attempts = state.tasks.values().flat_map(|record| &record.attempts);
         for attempt in attempts.filter(|attempt| attempt.verdict == Some(Verdict::Failed) && !state.cancelled) {
             let real = self.tasks.get(&attempt.task_id);

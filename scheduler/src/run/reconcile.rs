@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_http::scheduler::{Call, TaskReference};
 
-use super::{Effects, Machine};
+use super::{Effects, Run};
 use crate::state::{Attempt, Millis};
 
 /// The first pause before RECONCILE is repeated, in milliseconds; it doubles each time.
@@ -40,7 +40,7 @@ impl Reconciliation {
     }
 }
 
-impl Machine {
+impl Run {
     pub(super) fn reconcile(&mut self, now: Millis, effects: &mut Effects) {
         let due = self.reconciliation.next.is_some_and(|next| next <= now);
         if !due {

@@ -5,14 +5,15 @@ use mesos_http::resources::Resources;
 use mesos_http::scheduler::{Call, Event as MasterEvent, Operation};
 use mesos_http::types::{Offer, Resource, TaskInfo, TaskState, TaskStatus};
 use scheduler::job::Job;
-use scheduler::machine::{Effects, Event, Machine, Rules};
 use scheduler::plan::{Plan, Volumes};
 use scheduler::progress::Progress;
+use scheduler::run::Rules;
+use scheduler::service::{Event, Service};
 use scheduler::state::{JobState, Millis};
 
-/// The machine under test and what became of its effects.
+/// The service under test, which has one job, and what became of its effects.
 pub(crate) struct World {
-    machine: Machine,
+    service: Service,
     plan: Plan,
     /// What is on disk: all a restarted scheduler knows.
     disk: JobState,
@@ -23,6 +24,16 @@ pub(crate) struct World {
     /// Whether the last word to the master was SUPPRESS.
     pub(crate) suppressed: bool,
     offers: u32,
+}
+
+/// What follows from an event, as far as the only run is concerned.
+pub(crate) struct Effects {
+    /// Whether the run's state was made durable first.
+    pub(crate) save: bool,
+    pub(crate) progress: Vec<Progress>,
+    pub(crate) calls: Vec<Call>,
+    /// Whether the framework ends.
+    pub(crate) end: bool,
 }
 
 const START: Millis = 1_000_000;
@@ -46,9 +57,9 @@ impl World {
 
     fn of(plan: Plan) -> Self {
         let disk = JobState::new(&plan, START);
-        let machine = Machine::new(plan.clone(), disk.clone(), Rules::default());
+        let service = Service::of_one_job(plan.clone(), disk.clone(), Rules::default(), START);
         Self {
-            machine,
+            service,
             plan,
             disk,
             now: START,
@@ -60,28 +71,37 @@ impl World {
     }
 
     pub(crate) fn state(&self) -> &JobState {
-        self.machine.state()
+        self.service.only_run().expect("there is one job").state()
     }
 
     /// SIGKILL: what is not on disk is gone.
     pub(crate) fn restart(&mut self) {
-        self.machine = Machine::new(self.plan.clone(), self.disk.clone(), Rules::default());
+        self.service = Service::of_one_job(self.plan.clone(), self.disk.clone(), Rules::default(), self.now);
         self.calls.clear();
     }
 
     fn event(&mut self, event: Event) -> Effects {
-        let effects = self.machine.handle(event, self.now);
+        let effects = self.service.handle(event, self.now);
+        let effects = Effects {
+            save: !effects.save_runs.is_empty(),
+            progress: effects.progress.into_iter().map(|(_, progress)| progress).collect(),
+            end: effects.calls.contains(&Call::Teardown),
+            calls: effects.calls,
+        };
         if effects.save {
-            self.disk = self.machine.state().clone();
+            self.disk = self.state().clone();
         }
         for call in &effects.calls {
             match call {
                 Call::Suppress { .. } => self.suppressed = true,
                 Call::Revive { .. } => self.suppressed = false,
                 // What is launched must be found again after a crash at this very moment.
-                Call::Accept(_) => assert_eq!(&self.disk, self.machine.state(), "called before it was saved"),
+                Call::Accept(_) => assert_eq!(&self.disk, self.state(), "called before it was saved"),
                 _ => {}
             }
+        }
+        for call in &effects.calls {
+            self.service.sent(call, self.now);
         }
         self.calls.extend(effects.calls.iter().cloned());
         self.reports.extend(effects.progress.iter().cloned());
@@ -124,15 +144,15 @@ impl World {
     /// Time passes, with nothing but ticks where they are due.
     pub(crate) fn pass(&mut self, millis: Millis) {
         let end = self.now + millis;
-        while let Some(deadline) = self.machine.deadline().filter(|deadline| *deadline <= end) {
+        while let Some(deadline) = self.service.deadline().filter(|deadline| *deadline <= end) {
             assert!(
-                deadline > self.now || self.machine.deadline() == Some(deadline),
+                deadline > self.now || self.service.deadline() == Some(deadline),
                 "ticks do not go backwards"
             );
             self.now = deadline.max(self.now);
             self.event(Event::Tick);
             assert!(
-                self.machine.deadline().is_none_or(|next| next > self.now),
+                self.service.deadline().is_none_or(|next| next > self.now),
                 "a tick settles what was due"
             );
         }
@@ -141,7 +161,7 @@ impl World {
     }
 
     pub(crate) fn tick_at_deadline(&mut self) {
-        let deadline = self.machine.deadline().expect("something is due");
+        let deadline = self.service.deadline().expect("something is due");
         assert!(deadline > self.now, "a tick settles what was due");
         self.now = deadline;
         self.event(Event::Tick);
@@ -181,8 +201,8 @@ impl World {
     pub(crate) fn reconciled(&mut self) -> Vec<String> {
         let mut asked = Vec::new();
         self.calls.retain(|call| match call {
+            // An empty list asks for every task of the framework, so that strays are found.
             Call::Reconcile { tasks } => {
-                assert!(!tasks.is_empty(), "an empty list asks for every task");
                 asked.extend(tasks.iter().map(|task| task.task_id.0.clone()));
                 false
             }

@@ -4,11 +4,11 @@
 
 use mesos_http::types::{TaskState, TaskStatus};
 
-use super::{Effects, Machine};
+use super::{Effects, Run};
 use crate::progress::Progress;
 use crate::state::{Attempt, Millis};
 
-impl Machine {
+impl Run {
     /// The attempts of which it is not known whether they run.
     pub fn in_doubt(&self) -> impl Iterator<Item = &Attempt> {
         self.state
@@ -52,24 +52,19 @@ impl Machine {
         self.update(status, now, effects);
     }
 
-    /// The storage has detached every volume that the task ran with, and the master does not know its agent any more.
-    pub(crate) fn detached(&mut self, task_id: &str, now: Millis) -> Effects {
-        let mut effects = Effects::default();
+    pub(super) fn detached(&mut self, task_id: &str, now: Millis, effects: &mut Effects) {
         let attempts = self.state.tasks.values_mut().flat_map(|record| &mut record.attempts);
-        if let Some(attempt) = attempts.into_iter().find(|attempt| attempt.task_id == task_id) {
-            attempt.seen_running = true;
-            let mut status = TaskStatus::new(task_id.into(), TaskState::Gone);
-            status.message = Some(format!(
-                "the master does not know agent {} any more, and the storage has detached {}",
-                attempt.agent.id,
-                attempt.claims.join(", ")
-            ));
-            self.update(status, now, &mut effects);
-            if self.state.end.is_none() {
-                self.advance(now, &mut effects);
-            }
-        }
-        effects
+        let Some(attempt) = attempts.into_iter().find(|attempt| attempt.task_id == task_id) else {
+            return;
+        };
+        attempt.seen_running = true;
+        let mut status = TaskStatus::new(task_id.into(), TaskState::Gone);
+        status.message = Some(format!(
+            "the master does not know agent {} any more, and the storage has detached {}",
+            attempt.agent.id,
+            attempt.claims.join(", ")
+        ));
+        self.update(status, now, effects);
     }
 }
 

@@ -5,11 +5,11 @@ use mesos_http::scheduler::Call;
 use mesos_http::types::{Reason, TaskState, TaskStatus};
 
 use super::doubt::remedy;
-use super::{Effects, Machine};
+use super::{Effects, Run};
 use crate::progress::Progress;
 use crate::state::{Attempt, Change, Millis, Verdict};
 
-impl Machine {
+impl Run {
     pub(super) fn update(&mut self, status: TaskStatus, now: Millis, effects: &mut Effects) {
         let acknowledge = Call::acknowledge(&status);
         self.reconciliation.answered(status.task_id.as_str());
@@ -40,13 +40,6 @@ impl Machine {
                 }
                 attempt.verdict = verdict(attempt);
                 let verdict = attempt.verdict;
-                if verdict.is_some() {
-                    let freed = attempt
-                        .claims
-                        .iter()
-                        .map(|claim| (claim.clone(), (attempt.agent.id.clone(), now)));
-                    self.freed.extend(freed);
-                }
                 self.concluded(&name, verdict, now, effects);
             }
             // The task was given up, or belongs to a state that was lost, but it runs. It must not
