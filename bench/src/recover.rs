@@ -159,7 +159,7 @@ fn make_records(scratch: &Scratch, state: &Path, records: usize) -> Result<()> {
     let store = Store::open(state)?;
     let mountpoint = |number: usize| scratch.volumes().join(volume(number % volumes));
     let request = VolumeRequest {
-        slot: "data".into(),
+        origin: "data".into(),
         volume: VolumeKey::new(DRIVER, volume(0)),
         mount_id: MountId::derive(store.host_id(), DRIVER, &volume(0)),
         target: scratch.sandbox().join(container(0)).join("data"),

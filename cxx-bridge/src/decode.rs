@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use isolator::{
-    ContainerClass, ContainerId, ContainerLaunch, DVDI_PREFIX, DockerVolume, MesosMount, Origin, RecoveredContainer,
+    ContainerClass, ContainerId, ContainerLaunch, DVDI_PREFIX, DockerVolume, MesosMount, RecoveredContainer, Workload,
 };
 use prost::Message;
 
@@ -71,7 +71,7 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
     let resources: Vec<wire::Resource> = config.resources.into_iter().chain(task.resources).collect();
     let directory = path(config.directory.unwrap_or_default());
     let framework = value(executor.framework_id);
-    let origin = Origin {
+    let workload = Workload {
         framework_info: framework
             .as_deref()
             .and_then(|id| checkpoint::framework_info(&directory, id)),
@@ -98,7 +98,7 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
         mesos_mounts,
         dvdi_variables: dvdi_variables(config.command_info),
         set_resources: sets(resources),
-        origin,
+        workload,
     })
 }
 
@@ -173,7 +173,7 @@ fn mesos_mounts(
         .map(|container| container.volumes.as_slice())
         .unwrap_or_default();
     let described = volumes.iter().enumerate().map(|(index, volume)| MesosMount {
-        said: format!("ContainerInfo.volumes[{index}]"),
+        requested_by: format!("ContainerInfo.volumes[{index}]"),
         path: path(volume.container_path.clone().unwrap_or_default()),
         source: source_in_sandbox(volume, directory),
         docker: volume
@@ -185,7 +185,7 @@ fn mesos_mounts(
         .iter()
         .filter_map(|resource| resource.disk.as_ref()?.volume.as_ref());
     let persistent = disks.map(|volume| MesosMount {
-        said: "a persistent volume".to_owned(),
+        requested_by: "a persistent volume".to_owned(),
         path: path(volume.container_path.clone().unwrap_or_default()),
         source: None,
         docker: false,

@@ -16,7 +16,7 @@ fn volume(name: String) -> RecordedVolume {
     let mountpoint = format!("/var/lib/rexray/volumes/{name}/data").into();
     RecordedVolume {
         request: VolumeRequest {
-            slot: "data".into(),
+            origin: "data".into(),
             mount_id: MountId::derive("host", "rexray", &name),
             volume: VolumeKey::new("rexray", name),
             target: "/var/lib/mesos/slaves/S0/frameworks/F0/executors/e/runs/latest/data".into(),

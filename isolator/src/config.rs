@@ -50,7 +50,7 @@ pub struct Config {
     pub default_owner: DefaultOwner,
     /// The operator's file of which container may have which volume.
     pub policy: Option<PathBuf>,
-    /// Reads the principal out of an agent's checkpoint of a framework (`Origin::framework_info`); `None` where there is none. Not a
+    /// Reads the principal out of an agent's checkpoint of a framework (`Workload::framework_info`); `None` where there is none. Not a
     /// parameter: whoever knows Mesos' wire format sets it.
     pub principal_of: fn(&Path) -> Result<Option<String>, String>,
     /// The agent's own folders, which no driver may show to containers. Not a parameter: the isolator finds them when it starts.

@@ -1,33 +1,44 @@
-//! Names of volumes that are made for one container (`volume.<slot>.lifetime=container`).
+//! Names of ephemeral volumes: those that are made for one container (`volume.<slot>.lifetime=container`).
 //!
-//! A driver tells neither who made a volume nor when, so the name has to: `<label's name>-mev-<16 hexadecimal digits>`. The
-//! digits are a hash over this host's secret id and the container, so that nobody else comes upon them, and no label may spell
-//! such a name. What is found under it after a Create that was never answered is therefore ours to remove.
+//! A driver says neither who made a volume nor when, so the name does: `<label's name>-mev-<16 hexadecimal
+//! digits>`. The digits are a hash over this host's secret id and the container, so that no other program
+//! can choose them, and no label may contain such a name. A volume that has the name after a Create which
+//! was never answered is therefore the module's own, and may be removed.
 
 use sha2::{Digest, Sha256};
 use volume_labels::Access;
 
 use crate::types::{ContainerId, VolumeKey};
 
-/// Between the label's name and the digits.
+/// Stands between the label's name and the digits.
 const MARK: &str = "-mev-";
 const DIGITS: usize = 16;
-/// As long as a label's name may be, and the name of an EBS volume.
+const ADDED: usize = MARK.len() + DIGITS;
+/// Bytes of a name: the limit of labels, and of EBS.
 const LONGEST: usize = 255;
+
+/// A label's name to which the mark and the digits cannot be added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a volume that is made for a container may have a name of {} bytes, since {} are added",
+    LONGEST - ADDED,
+    ADDED
+)]
+pub(crate) struct NameTooLong;
 
 /// The name of the volume that is made for a container when its label spells `volume`.
 ///
-/// The members of a pod share one that is made for the pod, so the outermost container counts; unless each is to have it
-/// alone.
+/// The members of a pod share one volume that is made for the pod, so the outermost container counts. With
+/// exclusive access each member gets a volume of its own.
 ///
 /// # Errors
-/// When it would be too long.
+/// When the name would be too long.
 pub(crate) fn name(
     volume: &VolumeKey,
     container: &ContainerId,
     access: Access,
     host_id: &str,
-) -> Result<String, String> {
+) -> Result<String, NameTooLong> {
     let container = match access {
         Access::Shared => container.path().get(..1).unwrap_or_default(),
         Access::Exclusive => container.path(),
@@ -41,16 +52,12 @@ pub(crate) fn name(
     let digits = &hex::encode(hash.finalize())[..DIGITS];
     let name = format!("{}{MARK}{digits}", volume.name);
     if name.len() > LONGEST {
-        return Err(format!(
-            "a volume that is made for a container may have a name of {} bytes, since {} are added",
-            LONGEST - MARK.len() - DIGITS,
-            MARK.len() + DIGITS
-        ));
+        return Err(NameTooLong);
     }
     Ok(name)
 }
 
-/// What a label spelled for a volume of this name; `None` of a name that was not made up by `name`.
+/// The label's name for a volume with this name; `None` when the module did not choose the name.
 pub fn spelled(name: &str) -> Option<&str> {
     let digits = name.len().checked_sub(DIGITS)?;
     let (before, digits) = name.split_at_checked(digits)?;
@@ -114,6 +121,6 @@ mod tests {
             name(&volume, &ContainerId::root("c"), Access::Shared, "host")
         };
         assert!(named(234).is_ok_and(|name| name.len() == 255));
-        assert!(named(235).unwrap_err().contains("234 bytes"));
+        assert!(named(235).unwrap_err().to_string().contains("234 bytes"));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use volume_driver_client::{Code, Error};
 
-use crate::request::spoken;
+use crate::origin::Origin;
 use crate::types::VolumeKey;
 
 /// What went wrong, as a code for programs and in words for people.
@@ -124,20 +124,20 @@ pub enum PrepareError {
     )]
     Unresolved(Duration),
     /// The volume could not be mounted.
-    #[error("{}: [{}] volume {volume}: {cause}", spoken(.slot), .cause.code)]
+    #[error("{origin}: [{}] volume {volume}: {cause}", .cause.code)]
     Mount {
-        /// The label's slot.
-        slot: String,
+        /// What requested the volume.
+        origin: Origin,
         /// The volume.
         volume: VolumeKey,
         /// The driver's words, or what was seen.
         cause: Problem,
     },
     /// The time for prepare passed. A Mount that was already sent is waited for in the background and undone.
-    #[error("{}: [{}] volume {volume}: {}", spoken(.slot), .waiting_for.code, not_ready(.waiting_for))]
+    #[error("{origin}: [{}] volume {volume}: {}", .waiting_for.code, not_ready(.waiting_for))]
     Deadline {
-        /// The label's slot.
-        slot: String,
+        /// What requested the volume.
+        origin: Origin,
         /// The first volume that was not ready.
         volume: VolumeKey,
         /// What was missing. Its code is [`Code::Timeout`] unless it is known that waiting for another user of the volume took
@@ -209,7 +209,7 @@ mod tests {
     fn the_table_of_remedies_has_every_reason_in_the_words_of_the_message() {
         let volume = || VolumeKey::new("ebs".to_owned(), "v");
         let deadline = |code| PrepareError::Deadline {
-            slot: "data".into(),
+            origin: "data".into(),
             volume: volume(),
             waiting_for: Problem::new(code, "words"),
         };
@@ -232,7 +232,7 @@ mod tests {
         let errors = [
             PrepareError::Unresolved(Duration::from_secs(50)),
             PrepareError::Mount {
-                slot: "data".into(),
+                origin: "data".into(),
                 volume: volume(),
                 cause: drivers.driver("nosuch").expect_err("it is not installed").into(),
             },
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn a_volume_that_another_host_keeps_is_told_with_the_remedy_there() {
         let error = PrepareError::Deadline {
-            slot: "data".into(),
+            origin: "data".into(),
             volume: VolumeKey::new("ebs".to_owned(), "orders"),
             waiting_for: Problem::new(Code::AttachedElsewhere, "VolumeInUse: vol-1 is attached to i-0f"),
         };
@@ -285,12 +285,12 @@ mod tests {
             PrepareError::Request("label 'volume.x: [busy] y': unknown attribute".to_owned().into()),
             PrepareError::Unresolved(Duration::from_secs(50)),
             PrepareError::Mount {
-                slot: "data".into(),
+                origin: "data".into(),
                 volume: volume(),
                 cause: Problem::new(Code::AttachedElsewhere, "elsewhere: [invalid] "),
             },
             PrepareError::Deadline {
-                slot: "data".into(),
+                origin: "data".into(),
                 volume: volume(),
                 waiting_for: Problem::new(Code::Timeout, "the driver has not answered Mount"),
             },

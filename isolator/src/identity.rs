@@ -1,11 +1,12 @@
-//! What a spelling of a volume stands for before anything is mounted: the driver's address, and the name as it compares names.
+//! Which spellings are one volume, as far as it is known before anything is mounted: those that share the
+//! driver's address and the name as the driver compares names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use volume_driver_client::{Driver, Drivers, Endpoint};
 
 use crate::ledger::{Record, VolumeRequest};
-use crate::request::spoken;
+use crate::origin::Origin;
 use crate::types::{Identity, VolumeKey};
 
 /// The identities of a volume whose driver is at `endpoint`, or whose driver is not to be found now.
@@ -21,28 +22,40 @@ pub(crate) fn identities(volume: &VolumeKey, endpoint: Option<&Endpoint>, driver
     places.map(|place| Identity::new(place, &*name)).collect()
 }
 
-/// The identities of the volumes that one container asks for. It may spell one volume in two ways, but then the same must be
-/// said of it.
+/// A container requests one volume under two names, and says different things about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{first} and {second} name the same volume, as {first_volume} and {second_volume}, with different create, options or owner: make \
+     them agree"
+)]
+pub(crate) struct SpellingsDisagree {
+    first: Origin,
+    first_volume: VolumeKey,
+    second: Origin,
+    second_volume: VolumeKey,
+}
+
+/// The identities of the volumes that one container requests. It may request one volume under two names,
+/// and must then say the same about it both times.
 ///
 /// # Errors
-/// One line that names both spellings.
+/// When it does not.
 pub(crate) fn of_requests(
     requests: &[VolumeRequest],
     drivers: &Drivers,
-) -> Result<Vec<(VolumeKey, BTreeSet<Identity>)>, String> {
+) -> Result<Vec<(VolumeKey, BTreeSet<Identity>)>, Box<SpellingsDisagree>> {
     let mut identified: Vec<(VolumeKey, BTreeSet<Identity>)> = Vec::new();
     for (index, request) in requests.iter().enumerate() {
         let driver = drivers.driver(&request.volume.driver).ok();
         let own = identities(&request.volume, driver.as_ref().map(Driver::endpoint), drivers);
         for (other, known) in requests[..index].iter().zip(&identified) {
             if other.spec != request.spec && !known.1.is_disjoint(&own) {
-                return Err(format!(
-                    "{} and {} name the same volume, as {} and {}, with different create, options or owner: make them agree",
-                    spoken(&other.slot),
-                    spoken(&request.slot),
-                    other.volume,
-                    request.volume
-                ));
+                return Err(Box::new(SpellingsDisagree {
+                    first: other.origin.clone(),
+                    first_volume: other.volume.clone(),
+                    second: request.origin.clone(),
+                    second_volume: request.volume.clone(),
+                }));
             }
         }
         identified.push((request.volume.clone(), own));

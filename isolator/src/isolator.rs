@@ -20,10 +20,10 @@ use crate::identity;
 use crate::ledger::{Event, VolumeRequest};
 use crate::ledger_reader::LedgerReader;
 use crate::names::Names;
-use crate::policy::{self, InForce};
+use crate::policy::{self, InForce, PolicyError};
 use crate::records::{Store, StoreError};
 use crate::reports::{Exposition, Reports};
-use crate::request::{Asked, of_this_container, wanted, wishes};
+use crate::request::{RequestedVolume, of_this_container, parse_request, resolve};
 use crate::runtime::{Engine, Message, RecordWrite, Turn, write_records};
 use crate::status::Keeper;
 use crate::types::{Answer, BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
@@ -38,8 +38,8 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The policy's file cannot be used.
-    #[error("{0}")]
-    Policy(String),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// No thread to be had.
     #[error("cannot start thread '{name}': {source}")]
     Thread {
@@ -73,7 +73,7 @@ struct Resolve {
     id: ContainerId,
     turn: Turn,
     launch: ContainerLaunch,
-    volumes: Vec<Asked>,
+    volumes: Vec<RequestedVolume>,
 }
 
 impl Isolator {
@@ -83,7 +83,7 @@ impl Isolator {
     /// # Errors
     /// One line for the operator; see [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let policy = Arc::new(InForce::of(config.policy.as_deref()).map_err(StartError::Policy)?);
+        let policy = Arc::new(InForce::of(config.policy.as_deref())?);
         policy.announce();
         config.warn_of_deadline();
         let names = Names::of(config.name_map.as_deref()).map_err(|source| StartError::Thread {
@@ -211,15 +211,15 @@ impl Isolator {
         launch: ContainerLaunch,
         answer: impl FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send + 'static,
     ) {
-        let volumes = wanted(&id, &launch, &self.config);
+        let volumes = parse_request(&id, &launch, &self.config);
         if let Ok(volumes) = &volumes {
-            let labels = volumes.iter().map(|asked| &asked.labels);
+            let labels = volumes.iter().map(|requested| &requested.labels);
             self.claims.launched(&id, labels, &launch.set_resources);
         }
         match volumes.map(|volumes| of_this_container(volumes, &id, &launch, &self.config)) {
             Ok(volumes) if volumes.is_empty() => self.answer(move || answer(Ok(None))),
             Ok(volumes) => {
-                self.reports.asked(&id, &launch);
+                self.reports.requested(&id, &launch);
                 let (register, container) = (self.binder().register(), id.clone());
                 self.binder().expect(&id);
                 let answer = move |result: Result<Option<Vec<BindMount>>, PrepareError>| {
@@ -243,7 +243,8 @@ impl Isolator {
                     volumes,
                 });
             }
-            Err(problem) => {
+            Err(error) => {
+                let problem = Refusal::from(error);
                 self.reports.refused_at_once(&id, &launch, &problem);
                 self.answer(move || answer(Err(PrepareError::Request(problem))));
             }
@@ -340,7 +341,7 @@ fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Joi
 /// The container that a panic struck is refused, and the thread goes on with the next one.
 fn refused_on_panic<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let words = "the module failed while it resolved what the container asks for: see the agent's log";
+        let words = "the module failed while it request what the container asks for: see the agent's log";
         Err(Refusal::new(Code::Unreachable, words))
     })
 }
@@ -368,7 +369,9 @@ impl Resolver {
         {
             let result = refused_on_panic(|| {
                 self.resolve(&id, &launch, volumes).and_then(|requests| {
-                    for (volume, identities) in identity::of_requests(&requests, &self.drivers)? {
+                    let identified = identity::of_requests(&requests, &self.drivers)
+                        .map_err(|error| Refusal::new(Code::Invalid, error.to_string()))?;
+                    for (volume, identities) in identified {
                         let _ = done.send(Message::Event(Event::Identified { volume, identities }));
                     }
                     Ok(requests)
@@ -384,16 +387,19 @@ impl Resolver {
         &self,
         id: &ContainerId,
         launch: &ContainerLaunch,
-        volumes: Vec<Asked>,
+        volumes: Vec<RequestedVolume>,
     ) -> Result<Vec<VolumeRequest>, Refusal> {
-        let names = self.names.current().map_err(Refusal::from)?;
-        let mut wishes = wishes(id, volumes, launch, &self.config, &names, self.store.host_id())?;
-        let judged = policy::check(&self.policy.current(), &mut wishes, launch, &self.config, &names);
+        let names = self
+            .names
+            .current()
+            .map_err(|error| Refusal::new(Code::Invalid, error.to_string()))?;
+        let mut resolved = resolve(id, volumes, launch, &self.config, &names, self.store.host_id())?;
+        let judged = policy::check(&self.policy.current(), &mut resolved, launch, &self.config, &names);
         let forbidden = judged.map_err(|denied| {
             self.reports.denied(&denied.by);
             Refusal::new(Code::Denied, denied.message)
         })?;
-        let (requests, places) = targets(&wishes, &forbidden, launch, &self.config, &self.drivers)?;
+        let (requests, places) = targets(&resolved, &forbidden, launch, &self.config, &self.drivers)?;
         self.register.places(id, places);
         Ok(requests)
     }

@@ -27,6 +27,7 @@ mod ledger_reader;
 mod mountpoint;
 mod named_files;
 mod names;
+mod origin;
 mod policy;
 pub mod records;
 mod reports;
@@ -48,8 +49,10 @@ pub use host::{
 };
 pub use isolator::{Isolator, StartError};
 pub use mountpoint::{MountIdentity, Mountpoint};
-pub use request::{DVDI_PREFIX, DefaultOwner};
+pub use origin::{DVDI_PREFIX, Origin};
+pub use policy::PolicyError;
+pub use request::DefaultOwner;
 pub use types::{
-    BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Identity, Limitation, MesosMount, Origin,
-    RecoveredContainer, VolumeKey,
+    BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Identity, Limitation, MesosMount,
+    RecoveredContainer, VolumeKey, Workload,
 };

@@ -1,16 +1,16 @@
-//! The operator's word on which id is which driver's name.
+//! The operator's name map: which id belongs to which driver's name.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use operator_files::{JsonError, Kept, json};
+use operator_files::{FileError, JsonError, Kept, json};
 
-/// Room for some 100,000 ids. A wrong path may lead to a file without an end.
+/// Room for some 100,000 ids. A wrong path may lead to a file that never ends.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What messages call the file.
+/// The beginning of messages about the file.
 const WHAT: &str = "name map (module parameter name_map)";
 
 /// From the storage's id to the driver's name, as the file of the parameter `name_map` has it: one JSON object. Without
@@ -22,13 +22,25 @@ const WHAT: &str = "name map (module parameter name_map)";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NameMap(BTreeMap<String, String>);
 
+/// Why there is no name map. Every message is one line that names the file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NameMapError {
+    /// Says which file and why.
+    #[error("{WHAT} {0}")]
+    File(#[from] FileError),
+    #[error("{WHAT} {}: {cause}", path.display())]
+    Json { path: PathBuf, cause: JsonError },
+    /// In the words of the thread that keeps the file.
+    #[error("{0}")]
+    NotRead(String),
+}
+
 /// The name map that is in force: the last good version of the operator's file, which label-mapper replaces as a whole when a
 /// name changes.
 #[derive(Debug)]
 pub(crate) enum Names {
     /// The operator has named no file.
     None(Arc<NameMap>),
-    /// The operator's file.
     File(Kept<NameMap>),
 }
 
@@ -48,13 +60,15 @@ impl Names {
     /// disk.
     ///
     /// # Errors
-    /// One line that names the file, when there has been no good version yet.
-    pub(crate) fn current(&self) -> Result<Arc<NameMap>, String> {
+    /// When there has been no good version yet.
+    pub(crate) fn current(&self) -> Result<Arc<NameMap>, NameMapError> {
         match self {
             Self::None(empty) => Ok(Arc::clone(empty)),
             Self::File(kept) => {
                 let content = kept.current();
-                content.value.ok_or_else(|| content.problem.unwrap_or_default())
+                content
+                    .value
+                    .ok_or_else(|| NameMapError::NotRead(content.problem.unwrap_or_default()))
             }
         }
     }
@@ -64,13 +78,16 @@ impl NameMap {
     /// Reads the file as it is now.
     ///
     /// # Errors
-    /// One line that names the file.
-    pub(crate) fn read(path: Option<&Path>) -> Result<Self, String> {
+    /// When the file cannot be read, or is no name map.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, NameMapError> {
         let Some(path) = path else {
             return Ok(Self::default());
         };
-        let text = operator_files::read(path, MAX_BYTES).map_err(|error| format!("{WHAT} {error}"))?;
-        Self::parse(&text).map_err(|error| format!("{WHAT} {}: {error}", path.display()))
+        let text = operator_files::read(path, MAX_BYTES)?;
+        Self::parse(&text).map_err(|cause| NameMapError::Json {
+            path: path.to_owned(),
+            cause,
+        })
     }
 
     fn parse(text: &str) -> Result<Self, JsonError> {
@@ -139,9 +156,11 @@ mod tests {
     fn a_map_that_cannot_be_read_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("names.json");
-        assert!(NameMap::read(Some(&path)).unwrap_err().contains("names.json"));
+        let missing = NameMap::read(Some(&path)).unwrap_err().to_string();
+        assert!(missing.contains("names.json"), "{missing}");
         fs::write(&path, "[1]").unwrap();
-        assert!(NameMap::read(Some(&path)).unwrap_err().contains("name_map"));
+        let list = NameMap::read(Some(&path)).unwrap_err().to_string();
+        assert!(list.contains("name_map"), "{list}");
     }
 
     #[test]
@@ -149,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("names.json");
         fs::write(&path, r#"{"vol-1": "payroll", "vol-1": "scratch"}"#).unwrap();
-        let problem = NameMap::read(Some(&path)).unwrap_err();
+        let problem = NameMap::read(Some(&path)).unwrap_err().to_string();
         assert!(problem.contains("'vol-1' is given twice"), "{problem}");
     }
 
@@ -158,7 +177,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("names.json");
         let names = Names::of(Some(&path)).unwrap();
-        assert!(names.current().unwrap_err().contains("names.json"), "there is none yet");
+        let missing = names.current().unwrap_err().to_string();
+        assert!(missing.contains("names.json"), "there is none yet: {missing}");
         fs::write(&path, r#"{"vol-1": "one"}"#).unwrap();
         assert_eq!(names.current().unwrap().driver_name("vol-1"), "one");
         fs::remove_file(&path).unwrap();

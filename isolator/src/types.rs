@@ -141,15 +141,15 @@ pub struct ContainerLaunch {
     /// Every SET resource item the container holds, by resource name.
     pub set_resources: Vec<(String, BTreeSet<String>)>,
     /// Whose container it is.
-    pub origin: Origin,
+    pub workload: Workload,
 }
 
 /// A mount that Mesos makes by path, as root, in the container's mount namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MesosMount {
-    /// What asks for it, for messages.
-    pub said: String,
-    /// Where it goes, as it stands: relative to the sandbox, or absolute in the container.
+    /// What requests it, for messages.
+    pub requested_by: String,
+    /// Where it goes, as its author wrote it: relative to the sandbox, or absolute in the container.
     pub path: PathBuf,
     /// The folder of the host that it shows, when its description names one. It may lie in the sandbox.
     pub source: Option<PathBuf>,
@@ -176,7 +176,7 @@ pub struct DockerVolume {
 
 /// Who launched a container, as far as Mesos tells an isolator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct Workload {
     /// The framework's id; none of a standalone container.
     pub framework: Option<String>,
     /// The executor's id.

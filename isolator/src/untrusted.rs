@@ -7,13 +7,14 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use volume_driver_client::{Discovery, Drivers};
+use volume_driver_client::{Code, Discovery, Drivers};
 
 use crate::config::Config;
+use crate::error::Refusal;
 use crate::host::targets;
 use crate::names::NameMap;
 use crate::policy::{self, Policy};
-use crate::request::{wanted, wishes};
+use crate::request::{parse_request, resolve};
 use crate::types::{ContainerId, ContainerLaunch};
 
 /// A message longer than this is no line a person reads.
@@ -89,7 +90,8 @@ impl Ground {
             self.set_traps(&self.path(folder));
         }
         let before = listing(self.folder.path(), &["sandbox", "image"]);
-        if let Err(problem) = self.taken(id, &launch) {
+        if let Err(refusal) = self.taken(id, &launch) {
+            let problem = refusal.to_string();
             assert!(!problem.is_empty() && problem.len() < LONGEST, "{problem:?}");
             assert!(!problem.chars().any(char::is_control), "{problem:?}");
         }
@@ -97,20 +99,20 @@ impl Ground {
         assert_eq!(before, after, "something outside of the container has changed");
     }
 
-    fn taken(&self, id: &ContainerId, launch: &ContainerLaunch) -> Result<(), String> {
-        let asked = wanted(id, launch, &self.config)?;
+    fn taken(&self, id: &ContainerId, launch: &ContainerLaunch) -> Result<(), Refusal> {
+        let requested = parse_request(id, launch, &self.config)?;
         assert_eq!(
-            Ok(&asked),
-            wanted(id, launch, &self.config).as_ref(),
+            Ok(&requested),
+            parse_request(id, launch, &self.config).as_ref(),
             "read twice, it says the same"
         );
-        assert!(asked.len() <= volume_labels::MAX_VOLUMES);
-        let names = NameMap::read(None)?;
-        let mut wishes = wishes(id, asked, launch, &self.config, &names, "host")?;
-        let judged = policy::check(&self.policy, &mut wishes, launch, &self.config, &names);
-        let forbidden = judged.map_err(|denied| denied.message)?;
-        let (requests, places) = targets(&wishes, &forbidden, launch, &self.config, &self.drivers)?;
-        assert_eq!((requests.len(), places.len()), (wishes.len(), wishes.len()));
+        assert!(requested.len() <= volume_labels::MAX_VOLUMES);
+        let names = NameMap::read(None).expect("no file is read");
+        let mut resolved = resolve(id, requested, launch, &self.config, &names, "host")?;
+        let judged = policy::check(&self.policy, &mut resolved, launch, &self.config, &names);
+        let forbidden = judged.map_err(|denied| Refusal::new(Code::Denied, denied.message))?;
+        let (requests, places) = targets(&resolved, &forbidden, launch, &self.config, &self.drivers)?;
+        assert_eq!((requests.len(), places.len()), (resolved.len(), resolved.len()));
         for (index, request) in requests.iter().enumerate() {
             let target = &request.target;
             let inside = match &launch.rootfs {

@@ -16,7 +16,7 @@ fn key(name: &str) -> VolumeKey {
 
 fn wants(volume: &str) -> VolumeRequest {
     VolumeRequest {
-        slot: "data".into(),
+        origin: "data".into(),
         volume: key(volume),
         mount_id: MountId::derive("host", "ebs", volume),
         target: format!("/sandbox/{volume}").into(),

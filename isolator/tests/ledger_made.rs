@@ -12,7 +12,7 @@ const NAME: &str = "scratch-mev-0123456789abcdef";
 
 fn scratch() -> VolumeRequest {
     VolumeRequest {
-        slot: "data".into(),
+        origin: "data".into(),
         volume: VolumeKey::new("ebs", NAME),
         mount_id: MountId::derive("host", "ebs", NAME),
         target: "/sandbox/data".into(),

@@ -22,7 +22,7 @@ fn wants(name: &str) -> VolumeRequest {
         Lifetime::Persistent
     };
     VolumeRequest {
-        slot: "data".into(),
+        origin: "data".into(),
         volume: key(name),
         mount_id: MountId::derive("host", "ebs", name),
         target: "/sandbox/data".into(),

@@ -26,7 +26,7 @@ fn key(spelled: &str) -> VolumeKey {
 fn wants(spelled: &str, access: Access) -> VolumeRequest {
     let volume = key(spelled);
     VolumeRequest {
-        slot: "data".into(),
+        origin: "data".into(),
         mount_id: MountId::derive("host", &volume.driver, &volume.name),
         volume,
         target: "/sandbox/data".into(),

@@ -20,7 +20,7 @@ fn volume(name: &str, state: RecordedState) -> RecordedVolume {
         ..MountSpec::default()
     };
     let request = VolumeRequest {
-        slot: "data".into(),
+        origin: "data".into(),
         volume: VolumeKey::new("ebs", name),
         mount_id: MountId::derive("host", "ebs", name),
         target: "/sandbox/data".into(),

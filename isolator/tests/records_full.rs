@@ -54,7 +54,7 @@ impl Drop for Small {
 /// A record that does not fit into what a full file system may have left of its last page.
 fn record(container: &str) -> Record {
     let request = VolumeRequest {
-        slot: "data".into(),
+        origin: "data".into(),
         volume: VolumeKey::new("ebs", "v".repeat(8000)),
         mount_id: MountId::derive("host", "ebs", "v"),
         target: "/sandbox/data".into(),

@@ -610,7 +610,7 @@ fn id(container: u8) -> ContainerId {
 
 fn request(volume: &VolumeKey, exclusive: bool) -> VolumeRequest {
     VolumeRequest {
-        slot: volume.name.clone(),
+        origin: volume.name.as_str().into(),
         volume: volume.clone(),
         mount_id: MountId::derive("host", &volume.driver, &volume.name),
         target: PathBuf::from("/sandbox").join(&volume.name),

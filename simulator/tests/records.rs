@@ -38,7 +38,7 @@ fn start(disk: &MemoryDisk) -> (Store<MemoryDisk>, Vec<Record>) {
 fn record(container: &str, written: u32) -> Record {
     let volume = format!("v{written}");
     let request = VolumeRequest {
-        slot: "data".into(),
+        origin: "data".into(),
         mount_id: MountId::derive("host", "ebs", &volume),
         volume: VolumeKey::new("ebs", volume),
         target: "/sandbox/data".into(),

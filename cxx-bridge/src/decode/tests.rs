@@ -219,7 +219,7 @@ fn what_mesos_itself_mounts_is_told_with_the_folder_that_it_shows() {
         .iter()
         .map(|mount| {
             let source = mount.source.as_ref().map(|source| source.to_str().unwrap());
-            (mount.said.as_str(), mount.path.to_str().unwrap(), source, mount.docker)
+            (mount.requested_by.as_str(), mount.path.to_str().unwrap(), source, mount.docker)
         })
         .collect();
     let sandbox = "/work/parent/containers/inner";
@@ -320,15 +320,15 @@ fn whose_container_it_is_comes_from_executor_and_task() {
     .concat();
     let task = field(2, &field(1, b"task-1"));
     let config = [field(8, &executor), field(9, &task)].concat();
-    let expected = Origin {
+    let expected = Workload {
         framework: Some("framework-1".to_owned()),
         executor: Some("exec-1".to_owned()),
         task: Some("task-1".to_owned()),
         role: Some("etl".to_owned()),
         framework_info: None,
     };
-    assert_eq!(launch(&config, None).unwrap().origin, expected);
-    assert_eq!(launch(&[], None).unwrap().origin, Origin::default());
+    assert_eq!(launch(&config, None).unwrap().workload, expected);
+    assert_eq!(launch(&[], None).unwrap().workload, Workload::default());
 }
 
 #[test]
@@ -336,10 +336,10 @@ fn an_executors_role_wins_over_what_a_nested_container_says_of_itself() {
     let executor = field(5, &allocated(&scalar_resource("cpus"), "web"));
     let claimed = field(13, &allocated(&scalar_resource("cpus"), "admin"));
     let with = [field(8, &executor), claimed.clone()].concat();
-    assert_eq!(launch(&with, None).unwrap().origin.role.as_deref(), Some("web"));
-    assert_eq!(launch(&claimed, None).unwrap().origin.role.as_deref(), Some("admin"));
+    assert_eq!(launch(&with, None).unwrap().workload.role.as_deref(), Some("web"));
+    assert_eq!(launch(&claimed, None).unwrap().workload.role.as_deref(), Some("admin"));
     let both = [claimed, field(13, &allocated(&scalar_resource("mem"), "web"))].concat();
-    assert_eq!(launch(&both, None).unwrap().origin.role, None, "two roles are none");
+    assert_eq!(launch(&both, None).unwrap().workload.role, None, "two roles are none");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! What a volume's mount was like when it was made: what turned out otherwise since then went wrong.
+//! What a volume's mount was like when it was made. A difference since then is a fault.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,23 +9,32 @@ use crate::host::mount_table::{Mount, MountTable, Standing};
 use crate::mountpoint::MountIdentity;
 use crate::types::VolumeKey;
 
-/// By volume, its mount as first seen. Written by whoever mounts, before any container has the volume, and at a start of the
-/// agent from its records; of a record that does not tell the mount by the monitor at its first look.
+/// Why a volume that another container holds is not given to a second one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LostMount {
+    #[error("cannot read the mount table: {0}")]
+    Table(#[from] io::Error),
+    #[error("its mount at {} disappeared while another container used it", .0.display())]
+    Disappeared(PathBuf),
+}
+
+/// The mount of each volume as it was first seen. The thread that mounts a volume writes its baseline before
+/// any container has the volume; at a start of the agent it comes from the records. When a record does not
+/// describe the mount, the monitor writes the baseline in its first round.
 #[derive(Clone, Default)]
 pub(crate) struct Baselines(Arc<Mutex<BTreeMap<VolumeKey, Baseline>>>);
 
-/// A mount as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Baseline {
     /// The driver's path.
     pub(crate) mountpoint: PathBuf,
-    /// None of a directory-backed volume.
+    /// `None` for a directory-backed volume.
     pub(crate) mount: Option<MountIdentity>,
     pub(crate) standing: Standing,
 }
 
 impl Baseline {
-    /// Of a mount that shows the volume at the driver's path.
+    /// The baseline of a mount that shows the volume at the driver's path.
     pub(crate) fn of(mount: &Mount, mountpoint: &Path) -> Self {
         Self {
             mountpoint: mountpoint.to_owned(),
@@ -33,7 +43,7 @@ impl Baseline {
         }
     }
 
-    /// The first look at a volume of which no record says what its mount was like; `None` when nothing is mounted there.
+    /// The baseline of a volume whose record does not describe the mount; `None` when nothing is mounted there.
     pub(crate) fn first(table: &MountTable, mountpoint: &Path, directory_backed: bool) -> Option<Self> {
         if directory_backed {
             return Some(Self {
@@ -52,7 +62,7 @@ impl Baselines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The volume was mounted just now.
+    /// Replaces the baseline, since the volume was mounted just now.
     pub(crate) fn set(&self, volume: &VolumeKey, baseline: Baseline) {
         self.lock().insert(volume.clone(), baseline);
     }
@@ -94,12 +104,12 @@ impl Baselines {
         self.lock().remove(volume);
     }
 
-    /// Whether the volume's mount is the one that was noted for it, and nothing hides it. Of a volume that is not noted, as a
-    /// plain directory is not, nobody can tell.
+    /// Checks that the volume's mount is the one of its baseline, and that nothing hides it. A volume without
+    /// a described mount, as a plain directory is, passes.
     ///
     /// # Errors
-    /// What is the case instead, in words for the container's framework.
-    pub(crate) fn is_there(&self, volume: &VolumeKey) -> Result<(), String> {
+    /// When the mount is gone or hidden.
+    pub(crate) fn check_mounted(&self, volume: &VolumeKey) -> Result<(), LostMount> {
         let known = self.lock().get(volume).cloned();
         let Some(Baseline {
             mountpoint,
@@ -110,20 +120,16 @@ impl Baselines {
             return Ok(());
         };
         for _ in 0..2 {
-            let table =
-                MountTable::read_for(&mount.target).map_err(|error| format!("cannot read the mount table: {error}"))?;
+            let table = MountTable::read_for(&mount.target)?;
             if table.find(&mount).is_some() {
                 return Ok(());
             }
             // A line can be missing while other mounts go (before Linux 5.8).
         }
-        Err(format!(
-            "its mount at {} disappeared while another container used it",
-            mountpoint.display()
-        ))
+        Err(LostMount::Disappeared(mountpoint))
     }
 
-    /// What the mount was like; of a volume that nobody has looked at yet what `first` sees, and `None` when that is nothing.
+    /// The baseline; when there is none, it becomes what `first` returns.
     pub(crate) fn of(&self, volume: &VolumeKey, first: impl FnOnce() -> Option<Baseline>) -> Option<Baseline> {
         let mut all = self.lock();
         match all.get(volume) {

@@ -1,21 +1,51 @@
-//! What Mesos mounts by itself keeps away from volumes.
+//! Mounts that Mesos makes itself must keep apart from volumes.
 //!
-//! Volumes are bound before the container's launcher makes the mounts of Mesos: those of `ContainerInfo.volumes`, and persistent
-//! volumes. It makes them by path and as root. One at the path of a volume, or around it, would hide the volume. One inside a volume
-//! would be led by the volume's content, which is anybody's, to any folder of the host; and so would one that shows a folder inside a
-//! volume elsewhere.
+//! Volumes are bound before the container's launcher makes the mounts of Mesos: those of
+//! `ContainerInfo.volumes`, and persistent volumes. The launcher mounts by path and as root. A mount at the
+//! path of a volume, or around it, would hide the volume. A mount inside a volume would follow the volume's
+//! content, which a task can choose, to any folder of the host; so would a mount that shows a folder inside
+//! a volume elsewhere.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::types::{ContainerLaunch, MesosMount};
 
-/// Whether a volume at `target` and every mount of Mesos keep out of each other's way.
+/// A mount of Mesos that meets a volume.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OverlapError {
+    /// One of the two paths lies inside the other, or they are the same.
+    #[error(
+        "its path and that of {requested_by}, '{}', are the same or one lies inside the other; Mesos would mount that one over the \
+         volume or into it: use paths apart from each other",
+        .path.display()
+    )]
+    Target {
+        /// What requests the mount of Mesos.
+        requested_by: String,
+        /// Its path in the container.
+        path: PathBuf,
+    },
+    /// Mesos would show a folder of the volume.
+    #[error(
+        "{requested_by} shows {}, which lies in the volume, where Mesos would follow symlinks on the host: show a folder outside of \
+         the volume, or give the volume a second path",
+        .source_folder.display()
+    )]
+    Source {
+        /// What requests the mount of Mesos.
+        requested_by: String,
+        /// The folder that it shows.
+        source_folder: PathBuf,
+    },
+}
+
+/// Checks that a volume at `target` and the mounts of Mesos keep apart.
 ///
 /// # Errors
-/// One line that names the mount.
-pub(crate) fn keep_away(target: &Path, launch: &ContainerLaunch, config: &Config) -> Result<(), String> {
-    // The module mounts these itself, or, where labels name volumes, nobody does.
+/// The first mount that meets the volume.
+pub(super) fn keep_away(target: &Path, launch: &ContainerLaunch, config: &Config) -> Result<(), OverlapError> {
+    // The module mounts Docker volumes itself. Where labels name volumes, nothing mounts them.
     let ours = |mount: &MesosMount| mount.docker && config.docker_volume_source;
     for mount in launch.mesos_mounts.iter().filter(|mount| !ours(mount)) {
         let places = places(&mount.path, launch, config);
@@ -23,27 +53,24 @@ pub(crate) fn keep_away(target: &Path, launch: &ContainerLaunch, config: &Config
             .iter()
             .any(|place| place.starts_with(target) || target.starts_with(place))
         {
-            return Err(format!(
-                "its path and that of {}, '{}', are the same or one lies inside the other; Mesos would mount that one over the volume or \
-                 into it: use paths apart from each other",
-                mount.said,
-                mount.path.display()
-            ));
+            return Err(OverlapError::Target {
+                requested_by: mount.requested_by.clone(),
+                path: mount.path.clone(),
+            });
         }
         let shown = mount.source.iter().flat_map(|source| [source.clone(), real(source)]);
-        if let Some(source) = shown.into_iter().find(|source| source.starts_with(target)) {
-            return Err(format!(
-                "{} shows {}, which lies in the volume, where Mesos would follow symlinks on the host: show a folder outside of the \
-                 volume, or give the volume a second path",
-                mount.said,
-                source.display()
-            ));
+        if let Some(source_folder) = shown.into_iter().find(|source| source.starts_with(target)) {
+            return Err(OverlapError::Source {
+                requested_by: mount.requested_by.clone(),
+                source_folder,
+            });
         }
     }
     Ok(())
 }
 
-/// Where Mesos goes in the agent's file system for a path in the container: as written, and where symlinks lead.
+/// The paths in the agent's file system to which Mesos goes for a path in the container: the path as written,
+/// and the path to which symlinks lead.
 fn places(path: &Path, launch: &ContainerLaunch, config: &Config) -> Vec<PathBuf> {
     let mut places = Vec::new();
     match (&launch.rootfs, path.strip_prefix("/")) {
@@ -61,7 +88,7 @@ fn places(path: &Path, launch: &ContainerLaunch, config: &Config) -> Vec<PathBuf
     places
 }
 
-/// The path with the symlinks followed of as much of it as is there.
+/// The path with its symlinks followed, as far as it exists.
 fn real(path: &Path) -> PathBuf {
     let found = path
         .ancestors()
@@ -84,7 +111,7 @@ mod tests {
 
     fn mount(path: &str, source: Option<PathBuf>) -> MesosMount {
         MesosMount {
-            said: "ContainerInfo.volumes[0]".to_owned(),
+            requested_by: "ContainerInfo.volumes[0]".to_owned(),
             path: path.into(),
             source,
             docker: false,
@@ -111,7 +138,7 @@ mod tests {
         };
         let data = directory.join("a/data");
         for taken in ["a/data", "a", "a/data/deep", "a/./data"] {
-            let problem = verdict(&data, None, mount(taken, None)).unwrap_err();
+            let problem = verdict(&data, None, mount(taken, None)).unwrap_err().to_string();
             assert!(
                 problem.contains("ContainerInfo.volumes[0]") && problem.contains(taken),
                 "{problem}"
@@ -127,7 +154,9 @@ mod tests {
         assert!(verdict(&data, Some(&rootfs), mount("/mnt/mesos/sandbox/a", None)).is_err());
         assert_eq!(verdict(&app, Some(&rootfs), mount("/srv/other", None)), Ok(()));
 
-        let inside = verdict(&data, None, mount("/elsewhere", Some(data.join("way")))).unwrap_err();
+        let inside = verdict(&data, None, mount("/elsewhere", Some(data.join("way"))))
+            .unwrap_err()
+            .to_string();
         assert!(inside.contains("lies in the volume"), "{inside}");
         assert_eq!(
             verdict(&data, None, mount("/elsewhere", Some(directory.join("b")))),

@@ -1,9 +1,11 @@
-//! Where a volume goes: directories made and paths resolved inside the sandbox or the image, never on the host.
+//! The folder in a container to which a volume goes. Folders are made and paths are resolved inside the
+//! sandbox or the image, and never on the host.
 //!
-//! Everything here comes from labels, images and sandboxes, which are untrusted, and is done as root. So every step
-//! resolves through `openat2` with `RESOLVE_IN_ROOT`: an absolute symlink, a `..` or a magic link leads nowhere outside.
-//! What is kept is the path that the kernel reports for the folder opened, which has no symlink left in it, and which folder it
-//! was: the volume is bound later, when the container's mount namespace is there, and only to that folder.
+//! Paths come from labels, images and sandboxes, which are untrusted, and are used as root. So every step
+//! resolves through `openat2` with `RESOLVE_IN_ROOT`: an absolute symlink, a `..` or a magic link leads
+//! nowhere outside. The result is the path that the kernel reports for the open folder, which has no symlink
+//! left in it, and the identity of the folder. The volume is bound later, when the container's mount
+//! namespace is there, and only to that folder.
 
 use std::ffi::OsStr;
 use std::io;
@@ -17,17 +19,18 @@ use volume_labels::{ContainerPath, MountFlags};
 
 use super::binding::Place;
 use super::descriptor::{DIRECTORY, Identity, open, path_of, remedy};
-use super::mesos_mounts::keep_away;
+use super::mesos_mounts::{OverlapError, keep_away};
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::ledger::VolumeRequest;
-use crate::request::{Wish, spoken};
+use crate::origin::Origin;
+use crate::request::ResolvedRequest;
 use crate::types::ContainerLaunch;
 
 /// A folder that was found or made for a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    /// Where the kernel sees it.
+pub(super) struct Target {
+    /// The path at which the kernel sees the folder.
     path: PathBuf,
     identity: Identity,
 }
@@ -41,72 +44,173 @@ impl Target {
     }
 }
 
-/// Turns wishes into requests and the places of their volumes: each driver looked up, each target resolved and made. `forbidden` says
-/// of each wish what its mount may not allow.
+/// Why a volume has no place in its container, or no driver. The message names the origin and the volume
+/// first.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{volume}: {cause}")]
+pub(crate) struct TargetError {
+    /// Origin and name.
+    volume: String,
+    cause: TargetProblem,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+enum TargetProblem {
+    #[error(transparent)]
+    Driver(#[from] volume_driver_client::Error),
+    #[error(transparent)]
+    Name(#[from] volume_driver_client::UnsupportedName),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Overlap(#[from] OverlapError),
+    /// Labels that name one path twice are refused by their grammar; two paths can still meet behind a
+    /// symlink.
+    #[error("its path is the same directory as that of {0}")]
+    SameDirectory(Origin),
+}
+
+impl From<TargetError> for Refusal {
+    fn from(error: TargetError) -> Self {
+        let code = match &error.cause {
+            TargetProblem::Driver(cause) => cause.code(),
+            _ => Code::Invalid,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// What is wrong with a path in a container.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PathError {
+    /// Mesos binds its own `hosts`, `hostname` and `resolv.conf` in there, by path. The content of a volume
+    /// would lead these elsewhere.
+    #[error("path '{}' is '/etc' of the image, where Mesos mounts files of its own: use a path inside it", .0.display())]
+    Etc(PathBuf),
+    #[error("path '{}' lies in '/{folder}', which belongs to the kernel: use another path", .path.display())]
+    Kernel { path: PathBuf, folder: &'static str },
+    #[error("path '{}' would hide the sandbox at {}: use a path inside it, or elsewhere", .path.display(), .sandbox.display())]
+    HidesSandbox { path: PathBuf, sandbox: PathBuf },
+    /// Mesos follows the symlink by path, which would lead it, and the volume with it, to the host.
+    #[error(
+        "the image has a symlink on the way to its sandbox at {}, which would lead the mount to the host: use another image",
+        .0.display()
+    )]
+    SymlinkToSandbox(PathBuf),
+    #[error("path '{}' has a part that is no name", .0.display())]
+    NoName(PathBuf),
+    #[error("path '{}' leads out of {}", .path.display(), .root.display())]
+    Outside { path: PathBuf, root: PathBuf },
+    #[error("cannot make path '{}' inside {}: {cause}", .path.display(), .root.display())]
+    CannotMake {
+        path: PathBuf,
+        root: PathBuf,
+        cause: OsError,
+    },
+    #[error("cannot open {}: {cause}", .path.display())]
+    CannotOpen { path: PathBuf, cause: OsError },
+    #[error(
+        "absolute path '{}' without an image is a path of the agent's host, which this agent does not allow: use a relative path or an \
+         image (or the module parameter allowed_host_paths)",
+        .0.display()
+    )]
+    NotAllowed(PathBuf),
+    #[error("absolute path '{}' without an image must exist on the agent: {cause}", .path.display())]
+    Missing { path: PathBuf, cause: OsError },
+}
+
+/// The kernel's answer, with the remedy when there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OsError(String);
+
+impl<E: Into<io::Error>> From<E> for OsError {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let remedy = Errno::from_io_error(&error).map_or("", remedy);
+        Self(format!("{error}{remedy}"))
+    }
+}
+
+impl std::fmt::Display for OsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Looks up each volume's driver, and resolves and makes each target. Returns the requests for the ledger
+/// and the places for the binder. `forbidden` has the mount flags for each volume.
 ///
 /// # Errors
-/// One line that names what asked.
+/// The first volume that has no driver, or no place in the container.
 pub(crate) fn targets(
-    wishes: &[Wish],
+    resolved: &[ResolvedRequest],
     forbidden: &[MountFlags],
     launch: &ContainerLaunch,
     config: &Config,
     drivers: &Drivers,
-) -> Result<(Vec<VolumeRequest>, Vec<Place>), Refusal> {
+) -> Result<(Vec<VolumeRequest>, Vec<Place>), TargetError> {
     let mut requests: Vec<VolumeRequest> = Vec::new();
     let mut places = Vec::new();
-    for (wish, forbidden) in wishes.iter().zip(forbidden) {
-        let said = wish.asked.said();
-        let driver = drivers
-            .driver(&wish.volume.driver)
-            .map_err(|error| Refusal::new(error.code(), format!("{said}: {error}")))?;
-        let checked = driver.profile().check_name(&wish.volume.name);
-        checked.map_err(|problem| Refusal::new(Code::Invalid, format!("{said}: {problem}")))?;
-        let found = resolve(&wish.asked.labels.path, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
-        let Target { path: target, identity } = found;
-        keep_away(&target, launch, config).map_err(|problem| format!("{said}: {problem}"))?;
-        // Labels with one path twice are refused by their grammar; two paths may still meet behind a symlink.
-        if let Some(other) = requests.iter().find(|other| other.target == target) {
-            return Err(Refusal::from(format!(
-                "{said}: its path is the same directory as that of {}",
-                spoken(&other.slot)
-            )));
-        }
-        let driver = wish.volume.driver.clone();
+    for (request, forbidden) in resolved.iter().zip(forbidden) {
+        let target = target(request, &requests, launch, config, drivers).map_err(|cause| TargetError {
+            volume: request.requested.display_origin(),
+            cause,
+        })?;
+        let Target { path: target, identity } = target;
+        let driver = request.volume.driver.clone();
+        let labels = &request.requested.labels;
         places.push(Place {
-            said,
+            display_origin: request.requested.display_origin(),
             directory_backed: config.is_directory_backed(&driver),
             driver,
             target: target.clone(),
             identity,
-            subpath: wish.asked.labels.subpath.clone(),
+            subpath: labels.subpath.clone(),
             forbidden: *forbidden,
         });
         requests.push(VolumeRequest {
-            slot: wish.asked.slot(),
-            volume: wish.volume.clone(),
-            mount_id: wish.mount_id.clone(),
+            origin: request.requested.origin.clone(),
+            volume: request.volume.clone(),
+            mount_id: request.mount_id.clone(),
             target,
-            read_only: wish.read_only(),
-            access: wish.asked.labels.access,
-            spec: wish.spec.clone(),
+            read_only: request.read_only(),
+            access: labels.access,
+            spec: request.spec.clone(),
         });
     }
     Ok((requests, places))
 }
 
-/// The mount target for a container path, on the host; directories on the way to it are made.
+fn target(
+    request: &ResolvedRequest,
+    others: &[VolumeRequest],
+    launch: &ContainerLaunch,
+    config: &Config,
+    drivers: &Drivers,
+) -> Result<Target, TargetProblem> {
+    let driver = drivers.driver(&request.volume.driver)?;
+    driver.profile().check_name(&request.volume.name)?;
+    let target = resolve(&request.requested.labels.path, launch, config)?;
+    keep_away(&target.path, launch, config)?;
+    match others.iter().find(|other| other.target == target.path) {
+        Some(other) => Err(TargetProblem::SameDirectory(other.origin.clone())),
+        None => Ok(target),
+    }
+}
+
+/// The folder for a path in the container, on the host. Folders on the way to it are made.
 ///
 /// | | image | no image |
 /// |---|---|---|
-/// | absolute | inside the image; in the sandbox when it leads to where the image has that | the path itself: must exist, below a folder of `allowed_host_paths` |
+/// | absolute | inside the image; in the sandbox when it leads to the place of the sandbox | the path itself: must exist, below a folder of `allowed_host_paths` |
 /// | relative | made in the sandbox, which Mesos then shows in the image, with what is mounted there | made in the sandbox |
 ///
-/// No path leads to the sandbox itself or to a folder around it, nor, in an image, to what Mesos mounts for the kernel.
+/// No path leads to the sandbox itself or to a folder around it. In an image, no path leads to the folders
+/// that Mesos mounts for the kernel.
 ///
 /// # Errors
-/// One line that names the path and what is wrong with it.
-pub(crate) fn resolve(path: &ContainerPath, launch: &ContainerLaunch, config: &Config) -> Result<Target, String> {
+/// When the path leads to such a folder, or cannot be made.
+pub(super) fn resolve(path: &ContainerPath, launch: &ContainerLaunch, config: &Config) -> Result<Target, PathError> {
     match (path, &launch.rootfs) {
         (ContainerPath::Relative(path), None) => make_inside(&launch.directory, path),
         (ContainerPath::Relative(path), Some(rootfs)) => in_sandbox_of_image(path, rootfs, launch, config),
@@ -118,8 +222,7 @@ pub(crate) fn resolve(path: &ContainerPath, launch: &ContainerLaunch, config: &C
 /// The folders where Mesos mounts the kernel's file systems in every image.
 const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
 
-/// An absolute path in an image.
-fn in_image(path: &Path, rootfs: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Target, String> {
+fn in_image(path: &Path, rootfs: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Target, PathError> {
     let inside = path.strip_prefix("/").unwrap_or(path);
     not_the_kernels(path, inside)?;
     let target = make_inside(rootfs, inside)?;
@@ -132,48 +235,39 @@ fn in_image(path: &Path, rootfs: &Path, launch: &ContainerLaunch, config: &Confi
         return Err(hides_sandbox(path, &config.sandbox_directory));
     }
     match inside.strip_prefix(sandbox) {
-        // What was made in the image there is out of sight once Mesos has bound the sandbox over it.
+        // Mesos binds the sandbox over this folder of the image, which would hide a target in the image.
         Ok(rest) => in_sandbox_of_image(rest, rootfs, launch, config),
         Err(_) => Ok(target),
     }
 }
 
-fn not_the_kernels(path: &Path, inside: &Path) -> Result<(), String> {
-    // Mesos binds its own hosts, hostname and resolv.conf in there, by path: what is in the volume would lead these elsewhere.
+fn not_the_kernels(path: &Path, inside: &Path) -> Result<(), PathError> {
     if inside == Path::new("etc") {
-        return Err(format!(
-            "path '{}' is '/etc' of the image, where Mesos mounts files of its own: use a path inside it",
-            path.display()
-        ));
+        return Err(PathError::Etc(path.to_owned()));
     }
     match KERNELS.iter().find(|folder| inside.starts_with(folder)) {
         None => Ok(()),
-        Some(folder) => Err(format!(
-            "path '{}' lies in '/{folder}', which belongs to the kernel: use another path",
-            path.display()
-        )),
+        Some(folder) => Err(PathError::Kernel {
+            path: path.to_owned(),
+            folder,
+        }),
     }
 }
 
-/// A path relative to the sandbox: made there. Mesos binds the sandbox, with what is mounted in it, into the image (`MS_REC`
-/// since 1.5, `mount --rbind` before).
+/// Makes a path relative to the sandbox. Mesos binds the sandbox, with what is mounted in it, into the image
+/// (`MS_REC` since 1.5, `mount --rbind` before).
 fn in_sandbox_of_image(
     path: &Path,
     rootfs: &Path,
     launch: &ContainerLaunch,
     config: &Config,
-) -> Result<Target, String> {
+) -> Result<Target, PathError> {
     let made = make_inside(&launch.directory, path)?;
     let root = real_path(rootfs)?;
-    // Mesos goes there by path, and a symlink of the image would lead it, and the volume with it, to the host.
     match has_symlink(&root, sandbox_in_image(config)) {
         Ok(false) => Ok(made),
-        Ok(true) => Err(format!(
-            "the image has a symlink on the way to its sandbox at {}, which would lead the mount to the host: use another \
-             image",
-            config.sandbox_directory.display()
-        )),
-        Err(error) => Err(refuse(&config.sandbox_directory, rootfs, error)),
+        Ok(true) => Err(PathError::SymlinkToSandbox(config.sandbox_directory.clone())),
+        Err(error) => Err(cannot_make(&config.sandbox_directory, rootfs, error)),
     }
 }
 
@@ -193,24 +287,25 @@ fn has_symlink(root: &Path, path: &Path) -> Result<bool, Errno> {
     }
 }
 
-fn real_path(directory: &Path) -> Result<PathBuf, String> {
-    directory.canonicalize().map_err(|error| describe(directory, error))
+fn real_path(directory: &Path) -> Result<PathBuf, PathError> {
+    directory.canonicalize().map_err(|error| cannot_open(directory, error))
 }
 
-/// Makes `path` inside `root` where it is missing, and returns where it really is.
-fn make_inside(root: &Path, path: &Path) -> Result<Target, String> {
-    let base = openat(CWD, root, DIRECTORY, Mode::empty()).map_err(|error| describe(root, error))?;
-    let mut parent = open(&base, Path::new("."), DIRECTORY, inside()).map_err(|error| refuse(path, root, error))?;
+/// Makes the missing folders of `path` inside `root`.
+fn make_inside(root: &Path, path: &Path) -> Result<Target, PathError> {
+    let base = openat(CWD, root, DIRECTORY, Mode::empty()).map_err(|error| cannot_open(root, error))?;
+    let mut parent =
+        open(&base, Path::new("."), DIRECTORY, inside()).map_err(|error| cannot_make(path, root, error))?;
     let mut walked = PathBuf::new();
     for part in path.components() {
         let Component::Normal(name) = part else {
-            return Err(format!("path '{}' has a part that is no name", path.display()));
+            return Err(PathError::NoName(path.to_owned()));
         };
         walked.push(name);
-        parent = step(&base, &parent, &walked, name).map_err(|error| refuse(path, root, error))?;
+        parent = step(&base, &parent, &walked, name).map_err(|error| cannot_make(path, root, error))?;
     }
-    let target = Target::of(&parent).map_err(|error| refuse(path, root, error))?;
-    let real_root = path_of(&base).map_err(|error| refuse(path, root, error))?;
+    let target = Target::of(&parent).map_err(|error| cannot_make(path, root, error))?;
+    let real_root = path_of(&base).map_err(|error| cannot_make(path, root, error))?;
     if target.path.starts_with(&real_root) {
         Ok(target)
     } else {
@@ -223,7 +318,7 @@ fn step(base: &OwnedFd, parent: &OwnedFd, walked: &Path, name: &OsStr) -> Result
     match open(base, walked, DIRECTORY, inside()) {
         Err(Errno::NOENT) => {
             match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-                // Somebody else made it, or a symlink to nowhere is there: the next line tells which.
+                // Another process made it, or a symlink to nowhere is there: opening it shows which.
                 Ok(()) | Err(Errno::EXIST) => open(base, walked, DIRECTORY, inside()),
                 Err(error) => Err(error),
             }
@@ -237,30 +332,23 @@ fn inside() -> ResolveFlags {
 }
 
 /// A directory of the host itself, which only the operator can allow.
-fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Target, String> {
+fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Target, PathError> {
     let is_allowed = |path: &Path| {
         let mut allowed = config.allowed_host_paths.iter();
         allowed.any(|allowed| path.starts_with(allowed))
     };
-    let forbidden = || {
-        format!(
-            "absolute path '{}' without an image is a path of the agent's host, which this agent does not allow: use a \
-             relative path or an image (or the module parameter allowed_host_paths)",
-            path.display()
-        )
-    };
+    let forbidden = || PathError::NotAllowed(path.to_owned());
     let directory = open(CWD, path, DIRECTORY, ResolveFlags::NO_MAGICLINKS).map_err(|error| {
-        // The path would not be allowed if it existed either.
+        // If the path existed, it would not be allowed either.
         if error != Errno::NOSYS && !is_allowed(path) {
             return forbidden();
         }
-        format!(
-            "absolute path '{}' without an image must exist on the agent: {error}{}",
-            path.display(),
-            remedy(error)
-        )
+        PathError::Missing {
+            path: path.to_owned(),
+            cause: error.into(),
+        }
     })?;
-    let target = Target::of(&directory).map_err(|error| describe(path, error))?;
+    let target = Target::of(&directory).map_err(|error| cannot_open(path, error))?;
     if !is_allowed(&target.path) {
         return Err(forbidden());
     }
@@ -270,30 +358,33 @@ fn existing(path: &Path, launch: &ContainerLaunch, config: &Config) -> Result<Ta
     Ok(target)
 }
 
-fn refuse(path: &Path, root: &Path, error: impl Into<io::Error>) -> String {
-    let error = error.into();
-    let remedy = Errno::from_io_error(&error).map_or("", remedy);
-    format!(
-        "cannot make path '{}' inside {}: {error}{remedy}",
-        path.display(),
-        root.display()
-    )
+fn cannot_make(path: &Path, root: &Path, error: impl Into<io::Error>) -> PathError {
+    PathError::CannotMake {
+        path: path.to_owned(),
+        root: root.to_owned(),
+        cause: error.into().into(),
+    }
 }
 
-fn hides_sandbox(path: &Path, sandbox: &Path) -> String {
-    format!(
-        "path '{}' would hide the sandbox at {}: use a path inside it, or elsewhere",
-        path.display(),
-        sandbox.display()
-    )
+fn cannot_open(path: &Path, error: impl Into<io::Error>) -> PathError {
+    PathError::CannotOpen {
+        path: path.to_owned(),
+        cause: error.into().into(),
+    }
 }
 
-fn describe(path: &Path, error: impl Into<io::Error>) -> String {
-    format!("cannot open {}: {}", path.display(), error.into())
+fn outside(path: &Path, root: &Path) -> PathError {
+    PathError::Outside {
+        path: path.to_owned(),
+        root: root.to_owned(),
+    }
 }
 
-fn outside(path: &Path, root: &Path) -> String {
-    format!("path '{}' leads out of {}", path.display(), root.display())
+fn hides_sandbox(path: &Path, sandbox: &Path) -> PathError {
+    PathError::HidesSandbox {
+        path: path.to_owned(),
+        sandbox: sandbox.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -311,7 +402,7 @@ mod tests {
         }
     }
 
-    fn resolve_text(text: &str, launch: &ContainerLaunch) -> Result<PathBuf, String> {
+    fn resolve_text(text: &str, launch: &ContainerLaunch) -> Result<PathBuf, PathError> {
         let target = resolve(&ContainerPath::parse(text).unwrap(), launch, &Config::default())?;
         Ok(target.path)
     }
@@ -347,7 +438,7 @@ mod tests {
         let root = image.path().canonicalize().unwrap();
         assert_eq!(resolve_text("/inner/data", &launch).unwrap(), root.join("real/data"));
         assert_eq!(resolve_text("/up/data", &launch).unwrap(), root.join("data"));
-        let error = resolve_text("/evil/data", &launch).unwrap_err();
+        let error = resolve_text("/evil/data", &launch).unwrap_err().to_string();
         assert!(error.contains("/evil/data") || error.contains("evil/data"), "{error}");
         assert_eq!(
             fs::read_dir(host.path()).unwrap().count(),
@@ -405,7 +496,7 @@ mod tests {
             fs::remove_dir(sandbox.path().join("data")).unwrap();
         }
         for path in ["/mnt/mesos/sandbox", "/box", "/mnt/mesos", "/mnt"] {
-            let error = resolve_text(path, &launch).unwrap_err();
+            let error = resolve_text(path, &launch).unwrap_err().to_string();
             assert!(error.contains(path) && error.contains("hide the sandbox"), "{error}");
         }
     }
@@ -417,7 +508,7 @@ mod tests {
         symlink("/proc", image.path().join("kernel")).unwrap();
         let launch = launch(sandbox.path(), Some(image.path()));
         for path in ["/proc", "/proc/self/root", "/sys/fs/cgroup", "/dev/shm/data", "/kernel"] {
-            let error = resolve_text(path, &launch).unwrap_err();
+            let error = resolve_text(path, &launch).unwrap_err().to_string();
             assert!(
                 error.contains(path) && error.contains("belongs to the kernel"),
                 "{error}"
@@ -438,7 +529,9 @@ mod tests {
         fs::create_dir(image.path().join("mnt")).unwrap();
         for aside in [host.path(), Path::new("/other"), Path::new("/nowhere")] {
             symlink(aside, image.path().join("mnt/mesos")).unwrap();
-            let error = resolve_text("data", &launch(sandbox.path(), Some(image.path()))).unwrap_err();
+            let error = resolve_text("data", &launch(sandbox.path(), Some(image.path())))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("the image has a symlink"), "{error}");
             fs::remove_file(image.path().join("mnt/mesos")).unwrap();
         }
@@ -455,7 +548,9 @@ mod tests {
         };
         for around in [folder.path(), &sandbox] {
             let path = ContainerPath::parse(around.to_str().unwrap()).unwrap();
-            let error = resolve(&path, &launch(&sandbox, None), &config).unwrap_err();
+            let error = resolve(&path, &launch(&sandbox, None), &config)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("hide the sandbox"), "{error}");
         }
     }
@@ -468,11 +563,11 @@ mod tests {
     }
 
     #[test]
-    fn a_host_path_needs_the_operators_word() {
+    fn a_host_path_needs_the_operators_permission() {
         let (sandbox, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = ContainerPath::parse(host.path().to_str().unwrap()).unwrap();
         let launch = launch(sandbox.path(), None);
-        let error = resolve(&path, &launch, &Config::default()).unwrap_err();
+        let error = resolve(&path, &launch, &Config::default()).unwrap_err().to_string();
         assert!(error.contains("allowed_host_paths"), "{error}");
         let config = Config {
             allowed_host_paths: vec![host.path().canonicalize().unwrap()],

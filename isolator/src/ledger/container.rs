@@ -146,7 +146,7 @@ impl Ledger {
              that all users are in if several write, or wait until that container has ended"
         );
         Some(PrepareError::Mount {
-            slot: wanted.slot.clone(),
+            origin: wanted.origin.clone(),
             volume: wanted.volume.clone(),
             cause: Problem::new(Code::Busy, words),
         })
@@ -322,7 +322,7 @@ impl Ledger {
             .find(|request| self.unready(id, request).is_some())
             .unwrap_or(&container.requests[0]);
         let error = PrepareError::Deadline {
-            slot: unready.slot.clone(),
+            origin: unready.origin.clone(),
             volume: unready.volume.clone(),
             waiting_for: self
                 .unready(id, unready)

@@ -10,13 +10,14 @@ use volume_labels::{Access, Lifetime, Owner};
 
 use crate::error::{PrepareError, Problem};
 use crate::mountpoint::Mountpoint;
+use crate::origin::Origin;
 use crate::types::{BindMount, ContainerId, Identity, VolumeKey};
 
 /// One volume at one place in a container, with everything resolved that can be before it is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeRequest {
-    /// The slot of its labels, or what else named the volume; for messages.
-    pub slot: String,
+    /// What requested it, for messages.
+    pub origin: Origin,
     /// Driver and name.
     pub volume: VolumeKey,
     /// The id the driver gets with Mount and Unmount.

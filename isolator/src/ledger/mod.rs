@@ -63,6 +63,7 @@ pub use overview::{Use, VolumeOverview};
 
 use crate::error::Problem;
 use crate::mountpoint::Mountpoint;
+use crate::origin::Origin;
 use crate::types::{ContainerId, VolumeKey};
 use container::Container;
 pub use container::Phase;
@@ -185,7 +186,7 @@ impl Ledger {
                 let (mountpoint, what) = mountpoint_of(self.volumes.get(&request.volume)?)?;
                 let held = Held {
                     container: id,
-                    slot: &request.slot,
+                    origin: &request.origin,
                     volume: &request.volume,
                     mountpoint: &mountpoint.path,
                     read_only: request.read_only,
@@ -208,8 +209,8 @@ impl Ledger {
 pub struct Held<'a> {
     /// Who holds it.
     pub container: &'a ContainerId,
-    /// Under which slot.
-    pub slot: &'a str,
+    /// What requested it.
+    pub origin: &'a Origin,
     /// What.
     pub volume: &'a VolumeKey,
     /// Where it is mounted.

@@ -172,9 +172,9 @@ impl Ledger {
             .filter(|id| self.containers.get(*id).is_some_and(|it| !it.holds()));
         let refusals: Vec<(ContainerId, PrepareError)> = preparing
             .map(|id| {
-                let slot = self.containers[id].request_of(key).slot.clone();
+                let origin = self.containers[id].request_of(key).origin.clone();
                 let error = PrepareError::Mount {
-                    slot,
+                    origin,
                     volume: key.clone(),
                     cause: cause.clone(),
                 };

@@ -490,7 +490,7 @@ impl Ledger {
             .filter(|(_, request)| request.spec == *spec);
         let refusals = same.map(|(id, request)| {
             let error = PrepareError::Mount {
-                slot: request.slot,
+                origin: request.origin,
                 volume: request.volume,
                 cause: cause.clone(),
             };

@@ -59,6 +59,15 @@ fn operators() -> &'static str {
     "this agent's policy"
 }
 
+/// Why a text is no policy. The cause has the line and the column.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ParseError {
+    #[error("field '{field}': {cause}")]
+    Field { field: String, cause: serde_json::Error },
+    #[error("{0}")]
+    File(serde_json::Error),
+}
+
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -219,20 +228,19 @@ impl Policy {
     /// From the text of a file.
     ///
     /// # Errors
-    /// One line with the field, what is wrong with it, the line and the column.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// When a field is wrong, or something follows the policy.
+    pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
         let mut json = serde_json::Deserializer::from_str(text);
         let policy: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let field = error.path().to_string();
-            // What is wrong with the file as a whole has no field.
-            let field = if field == "." {
-                String::new()
-            } else {
-                format!("field '{field}': ")
-            };
-            format!("{field}{}", error.inner())
+            let cause = error.into_inner();
+            // A fault of the file as a whole has no field.
+            match field.as_str() {
+                "." => ParseError::File(cause),
+                _ => ParseError::Field { field, cause },
+            }
         })?;
-        json.end().map_err(|error| error.to_string())?;
+        json.end().map_err(ParseError::File)?;
         Ok(policy)
     }
 }
@@ -277,7 +285,7 @@ mod tests {
     #[test]
     fn an_error_names_the_field_the_line_and_what_is_accepted() {
         let text = "{\n  \"version\": 1,\n  \"default\": \"deny\",\n  \"rules\": [\n    {\"name\": \"a\", \"effect\": \"alow\"}\n  ]\n}";
-        let problem = Policy::parse(text).unwrap_err();
+        let problem = Policy::parse(text).unwrap_err().to_string();
         for words in ["rules[0].effect", "`alow`", "`allow`", "line 5"] {
             assert!(problem.contains(words), "{words}: {problem}");
         }
@@ -309,7 +317,8 @@ mod tests {
                     file.pointer_mut(object).unwrap()[field] = value;
                 }
             }
-            let problem = Policy::parse(&serde_json::to_string_pretty(&file).unwrap()).unwrap_err();
+            let text = serde_json::to_string_pretty(&file).unwrap();
+            let problem = Policy::parse(&text).unwrap_err().to_string();
             assert!(
                 problem.contains(named) && problem.contains("line "),
                 "{place}: {problem}"
@@ -321,7 +330,8 @@ mod tests {
     fn a_second_value_or_a_torn_file_is_refused() {
         let whole = whole().to_string();
         assert!(Policy::parse(&whole).is_ok());
-        assert!(Policy::parse(&format!("{whole} {{}}")).unwrap_err().contains("line 1"));
+        let problem = Policy::parse(&format!("{whole} {{}}")).unwrap_err().to_string();
+        assert!(problem.contains("line 1"), "{problem}");
         for length in 0..whole.len() {
             assert!(Policy::parse(&whole[..length]).is_err(), "{length}");
         }

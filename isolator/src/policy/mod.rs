@@ -19,34 +19,35 @@ use crate::config::Config;
 use crate::ephemeral;
 use crate::host::name_of;
 use crate::names::NameMap;
-use crate::request::{Wish, claimed};
+use crate::request::{ResolvedRequest, claimed};
 use crate::types::ContainerLaunch;
 
 pub(crate) use file::Policy;
 pub(crate) use verdict::Denied;
 use verdict::{Facts, OwnerSpellings};
 pub(crate) use watched::InForce;
+pub use watched::PolicyError;
 
 /// Whether the container may have all of its volumes, and what the mount of each one forbids: what the policy does, and what
 /// the label adds. Where a source implies that a missing volume is created (see
-/// [`Asked::implies_creation`](crate::request::Asked::implies_creation)) and only that is denied, the volume is allowed without being
+/// [`RequestedVolume::implies_creation`](crate::request::RequestedVolume::implies_creation)) and only that is denied, the volume is allowed without being
 /// created.
 ///
 /// # Errors
 /// The first that it may not, with the rule that says so, the label and the value.
 pub(crate) fn check(
     policy: &Policy,
-    wishes: &mut [Wish],
+    resolved: &mut [ResolvedRequest],
     launch: &ContainerLaunch,
     config: &Config,
     names: &NameMap,
 ) -> Result<Vec<MountFlags>, Denied> {
-    let principal = match &launch.origin.framework_info {
+    let principal = match &launch.workload.framework_info {
         Some(file) if policy.asks_for_principal() => (config.principal_of)(file).map_err(|problem| Denied {
             by: "an unreadable principal".to_owned(),
             message: format!(
                 "{}: this agent's policy is about principals, and the framework's cannot be read: {problem}",
-                said(wishes)
+                first_volume(resolved)
             ),
         })?,
         _ => None,
@@ -55,14 +56,14 @@ pub(crate) fn check(
         .asks_for_principal()
         .then(|| principal.as_deref().unwrap_or_default());
     let mut forbidden = Vec::new();
-    let count = wishes.len();
-    for wish in wishes {
+    let count = resolved.len();
+    for request in resolved {
         let facts = Facts {
             principal,
-            ..facts(wish, count, launch, config, names)
+            ..facts(request, count, launch, config, names)
         };
         let (allowed, denied) = match policy.judge(&facts) {
-            Err(denied) if wish.asked.implies_creation() => {
+            Err(denied) if request.requested.implies_creation() => {
                 let existing = Facts { create: false, ..facts };
                 let allowed = policy.judge(&existing).map_err(|_| denied.clone())?;
                 (allowed, Some(denied))
@@ -71,35 +72,44 @@ pub(crate) fn check(
         };
         // With the parameter of this name the claim is looked at before any policy.
         if allowed.require_claim && !config.require_claim {
-            claimed(&wish.asked.labels, launch, config, names).map_err(|problem| Denied {
-                message: format!("{}: {problem} ({} of {})", wish.asked.said(), allowed.by, policy.whose),
+            claimed(&request.requested.labels, launch, config, names).map_err(|problem| Denied {
+                message: format!(
+                    "{}: {problem} ({} of {})",
+                    request.requested.display_origin(),
+                    allowed.by,
+                    policy.whose
+                ),
                 by: "require_claim".to_owned(),
             })?;
         }
-        forbidden.push(allowed.forbidden.and(wish.asked.labels.flags));
+        forbidden.push(allowed.forbidden.and(request.requested.labels.flags));
         if let Some(denied) = denied {
             let reason = format!("{} of {} denies that it is created", denied.by, policy.whose);
-            wish.deny_creation(reason);
+            request.deny_creation(reason);
         }
     }
     Ok(forbidden)
 }
 
-/// The first volume, for a problem of all.
-fn said(wishes: &[Wish]) -> String {
-    wishes.iter().take(1).map(|wish| wish.asked.said()).collect()
+/// Origin and name of the first volume, for a problem of them all.
+fn first_volume(resolved: &[ResolvedRequest]) -> String {
+    resolved
+        .iter()
+        .take(1)
+        .map(|request| request.requested.display_origin())
+        .collect()
 }
 
 fn facts<'a>(
-    wish: &'a Wish,
+    request: &'a ResolvedRequest,
     count: usize,
     launch: &'a ContainerLaunch,
     config: &Config,
     names: &'a NameMap,
 ) -> Facts<'a> {
-    let labels = &wish.asked.labels;
+    let labels = &request.requested.labels;
     // Of a volume that is made for the container rules know the name that it is called after.
-    let name = ephemeral::spelled(&wish.volume.name).unwrap_or(&wish.volume.name);
+    let name = ephemeral::spelled(&request.volume.name).unwrap_or(&request.volume.name);
     let mut spellings = vec![labels.name.as_str(), name];
     spellings.extend(names.ids_of(name));
     let path = labels.path.as_path();
@@ -108,8 +118,8 @@ fn facts<'a>(
         paths.push(inside.display().to_string());
     }
     Facts {
-        asked: &wish.asked,
-        driver: &wish.volume.driver,
+        requested: &request.requested,
+        driver: &request.volume.driver,
         names: spellings,
         options: &labels.options,
         create: labels.create == Create::IfMissing || labels.lifetime == Lifetime::Container,
@@ -119,10 +129,10 @@ fn facts<'a>(
         owner: labels
             .owner
             .as_ref()
-            .and(wish.spec.owner.as_ref())
+            .and(request.spec.owner.as_ref())
             .map(|owner| spelled(owner, labels.owner.as_ref())),
         user: launch.user.as_deref().unwrap_or_default(),
-        role: launch.origin.role.as_deref().unwrap_or_default(),
+        role: launch.workload.role.as_deref().unwrap_or_default(),
         principal: None,
         count,
     }

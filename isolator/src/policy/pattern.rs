@@ -11,18 +11,24 @@ const MAX_BYTES: usize = 4096;
 #[serde(try_from = "String")]
 pub(super) struct Pattern(Vec<char>);
 
-impl TryFrom<String> for Pattern {
-    type Error = String;
+/// Why a text is no pattern.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PatternError {
+    #[error("a pattern has at most {MAX_BYTES} bytes, this one {0}")]
+    TooLong(usize),
+    #[error("a pattern has no control characters")]
+    ControlCharacter,
+}
 
-    fn try_from(text: String) -> Result<Self, String> {
+impl TryFrom<String> for Pattern {
+    type Error = PatternError;
+
+    fn try_from(text: String) -> Result<Self, PatternError> {
         if text.len() > MAX_BYTES {
-            return Err(format!(
-                "a pattern has at most {MAX_BYTES} bytes, this one {}",
-                text.len()
-            ));
+            return Err(PatternError::TooLong(text.len()));
         }
         if text.chars().any(char::is_control) {
-            return Err("a pattern has no control characters".to_owned());
+            return Err(PatternError::ControlCharacter);
         }
         Ok(Self(text.chars().collect()))
     }

@@ -1,38 +1,38 @@
 use std::collections::BTreeSet;
 
-use crate::request::{wanted, wishes};
-use crate::types::{ContainerId, Origin};
+use crate::request::{parse_request, resolve};
+use crate::types::{ContainerId, Workload};
 
 use super::*;
 
 /// A container that asks for volumes, under a policy.
 #[derive(Clone)]
-struct Asked {
+struct RequestedVolume {
     labels: Vec<(&'static str, &'static str)>,
     launch: ContainerLaunch,
     held: &'static [&'static str],
 }
 
-fn asked(labels: &[(&'static str, &'static str)]) -> Asked {
-    Asked {
+fn requested(labels: &[(&'static str, &'static str)]) -> RequestedVolume {
+    RequestedVolume {
         labels: labels.to_vec(),
         launch: ContainerLaunch::default(),
         held: &[],
     }
 }
 
-impl Asked {
+impl RequestedVolume {
     fn role(mut self, role: &str) -> Self {
-        self.launch.origin = Origin {
+        self.launch.workload = Workload {
             role: Some(role.to_owned()),
-            ..Origin::default()
+            ..Workload::default()
         };
         self
     }
 
     /// By a framework with this principal.
     fn checkpointed(mut self, principal: &str) -> Self {
-        self.launch.origin.framework_info = Some(principal.into());
+        self.launch.workload.framework_info = Some(principal.into());
         self
     }
 
@@ -76,9 +76,9 @@ impl Asked {
         let map = folder.path().join("names.json");
         std::fs::write(&map, r#"{"vol-1": "payroll"}"#).unwrap();
         let names = NameMap::read(Some(&map)).unwrap();
-        let volumes = wanted(&ContainerId::root("c"), &launch, &config).unwrap();
-        let mut wishes = wishes(&ContainerId::root("c"), volumes, &launch, &config, &names, "host").unwrap();
-        check(&policy, &mut wishes, &launch, &config, &names)
+        let volumes = parse_request(&ContainerId::root("c"), &launch, &config).unwrap();
+        let mut resolved = resolve(&ContainerId::root("c"), volumes, &launch, &config, &names, "host").unwrap();
+        check(&policy, &mut resolved, &launch, &config, &names)
     }
 }
 
@@ -98,14 +98,18 @@ fn allows(rule: &str) -> String {
 #[test]
 fn each_condition_decides_by_itself() {
     let data = ("volume.data", "v");
-    let with = |key, value| asked(&[data, (key, value)]);
+    let with = |key, value| requested(&[data, (key, value)]);
     for (rule, meets, does_not) in [
         (
             r#""drivers": ["rex*"]"#,
             with("volume.data.driver", "rexray"),
-            asked(&[data]),
+            requested(&[data]),
         ),
-        (r#""volumes": ["v"]"#, asked(&[data]), asked(&[("volume.data", "w")])),
+        (
+            r#""volumes": ["v"]"#,
+            requested(&[data]),
+            requested(&[("volume.data", "w")]),
+        ),
         (
             r#""options": ["type=io*"]"#,
             with("volume.data.options.type", "io2"),
@@ -114,39 +118,43 @@ fn each_condition_decides_by_itself() {
         (
             r#""create": true"#,
             with("volume.data.create", "if-missing"),
-            asked(&[data]),
+            requested(&[data]),
         ),
         (
             r#""create": true"#,
             with("volume.data.lifetime", "container"),
-            asked(&[data]),
+            requested(&[data]),
         ),
         (
             r#""volumes": ["v"]"#,
             with("volume.data.lifetime", "container"),
-            asked(&[("volume.data", "v-mev"), ("volume.data.lifetime", "container")]),
+            requested(&[("volume.data", "v-mev"), ("volume.data.lifetime", "container")]),
         ),
         (
             r#""paths": ["/srv/*"]"#,
             with("volume.data.path", "/srv/x"),
-            asked(&[data]),
+            requested(&[data]),
         ),
-        (r#""mode": "ro""#, with("volume.data.mode", "ro"), asked(&[data])),
+        (r#""mode": "ro""#, with("volume.data.mode", "ro"), requested(&[data])),
         (
             r#""owners": ["0:*"]"#,
             with("volume.data.owner", "0:0"),
             with("volume.data.owner", "10:0"),
         ),
-        (r#""users": ["root", ""]"#, asked(&[data]), asked(&[data]).user("etl")),
+        (
+            r#""users": ["root", ""]"#,
+            requested(&[data]),
+            requested(&[data]).user("etl"),
+        ),
         (
             r#""principals": ["ann"]"#,
-            asked(&[data]).checkpointed("ann"),
-            asked(&[data]).checkpointed("bob"),
+            requested(&[data]).checkpointed("ann"),
+            requested(&[data]).checkpointed("bob"),
         ),
         (
             r#""roles": ["etl/*"]"#,
-            asked(&[data]).role("etl/a"),
-            asked(&[data]).role("web"),
+            requested(&[data]).role("etl/a"),
+            requested(&[data]).role("web"),
         ),
     ] {
         assert!(meets.clone().under(&allows(rule)).is_ok(), "{rule}");
@@ -167,11 +175,11 @@ fn each_condition_decides_by_itself() {
 
 #[test]
 fn a_denial_names_the_value_the_rule_and_the_remedy() {
-    let message = |asked: Asked, policy: &str| asked.under(policy).unwrap_err().message;
+    let message = |requested: RequestedVolume, policy: &str| requested.under(policy).unwrap_err().message;
     let data = ("volume.data", "v");
     assert_eq!(
         message(
-            asked(&[data, ("volume.data.path", "/etc/passwd")]),
+            requested(&[data, ("volume.data.path", "/etc/passwd")]),
             &denies(r#""paths": ["/etc/*"]"#)
         ),
         "label 'volume.data' = 'v': path '/etc/passwd' is denied by rule 1 'the rule' of this agent's policy; choose another path, \
@@ -179,7 +187,7 @@ fn a_denial_names_the_value_the_rule_and_the_remedy() {
     );
     assert_eq!(
         message(
-            asked(&[data, ("volume.data.create", "if-missing")]).role("etl"),
+            requested(&[data, ("volume.data.create", "if-missing")]).role("etl"),
             &denies(r#""roles": ["etl"], "create": true"#)
         ),
         "label 'volume.data' = 'v': role 'etl' (creating the volume) is denied by rule 1 'the rule' of this agent's policy; ask the \
@@ -196,21 +204,21 @@ fn the_first_rule_that_matches_decides() {
                 {{"name": "two", "effect": "{second}", "volumes": ["*"]}}]}}"#
         )
     };
-    let volume = || asked(&[("volume.data", "vol-7")]);
+    let volume = || requested(&[("volume.data", "vol-7")]);
     assert!(volume().under(&rules("allow", "deny")).is_ok());
     let denied = volume().under(&rules("deny", "allow")).unwrap_err();
     assert!(
         denied.message.contains("rule 1 'one'") && denied.message.contains("volume 'vol-7'"),
         "{denied:?}"
     );
-    let other = asked(&[("volume.data", "x")]).under(&rules("allow", "deny"));
+    let other = requested(&[("volume.data", "x")]).under(&rules("allow", "deny"));
     assert!(other.unwrap_err().message.contains("rule 2 'two'"));
 }
 
 #[test]
 fn without_a_rule_the_message_tells_what_a_rule_would_have_to_say() {
-    let asked = asked(&[("volume.data", "v"), ("volume.data.options.size", "1")]);
-    let message = asked
+    let requested = requested(&[("volume.data", "v"), ("volume.data.options.size", "1")]);
+    let message = requested
         .role("etl")
         .user("ann")
         .under(r#"{"version": 1, "default": "deny"}"#)
@@ -233,23 +241,23 @@ fn a_volume_cannot_be_had_under_another_of_its_names() {
     for name in ["payroll", "vol-1", "PAYROLL"] {
         for pattern in ["payroll", "vol-1"] {
             let by_name_map = name != "PAYROLL" || pattern == "payroll";
-            let denied = asked(&[("volume.data", name)]).under(&denies(&format!(r#""volumes": ["{pattern}"]"#)));
+            let denied = requested(&[("volume.data", name)]).under(&denies(&format!(r#""volumes": ["{pattern}"]"#)));
             assert_eq!(denied.is_err(), by_name_map, "{name} {pattern}");
         }
     }
-    let shouted = asked(&[("volume.data", "PAYROLL")]).under(&allows(r#""volumes": ["payroll"]"#));
+    let shouted = requested(&[("volume.data", "PAYROLL")]).under(&allows(r#""volumes": ["payroll"]"#));
     assert!(shouted.is_err(), "what allows tells upper from lower case");
 }
 
 #[test]
 fn a_path_into_the_sandbox_is_the_relative_one_too() {
-    let absolute = asked(&[("volume.data", "v"), ("volume.data.path", "/mnt/mesos/sandbox/secret")]);
+    let absolute = requested(&[("volume.data", "v"), ("volume.data.path", "/mnt/mesos/sandbox/secret")]);
     assert!(absolute.under(&denies(r#""paths": ["secret"]"#)).is_err());
 }
 
 #[test]
 fn a_principal_that_cannot_be_read_refuses_where_a_rule_is_about_principals() {
-    let broken = || asked(&[("volume.data", "v")]).checkpointed("broken");
+    let broken = || requested(&[("volume.data", "v")]).checkpointed("broken");
     let denied = broken().under(&denies(r#""principals": ["x"]"#)).unwrap_err();
     assert!(
         denied.message.contains("'volume.data' = 'v'") && denied.message.contains("cut off"),
@@ -257,7 +265,7 @@ fn a_principal_that_cannot_be_read_refuses_where_a_rule_is_about_principals() {
         denied.message
     );
     assert!(broken().under(&denies(r#""roles": ["x"]"#)).is_ok());
-    let unknown = asked(&[("volume.data", "v")])
+    let unknown = requested(&[("volume.data", "v")])
         .under(&allows(r#""principals": ["ann"]"#))
         .unwrap_err();
     assert!(unknown.message.contains("principal ''"), "{}", unknown.message);
@@ -265,9 +273,9 @@ fn a_principal_that_cannot_be_read_refuses_where_a_rule_is_about_principals() {
 
 #[test]
 fn every_option_of_an_allowed_volume_must_be_allowed() {
-    let one = asked(&[("volume.data", "v"), ("volume.data.options.size", "1")]);
+    let one = requested(&[("volume.data", "v"), ("volume.data.options.size", "1")]);
     assert!(one.under(&allows(r#""options": ["size"]"#)).is_ok());
-    let two = asked(&[
+    let two = requested(&[
         ("volume.data", "v"),
         ("volume.data.options.size", "1"),
         ("volume.data.options.snapshot", "snap-1"),
@@ -277,7 +285,7 @@ fn every_option_of_an_allowed_volume_must_be_allowed() {
 
 #[test]
 fn every_volume_of_a_container_is_judged() {
-    let two = asked(&[("volume.a", "ok"), ("volume.b", "other")]);
+    let two = requested(&[("volume.a", "ok"), ("volume.b", "other")]);
     let denied = two.under(&allows(r#""volumes": ["ok"]"#)).unwrap_err();
     assert!(denied.message.contains("'volume.b' = 'other'"), "{}", denied.message);
 }
@@ -285,7 +293,7 @@ fn every_volume_of_a_container_is_judged() {
 #[test]
 fn limits_name_the_label_the_value_and_where_they_stand() {
     let limited = |limits: &str| format!(r#"{{"version": 1, "default": "allow", "limits": {limits}}}"#);
-    let sized = |size| asked(&[("volume.data", "v"), ("volume.data.options.Size", size)]);
+    let sized = |size| requested(&[("volume.data", "v"), ("volume.data.options.Size", size)]);
     assert!(sized("100").under(&limited(r#"{"size_gib": 100}"#)).is_ok());
     for size in ["101", "1T", "huge"] {
         let denied = sized(size).under(&limited(r#"{"size_gib": 100}"#)).unwrap_err();
@@ -302,7 +310,7 @@ fn limits_name_the_label_the_value_and_where_they_stand() {
     );
     assert!(sized("1").under(&limited(r#"{"options": 0}"#)).is_err());
     assert!(sized("12345").under(&limited(r#"{"value_bytes": 4}"#)).is_err());
-    let two = asked(&[("volume.a", "v"), ("volume.b", "w")]);
+    let two = requested(&[("volume.a", "v"), ("volume.b", "w")]);
     let denied = two.under(&limited(r#"{"volumes": 1}"#)).unwrap_err();
     assert!(denied.message.contains("2 volumes"), "{}", denied.message);
 }
@@ -311,7 +319,7 @@ fn limits_name_the_label_the_value_and_where_they_stand() {
 fn the_limit_of_a_rule_replaces_the_policys() {
     let policy = r#"{"version": 1, "default": "deny", "limits": {"size_gib": 1}, "rules": [
         {"name": "big", "effect": "allow", "limits": {"size_gib": 50}}]}"#;
-    let sized = |size| asked(&[("volume.data", "v"), ("volume.data.options.size", size)]);
+    let sized = |size| requested(&[("volume.data", "v"), ("volume.data.options.size", size)]);
     assert!(sized("50").under(policy).is_ok());
     let denied = sized("51").under(policy).unwrap_err();
     assert!(denied.message.contains("rule 1 'big'"), "{}", denied.message);
@@ -322,8 +330,8 @@ fn a_claim_is_demanded_where_the_policy_says_so() {
     let policy = r#"{"version": 1, "default": "deny", "require_claim": true, "rules": [
         {"name": "scratch", "effect": "allow", "volumes": ["scratch-*"], "require_claim": false},
         {"name": "rest", "effect": "allow"}]}"#;
-    assert!(asked(&[("volume.data", "scratch-1")]).under(policy).is_ok());
-    let denied = asked(&[("volume.data", "vol-7")]).under(policy).unwrap_err();
+    assert!(requested(&[("volume.data", "scratch-1")]).under(policy).is_ok());
+    let denied = requested(&[("volume.data", "vol-7")]).under(policy).unwrap_err();
     assert!(
         denied.message.contains("add 'vol-7' to the task's resource"),
         "{}",
@@ -331,13 +339,13 @@ fn a_claim_is_demanded_where_the_policy_says_so() {
     );
     assert!(denied.message.contains("rule 2 'rest'"), "{}", denied.message);
     assert!(
-        asked(&[("volume.data", "vol-7")])
+        requested(&[("volume.data", "vol-7")])
             .holding(&["vol-7"])
             .under(policy)
             .is_ok()
     );
     assert!(
-        asked(&[("volume.data", "payroll"), ("volume.data.claim", "vol-1")])
+        requested(&[("volume.data", "payroll"), ("volume.data.claim", "vol-1")])
             .holding(&["vol-1"])
             .under(policy)
             .is_ok()
@@ -370,11 +378,11 @@ fn the_policy_in_the_documentation_does_what_is_said_there() {
     let page = include_str!("../../../docs/policy.md");
     let (_, after) = page.split_once("## The file\n\n```json\n").unwrap();
     let (policy, _) = after.split_once("```").unwrap();
-    let denied = asked(&[("volume.data", "payroll-1")]).under(policy).unwrap_err();
+    let denied = requested(&[("volume.data", "payroll-1")]).under(policy).unwrap_err();
     let told = crate::error::Refusal::new(volume_driver_client::Code::Denied, denied.message).to_string();
     assert!(page.contains(&told), "{told}");
     let scratch = |kind| {
-        asked(&[
+        requested(&[
             ("volume.data", "scratch-1"),
             ("volume.data.create", "if-missing"),
             ("volume.data.options.type", kind),
@@ -384,7 +392,7 @@ fn the_policy_in_the_documentation_does_what_is_said_there() {
     assert!(scratch("gp3").under(policy).is_ok());
     assert!(scratch("io2").under(policy).is_err());
     assert!(
-        asked(&[("volume.data", "vol-7")])
+        requested(&[("volume.data", "vol-7")])
             .holding(&["vol-7"])
             .under(policy)
             .is_ok()
@@ -394,12 +402,12 @@ fn the_policy_in_the_documentation_does_what_is_said_there() {
 #[test]
 fn the_example_lets_a_claimed_volume_in_and_nothing_else() {
     let example = include_str!("../../../docs/policy.example.json");
-    let refused = |asked: Asked, words: &str| {
-        let message = asked.under(example).unwrap_err().message;
+    let refused = |requested: RequestedVolume, words: &str| {
+        let message = requested.under(example).unwrap_err().message;
         assert!(message.contains(words), "{words}: {message}");
     };
     let volume = |more: &[(&'static str, &'static str)]| {
-        asked(&[&[("volume.data", "vol-7")], more].concat()).holding(&["vol-7"])
+        requested(&[&[("volume.data", "vol-7")], more].concat()).holding(&["vol-7"])
     };
     assert!(volume(&[]).under(example).is_ok());
     assert!(
@@ -407,7 +415,10 @@ fn the_example_lets_a_claimed_volume_in_and_nothing_else() {
             .under(example)
             .is_ok()
     );
-    refused(asked(&[("volume.data", "vol-7")]), "add 'vol-7' to the task's resource");
+    refused(
+        requested(&[("volume.data", "vol-7")]),
+        "add 'vol-7' to the task's resource",
+    );
     refused(volume(&[("volume.data.create", "if-missing")]), "'no creation'");
     refused(volume(&[("volume.data.options.size", "1")]), "no rule");
     refused(volume(&[("volume.data.driver", "local")]), "no rule");
@@ -426,7 +437,7 @@ fn the_documentation_shows_the_built_in_policy_word_for_word() {
 
 #[test]
 fn an_owner_is_who_the_host_knows_by_its_numbers_whatever_the_label_calls_it() {
-    let owner = |owner| asked(&[("volume.data", "v"), ("volume.data.owner", owner)]);
+    let owner = |owner| requested(&[("volume.data", "v"), ("volume.data.owner", owner)]);
     for (rule, spelled) in [
         (r#""owners": ["0:*"]"#, "root"),
         (r#""owners": ["*:0"]"#, "root"),
@@ -457,10 +468,10 @@ fn an_owner_is_who_the_host_knows_by_its_numbers_whatever_the_label_calls_it() {
 #[test]
 fn mounts_forbid_what_the_policy_says_and_what_the_label_adds() {
     let flags = |words: &[&str]| MountFlags::from_words(words.iter().copied()).unwrap();
-    let plain = asked(&[("volume.data", "v")]);
-    let tight = asked(&[("volume.data", "v"), ("volume.data.flags", "noexec")]);
+    let plain = requested(&[("volume.data", "v")]);
+    let tight = requested(&[("volume.data", "v"), ("volume.data.flags", "noexec")]);
     let file = |flags: &str| format!(r#"{{"version": 1, "default": "allow"{flags}}}"#);
-    let forbidden = |asked: &Asked, policy: &str| asked.clone().forbidden_under(policy).unwrap();
+    let forbidden = |requested: &RequestedVolume, policy: &str| requested.clone().forbidden_under(policy).unwrap();
     assert_eq!(forbidden(&plain, &file("")), [flags(&["nosuid", "nodev"])]);
     assert_eq!(forbidden(&tight, &file("")), [flags(&["nosuid", "nodev", "noexec"])]);
     assert_eq!(forbidden(&plain, &file(r#", "mount_flags": []"#)), [flags(&[])]);
@@ -488,10 +499,10 @@ fn of_docker_volume(policy: &Policy) -> Result<(bool, Option<String>), Denied> {
         ..Config::default()
     };
     let (id, names) = (ContainerId::root("c"), NameMap::default());
-    let volumes = wanted(&id, &launch, &config).unwrap();
-    let mut wishes = wishes(&id, volumes, &launch, &config, &names, "host").unwrap();
-    check(policy, &mut wishes, &launch, &config, &names)?;
-    let spec = wishes.remove(0).spec;
+    let volumes = parse_request(&id, &launch, &config).unwrap();
+    let mut resolved = resolve(&id, volumes, &launch, &config, &names, "host").unwrap();
+    check(policy, &mut resolved, &launch, &config, &names)?;
+    let spec = resolved.remove(0).spec;
     Ok((spec.create.is_some(), spec.creation_denied))
 }
 

@@ -7,19 +7,19 @@ use volume_labels::{Mode, MountFlags, cleaned, counted};
 use super::file::{Effect, Limits, Policy, Rule};
 use super::pattern::{Case, Patterns};
 use super::size;
-use crate::request::Asked;
+use crate::request::RequestedVolume;
 
 /// What there is to know of a volume that a container asks for.
 #[derive(Clone, Debug)]
 pub(super) struct Facts<'a> {
     /// For messages.
-    pub(super) asked: &'a Asked,
+    pub(super) requested: &'a RequestedVolume,
     pub(super) driver: &'a str,
-    /// The spelling asked for first, then the driver's, then every id that the operator ties to it.
+    /// The spelling requested first, then the driver's, then every id that the operator ties to it.
     pub(super) names: Vec<&'a str>,
     pub(super) options: &'a BTreeMap<String, String>,
     pub(super) create: bool,
-    /// The spelling asked for first; an absolute path into the sandbox has its relative one as well.
+    /// The spelling requested first; an absolute path into the sandbox has its relative one as well.
     pub(super) paths: Vec<String>,
     pub(super) mode: Mode,
     pub(super) owner: Option<OwnerSpellings>,
@@ -93,7 +93,7 @@ impl Policy {
             let problem = format!(
                 "no rule of {} allows it ({}); ask the operator for a rule that does",
                 self.whose,
-                facts.told().join(", ")
+                facts.described().join(", ")
             );
             return Err(facts.denied(problem, by));
         }
@@ -128,7 +128,7 @@ impl Policy {
             return Err(beyond("options", own.options.is_some(), limit as u128, problem));
         }
         for (key, value) in facts.options {
-            let said = facts.asked.said_of_option(key, value);
+            let said = facts.requested.display_option(key, value);
             if let Some(limit) = own.value_bytes.or(all.value_bytes)
                 && value.len() > limit
             {
@@ -253,13 +253,13 @@ impl Facts<'_> {
     fn denied(&self, problem: String, by: String) -> Denied {
         Denied {
             by,
-            message: format!("{}: {problem}", self.asked.said()),
+            message: format!("{}: {problem}", self.requested.display_origin()),
         }
     }
 
-    /// All that rules can be about, for whoever has to write one.
-    fn told(&self) -> Vec<String> {
-        let mut told = vec![
+    /// Everything that a rule can be about, for the operator who has to write one.
+    fn described(&self) -> Vec<String> {
+        let mut described = vec![
             format!("driver '{}'", cleaned(self.driver)),
             format!("path '{}'", cleaned(&self.paths[0])),
             format!("mode '{}'", self.mode),
@@ -267,15 +267,15 @@ impl Facts<'_> {
             format!("role '{}'", cleaned(self.role)),
         ];
         let principal = self.principal.iter();
-        told.extend(principal.map(|principal| format!("principal '{}'", cleaned(principal))));
-        told.extend(self.create.then(|| "create".to_owned()));
-        told.extend(
+        described.extend(principal.map(|principal| format!("principal '{}'", cleaned(principal))));
+        described.extend(self.create.then(|| "create".to_owned()));
+        described.extend(
             self.owner
                 .iter()
                 .map(|owner| format!("owner '{}'", cleaned(&owner.written))),
         );
         let options = self.options.keys().map(|key| format!("option '{}'", cleaned(key)));
-        told.extend(options);
-        told
+        described.extend(options);
+        described
     }
 }

@@ -1,6 +1,7 @@
 //! The policy that is in force: the operator's file, read again when it changes, or the built-in one.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use operator_files::Kept;
@@ -8,11 +9,34 @@ use tracing::{info, warn};
 
 use super::Policy;
 
-/// Nobody writes a policy of this size by hand; a wrong path may lead to a file that has it.
+/// A policy that a person writes is smaller. A wrong path may lead to a file that never ends.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The module parameter `policy`, or what holds without it. A broken new file keeps the last good policy in force: an
-/// operator's slip neither opens the agent nor stops its tasks.
+/// Why the agent does not start with the policy's file. Every message is one line that names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file does not exist.
+    #[error(
+        "the policy file {} does not exist (module parameter policy); create it, or remove the parameter to use the built-in policy",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// The thread that reads the file cannot be started.
+    #[error("policy {}: its thread cannot be started: {cause}", .path.display())]
+    NoThread {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's words.
+        cause: io::Error,
+    },
+    /// The file cannot be read or understood, in the words of the thread that reads it.
+    #[error("{0}")]
+    NotRead(String),
+}
+
+/// The policy of the module parameter `policy`, or the built-in one. When a new version of the file is
+/// broken, the last good one stays in force: a slip of the operator neither opens the agent nor stops its
+/// tasks.
 #[derive(Debug)]
 pub(crate) enum InForce {
     /// The operator has named no file.
@@ -25,27 +49,27 @@ impl InForce {
     /// Reads the file for the first time; without one it is the built-in policy.
     ///
     /// # Errors
-    /// One line that names the file; the agent should not start without the policy its operator wrote.
-    pub(crate) fn of(file: Option<&Path>) -> Result<Self, String> {
+    /// When the file cannot be used. The agent must not start without the policy that its operator wrote.
+    pub(crate) fn of(file: Option<&Path>) -> Result<Self, PolicyError> {
         let Some(path) = file else {
             return Ok(Self::Builtin(Arc::new(Policy::builtin())));
         };
         if !path.try_exists().unwrap_or(true) {
-            return Err(format!(
-                "the policy file {} does not exist (module parameter policy); create it, or remove the parameter to use the \
-                 built-in policy",
-                path.display()
-            ));
+            return Err(PolicyError::Missing(path.to_owned()));
         }
-        let kept = Kept::open("policy (module parameter policy)", path, MAX_BYTES, Policy::parse)
-            .map_err(|error| format!("policy {}: its thread cannot be started: {error}", path.display()))?;
+        let kept = Kept::open("policy (module parameter policy)", path, MAX_BYTES, Policy::parse).map_err(|cause| {
+            PolicyError::NoThread {
+                path: path.to_owned(),
+                cause,
+            }
+        })?;
         match kept.current().problem {
-            Some(problem) => Err(problem),
+            Some(problem) => Err(PolicyError::NotRead(problem)),
             None => Ok(Self::File(kept)),
         }
     }
 
-    /// Tells the log which it is.
+    /// Logs which policy is in force.
     pub(crate) fn announce(&self) {
         match self {
             Self::File(kept) => {
@@ -109,7 +133,7 @@ mod tests {
         let path = folder.path().join("policy.json");
         fs::write(&path, OPEN).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
-        let problem = InForce::of(Some(&path)).unwrap_err();
+        let problem = InForce::of(Some(&path)).unwrap_err().to_string();
         assert!(problem.contains("policy.json") && problem.contains("664"), "{problem}");
     }
 
@@ -118,13 +142,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("nosuch.json");
         assert_eq!(
-            InForce::of(Some(&missing)).unwrap_err(),
+            InForce::of(Some(&missing)).unwrap_err().to_string(),
             format!(
                 "the policy file {} does not exist (module parameter policy); create it, or remove the parameter to use the \
                  built-in policy",
                 missing.display()
             )
         );
-        assert!(InForce::of(Some(folder.path())).unwrap_err().contains("it is a folder"));
+        let problem = InForce::of(Some(folder.path())).unwrap_err().to_string();
+        assert!(problem.contains("it is a folder"), "{problem}");
     }
 }

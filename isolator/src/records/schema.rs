@@ -228,7 +228,7 @@ impl VolumeV1 {
     fn new(volume: &RecordedVolume) -> Self {
         let request = &volume.request;
         Self {
-            slot: request.slot.clone(),
+            slot: request.origin.recorded(),
             driver: request.volume.driver.clone(),
             name: request.volume.name.clone(),
             mount_id: request.mount_id.to_string(),
@@ -282,7 +282,7 @@ impl VolumeV1 {
             ));
         }
         let request = VolumeRequest {
-            slot: self.slot,
+            origin: self.slot.as_str().into(),
             volume: VolumeKey::new(self.driver, self.name),
             mount_id,
             target: self.target,

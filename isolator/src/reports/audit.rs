@@ -18,6 +18,7 @@ use volume_driver_client::Code;
 
 use super::usage::{Use, Who};
 use crate::error::Problem;
+use crate::origin::Origin;
 use crate::types::{ContainerId, VolumeKey};
 
 /// Lines that may wait for a slow disk. A line beyond these is lost, counted, and reported in the agent's log.
@@ -77,13 +78,13 @@ impl Entry {
     }
 
     fn of_container(event: &'static str, id: &ContainerId, who: &Who) -> Self {
-        let Who { origin, user } = who.clone();
+        let Who { workload, user } = who.clone();
         Self {
             containers: vec![id.to_string()],
-            framework: origin.framework,
-            executor: origin.executor,
-            task: origin.task,
-            role: origin.role,
+            framework: workload.framework,
+            executor: workload.executor,
+            task: workload.task,
+            role: workload.role,
             user,
             ..Self::now(event)
         }
@@ -92,7 +93,7 @@ impl Entry {
     /// A container got a volume, or left it.
     pub(super) fn of_use(event: &'static str, id: &ContainerId, who: &Who, used: &Use, took: Option<Duration>) -> Self {
         Self {
-            slot: Some(used.slot.clone()),
+            slot: Some(used.origin.recorded()),
             driver: Some(used.volume.driver.clone()),
             volume: Some(used.volume.name.clone()),
             mode: Some(used.mode()),
@@ -124,9 +125,15 @@ impl Entry {
     }
 
     /// A container is ended because of a volume.
-    pub(super) fn of_limitation(id: &ContainerId, who: &Who, slot: &str, volume: &VolumeKey, problem: &str) -> Self {
+    pub(super) fn of_limitation(
+        id: &ContainerId,
+        who: &Who,
+        origin: &Origin,
+        volume: &VolumeKey,
+        problem: &str,
+    ) -> Self {
         Self {
-            slot: Some(slot.to_owned()),
+            slot: Some(origin.recorded()),
             driver: Some(volume.driver.clone()),
             volume: Some(volume.name.clone()),
             problem: Some(problem.to_owned()),

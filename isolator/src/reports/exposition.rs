@@ -284,9 +284,9 @@ mod tests {
         }
     }
 
-    fn wanted(volume: &str) -> crate::ledger::VolumeRequest {
+    fn parse_request(volume: &str) -> crate::ledger::VolumeRequest {
         crate::ledger::VolumeRequest {
-            slot: "volume.data".into(),
+            origin: "data".into(),
             volume: crate::types::VolumeKey::new("d", volume),
             mount_id: volume_driver_client::MountId::derive("host", "d", volume),
             target: "/sandbox/data".into(),
@@ -320,7 +320,7 @@ mod tests {
         let volumes: Vec<_> = (0..200).map(|number| format!("v{number}")).collect();
         let effects = known.handle(Event::Acquire {
             container: ContainerId::root("c"),
-            requests: volumes.iter().map(|name| wanted(name)).collect(),
+            requests: volumes.iter().map(|name| parse_request(name)).collect(),
         });
         for effect in effects {
             if let Effect::WriteRecord { revision, record } = effect {

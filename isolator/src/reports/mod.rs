@@ -20,6 +20,7 @@ use volume_driver_client::Code;
 use crate::config::Config;
 use crate::error::{PrepareError, Refusal};
 use crate::ledger::{CreateOutcome, Event, MountOutcome, Presence, RemoveOutcome, UNMOUNTS_OF_NOTHING, UnmountOutcome};
+use crate::origin::Origin;
 use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeFault, VolumeKey};
 
 use audit::{Audit, Entry};
@@ -77,7 +78,7 @@ impl Reports {
     }
 
     /// A container wants volumes.
-    pub(crate) fn asked(&self, id: &ContainerId, launch: &ContainerLaunch) {
+    pub(crate) fn requested(&self, id: &ContainerId, launch: &ContainerLaunch) {
         self.followed.begin(id, launch);
     }
 
@@ -111,7 +112,7 @@ impl Reports {
         };
         let held = left.granted.map(|since| since.elapsed());
         for used in &left.uses {
-            info!(%container, slot = used.slot, volume = used.volume.name, driver = used.volume.driver, "volume released by container");
+            info!(%container, slot = used.origin.recorded(), volume = used.volume.name, driver = used.volume.driver, "volume released by container");
             self.record(|| Entry::of_use("released", container, &left.who, used, held));
         }
     }
@@ -131,7 +132,7 @@ impl Reports {
                 UnmountOutcome::Failed(problem) => ("unmount", "failed", Some(problem), None),
                 UnmountOutcome::NothingMounted(problem) => ("unmount", "nothing_mounted", Some(problem), None),
                 UnmountOutcome::Uncertain(problem) => ("unmount", "uncertain", Some(problem), None),
-                // The driver was asked for the place of the volume only.
+                // The driver was only asked for the place of the volume.
                 UnmountOutcome::Found(_) => return,
                 UnmountOutcome::Unproven(problem) => ("unmount", "unproven", Some(problem), None),
                 UnmountOutcome::NotSent(problem) => ("unmount", "not_sent", Some(problem), None),
@@ -234,7 +235,7 @@ impl Reports {
                 for used in &followed.uses {
                     let mount = mounts.iter().find(|mount| mount.target == used.target);
                     let source = mount.map(|mount| &mount.source);
-                    info!(container = %id, slot = used.slot, volume = used.volume.name, driver = used.volume.driver,
+                    info!(container = %id, slot = used.origin.recorded(), volume = used.volume.name, driver = used.volume.driver,
                         source = %source.unwrap_or(&used.target).display(), target = %used.target.display(),
                         read_only = used.read_only, "volume ready for container");
                     self.record(|| Entry::of_use("granted", id, &followed.who, used, waited).at(source));
@@ -269,13 +270,21 @@ impl Reports {
     }
 
     /// A container is to end because of a volume.
-    pub(crate) fn limited(&self, id: &ContainerId, slot: &str, volume: &VolumeKey, fault: VolumeFault, problem: &str) {
+    pub(crate) fn limited(
+        &self,
+        id: &ContainerId,
+        origin: &Origin,
+        volume: &VolumeKey,
+        fault: VolumeFault,
+        problem: &str,
+    ) {
         self.changed.store(true, Ordering::Relaxed);
         let labels = [volume.driver.as_str(), fault.as_str(), fault.code().as_str()];
         self.metrics.limitations.with_label_values(&labels).inc();
-        warn!(container = %id, slot, volume = volume.name, driver = volume.driver, problem, "ending a container whose volume is not well");
+        warn!(container = %id, slot = origin.recorded(), volume = volume.name, driver = volume.driver, problem,
+            "ending a container whose volume is not well");
         self.record(|| {
-            Entry::of_limitation(id, &self.followed.who(id), slot, volume, problem).coded(Some(fault.code()))
+            Entry::of_limitation(id, &self.followed.who(id), origin, volume, problem).coded(Some(fault.code()))
         });
     }
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use crate::ephemeral;
 use crate::ledger::{Event, Record, RemoveOutcome, UnmountOutcome, VolumeRequest};
-use crate::types::{ContainerId, ContainerLaunch, Origin, VolumeKey};
+use crate::origin::Origin;
+use crate::types::{ContainerId, ContainerLaunch, VolumeKey, Workload};
 
 #[derive(Default)]
 pub(super) struct Followed(Mutex<State>);
@@ -35,14 +36,14 @@ pub(super) struct Container {
 /// Whose container it is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Who {
-    pub(super) origin: Origin,
+    pub(super) workload: Workload,
     pub(super) user: Option<String>,
 }
 
 /// One volume in it.
 #[derive(Clone, Debug)]
 pub(super) struct Use {
-    pub(super) slot: String,
+    pub(super) origin: Origin,
     pub(super) volume: VolumeKey,
     pub(super) target: PathBuf,
     pub(super) read_only: bool,
@@ -57,7 +58,7 @@ impl Use {
 impl From<&VolumeRequest> for Use {
     fn from(request: &VolumeRequest) -> Self {
         Self {
-            slot: request.slot.clone(),
+            origin: request.origin.clone(),
             volume: request.volume.clone(),
             target: request.target.clone(),
             read_only: request.read_only,
@@ -86,7 +87,7 @@ impl Followed {
     pub(super) fn begin(&self, id: &ContainerId, launch: &ContainerLaunch) {
         self.lock().containers.entry(id.clone()).or_insert_with(|| Container {
             who: Who {
-                origin: launch.origin.clone(),
+                workload: launch.workload.clone(),
                 user: launch.user.clone(),
             },
             asked: Some(Instant::now()),

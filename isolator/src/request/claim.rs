@@ -2,47 +2,47 @@
 
 use std::collections::BTreeSet;
 
-use volume_labels::{VolumeLabels, cleaned};
+use volume_labels::VolumeLabels;
 
+use super::error::ClaimError;
 use crate::config::Config;
 use crate::names::NameMap;
 use crate::types::ContainerLaunch;
 
-/// Whether the container holds the volume's id, and the id is that volume's in the operator's word, not the label's.
+/// Whether the container holds the volume's id. It is the operator's name map, and not the label, that
+/// says which id belongs to the volume.
 ///
 /// # Errors
-/// What is missing, in words that can follow the label and a colon.
+/// When it does not hold the id, or the name map does not connect the id and the name.
 pub(crate) fn claimed(
     labels: &VolumeLabels,
     launch: &ContainerLaunch,
     config: &Config,
     names: &NameMap,
-) -> Result<(), String> {
+) -> Result<(), ClaimError> {
     let id = labels.claim_id();
     if !names.is_id_of(id, &labels.name) {
-        return Err(format!(
-            "the label claims '{id}' but names volume '{name}', and no name_map entry connects them. Name the volume '{id}', or \
-             have the operator add the pair to name_map",
-            id = cleaned(id),
-            name = cleaned(&labels.name)
-        ));
+        return Err(ClaimError::NotConnected {
+            id: id.to_owned(),
+            name: labels.name.clone(),
+        });
     }
     if !holds(launch, config, id) {
-        return Err(format!(
-            "this agent requires tasks to reserve their volumes: add '{id}' to the task's resource '{}' (require_claim)",
-            config.claim_resource
-        ));
+        return Err(ClaimError::NotHeld {
+            id: id.to_owned(),
+            resource: config.claim_resource.clone(),
+        });
     }
     Ok(())
 }
 
-/// Whether the container holds anything of the resource.
+/// Whether the container holds any item of the claim resource.
 pub(super) fn holds_any(launch: &ContainerLaunch, config: &Config) -> bool {
     let held = |(name, items): &(String, BTreeSet<String>)| *name == config.claim_resource && !items.is_empty();
     launch.set_resources.iter().any(held)
 }
 
-/// Whether the container holds this item of it.
+/// Whether the container holds this item of the claim resource.
 pub(super) fn holds(launch: &ContainerLaunch, config: &Config, id: &str) -> bool {
     launch
         .set_resources

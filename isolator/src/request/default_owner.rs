@@ -2,7 +2,7 @@
 
 use volume_labels::{Lifetime, Mode, Owner};
 
-use super::Wish;
+use super::{ResolveError, ResolvedRequest};
 use crate::host::resolved_owner;
 use crate::types::ContainerLaunch;
 
@@ -49,20 +49,24 @@ impl DefaultOwner {
 /// that is only read keeps its owner.
 ///
 /// # Errors
-/// The host has no such user; one line that names the parameter.
-pub(super) fn apply(wishes: &mut [Wish], launch: &ContainerLaunch, default: &DefaultOwner) -> Result<(), String> {
-    let (Some(owner), false) = (default.of(launch), wishes.is_empty()) else {
+/// When the host has no such user.
+pub(super) fn apply(
+    resolved: &mut [ResolvedRequest],
+    launch: &ContainerLaunch,
+    default: &DefaultOwner,
+) -> Result<(), ResolveError> {
+    let (Some(owner), false) = (default.of(launch), resolved.is_empty()) else {
         return Ok(());
     };
-    let owner = resolved_owner(&owner).map_err(|problem| format!("module parameter default_owner: {problem}"))?;
-    for index in 0..wishes.len() {
-        let volume = wishes[index].volume.clone();
-        let mut same = wishes.iter().filter(|wish| wish.volume == volume);
-        let is_named = same.clone().any(|wish| wish.asked.labels.owner.is_some());
-        let is_written = same.any(|wish| wish.asked.labels.mode == Mode::ReadWrite);
-        let is_made = wishes[index].spec.lifetime == Lifetime::Container;
+    let owner = resolved_owner(&owner).map_err(ResolveError::DefaultOwner)?;
+    for index in 0..resolved.len() {
+        let volume = resolved[index].volume.clone();
+        let mut same = resolved.iter().filter(|request| request.volume == volume);
+        let is_named = same.clone().any(|request| request.requested.labels.owner.is_some());
+        let is_written = same.any(|request| request.requested.labels.mode == Mode::ReadWrite);
+        let is_made = resolved[index].spec.lifetime == Lifetime::Container;
         if !is_named && (is_written || is_made) {
-            wishes[index].spec.owner = Some(owner.clone());
+            resolved[index].spec.owner = Some(owner.clone());
         }
     }
     Ok(())

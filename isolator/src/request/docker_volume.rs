@@ -2,17 +2,19 @@
 
 use volume_labels::{Create, Mode};
 
-use super::foreign::{self, Foreign};
-use super::source::{Asked, Source};
+use super::error::ParseError;
+use super::requested_volume::RequestedVolume;
+use super::unchecked::{self, UncheckedVolume};
+use crate::origin::Origin;
 use crate::types::DockerVolume;
 
 /// The volumes, in their order. docker/volume has dvdcli create what is missing, so these are to be created too.
 ///
 /// # Errors
-/// One line that names the volume by its place.
-pub(super) fn asked(volumes: &[DockerVolume]) -> Result<Vec<Asked>, String> {
-    let foreign = volumes.iter().map(|volume| Foreign {
-        source: Source::DockerVolume(volume.index),
+/// When labels could not request the volume either.
+pub(super) fn requested(volumes: &[DockerVolume]) -> Result<Vec<RequestedVolume>, ParseError> {
+    let unchecked = volumes.iter().map(|volume| UncheckedVolume {
+        origin: Origin::DockerVolume(volume.index),
         slot: format!("volumes-{}", volume.index),
         name: &volume.name,
         driver: volume.driver.as_deref(),
@@ -25,7 +27,7 @@ pub(super) fn asked(volumes: &[DockerVolume]) -> Result<Vec<Asked>, String> {
         create: Create::IfMissing,
         options: pairs(&volume.options),
     });
-    foreign::asked(foreign.collect())
+    unchecked::check(unchecked.collect())
 }
 
 fn pairs(options: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -58,7 +60,7 @@ mod tests {
     }
 
     fn problem(volume: DockerVolume) -> String {
-        let problem = asked(&[volume]).unwrap_err();
+        let problem = requested(&[volume]).unwrap_err().to_string();
         assert!(
             !problem.chars().any(char::is_control) && problem.len() < 1000,
             "{problem}"
@@ -67,17 +69,17 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_said_of_a_volume_is_asked_for() {
+    fn everything_that_is_said_of_a_volume_is_requested() {
         let said = DockerVolume {
             options: options(&[("size", "10"), ("iops", "a=b,c d;$(x)")]),
             path: "/var/lib//app/".to_owned(),
             read_only: true,
             ..volume("flights")
         };
-        let asked = asked(&[said]).unwrap().remove(0);
-        assert_eq!(asked.said(), "ContainerInfo.volumes[2] = 'flights'");
-        assert_eq!(asked.slot(), "ContainerInfo.volumes[2]");
-        let labels = asked.labels;
+        let requested = requested(&[said]).unwrap().remove(0);
+        assert_eq!(requested.display_origin(), "ContainerInfo.volumes[2] = 'flights'");
+        assert_eq!(requested.origin.recorded(), "ContainerInfo.volumes[2]");
+        let labels = requested.labels;
         assert_eq!(labels.driver.as_deref(), Some("rexray"));
         assert_eq!(labels.path, ContainerPath::Absolute("/var/lib/app".into()));
         assert_eq!(labels.mode, Mode::ReadOnly);
@@ -149,19 +151,21 @@ mod tests {
             path: path.to_owned(),
             ..volume("v")
         };
-        let problem = asked(&[at(0, "data"), at(3, "./data/")]).unwrap_err();
+        let problem = requested(&[at(0, "data"), at(3, "./data/")]).unwrap_err().to_string();
         assert!(
             problem.contains("ContainerInfo.volumes[0] and ContainerInfo.volumes[3] both mount at 'data'"),
             "{problem}"
         );
         assert!(
-            asked(&[at(0, "data"), at(1, "again")]).is_ok(),
+            requested(&[at(0, "data"), at(1, "again")]).is_ok(),
             "one volume at two paths"
         );
         let many: Vec<DockerVolume> = (0..65).map(|index| at(index, &format!("d{index}"))).collect();
-        assert!(asked(&many).unwrap_err().contains("at most 64"));
+        let problem = requested(&many).unwrap_err().to_string();
+        assert!(problem.contains("at most 64"), "{problem}");
         let options = (0..65).map(|number| (format!("k{number}"), "v".to_owned())).collect();
         let crowded = DockerVolume { options, ..volume("v") };
-        assert!(asked(&[crowded]).unwrap_err().contains("more than 64 driver options"));
+        let problem = requested(&[crowded]).unwrap_err().to_string();
+        assert!(problem.contains("more than 64 driver options"), "{problem}");
     }
 }

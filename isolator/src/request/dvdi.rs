@@ -1,50 +1,38 @@
-//! The environment variables of mesos-module-dvdi: `DVDI_VOLUME_NAME` and others, each alone or with a digit from 1 to 9
-//! behind it, so that a container has up to ten volumes.
+//! The environment variables of mesos-module-dvdi: `DVDI_VOLUME_NAME` and others, each alone or with a
+//! digit from 1 to 9 behind it, so that a container has up to ten volumes.
 //!
-//! What mesos-module-dvdi handed to a shell is data here: names and options go to the driver as they are, and no program
-//! is run, whatever `DVDI_VOLUME_DVDCLI` says.
+//! mesos-module-dvdi handed these values to a shell. Here they are data: names and options go to the driver
+//! as they are, and no program is run, whatever `DVDI_VOLUME_DVDCLI` says.
 
 use std::collections::BTreeMap;
 
-use volume_labels::{Create, Mode, cleaned};
+use volume_labels::{Create, Mode};
 
-use super::foreign::{self, Foreign};
-use super::source::{Asked, Source};
+use super::error::{DvdiError, ParseError};
+use super::requested_volume::RequestedVolume;
+use super::unchecked::{self, UncheckedVolume};
+use crate::origin::{DVDI_PREFIX, Origin, dvdi_variable};
 
-/// How the variables of mesos-module-dvdi begin.
-pub const PREFIX: &str = "DVDI_VOLUME_";
-
-/// The driver of mesos-module-dvdi where no variable names one.
-pub(super) const USUAL_DRIVER: &str = "rexray";
-
-/// Volumes that one environment can name.
+/// The highest digit.
 const MAX_NUMBER: usize = 9;
 
-/// What the variables are called behind [`PREFIX`] and before the digit.
-const PARTS: [&str; 6] = ["NAME", "DRIVER", "OPTS", "CONTAINERPATH", "EXPLICITCREATE", "DVDCLI"];
+/// The names of the variables between the prefix and the digit.
+pub(super) const PARTS: [&str; 6] = ["NAME", "DRIVER", "OPTS", "CONTAINERPATH", "EXPLICITCREATE", "DVDCLI"];
 
-/// The name of a variable.
-pub(super) fn variable(part: &str, number: usize) -> String {
-    match number {
-        0 => format!("{PREFIX}{part}"),
-        number => format!("{PREFIX}{part}{number}"),
-    }
-}
-
-/// The volumes, in the order of their digits. A digit whose name is absent or empty has none, as in mesos-module-dvdi, which
-/// also creates what is missing unless `DVDI_VOLUME_EXPLICITCREATE` is `true`.
+/// The volumes, in the order of their digits. As in mesos-module-dvdi, a digit whose name is absent or
+/// empty has no volume, and a missing volume is created unless `DVDI_VOLUME_EXPLICITCREATE` is `true`.
 ///
 /// # Errors
-/// One line that names the variable.
-pub(super) fn asked(variables: &[(String, String)]) -> Result<Vec<Asked>, String> {
-    let given = understood(variables)?;
+/// When a variable is not understood.
+pub(super) fn requested(variables: &[(String, String)]) -> Result<Vec<RequestedVolume>, ParseError> {
+    let given = by_number_and_part(variables)?;
     let mut volumes = Vec::new();
     for number in 0..=MAX_NUMBER {
-        // An empty one is as good as none, as in mesos-module-dvdi.
+        // As in mesos-module-dvdi, an empty variable counts as absent.
         let of = |part: &'static str| given.get(&(number, part)).copied().filter(|value| !value.is_empty());
         let Some(name) = of("NAME") else { continue };
-        volumes.push(Foreign {
-            source: Source::Dvdi(number),
+        volumes.push(UncheckedVolume {
+            origin: Origin::Dvdi(number),
             slot: if number == 0 {
                 "dvdi".to_owned()
             } else {
@@ -58,31 +46,24 @@ pub(super) fn asked(variables: &[(String, String)]) -> Result<Vec<Asked>, String
             options: options(of("OPTS").unwrap_or_default(), number)?,
         });
     }
-    foreign::asked(volumes)
+    unchecked::check(volumes)
 }
 
-/// The variables by number and part.
-fn understood(variables: &[(String, String)]) -> Result<BTreeMap<(usize, &'static str), &str>, String> {
+fn by_number_and_part(variables: &[(String, String)]) -> Result<BTreeMap<(usize, &'static str), &str>, DvdiError> {
     let mut given = BTreeMap::new();
     for (name, value) in variables {
-        let Some(rest) = name.strip_prefix(PREFIX) else {
+        let Some(rest) = name.strip_prefix(DVDI_PREFIX) else {
             continue;
         };
-        let key = key(rest).ok_or_else(|| {
-            format!(
-                "variable '{}' is none of {PREFIX}{{{}}}, each alone or with a digit from 1 to 9 behind it",
-                cleaned(name),
-                PARTS.join(",")
-            )
-        })?;
+        let key = key(rest).ok_or_else(|| DvdiError::UnknownVariable(name.clone()))?;
         if let Some(first) = given.insert(key, value.as_str())
             && first != value
         {
-            return Err(format!(
-                "variable {name} is given twice, as '{}' and as '{}'; keep one",
-                cleaned(first),
-                cleaned(value)
-            ));
+            return Err(DvdiError::GivenTwice {
+                variable: name.clone(),
+                first: first.to_owned(),
+                second: value.clone(),
+            });
         }
     }
     Ok(given)
@@ -99,28 +80,24 @@ fn key(rest: &str) -> Option<(usize, &'static str)> {
     })
 }
 
-fn create(explicit: Option<&str>, number: usize) -> Result<Create, String> {
+fn create(explicit: Option<&str>, number: usize) -> Result<Create, DvdiError> {
     match explicit {
         None | Some("false") => Ok(Create::IfMissing),
         Some("true") => Ok(Create::Never),
-        Some(other) => Err(format!(
-            "{} = '{}': accepted is 'true' (a missing volume is not created) or 'false'",
-            variable("EXPLICITCREATE", number),
-            cleaned(other)
-        )),
+        Some(other) => Err(DvdiError::NotTrueOrFalse {
+            variable: dvdi_variable("EXPLICITCREATE", number),
+            value: other.to_owned(),
+        }),
     }
 }
 
-/// `key=value,key=value`; a value may have more `=`, no comma.
-fn options(text: &str, number: usize) -> Result<Vec<(&str, &str)>, String> {
+/// `key=value,key=value`. A value may contain `=`, and no comma.
+fn options(text: &str, number: usize) -> Result<Vec<(&str, &str)>, DvdiError> {
     let parts = text.split(',').filter(|part| !part.is_empty());
     let pairs = parts.map(|part| {
-        part.split_once('=').ok_or_else(|| {
-            format!(
-                "{}: '{}' is no KEY=VALUE; accepted is KEY=VALUE,KEY=VALUE",
-                variable("OPTS", number),
-                cleaned(part)
-            )
+        part.split_once('=').ok_or_else(|| DvdiError::NotKeyAndValue {
+            variable: dvdi_variable("OPTS", number),
+            option: part.to_owned(),
         })
     });
     pairs.collect()
@@ -132,16 +109,16 @@ mod tests {
 
     use super::*;
 
-    fn asked_of(pairs: &[(&str, &str)]) -> Result<Vec<VolumeLabels>, String> {
+    fn labels_of(pairs: &[(&str, &str)]) -> Result<Vec<VolumeLabels>, String> {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let variables: Vec<(String, String)> = pairs.iter().map(owned).collect();
-        let volumes = asked(&variables)?;
-        Ok(volumes.into_iter().map(|asked| asked.labels).collect())
+        let volumes = requested(&variables).map_err(|error| error.to_string())?;
+        Ok(volumes.into_iter().map(|requested| requested.labels).collect())
     }
 
     #[test]
     fn a_name_alone_is_enough() {
-        let volumes = asked_of(&[("DVDI_VOLUME_NAME", "flights")]).unwrap();
+        let volumes = labels_of(&[("DVDI_VOLUME_NAME", "flights")]).unwrap();
         let [volume] = volumes.as_slice() else {
             panic!("{volumes:?}")
         };
@@ -153,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_second_volume_has_variables_of_its_own() {
-        let volumes = asked_of(&[
+        let volumes = labels_of(&[
             ("PATH", "/bin"),
             ("DVDI_VOLUME_NAME9", "last"),
             ("DVDI_VOLUME_NAME", "first"),
@@ -223,20 +200,20 @@ mod tests {
                 "DVDI_VOLUME_NAME1 and DVDI_VOLUME_NAME2 both mount at 'x'",
             ),
         ] {
-            let problem = asked_of(&pairs).unwrap_err();
+            let problem = labels_of(&pairs).unwrap_err();
             assert!(problem.contains(words), "'{words}' is not in: {problem}");
             assert!(
                 !problem.chars().any(char::is_control) && problem.len() < 1000,
                 "{problem}"
             );
         }
-        assert!(asked_of(&[name, name]).is_ok(), "said twice and the same");
+        assert!(labels_of(&[name, name]).is_ok(), "given twice with one value");
     }
 
     #[test]
     fn shell_text_is_a_name_like_any_other() {
         let shell = "v; touch /tmp/pwned $(reboot) `id`";
-        let volumes = asked_of(&[("DVDI_VOLUME_NAME", shell), ("DVDI_VOLUME_OPTS", "k=;id|sh")]).unwrap();
+        let volumes = labels_of(&[("DVDI_VOLUME_NAME", shell), ("DVDI_VOLUME_OPTS", "k=;id|sh")]).unwrap();
         assert_eq!(volumes[0].name, shell);
         assert_eq!(volumes[0].options["k"], ";id|sh");
     }

@@ -1,36 +1,36 @@
-//! What of a pod's volumes its executor gets.
+//! Which of a pod's volumes its executor gets.
 
 use tracing::debug;
 use volume_labels::{Access, ContainerPath};
 
-use super::Asked;
+use super::requested_volume::RequestedVolume;
 use crate::config::Config;
 use crate::types::{ContainerId, ContainerLaunch};
 
-/// Of the volumes asked for, those that this container is to have.
+/// The requested volumes that this container gets.
 ///
-/// A pod's labels are its executor's and meant for its members. Mesos' default executor, which runs nothing of the pod's, gets
-/// the same volumes, so that what cannot be had fails the pod at once and in plain words. But it never has an image, so it
-/// has no place for what its members have at an absolute path of theirs, and it must not keep from them what only one container
-/// may have.
+/// A pod's labels are its executor's, and meant for its members. Mesos' default executor runs nothing of the
+/// pod, but gets the same volumes, so that a volume which cannot be mounted fails the pod at once and with a
+/// clear message. It never has an image, so it has no place for a volume at an absolute path of its members,
+/// and it must not take an exclusive volume away from them.
 pub(crate) fn of_this_container(
-    mut volumes: Vec<Asked>,
+    mut volumes: Vec<RequestedVolume>,
     id: &ContainerId,
     launch: &ContainerLaunch,
     config: &Config,
-) -> Vec<Asked> {
+) -> Vec<RequestedVolume> {
     if launch.default_executor && id.parent().is_none() && launch.rootfs.is_none() {
-        volumes.retain(|asked| {
-            let has_place = match &asked.labels.path {
+        volumes.retain(|requested| {
+            let has_place = match &requested.labels.path {
                 ContainerPath::Relative(_) => true,
                 ContainerPath::Absolute(path) => config
                     .allowed_host_paths
                     .iter()
                     .any(|allowed| path.starts_with(allowed)),
             };
-            let kept = has_place && asked.labels.access == Access::Shared;
+            let kept = has_place && requested.labels.access == Access::Shared;
             if !kept {
-                debug!(container = %id, slot = %asked.labels.slot, "left to the members of the pod");
+                debug!(container = %id, slot = %requested.labels.slot, "left to the members of the pod");
             }
             kept
         });
@@ -62,9 +62,9 @@ mod tests {
             allowed_host_paths: vec!["/data".into()],
             ..Config::default()
         };
-        let volumes = volumes.into_iter().map(Asked::by_labels).collect();
+        let volumes = volumes.into_iter().map(RequestedVolume::by_labels).collect();
         let kept = of_this_container(volumes, id, launch, &config);
-        kept.iter().map(|asked| asked.labels.slot.to_string()).collect()
+        kept.iter().map(|requested| requested.labels.slot.to_string()).collect()
     }
 
     #[test]

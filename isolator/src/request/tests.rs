@@ -1,3 +1,4 @@
+use crate::error::Refusal;
 use crate::types::DockerVolume;
 
 use super::*;
@@ -17,10 +18,10 @@ fn holding(items: &[&str]) -> Vec<(String, std::collections::BTreeSet<String>)> 
 }
 
 fn names_of(id: &ContainerId, launch: &ContainerLaunch) -> Vec<String> {
-    wanted(id, launch, &Config::default())
+    parse_request(id, launch, &Config::default())
         .unwrap()
         .into_iter()
-        .map(|asked| asked.labels.name)
+        .map(|requested| requested.labels.name)
         .collect()
 }
 
@@ -43,9 +44,9 @@ fn labels_of_task_and_executor_add_up_and_what_both_say_counts_once() {
         ["one", "two"]
     );
     let refused = |task: &[(&str, &str)], executor: &[(&str, &str)]| {
-        wanted(&root, &launch(task, executor), &Config::default())
+        parse_request(&root, &launch(task, executor), &Config::default())
             .unwrap_err()
-            .message
+            .to_string()
     };
     let problem = refused(&[("volume.a", "one")], &[("volume.a", "two")]);
     assert!(
@@ -95,18 +96,18 @@ fn a_debug_container_gets_nothing() {
     assert!(names_of(&member(), &launch).is_empty());
 }
 
-fn wish_of(pairs: &[(&str, &str)], held: &[&str], config: &Config) -> Result<Wish, String> {
+fn resolve_labels(pairs: &[(&str, &str)], held: &[&str], config: &Config) -> Result<ResolvedRequest, Refusal> {
     let launch = ContainerLaunch {
         task_labels: labels(pairs),
         set_resources: holding(held),
         ..ContainerLaunch::default()
     };
-    let volumes = wanted(&ContainerId::root("c"), &launch, config)?;
+    let volumes = parse_request(&ContainerId::root("c"), &launch, config)?;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("names.json");
     std::fs::write(&path, r#"{"vol-1": "flights"}"#).unwrap();
     let names = NameMap::read(Some(&path)).unwrap();
-    Ok(wishes(&ContainerId::root("c"), volumes, &launch, config, &names, "host")?.remove(0))
+    Ok(resolve(&ContainerId::root("c"), volumes, &launch, config, &names, "host")?.remove(0))
 }
 
 fn strict() -> Config {
@@ -119,16 +120,16 @@ fn strict() -> Config {
 
 #[test]
 fn a_label_with_the_id_gets_the_drivers_name() {
-    let wish = wish_of(&[("volume.a", "vol-1")], &["vol-1"], &strict()).unwrap();
-    assert_eq!(wish.volume, VolumeKey::new("ebs", "flights"));
+    let request = resolve_labels(&[("volume.a", "vol-1")], &["vol-1"], &strict()).unwrap();
+    assert_eq!(request.volume, VolumeKey::new("ebs", "flights"));
 }
 
 #[test]
 fn a_claim_is_good_for_the_volume_the_operator_ties_it_to_and_no_other() {
     let flights = [("volume.a", "flights"), ("volume.a.claim", "vol-1")];
-    assert!(wish_of(&flights, &["vol-1"], &strict()).is_ok());
+    assert!(resolve_labels(&flights, &["vol-1"], &strict()).is_ok());
     let others = [("volume.a", "payroll"), ("volume.a.claim", "vol-1")];
-    let problem = wish_of(&others, &["vol-1"], &strict()).unwrap_err();
+    let problem = resolve_labels(&others, &["vol-1"], &strict()).unwrap_err().to_string();
     assert!(
         problem.contains(
             "the label claims 'vol-1' but names volume 'payroll', and no name_map entry connects them. Name the volume 'vol-1', or \
@@ -136,13 +137,15 @@ fn a_claim_is_good_for_the_volume_the_operator_ties_it_to_and_no_other() {
         ),
         "{problem}"
     );
-    let problem = wish_of(&flights, &["vol-2"], &strict()).unwrap_err();
+    let problem = resolve_labels(&flights, &["vol-2"], &strict()).unwrap_err().to_string();
     assert!(problem.contains("add 'vol-1' to the task's resource"), "{problem}");
 }
 
 #[test]
 fn without_a_driver_the_message_says_where_to_name_one() {
-    let problem = wish_of(&[("volume.a", "v")], &[], &Config::default()).unwrap_err();
+    let problem = resolve_labels(&[("volume.a", "v")], &[], &Config::default())
+        .unwrap_err()
+        .to_string();
     assert!(
         problem.contains("'volume.a.driver'") && problem.contains("default_driver"),
         "{problem}"
@@ -156,7 +159,7 @@ fn two_slots_of_one_volume_must_agree() {
         require_claim: false,
         ..strict()
     };
-    let problem = wish_of(&pairs, &[], &config).unwrap_err();
+    let problem = resolve_labels(&pairs, &[], &config).unwrap_err().to_string();
     assert!(
         problem.contains("label 'volume.b': [invalid] label 'volume.a' names the same volume"),
         "{problem}"
@@ -191,8 +194,8 @@ fn with_sources(docker_volume_source: bool, dvdi_source: bool) -> Config {
 }
 
 fn asked_by(launch: &ContainerLaunch, config: &Config) -> Vec<String> {
-    let asked = wanted(&ContainerId::root("c"), launch, config).unwrap();
-    asked.into_iter().map(|asked| asked.labels.name).collect()
+    let requested = parse_request(&ContainerId::root("c"), launch, config).unwrap();
+    requested.into_iter().map(|requested| requested.labels.name).collect()
 }
 
 #[test]
@@ -211,7 +214,7 @@ fn sources_add_up() {
 }
 
 /// A label at `data`, and a Docker volume at `data`.
-fn at_one_path(pairs: &[(&str, &str)], docker: DockerVolume) -> Result<Vec<Asked>, String> {
+fn at_one_path(pairs: &[(&str, &str)], docker: DockerVolume) -> Result<Vec<RequestedVolume>, String> {
     let mut labels = labels(&[("volume.a.path", "data")]);
     labels.extend(
         pairs
@@ -227,15 +230,15 @@ fn at_one_path(pairs: &[(&str, &str)], docker: DockerVolume) -> Result<Vec<Asked
         default_driver: Some("ebs".to_owned()),
         ..with_sources(true, true)
     };
-    wanted(&ContainerId::root("c"), &launch, &config).map_err(|refusal| refusal.message)
+    parse_request(&ContainerId::root("c"), &launch, &config).map_err(|error| error.to_string())
 }
 
 #[test]
 fn two_sources_that_want_one_path_must_say_the_same_and_otherwise_both_are_named() {
     let same = [("volume.a", "v"), ("volume.a.owner", "1:1")];
-    let asked = at_one_path(&same, docker_volume("v")).unwrap();
-    assert_eq!(asked.len(), 1);
-    assert!(asked[0].labels.owner.is_some(), "labels can say more");
+    let requested = at_one_path(&same, docker_volume("v")).unwrap();
+    assert_eq!(requested.len(), 1);
+    assert!(requested[0].labels.owner.is_some(), "labels can say more");
     let by_default_driver = DockerVolume {
         driver: None,
         ..docker_volume("v")
@@ -280,9 +283,9 @@ fn two_sources_that_want_one_path_must_say_the_same_and_otherwise_both_are_named
         dvdi_variables: labels(&[("DVDI_VOLUME_NAME", "w")]),
         ..ContainerLaunch::default()
     };
-    let problem = wanted(&ContainerId::root("c"), &variable, &with_sources(true, true))
+    let problem = parse_request(&ContainerId::root("c"), &variable, &with_sources(true, true))
         .unwrap_err()
-        .message;
+        .to_string();
     assert!(
         problem.contains("DVDI_VOLUME_NAME = 'w': ContainerInfo.volumes[0] = 'v' mounts at 'dvdi' as well"),
         "{problem}"
@@ -304,9 +307,9 @@ fn all_sources_together_have_no_more_volumes_than_one() {
         docker_volumes: docker_volumes.collect(),
         ..ContainerLaunch::default()
     };
-    let problem = wanted(&ContainerId::root("c"), &launch, &with_sources(true, true))
+    let problem = parse_request(&ContainerId::root("c"), &launch, &with_sources(true, true))
         .unwrap_err()
-        .message;
+        .to_string();
     assert!(
         problem.contains("80 volumes in all")
             && problem.contains("label 'volume.s0'")
@@ -315,10 +318,10 @@ fn all_sources_together_have_no_more_volumes_than_one() {
     );
 }
 
-fn wishes_of(launch: &ContainerLaunch, config: &Config) -> Vec<Wish> {
+fn resolved_of(launch: &ContainerLaunch, config: &Config) -> Vec<ResolvedRequest> {
     let id = ContainerId::root("c");
-    let asked = wanted(&id, launch, config).unwrap();
-    wishes(&id, asked, launch, config, &NameMap::default(), "host").unwrap()
+    let requested = parse_request(&id, launch, config).unwrap();
+    resolve(&id, requested, launch, config, &NameMap::default(), "host").unwrap()
 }
 
 #[test]
@@ -336,10 +339,10 @@ fn a_volume_that_labels_name_too_is_made_as_the_labels_say() {
         default_driver: Some("ebs".to_owned()),
         ..with_sources(true, false)
     };
-    let wishes = wishes_of(&launch, &config);
-    assert_eq!(wishes.len(), 2);
-    assert_eq!(wishes[0].spec, wishes[1].spec);
-    assert_eq!(wishes[1].spec.create, None);
+    let resolved = resolved_of(&launch, &config);
+    assert_eq!(resolved.len(), 2);
+    assert_eq!(resolved[0].spec, resolved[1].spec);
+    assert_eq!(resolved[1].spec.create, None);
 }
 
 #[test]
@@ -355,8 +358,8 @@ fn the_default_owner_is_that_of_the_task_or_a_fixed_one_and_labels_win() {
             ("default_owner".to_owned(), default.to_owned()),
         ];
         let config = Config::from_parameters(&parameters).unwrap();
-        let owner = |wish: Wish| wish.spec.owner.map(|owner| owner.to_string()).unwrap_or_default();
-        wishes_of(&launch, &config).into_iter().map(owner).collect()
+        let owner = |request: ResolvedRequest| request.spec.owner.map(|owner| owner.to_string()).unwrap_or_default();
+        resolved_of(&launch, &config).into_iter().map(owner).collect()
     };
     let plain = [("volume.a", "v")];
     assert_eq!(owners("unchanged", Some("daemon"), &plain), [""]);
@@ -404,7 +407,7 @@ fn what_the_operator_did_not_turn_on_is_not_read() {
         ..ContainerLaunch::default()
     };
     assert!(asked_by(&hostile, &Config::default()).is_empty());
-    assert!(wanted(&ContainerId::root("c"), &hostile, &with_sources(true, true)).is_err());
+    assert!(parse_request(&ContainerId::root("c"), &hostile, &with_sources(true, true)).is_err());
 }
 
 #[test]
@@ -414,11 +417,11 @@ fn a_member_of_a_pod_has_its_own_docker_volumes_whatever_it_holds() {
         set_resources: holding(&["vol-2"]),
         ..ContainerLaunch::default()
     };
-    let asked = wanted(&member(), &launch, &with_sources(true, false)).unwrap();
-    assert_eq!(asked.len(), 1);
+    let requested = parse_request(&member(), &launch, &with_sources(true, false)).unwrap();
+    assert_eq!(requested.len(), 1);
 }
 
-fn dvdi_wish(config: &Config, driver: Option<&str>) -> Result<Wish, String> {
+fn resolve_dvdi(config: &Config, driver: Option<&str>) -> Result<ResolvedRequest, Refusal> {
     let mut variables = labels(&[("DVDI_VOLUME_NAME1", "vol-1")]);
     variables.extend(driver.map(|driver| ("DVDI_VOLUME_DRIVER1".to_owned(), driver.to_owned())));
     let launch = ContainerLaunch {
@@ -429,10 +432,10 @@ fn dvdi_wish(config: &Config, driver: Option<&str>) -> Result<Wish, String> {
         dvdi_source: true,
         ..config.clone()
     };
-    let asked = wanted(&ContainerId::root("c"), &launch, &config)?;
-    Ok(wishes(
+    let requested = parse_request(&ContainerId::root("c"), &launch, &config)?;
+    Ok(resolve(
         &ContainerId::root("c"),
-        asked,
+        requested,
         &launch,
         &config,
         &NameMap::default(),
@@ -443,7 +446,7 @@ fn dvdi_wish(config: &Config, driver: Option<&str>) -> Result<Wish, String> {
 
 #[test]
 fn variables_without_a_driver_take_the_agents_default_and_else_the_one_of_mesos_module_dvdi() {
-    let driver = |config: &Config, named: Option<&str>| dvdi_wish(config, named).unwrap().volume.driver;
+    let driver = |config: &Config, named: Option<&str>| resolve_dvdi(config, named).unwrap().volume.driver;
     let with_default = Config {
         default_driver: Some("ebs".to_owned()),
         ..Config::default()
@@ -455,7 +458,7 @@ fn variables_without_a_driver_take_the_agents_default_and_else_the_one_of_mesos_
 
 #[test]
 fn a_required_claim_is_required_whoever_asks() {
-    let problem = dvdi_wish(&strict(), None).unwrap_err();
+    let problem = resolve_dvdi(&strict(), None).unwrap_err().to_string();
     assert!(
         problem.starts_with(
             "DVDI_VOLUME_NAME1 = 'vol-1': [denied] this agent requires tasks to reserve their volumes: add 'vol-1'"
@@ -465,17 +468,10 @@ fn a_required_claim_is_required_whoever_asks() {
 }
 
 #[test]
-fn what_asked_is_named_as_its_author_wrote_it() {
-    for (slot, words) in [
-        ("data", "label 'volume.data'"),
-        ("ContainerInfo.volumes[0]", "ContainerInfo.volumes[0]"),
-        ("DVDI_VOLUME_NAME1", "DVDI_VOLUME_NAME1"),
-    ] {
-        assert_eq!(spoken(slot), words);
-    }
+fn a_record_names_each_volume_as_its_author_wrote_it() {
     let slots = |launch: &ContainerLaunch| -> Vec<String> {
-        let asked = wanted(&ContainerId::root("c"), launch, &with_sources(true, true)).unwrap();
-        asked.iter().map(Asked::slot).collect()
+        let requested = parse_request(&ContainerId::root("c"), launch, &with_sources(true, true)).unwrap();
+        requested.iter().map(|requested| requested.origin.recorded()).collect()
     };
     let mut launch = everywhere();
     assert_eq!(slots(&launch), ["a", "ContainerInfo.volumes[0]", "DVDI_VOLUME_NAME"]);
@@ -497,10 +493,10 @@ fn a_volume_that_is_made_for_a_container_has_a_name_of_its_own_and_is_created() 
         ("volume.a.lifetime", "container"),
         ("volume.a.options.size", "1"),
     ];
-    let wish = wish_of(&pairs, &[], &lenient()).unwrap();
-    assert_eq!(ephemeral::spelled(&wish.volume.name), Some("flights"));
-    assert_eq!(wish.spec.create, Some([("size".to_owned(), "1".to_owned())].into()));
-    assert_eq!(wish.spec.lifetime, Lifetime::Container);
+    let request = resolve_labels(&pairs, &[], &lenient()).unwrap();
+    assert_eq!(ephemeral::spelled(&request.volume.name), Some("flights"));
+    assert_eq!(request.spec.create, Some([("size".to_owned(), "1".to_owned())].into()));
+    assert_eq!(request.spec.lifetime, Lifetime::Container);
 }
 
 #[test]
@@ -510,7 +506,7 @@ fn nobody_can_name_a_volume_that_was_made_for_a_container() {
             ("volume.a", "scratch-mev-0123456789abcdef"),
             ("volume.a.lifetime", lifetime),
         ];
-        let problem = wish_of(&pairs, &[], &lenient()).unwrap_err();
+        let problem = resolve_labels(&pairs, &[], &lenient()).unwrap_err().to_string();
         assert!(
             problem.contains("'volume.a'") && problem.contains("name another"),
             "{problem}"
@@ -522,7 +518,7 @@ fn nobody_can_name_a_volume_that_was_made_for_a_container() {
 fn a_volume_whose_id_is_known_is_never_created() {
     let created = |pairs: &[(&str, &str)]| {
         let pairs = [pairs, &[("volume.a.create", "if-missing")]].concat();
-        wish_of(&pairs, &[], &lenient()).unwrap().spec.create.is_some()
+        resolve_labels(&pairs, &[], &lenient()).unwrap().spec.create.is_some()
     };
     assert!(created(&[("volume.a", "new-volume")]));
     assert!(created(&[("volume.a", "new-volume"), ("volume.a.claim", "new-volume")]));

@@ -1,5 +1,5 @@
-//! What a container asks for in a source that the operator has not turned on, told in the log: otherwise the container runs
-//! without its volume, and nobody learns why.
+//! Reports volumes that a container requests in an origin that the operator has not turned on. Otherwise
+//! the container runs without its volume, and nothing says why.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,19 +8,19 @@ use tracing::info;
 use crate::config::Config;
 use crate::types::{ContainerId, ContainerLaunch};
 
-/// With a source off, another isolator may well read it, for every container: the log has the first one only.
-static DOCKER_VOLUMES_TOLD: AtomicBool = AtomicBool::new(false);
-static DVDI_TOLD: AtomicBool = AtomicBool::new(false);
+/// Another isolator may well read an origin that is off here, so only the first container is logged.
+static DOCKER_VOLUMES_LOGGED: AtomicBool = AtomicBool::new(false);
+static DVDI_LOGGED: AtomicBool = AtomicBool::new(false);
 
-/// Names the sources that are off, if the container has anything in them.
-pub(super) fn tell(id: &ContainerId, launch: &ContainerLaunch, config: &Config) {
+/// Logs the origins that are off and in which the container requests volumes.
+pub(super) fn log(id: &ContainerId, launch: &ContainerLaunch, config: &Config) {
     if !config.docker_volume_source
         && !launch.docker_volumes.is_empty()
-        && !DOCKER_VOLUMES_TOLD.swap(true, Ordering::Relaxed)
+        && !DOCKER_VOLUMES_LOGGED.swap(true, Ordering::Relaxed)
     {
         off(id, "ContainerInfo.volumes", "docker_volume_source");
     }
-    if !config.dvdi_source && !launch.dvdi_variables.is_empty() && !DVDI_TOLD.swap(true, Ordering::Relaxed) {
+    if !config.dvdi_source && !launch.dvdi_variables.is_empty() && !DVDI_LOGGED.swap(true, Ordering::Relaxed) {
         off(id, "DVDI_VOLUME_* variables", "dvdi_source");
     }
 }
@@ -28,6 +28,6 @@ pub(super) fn tell(id: &ContainerId, launch: &ContainerLaunch, config: &Config) 
 fn off(id: &ContainerId, what: &str, parameter: &str) {
     info!(
         container = %id,
-        "{what} of a container are left to other isolators: the module parameter {parameter} is off (told once)"
+        "{what} of a container are left to other isolators: the module parameter {parameter} is off (this is logged once)"
     );
 }

@@ -13,16 +13,44 @@ use crate::ephemeral;
 use crate::error::Problem;
 use crate::health::baseline::{Baseline, Baselines};
 use crate::health::dead_mount;
-use crate::host::binding::Source;
+use crate::host::binding::{Source, SourceError};
 use crate::host::mount_bases;
 use crate::host::mount_table::{Mount, MountTable};
-use crate::host::owner;
-use crate::host::proof::{Place, Proof, user_in_another_namespace};
+use crate::host::owner::{self, OwnerError};
+use crate::host::proof::{Place, Proof, Unproven, user_in_another_namespace};
 use crate::ledger::{CreateOutcome, MountOutcome, MountSpec, RemoveOutcome, UnmountOutcome};
 use crate::mountpoint::{MountIdentity, Mountpoint};
 use crate::types::VolumeKey;
 
-/// What a call needs to know of the volume.
+/// Why a Mount that the driver reports as successful is not accepted. An Unmount follows.
+#[derive(Debug, thiserror::Error)]
+enum NotAccepted {
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
+    #[error(
+        "the driver says that it is mounted at {}, where volume {other} of another driver is mounted: let each driver have a folder of \
+         its own, or name the volume by one driver everywhere",
+        .path.display()
+    )]
+    OtherDriversVolume { path: PathBuf, other: VolumeKey },
+    /// The driver mounts once, and every volume is a folder of that mount.
+    #[error(
+        "the driver says that it is mounted at {}, where this agent sees no mount but {mount}, which volume {other} lies on as well: \
+         name the driver in the module parameter directory_backed_drivers, if its volumes are folders of one mount",
+        .mountpoint.display()
+    )]
+    OneMountForAll {
+        mountpoint: PathBuf,
+        mount: Box<MountIdentity>,
+        other: VolumeKey,
+    },
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+}
+
+/// What a call needs to know about the volume.
 pub(super) struct Call<'a> {
     pub(super) drivers: &'a Drivers,
     pub(super) volume: &'a VolumeKey,
@@ -209,16 +237,15 @@ impl Call<'_> {
     /// its own reports success while the agent sees an empty folder.
     fn accept(&self, mountpoint: PathBuf, spec: &MountSpec, before: &MountTable) -> MountOutcome {
         let proven = if self.directory_backed {
-            self.is_no_other_volumes(&mountpoint, around(&mountpoint).as_ref())
+            self.check_is_no_other_volumes(&mountpoint, around(&mountpoint).as_ref())
                 .map(|()| (mountpoint, None))
         } else {
             self.proven(&mountpoint, before)
                 .map(|proof| (proof.path, Some(proof.mount)))
         };
-        let owned = proven.and_then(|(path, mount)| {
-            let folder = Source::of(&path, self.directory_backed, self.agents_folders)
-                .and_then(|source| source.open())
-                .map_err(|problem| problem.to_string())?;
+        let owned = proven.and_then(|(path, mount)| -> Result<_, NotAccepted> {
+            let folder =
+                Source::of(&path, self.directory_backed, self.agents_folders).and_then(|source| source.open())?;
             if let Some(owner) = &spec.owner {
                 owner::give(&folder, &path, owner)?;
             }
@@ -227,22 +254,25 @@ impl Call<'_> {
         match owned {
             Ok((path, Some(mount))) => mounted(&path, &mount),
             Ok((path, None)) => self.mounted_folder(path),
-            Err(problem) => MountOutcome::Uncertain(problem.into()),
+            Err(error) => MountOutcome::Uncertain(error.to_string().into()),
         }
     }
 
-    /// The mount that shows the volume, noted as the measure for the monitor.
-    fn proven(&self, mountpoint: &Path, before: &MountTable) -> Result<Proof, String> {
-        let proof = self.place(mountpoint).proof_of_mount(before);
-        let proof = proof.map_err(|unproven| unproven.to_string())?;
+    /// The mount that shows the volume. It becomes the volume's baseline.
+    fn proven(&self, mountpoint: &Path, before: &MountTable) -> Result<Proof, NotAccepted> {
+        let proof = self.place(mountpoint).proof_of_mount(before)?;
         let mount = &proof.mount;
-        self.is_no_other_volumes(&proof.path, Some(&mount.identity()))?;
+        self.check_is_no_other_volumes(&proof.path, Some(&mount.identity()))?;
         let baseline = Baseline::of(mount, &proof.path);
         if proof.is_at_its_place {
             self.baselines.set(self.volume, baseline);
         } else {
             let set = self.baselines.set_if_its_own(self.volume, baseline);
-            set.map_err(|other| shared_with(mountpoint, mount, &other))?;
+            set.map_err(|other| NotAccepted::OneMountForAll {
+                mountpoint: mountpoint.to_owned(),
+                mount: Box::new(mount.identity()),
+                other,
+            })?;
         }
         if mount.peer_group.is_none() {
             mount_bases::warn_of_private(&mount.mountpoint);
@@ -250,20 +280,20 @@ impl Call<'_> {
         Ok(proof)
     }
 
-    /// Only the driver of a volume says by which other names it is known, and so shows it for them. Another driver that names
-    /// a place on its mount would give it to whoever may have the other driver's volumes.
+    /// Checks that no volume of another driver is mounted there. The driver of a volume may show it under
+    /// other names as well. If another driver did, containers that may have that driver's volumes would get
+    /// this one.
     ///
     /// # Errors
-    /// One line that names the other volume.
-    fn is_no_other_volumes(&self, path: &Path, mount: Option<&MountIdentity>) -> Result<(), String> {
+    /// When another driver's volume is mounted there.
+    fn check_is_no_other_volumes(&self, path: &Path, mount: Option<&MountIdentity>) -> Result<(), NotAccepted> {
         let others = self.baselines.others_at(self.volume, path, mount);
         match others.into_iter().find(|other| self.is_of_another_driver(other)) {
             None => Ok(()),
-            Some(other) => Err(format!(
-                "the driver says that it is mounted at {}, where volume {other} of another driver is mounted: let each driver \
-                 have a folder of its own, or name the volume by one driver everywhere",
-                path.display()
-            )),
+            Some(other) => Err(NotAccepted::OtherDriversVolume {
+                path: path.to_owned(),
+                other,
+            }),
         }
     }
 
@@ -449,16 +479,6 @@ fn around(folder: &Path) -> Option<MountIdentity> {
         .ok()?
         .nearest(&folder)
         .map(Mount::identity)
-}
-
-/// The driver mounts once, and every volume is a folder there.
-fn shared_with(mountpoint: &Path, mount: &Mount, other: &VolumeKey) -> String {
-    format!(
-        "the driver says that it is mounted at {}, where this agent sees no mount but {}, which volume {other} lies on as well: \
-         name the driver in the module parameter directory_backed_drivers, if its volumes are folders of one mount",
-        mountpoint.display(),
-        mount.identity()
-    )
 }
 
 /// What an operator can do about a device that stays busy after its last container.

@@ -435,11 +435,11 @@ impl Engine {
         let volumes = state.ledger.held_by(id);
         for held in volumes.filter(|held| !self.config.is_directory_backed(&held.volume.driver)) {
             self.baselines
-                .is_there(held.volume)
+                .check_mounted(held.volume)
                 .map_err(|cause| PrepareError::Mount {
-                    slot: held.slot.to_owned(),
+                    origin: held.origin.clone(),
                     volume: held.volume.clone(),
-                    cause: cause.into(),
+                    cause: cause.to_string().into(),
                 })?;
         }
         Ok(())

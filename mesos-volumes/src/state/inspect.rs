@@ -158,7 +158,7 @@ fn record_json(it: &Surveyed) -> Value {
             RecordedState::Unmounting(_) => "unmounting",
         };
         json!({
-            "slot": request.slot,
+            "slot": request.origin.recorded(),
             "driver": request.volume.driver,
             "name": request.volume.name,
             "mount_id": request.mount_id.as_str(),

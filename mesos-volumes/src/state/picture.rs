@@ -226,7 +226,7 @@ impl User {
             "container": self.container.to_string(),
             "does": self.does.word(),
             "since": self.since,
-            "slot": request.map(|request| &request.slot),
+            "slot": request.map(|request| request.origin.recorded()),
             "target": request.map(|request| &request.target),
             "mode": self.mode(),
             "access": self.access(),

@@ -105,7 +105,7 @@ impl Site {
 pub(crate) fn record<const N: usize>(container: &str, volumes: [(&str, RecordedState); N]) -> Record {
     let volumes = volumes.map(|(name, state)| RecordedVolume {
         request: VolumeRequest {
-            slot: "data".into(),
+            origin: "data".into(),
             volume: VolumeKey::new("ebs", name),
             mount_id: MountId::derive("host", "ebs", name),
             target: format!("/sandboxes/{container}/data").into(),

@@ -32,8 +32,8 @@ type BindAnswer = Box<dyn FnOnce(Result<(), BindError>) + Send>;
 /// Where one volume of a container goes, as it was checked in its preparation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The words that name the volume, for messages.
-    pub(crate) said: String,
+    /// Origin and name, for messages.
+    pub(crate) display_origin: String,
     pub(crate) driver: String,
     pub(crate) directory_backed: bool,
     pub(crate) target: PathBuf,
@@ -108,7 +108,7 @@ impl Binder {
         let bind = |mount: BindMount| {
             let place = places.iter().find(|place| place.target == mount.target)?.clone();
             let bind = Bind {
-                said: place.said,
+                display_origin: place.display_origin,
                 mountpoint: mount.source,
                 directory_backed: place.directory_backed,
                 target: mount.target,

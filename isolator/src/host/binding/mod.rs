@@ -17,14 +17,13 @@ use super::descriptor::{DIRECTORY, Identity, NO_LINKS, entry, open, remedy};
 use attach::{AttachError, Limits, attach};
 pub(crate) use binder::{Binder, Place, Register};
 use namespace::{NamespaceError, enter};
-use source::SourceError;
-pub(crate) use source::{Source, agents_folders};
+pub(crate) use source::{Source, SourceError, agents_folders};
 
 /// One volume at one place in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bind {
-    /// The words that name it, for messages.
-    said: String,
+    /// Origin and name, for messages.
+    display_origin: String,
     /// The folder that the driver named.
     mountpoint: PathBuf,
     /// Whether the driver has plain folders instead of mounts.
@@ -48,10 +47,10 @@ pub enum BindError {
         reason: NamespaceError,
     },
     /// One volume.
-    #[error("{said}: [{}] cannot mount the volume at {}: {cause}", .cause.code(), .target.display())]
+    #[error("{display_origin}: [{}] cannot mount the volume at {}: {cause}", .cause.code(), .target.display())]
     Volume {
-        /// What asked for it.
-        said: String,
+        /// Its origin and name.
+        display_origin: String,
         /// Where it was to go.
         target: PathBuf,
         /// What is wrong.
@@ -179,7 +178,7 @@ fn bind_here(binds: &[Bind], found: &[(Source, Identity)]) -> Result<(), BindErr
 impl Bind {
     fn failed(&self, cause: Cause) -> BindError {
         BindError::Volume {
-            said: self.said.clone(),
+            display_origin: self.display_origin.clone(),
             target: self.target.clone(),
             cause,
         }

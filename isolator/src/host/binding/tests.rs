@@ -87,7 +87,7 @@ impl Host {
         let checked = target.ancestors().find(|path| path.exists()).unwrap();
         let checked = openat(CWD, checked, DIRECTORY, Mode::empty()).unwrap();
         Bind {
-            said: format!("label 'volume.data' = '{volume}'"),
+            display_origin: format!("label 'volume.data' = '{volume}'"),
             mountpoint: self.path(volume),
             directory_backed: true,
             identity: Identity::of(&checked).unwrap(),

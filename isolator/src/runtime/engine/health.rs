@@ -7,7 +7,7 @@ use super::{Alarm, Engine, State};
 use crate::error::Problem;
 use crate::health::{HealthReport, WatchedVolume};
 use crate::ledger::Held;
-use crate::request::spoken;
+use crate::origin::Origin;
 use crate::types::{ContainerId, Limitation, VolumeFault, VolumeKey};
 
 impl Engine {
@@ -49,7 +49,7 @@ impl Engine {
             fault,
             problem,
         } = report;
-        let holders: Vec<(ContainerId, String)> = state
+        let holders: Vec<(ContainerId, Origin)> = state
             .ledger
             .held()
             .filter(|held| *held.volume == watched.volume && *held.mountpoint == watched.mountpoint)
@@ -65,24 +65,25 @@ impl Engine {
     fn end(
         &self,
         state: &mut State,
-        holder: (ContainerId, String),
+        holder: (ContainerId, Origin),
         volume: &VolumeKey,
         fault: VolumeFault,
         problem: &str,
     ) {
-        let (container, slot) = holder;
+        let (container, origin) = holder;
         // Without a watcher, Mesos has not called `watch` yet or has its answer already. In the first case
         // the next round finds the same fault.
         if let Some(watcher) = state.watchers.remove(&container) {
-            let message = format!("{}: volume {volume}: {problem}", spoken(&slot));
-            let message = fault.code().in_message(&message);
+            let message = fault
+                .code()
+                .in_message(&format!("{origin}: volume {volume}: {problem}"));
             state.ledger.found(volume, Problem::new(fault.code(), problem));
-            self.reports.limited(&container, &slot, volume, fault, problem);
+            self.reports.limited(&container, &origin, volume, fault, problem);
             self.answer(Box::new(move || watcher(Limitation { message })));
         }
     }
 }
 
-fn owned(held: &Held<'_>) -> (ContainerId, String) {
-    (held.container.clone(), held.slot.to_owned())
+fn owned(held: &Held<'_>) -> (ContainerId, Origin) {
+    (held.container.clone(), held.origin.clone())
 }
