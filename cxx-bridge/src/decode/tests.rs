@@ -219,7 +219,12 @@ fn what_mesos_itself_mounts_is_told_with_the_folder_that_it_shows() {
         .iter()
         .map(|mount| {
             let source = mount.source.as_ref().map(|source| source.to_str().unwrap());
-            (mount.requested_by.as_str(), mount.path.to_str().unwrap(), source, mount.docker)
+            (
+                mount.requested_by.as_str(),
+                mount.path.to_str().unwrap(),
+                source,
+                mount.docker,
+            )
         })
         .collect();
     let sandbox = "/work/parent/containers/inner";
