@@ -4,7 +4,6 @@ use maud::{Markup, html};
 
 use super::frame::{View, badge, distance, facts, frame, span, time};
 use super::{dag, run};
-use crate::job::Job;
 use crate::plan::Plan;
 use crate::service::{RunEntry, RunId, Service};
 
@@ -98,9 +97,9 @@ pub(super) fn one(view: View<'_>, name: &str) -> Option<Markup> {
     let runs = runs(service, name);
     let active = service.active_run(name);
     // The drawing is of the file as it is now, which the last run need not have had.
-    let parsed = Job::parse(&job.text).ok()?;
-    let schedule = parsed.schedule.clone();
-    let plan = Plan::new(parsed, None).ok()?;
+    let file = service.file(name)?;
+    let schedule = &file.schedule;
+    let plan = Plan::new(file.clone(), None).ok()?;
     let content = html! {
         p.path { a href="/" { "Jobs" } " / " }
         div.title {
@@ -111,9 +110,9 @@ pub(super) fn one(view: View<'_>, name: &str) -> Option<Markup> {
             }
         }
         (facts(vec![
-            ("Runs", html! { @match &schedule { Some(schedule) => { "at " code { (schedule.text()) } }, None => { "on request" } } }),
+            ("Runs", html! { @match schedule { Some(schedule) => { "at " code { (schedule.text()) } }, None => { "on request" } } }),
             ("Next", html! {
-                @match (&schedule, job.next_ms) {
+                @match (schedule, job.next_ms) {
                     (_, Some(next)) => { (time(next)) " " span.faint { "(" (distance(next, now)) ")" } },
                     (Some(_), None) if job.paused => { "paused" },
                     (Some(_), None) => { "never: its schedule has no time left" },

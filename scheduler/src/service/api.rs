@@ -117,11 +117,7 @@ async fn replace(
     body: Bytes,
 ) -> Result<Response, RequestError> {
     let text = text(&body)?;
-    let own = crate::job::Job::parse(&text).map_err(|error| RequestError::Bad(error.to_string()))?;
-    if own.name != name {
-        return Err(RequestError::Bad(format!("the job file is that of '{}'", own.name)));
-    }
-    let name = blocking(move || shared.change(|service, now| service.put(text, true, now))).await?;
+    let name = blocking(move || shared.change(|service, now| service.put_as(&name, text, now))).await?;
     Ok(axum::Json(json!({"name": name})).into_response())
 }
 

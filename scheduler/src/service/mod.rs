@@ -36,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use label_mapper::{Catalogue, Spelling};
 use thiserror::Error;
 
+use crate::job::{Job, JobFileError};
 use crate::ledger::{self, Ledger};
 use crate::placement::{Offers, Waiting};
 use crate::plan::Plan;
@@ -96,6 +97,8 @@ pub enum RequestError {
 pub struct Service {
     settings: Settings,
     record: ServiceRecord,
+    /// The files of the jobs in [`record`](Self::record), parsed. An error: an older version accepted the file.
+    files: BTreeMap<String, Result<Job, JobFileError>>,
     runs: BTreeMap<RunId, RunEntry>,
     /// The runs that are not over.
     active: BTreeSet<RunId>,
@@ -138,9 +141,10 @@ impl Service {
         service.ledger.count_listings_from(now);
         for run in runs {
             let id = format!("{}.{}", run.job, run.number);
-            let job = crate::job::Job::parse_begun(&run.text);
+            let job = Job::parse_begun(&run.text).map_err(|error| error.to_string());
+            let spelling = service.settings.spelling;
             let plan = requests::catalogue_of(&run)
-                .and_then(|catalogue| requests::planned(job, catalogue.as_ref(), service.settings.spelling))
+                .and_then(|catalogue| requests::planned(job?, catalogue.as_ref(), spelling))
                 .map_err(|error| format!("run {id}: {error}"))?;
             service.enter(id, run, plan);
         }
@@ -150,12 +154,15 @@ impl Service {
     }
 
     fn empty(settings: Settings, record: ServiceRecord, ledger: Ledger, now: Millis) -> Self {
+        let parsed = |(name, job): (&String, &JobRecord)| (name.clone(), Job::parse(&job.text));
+        let files = record.jobs.iter().map(parsed).collect();
         Self {
             settings,
             record: ServiceRecord {
                 version: VERSION,
                 ..record
             },
+            files,
             runs: BTreeMap::new(),
             active: BTreeSet::new(),
             ready: BTreeMap::new(),
@@ -185,6 +192,12 @@ impl Service {
     /// The jobs by name.
     pub fn jobs(&self) -> &BTreeMap<String, JobRecord> {
         &self.record.jobs
+    }
+
+    /// The file of a job; `None` when there is no such job, or its file is one that only an older
+    /// version accepted.
+    pub fn file(&self, name: &str) -> Option<&Job> {
+        self.files.get(name)?.as_ref().ok()
     }
 
     /// The runs by id.

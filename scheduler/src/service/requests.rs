@@ -6,7 +6,7 @@ use label_mapper::{Catalogue, Spelling};
 
 use super::schedules;
 use super::{Cause, Effects, JobRecord, RequestError, RunId, RunRecord, Service};
-use crate::job::{Job, JobFileError};
+use crate::job::Job;
 use crate::notification::{self, COMMANDS_REFUSED};
 use crate::plan::{Plan, Volumes};
 use crate::run::Event;
@@ -18,8 +18,30 @@ impl Service {
     /// # Errors
     /// The job file is wrong, a volume is not found, or there is a job of this name and `replace` is false.
     pub fn put(&mut self, text: String, replace: bool, now: Millis) -> Result<(String, Effects), RequestError> {
-        let job = Job::parse(&text).map_err(|error| RequestError::Bad(error.to_string()))?;
-        self.plan(&text)?;
+        let job = parse(&text)?;
+        self.take_job(job, text, replace, now)
+    }
+
+    /// Takes another version of the job `name`, or the first one.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), or the job file is that of another job.
+    pub fn put_as(&mut self, name: &str, text: String, now: Millis) -> Result<(String, Effects), RequestError> {
+        let job = parse(&text)?;
+        if job.name != name {
+            return Err(RequestError::Bad(format!("the job file is that of '{}'", job.name)));
+        }
+        self.take_job(job, text, true, now)
+    }
+
+    fn take_job(
+        &mut self,
+        job: Job,
+        text: String,
+        replace: bool,
+        now: Millis,
+    ) -> Result<(String, Effects), RequestError> {
+        self.plan(&job)?;
         if let Some(command) = notification::command_in(&job.notify).filter(|_| !self.settings.commands) {
             return Err(RequestError::Bad(format!(
                 "notify: the command '{}' is refused: {COMMANDS_REFUSED}",
@@ -42,13 +64,16 @@ impl Service {
             queued_ms: None,
             last_due_ms: None,
         };
+        let old = old.zip(self.file(&job.name));
         let record = schedules::scheduled(record, &job, old, self.wall(now));
-        self.record.jobs.insert(job.name.clone(), record);
+        let name = job.name.clone();
+        self.record.jobs.insert(name.clone(), record);
+        self.files.insert(name.clone(), Ok(job));
         let effects = Effects {
-            save_jobs: BTreeSet::from([job.name.clone()]),
+            save_jobs: BTreeSet::from([name.clone()]),
             ..Effects::default()
         };
-        Ok((job.name, effects))
+        Ok((name, effects))
     }
 
     /// Removes a job with its ended runs.
@@ -66,6 +91,7 @@ impl Service {
         }
         self.record.last_numbers.insert(name.to_owned(), self.last_number(name));
         self.record.jobs.remove(name);
+        self.files.remove(name);
         // The record of a run is all that a process after this one knows of its notifications.
         let told = self.runs_of(name).filter(|(_, run)| run.is_done());
         let forget: Vec<RunId> = told.map(|(id, _)| id.clone()).collect();
@@ -108,7 +134,8 @@ impl Service {
             )));
         }
         let text = job.text.clone();
-        let (plan, catalogue) = self.plan(&text)?;
+        let file = self.files.get(name).expect("every job has a file").as_ref();
+        let (plan, catalogue) = self.plan(file.map_err(|error| RequestError::Bad(error.to_string()))?)?;
         let number = self.last_number(name) + 1;
         let job = self.record.jobs.get_mut(name).expect("it was there just now");
         job.runs = number;
@@ -163,9 +190,9 @@ impl Service {
         Ok(effects)
     }
 
-    fn plan(&self, text: &str) -> Result<(Plan, Option<Catalogue>), RequestError> {
-        let plan =
-            planned(Job::parse(text), self.catalogue.as_ref(), self.settings.spelling).map_err(RequestError::Bad)?;
+    fn plan(&self, job: &Job) -> Result<(Plan, Option<Catalogue>), RequestError> {
+        let plan = planned(job.clone(), self.catalogue.as_ref(), self.settings.spelling);
+        let plan = plan.map_err(RequestError::Bad)?;
         let used: BTreeSet<&str> = plan.tasks.iter().flat_map(|task| task.claims()).collect();
         let catalogue = self.catalogue.as_ref().map(|all| {
             let volumes = all.volumes().filter(|volume| used.contains(volume.id.as_str()));
@@ -180,6 +207,10 @@ impl Service {
     }
 }
 
+fn parse(text: &str) -> Result<Job, RequestError> {
+    Job::parse(text).map_err(|error| RequestError::Bad(error.to_string()))
+}
+
 /// What the storage had listed when a run was begun.
 pub(super) fn catalogue_of(run: &RunRecord) -> Result<Option<Catalogue>, String> {
     let Some(volumes) = &run.volumes else { return Ok(None) };
@@ -190,13 +221,8 @@ pub(super) fn catalogue_of(run: &RunRecord) -> Result<Option<Catalogue>, String>
     Ok(Some(catalogue))
 }
 
-/// The plan of a job file, with these volumes as the storage's.
-pub(super) fn planned(
-    job: Result<Job, JobFileError>,
-    catalogue: Option<&Catalogue>,
-    spelling: Spelling,
-) -> Result<Plan, String> {
-    let job = job.map_err(|error| error.to_string())?;
+/// The plan of a job, with these volumes as the storage's.
+pub(super) fn planned(job: Job, catalogue: Option<&Catalogue>, spelling: Spelling) -> Result<Plan, String> {
     let volumes = catalogue.map(|catalogue| Volumes {
         catalogue: catalogue.clone(),
         spelling,

@@ -43,13 +43,14 @@ impl Service {
         let Some(job) = self.record.jobs.get_mut(name) else {
             return Err(RequestError::Unknown(format!("job '{name}'")));
         };
-        let file = Job::parse(&job.text).map_err(|error| RequestError::Bad(error.to_string()))?;
+        let file = self.files.get(name).expect("every job has a file").as_ref();
+        let file = file.map_err(|error| RequestError::Bad(error.to_string()))?;
         if file.schedule.is_none() {
             return Err(RequestError::Conflict(format!(
                 "job '{name}' has no schedule, and runs on request only"
             )));
         }
-        act(job, &file);
+        act(job, file);
         Ok(Effects {
             save_jobs: BTreeSet::from([name.to_owned()]),
             ..Effects::default()
@@ -68,7 +69,7 @@ impl Service {
         for name in concerned {
             let job = self.record.jobs.get_mut(&name).expect("it is one of the jobs");
             let waited = job.queued_ms;
-            let file = match Job::parse(&job.text) {
+            let file = match &self.files[&name] {
                 Ok(file) => file,
                 Err(error) => {
                     // An older version accepted it.
@@ -83,13 +84,14 @@ impl Service {
             if due(job) {
                 job.last_due_ms = job.next_ms;
                 job.queued_ms = job.queued_ms.or(job.next_ms);
-                job.next_ms = next(job, &file, wall);
+                job.next_ms = next(job, file, wall);
             }
+            let overlap = file.overlap;
             let Some(due_ms) = job.queued_ms else { continue };
             let changed = waited != job.queued_ms;
             let too_late = file.start_within_ms.is_some_and(|within| wall > due_ms + within);
             let active = self.active_run(&name).cloned();
-            let reason = match (&active, file.overlap) {
+            let reason = match (&active, overlap) {
                 _ if too_late => Some(format!(
                     "it was due {} s ago, and 'start-within' does not let it begin so late",
                     (wall - due_ms) / 1000
@@ -97,7 +99,7 @@ impl Service {
                 (Some(id), Overlap::Skip) => Some(format!("run {id} is not over")),
                 (Some(id), Overlap::Queue | Overlap::Replace) => {
                     if changed {
-                        let reason = match file.overlap {
+                        let reason = match overlap {
                             Overlap::Replace => format!("run {id} is cancelled for it"),
                             _ => format!("it begins when run {id} is over"),
                         };
@@ -106,7 +108,7 @@ impl Service {
                         effects.save_jobs.insert(name.clone());
                     }
                     let go_on = !self.runs[id].state().cancelled;
-                    if file.overlap == Overlap::Replace && go_on {
+                    if overlap == Overlap::Replace && go_on {
                         // It was not over just now.
                         if let Ok(cancelled) = self.cancel(id, now) {
                             effects.join(cancelled);
@@ -157,11 +159,11 @@ impl Service {
         for (name, job) in self.record.jobs.iter_mut().filter(|(_, job)| !job.paused) {
             // A schedule that an older version accepted and this one does not is reported when it
             // is due.
-            let Ok(file) = Job::parse(&job.text) else { continue };
+            let Ok(file) = &self.files[name] else { continue };
             let known = job.next_ms.unwrap_or(Millis::MAX);
             // A run that is due is started, even if the clock was set back.
             if known > wall
-                && let Some(earlier) = next(job, &file, wall).filter(|earlier| *earlier < known)
+                && let Some(earlier) = next(job, file, wall).filter(|earlier| *earlier < known)
             {
                 job.next_ms = Some(earlier);
                 self.rescheduled.insert(name.clone());
@@ -172,12 +174,10 @@ impl Service {
 
 /// The record of a job that is given or replaced, with its next time. A run that was due under the same
 /// schedule and is not begun yet stays due.
-pub(super) fn scheduled(record: JobRecord, file: &Job, old: Option<&JobRecord>, now: Millis) -> JobRecord {
+pub(super) fn scheduled(record: JobRecord, file: &Job, old: Option<(&JobRecord, &Job)>, now: Millis) -> JobRecord {
     let mut record = record;
-    let same = old.filter(|old| {
-        let before = Job::parse(&old.text).ok().and_then(|before| before.schedule);
-        before.is_some() && before == file.schedule
-    });
+    let same = old.filter(|(_, before)| before.schedule.is_some() && before.schedule == file.schedule);
+    let same = same.map(|(record, _)| record);
     record.last_due_ms = same.and_then(|old| old.last_due_ms);
     record.queued_ms = same.and_then(|old| old.queued_ms);
     if !record.paused {
