@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http_transport::{Limits, Method, Request, Reuse, Route};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -16,10 +17,12 @@ use crate::faults::{Fault, FaultRule};
 use crate::history::Event;
 use crate::host::Host;
 use crate::serve::CONTROL_SOCKET;
-use crate::unix_http;
 
 /// How long an action may take. Only a detach that a fault delays takes long.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest response, in bytes. The history of a long test has millions of bytes.
+const RESPONSE_LIMIT: usize = 1 << 30;
 
 /// Why an action failed.
 #[derive(Debug, Error)]
@@ -31,7 +34,7 @@ pub enum ClientError {
         socket: PathBuf,
         /// The cause.
         #[source]
-        source: Box<ureq::Error>,
+        source: http_transport::Failure,
     },
     /// The emulator refused.
     #[error("{0}")]
@@ -51,15 +54,19 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
-    agent: ureq::Agent,
+    http: http_transport::Client,
 }
 
 impl Client {
     /// A client of the emulator that runs on the state folder `state`. Connects at each call.
     pub fn of_state(state: &Path) -> Client {
         let socket = state.join(CONTROL_SOCKET);
+        let route = Route {
+            socket: Some(socket.clone()),
+            ..Route::default()
+        };
         Client {
-            agent: unix_http::agent(socket.clone(), TIMEOUT),
+            http: http_transport::Client::new(route, "ebs-emulator"),
             socket,
         }
     }
@@ -189,28 +196,25 @@ impl Client {
     }
 
     fn call<T: DeserializeOwned>(&self, action: &'static str, request: &impl Serialize) -> Result<T, ClientError> {
-        let no_answer = |source: ureq::Error| ClientError::NoAnswer {
-            socket: self.socket.clone(),
-            source: Box::new(source),
-        };
         let body = serde_json::to_vec(request).expect("requests are plain data");
-        let mut response = self
-            .agent
-            .post(format!("http://emulator/{action}"))
-            .send(&body[..])
-            .map_err(no_answer)?;
-        let ok = response.status().is_success();
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(u64::MAX)
-            .read_to_vec()
-            .map_err(no_answer)?;
+        let request = Request {
+            method: Method::Post,
+            url: &format!("http://emulator/{action}"),
+            headers: &[],
+            body: &body,
+        };
+        let response = self
+            .http
+            .call(&request, &Limits::within(TIMEOUT), RESPONSE_LIMIT, Reuse::Never)
+            .map_err(|source| ClientError::NoAnswer {
+                socket: self.socket.clone(),
+                source,
+            })?;
         let misunderstood = |source| ClientError::Answer { action, source };
-        if ok {
-            return serde_json::from_slice(&text).map_err(misunderstood);
+        if response.is_success() {
+            return serde_json::from_slice(&response.body).map_err(misunderstood);
         }
-        let refusal: ApiError = serde_json::from_slice(&text).map_err(misunderstood)?;
+        let refusal: ApiError = serde_json::from_slice(&response.body).map_err(misunderstood)?;
         Err(ClientError::Refused(refusal.error))
     }
 }

@@ -40,7 +40,6 @@ pub mod serve;
 mod socket;
 pub mod storage;
 mod store;
-mod unix_http;
 pub mod volume;
 
 pub use client::{Client, ClientError};

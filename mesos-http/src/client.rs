@@ -1,27 +1,27 @@
-//! One JSON call by HTTP, and one stream of events: the only place that knows ureq.
+//! One JSON call by HTTP, and one stream of events.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::Uri;
-use ureq::{Agent, BodyReader, Timeout};
+use http::{HeaderMap, Uri};
+use http_transport::{Cause, Connection, Failure, Limits, Method, Request, Response, Reuse, Route, Stopper};
 
-use crate::dial::{Dial, HandshakeFailed};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, one_line};
 use crate::recordio::{DEFAULT_MAX_RECORD, Decoder};
-use crate::tls::refused_certificate;
 
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 
-/// The largest answer to an ordinary call.
-const ANSWER_LIMIT: u64 = 256 * 1024 * 1024;
+/// The largest response to an ordinary call, in bytes.
+const RESPONSE_LIMIT: usize = 256 * 1024 * 1024;
 
-/// The largest part of an error's text that is read.
-const ERROR_TEXT_LIMIT: u64 = 64 * 1024;
+/// The largest text of an error that is read when its status is 2xx, in bytes.
+const ERROR_TEXT_LIMIT: usize = 64 * 1024;
+
+const USER_AGENT: &str = concat!("mesos-http/", env!("CARGO_PKG_VERSION"));
 
 const JSON: &str = "application/json";
 
@@ -38,13 +38,14 @@ pub(crate) fn authorization(value: Option<&str>) -> impl Iterator<Item = Header<
     value.map(|value| ("Authorization", value)).into_iter()
 }
 
-/// Calls whose answer is one JSON document or nothing. Connections are kept and shared.
+/// Calls whose response is one JSON document or nothing. Connections are kept and shared.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    agent: Agent,
+    transport: http_transport::Client,
+    deadline: Duration,
 }
 
-/// An answer with a good status.
+/// A response with a good status.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
@@ -52,57 +53,46 @@ pub(crate) struct Answer {
 
 impl Client {
     /// Every call has to be answered within `deadline`.
-    pub(crate) fn new(deadline: Duration, dial: Dial) -> Client {
-        let config = base_config()
-            .timeout_connect(Some(CONNECT_DEADLINE.min(deadline)))
-            .timeout_global(Some(deadline))
-            .build();
+    pub(crate) fn new(deadline: Duration, route: Route) -> Client {
         Client {
-            agent: dial.agent(config),
+            transport: http_transport::Client::new(route, USER_AGENT),
+            deadline,
         }
     }
 
     pub(crate) fn post(&self, url: &str, headers: &[Header<'_>], body: &[u8]) -> Result<Answer, Error> {
-        let response = send(&self.agent, url, headers, body)?;
-        let mut response = successful(url, response)?;
-        let body = response.body_mut().with_config().limit(ANSWER_LIMIT).read_to_vec();
-        let body = body.map_err(|e| Error::Uncertain {
-            url: url.to_string(),
-            reason: e.to_string(),
-        })?;
-        Ok(Answer { body })
+        let headers = with_json(headers);
+        let limits = Limits {
+            connect: CONNECT_DEADLINE.min(self.deadline),
+            ..Limits::within(self.deadline)
+        };
+        let request = post(url, &headers, body);
+        let response = self.transport.call(&request, &limits, RESPONSE_LIMIT, Reuse::Idle);
+        let response = response.map_err(|failure| failed(url, failure))?;
+        match response.status {
+            200 | 202 => Ok(Answer { body: response.body }),
+            status => Err(refused(url, status, &response.headers, &response.body)),
+        }
     }
 }
 
 /// Ends a stream from another thread: what blocks on it returns at once.
-#[derive(Debug, Clone)]
-pub(crate) struct StreamStop(Agent);
-
-impl StreamStop {
-    pub(crate) fn stop(&self) {
-        self.0.clone().shutdown();
-    }
-}
+pub(crate) type StreamStop = Stopper;
 
 /// A subscription that has not been sent yet.
 #[derive(Debug)]
 pub(crate) struct StreamRequest {
-    agent: Agent,
+    connection: Connection,
     tick: Duration,
     max_record: usize,
 }
 
 impl StreamRequest {
-    /// `tick` is how often a silent stream gives [`Piece::Tick`]; the answer's head has to come
-    /// within the same time.
-    pub(crate) fn new(tick: Duration, dial: Dial) -> StreamRequest {
-        let config = base_config()
-            .timeout_connect(Some(CONNECT_DEADLINE))
-            .timeout_per_read(Some(tick))
-            .timeout_per_write(Some(CONNECT_DEADLINE))
-            .build();
+    /// `tick` is how often a silent stream gives [`Piece::Tick`]; the head of the response has to
+    /// come within the same time.
+    pub(crate) fn new(tick: Duration, route: &Route) -> StreamRequest {
         StreamRequest {
-            agent: dial.agent(config),
+            connection: Connection::new(route, USER_AGENT),
             tick,
             max_record: DEFAULT_MAX_RECORD,
         }
@@ -114,18 +104,30 @@ impl StreamRequest {
     }
 
     pub(crate) fn stopper(&self) -> StreamStop {
-        StreamStop(self.agent.clone())
+        self.connection.stopper()
     }
 
-    pub(crate) fn send(self, url: &str, headers: &[Header<'_>], body: &[u8]) -> Result<Stream, Error> {
-        let response = send(&self.agent, url, headers, body)?;
-        let response = successful(url, response)?;
-        let stream_id = response.headers().get("Mesos-Stream-Id");
+    pub(crate) fn send(mut self, url: &str, headers: &[Header<'_>], body: &[u8]) -> Result<Stream, Error> {
+        let headers = with_json(headers);
+        let limits = Limits {
+            connect: CONNECT_DEADLINE,
+            total: None,
+            read: Some(self.tick),
+            write: Some(CONNECT_DEADLINE),
+        };
+        let response = self.connection.send(&post(url, &headers, body), &limits);
+        let response = response.map_err(|failure| failed(url, failure))?;
+        if !matches!(response.status, 200 | 202) {
+            let (status, headers) = (response.status, response.headers.clone());
+            let body = response.complete(ERROR_TEXT_LIMIT).map(|response| response.body);
+            return Err(refused(url, status, &headers, &body.unwrap_or_default()));
+        }
+        let stream_id = response.headers.get("Mesos-Stream-Id");
         let stream_id = stream_id.and_then(|id| id.to_str().ok()).map(str::to_string);
         Ok(Stream {
             url: url.to_string(),
             stream_id,
-            reader: response.into_body().into_reader(),
+            response,
             decoder: Decoder::with_max_record(self.max_record),
             heard: Instant::now(),
             tick: self.tick,
@@ -147,7 +149,7 @@ pub(crate) enum Piece {
 pub(crate) struct Stream {
     pub(crate) url: String,
     pub(crate) stream_id: Option<String>,
-    reader: BodyReader<'static>,
+    response: Response,
     decoder: Decoder,
     heard: Instant,
     tick: Duration,
@@ -166,14 +168,15 @@ impl Stream {
             if let Some(record) = self.decoder.next_record()? {
                 return Ok(Piece::Record(record));
             }
-            match self.reader.read(&mut self.buffer) {
+            match self.response.read(&mut self.buffer) {
                 Ok(0) => return Err(Error::Closed { url: self.url.clone() }),
                 Ok(count) => {
                     self.heard = Instant::now();
                     self.decoder.push(&self.buffer[..count]);
                 }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if is_timeout(&e) && self.tick > Duration::ZERO => return Ok(Piece::Tick),
+                Err(failure) if matches!(failure.cause, Cause::Silent) && self.tick > Duration::ZERO => {
+                    return Ok(Piece::Tick);
+                }
                 // A peer that dies in the middle of a chunk: whatever the words, the stream is over.
                 Err(_) => return Err(Error::Closed { url: self.url.clone() }),
             }
@@ -181,115 +184,56 @@ impl Stream {
     }
 }
 
-fn is_timeout(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
-    error.kind() == ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(Timeout::PerRead)))
+fn post<'a>(url: &'a str, headers: &'a [Header<'a>], body: &'a [u8]) -> Request<'a> {
+    Request {
+        method: Method::Post,
+        url,
+        headers,
+        body,
+    }
 }
 
-fn base_config() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
-    Agent::config_builder()
-        .http_status_as_error(false)
-        // A redirected call has lost its subscription, and ureq would not repeat a POST's body.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        // A proxy of the environment is for the outside world, not for a cluster's own traffic.
-        .proxy(None)
-        .user_agent(concat!("mesos-http/", env!("CARGO_PKG_VERSION")))
-}
-
-fn send(agent: &Agent, url: &str, headers: &[Header<'_>], body: &[u8]) -> Result<http::Response<ureq::Body>, Error> {
-    let mut request = agent.post(url).header("Content-Type", JSON);
+fn with_json<'a>(headers: &[Header<'a>]) -> Vec<Header<'a>> {
+    let mut all = vec![("Content-Type", JSON)];
     if headers.iter().all(|(name, _)| *name != "Accept") {
-        request = request.header("Accept", JSON);
+        all.push(("Accept", JSON));
     }
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.send(body).map_err(|error| {
-        if let Some(error) = not_connected(url, &error) {
-            return error;
-        }
-        let (url, reason) = (url.to_string(), error.to_string());
-        if let Some(reason) = tls_failure(&error) {
-            Error::Tls { url, reason }
-        } else if is_before_sending(&error) {
-            Error::Unreachable { url, reason }
-        } else {
-            Error::Uncertain { url, reason }
-        }
-    })
+    all.extend(headers);
+    all
 }
 
-/// When no TLS connection came about: why. A peer that refuses our certificate may say so only after the request was
-/// written, which it has not read then.
-fn tls_failure(error: &ureq::Error) -> Option<String> {
-    match error {
-        ureq::Error::Other(other) => Some(other.downcast_ref::<HandshakeFailed>()?.to_string()),
-        ureq::Error::Io(error) => refused_certificate(error.get_ref()?.downcast_ref()?),
-        _ => None,
+fn failed(url: &str, failure: Failure) -> Error {
+    if !failure.sent
+        && let Some(error) = not_connected(url, &failure.cause)
+    {
+        return error;
+    }
+    let (url, reason) = (url.to_string(), failure.to_string());
+    match failure.cause {
+        Cause::Tls(_) => Error::Tls { url, reason },
+        _ if failure.sent => Error::Uncertain { url, reason },
+        _ => Error::Unreachable { url, reason },
     }
 }
 
 /// When the address itself is at fault: which part of it.
-fn not_connected(url: &str, error: &ureq::Error) -> Option<Error> {
+fn not_connected(url: &str, cause: &Cause) -> Option<Error> {
     let url: Uri = url.parse().ok()?;
-    match error {
-        ureq::Error::HostNotFound => Some(Error::HostNotFound {
+    match cause {
+        Cause::HostNotFound => Some(Error::HostNotFound {
             host: url.host()?.to_owned(),
         }),
-        ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused => Some(Error::NotListening {
+        Cause::Io(io) if io.kind() == ErrorKind::ConnectionRefused => Some(Error::NotListening {
             address: url.authority()?.to_string(),
         }),
         _ => None,
     }
 }
 
-/// Whether nothing can have been sent yet. A refused or unroutable connect comes as an I/O error
-/// of just these kinds, which no send or receive has.
-fn is_before_sending(error: &ureq::Error) -> bool {
-    match error {
-        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect)
-        | ureq::Error::HostNotFound
-        | ureq::Error::ConnectionFailed
-        | ureq::Error::BadUri(_)
-        | ureq::Error::Http(_)
-        | ureq::Error::TlsRequired => true,
-        ureq::Error::Io(e) => matches!(
-            e.kind(),
-            ErrorKind::ConnectionRefused
-                | ErrorKind::HostUnreachable
-                | ErrorKind::NetworkUnreachable
-                | ErrorKind::AddrNotAvailable
-                // A unix socket that is not there.
-                | ErrorKind::NotFound
-        ),
-        _ => false,
-    }
-}
-
-/// Turns every status but 200 and 202 into an error.
-fn successful(url: &str, mut response: http::Response<ureq::Body>) -> Result<http::Response<ureq::Body>, Error> {
-    let status = response.status().as_u16();
-    if matches!(status, 200 | 202) {
-        return Ok(response);
-    }
-    let location = response
-        .headers()
-        .get("Location")
-        .and_then(|l| l.to_str().ok())
-        .map(str::to_string);
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(ERROR_TEXT_LIMIT)
-        .read_to_vec()
-        .unwrap_or_default();
-    Err(refusal(
-        url,
-        status,
-        location.as_deref(),
-        &String::from_utf8_lossy(&body),
-    ))
+/// What every status but 200 and 202 means.
+fn refused(url: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
+    let location = headers.get("Location").and_then(|location| location.to_str().ok());
+    refusal(url, status, location, &String::from_utf8_lossy(body))
 }
 
 /// What a status other than success means (src/master/http.cpp and src/slave/http.cpp of Mesos).

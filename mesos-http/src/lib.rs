@@ -58,7 +58,6 @@
 
 pub mod backoff;
 mod client;
-mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod executor;

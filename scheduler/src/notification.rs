@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use http_transport::{Connection, Limits, Method, Request, Route};
 use serde::Serialize;
 
 use crate::bounded::Commands;
@@ -137,15 +138,25 @@ fn shown(target: &Target) -> String {
 }
 
 fn post(url: &str, body: &[u8]) -> Result<(), String> {
-    // The server must not choose which address this host calls next.
-    let config = ureq::Agent::config_builder()
-        .timeout_global(Some(LIMIT))
-        .max_redirects(0);
-    let agent: ureq::Agent = config.build().into();
-    let sent = agent.post(url).header("content-type", "application/json").send(body);
-    let status = sent.map_err(|error| error.to_string())?.status();
-    match status.is_success() {
-        true => Ok(()),
-        false => Err(format!("http status: {status}; redirects are not followed")),
+    let request = Request {
+        method: Method::Post,
+        url,
+        headers: &[("content-type", "application/json")],
+        body,
+    };
+    // A receiver may be in the outside world. It must not choose which address this host calls
+    // next: redirects are not followed.
+    let route = Route {
+        through_proxy: true,
+        ..Route::default()
+    };
+    let mut connection = Connection::new(&route, concat!("scheduler/", env!("CARGO_PKG_VERSION")));
+    let response = connection
+        .send(&request, &Limits::within(LIMIT))
+        .map_err(|failure| failure.to_string())?;
+    match response.status {
+        200..300 => Ok(()),
+        300..400 => Err(format!("http status: {}; redirects are not followed", response.status)),
+        status => Err(format!("http status: {status}")),
     }
 }

@@ -1,50 +1,52 @@
-//! The few questions the testbed asks masters and agents.
+//! The few requests that the testbed sends to masters and agents.
 
 use std::time::Duration;
 
+use http_transport::{Client, Failure, Limits, Method, Request, Reuse, Route};
 use serde_json::Value;
 
 use crate::error::ClusterError;
 
+/// How long a request may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Longest response, in bytes: the state of a master with thousands of tasks has several million.
+const RESPONSE_LIMIT: usize = 256 << 20;
+
 /// The JSON at `url`.
 pub(crate) fn get(url: &str) -> Result<Value, ClusterError> {
-    answer(url, agent().get(url).call())
+    send(Request {
+        method: Method::Get,
+        url,
+        headers: &[],
+        body: &[],
+    })
 }
 
 /// The JSON that comes back for the JSON `body`.
 pub(crate) fn post(url: &str, body: &Value) -> Result<Value, ClusterError> {
-    let request = agent()
-        .post(url)
-        .header("Content-Type", "application/json")
-        .header("Accept", "application/json");
-    answer(url, request.send(body.to_string()))
+    send(Request {
+        method: Method::Post,
+        url,
+        headers: &[("Content-Type", "application/json"), ("Accept", "application/json")],
+        body: body.to_string().as_bytes(),
+    })
 }
 
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(10)))
-        .http_status_as_error(false)
-        .proxy(None)
-        .build()
-        .into()
-}
-
-fn answer(url: &str, response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, ClusterError> {
+fn send(request: Request<'_>) -> Result<Value, ClusterError> {
     let failed = |said: String| ClusterError::Http {
-        url: url.to_owned(),
+        url: request.url.to_owned(),
         said,
     };
-    let mut response = response.map_err(|error| failed(error.to_string()))?;
-    let status = response.status();
-    let text = response
-        .body_mut()
-        .read_to_string()
-        .map_err(|error| failed(error.to_string()))?;
-    if !status.is_success() {
-        return Err(failed(format!("{status}: {}", text.trim())));
+    let client = Client::new(Route::default(), "testbed");
+    let response = client
+        .call(&request, &Limits::within(LIMIT), RESPONSE_LIMIT, Reuse::Never)
+        .map_err(|failure: Failure| failed(failure.to_string()))?;
+    if !response.is_success() {
+        let text = String::from_utf8_lossy(&response.body);
+        return Err(failed(format!("{}: {}", response.status, text.trim())));
     }
-    if text.is_empty() {
+    if response.body.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(&text).map_err(|error| failed(format!("not JSON: {error}")))
+    serde_json::from_slice(&response.body).map_err(|error| failed(format!("not JSON: {error}")))
 }

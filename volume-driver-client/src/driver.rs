@@ -5,13 +5,14 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http_transport::CompleteResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{self, Scope, Volume};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Client, Deadline, Failure, Reply, Request};
+use crate::exchange::{Client, Deadline, Failure, Request};
 use crate::gate::{Gate, NoTurn};
 use crate::locks::Limits;
 use crate::mount_id::MountId;
@@ -339,9 +340,9 @@ impl Driver {
             max_answer: self.0.profile.max_answer,
         };
         let start = Instant::now();
-        let reply = self.in_turn(request, deadline);
-        let result = match reply {
-            Ok(reply) => self.read(operation, echo, &reply),
+        let response = self.in_turn(request, deadline);
+        let result = match response {
+            Ok(response) => self.read(operation, echo, &response),
             Err(failure) => Err(self.failed(operation, volume, failure)),
         };
         let millis = start.elapsed().as_millis();
@@ -355,7 +356,7 @@ impl Driver {
     }
 
     /// Sends the request when it is its turn; the wait for it counts.
-    fn in_turn(&self, request: Request<'_>, deadline: Deadline) -> Result<Reply, Failure> {
+    fn in_turn(&self, request: Request<'_>, deadline: Deadline) -> Result<CompleteResponse, Failure> {
         let Profile {
             max_in_flight,
             pause_after_change,
@@ -389,15 +390,20 @@ impl Driver {
         result
     }
 
-    fn read(&self, operation: Operation, echo: Echo<'_>, reply: &Reply) -> Result<Map<String, Value>, Error> {
+    fn read(
+        &self,
+        operation: Operation,
+        echo: Echo<'_>,
+        response: &CompleteResponse,
+    ) -> Result<Map<String, Value>, Error> {
         let volume = echo.volume;
         let error = |kind, words| Err(self.error(kind, operation, volume, words));
-        match reply.status {
+        match response.status {
             200 => {
-                let answer = answer::object(&reply.body).map_err(|why| self.unreadable(operation, volume, &why))?;
+                let answer = answer::object(&response.body).map_err(|why| self.unreadable(operation, volume, &why))?;
                 // An answer that was cut off before its first byte must not say that there is no
                 // volume. A whole `null` says it.
-                if operation == Operation::Get && reply.body.iter().all(u8::is_ascii_whitespace) {
+                if operation == Operation::Get && response.body.iter().all(u8::is_ascii_whitespace) {
                     return Err(self.unreadable(operation, volume, "it is empty"));
                 }
                 match answer::err_of(&answer) {
@@ -406,18 +412,18 @@ impl Driver {
                 }
             }
             // A success of another kind: the driver means well, and nothing is known.
-            201..=299 => Err(self.unreadable(operation, volume, &format!("status {}", reply.status))),
+            201..=299 => Err(self.unreadable(operation, volume, &format!("status {}", response.status))),
             100..=399 => error(
                 ErrorKind::Protocol,
-                format!("status {}, which no volume driver answers", reply.status),
+                format!("status {}, which no volume driver answers", response.status),
             ),
             status => {
-                let said = refusal(&reply.body);
+                let said = refusal(&response.body);
                 let kind = match self.meaning(&said, &echo, operation) {
                     ErrorKind::Rejected | ErrorKind::Uncertain if is_missing_endpoint(status, &said) => {
                         ErrorKind::Unsupported
                     }
-                    kind => behind_gateway(status, &reply.body, operation, kind),
+                    kind => behind_gateway(status, &response.body, operation, kind),
                 };
                 let words = if said.is_empty() {
                     format!("status {status}, no words")

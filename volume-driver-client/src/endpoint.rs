@@ -124,7 +124,7 @@ const ACCEPTED: &str = "it should be unix:///PATH, tcp://HOST:PORT, http://HOST:
 fn authority(address: &str, rest: &str, default_port: u16) -> Result<String, String> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let invalid = |why: &str| format!("'{address}' is no address: {why}");
-    let parsed: ureq::http::uri::Authority = rest[..end].parse().map_err(|e| invalid(&format!("{e}")))?;
+    let parsed: http::uri::Authority = rest[..end].parse().map_err(|e| invalid(&format!("{e}")))?;
     if parsed.host().is_empty() {
         return Err(invalid("the host is missing"));
     }

@@ -1,27 +1,20 @@
 //! One request and its answer: sent at most once, with one deadline over everything.
 
-use std::io::{self, Read};
+use std::io;
 use std::time::{Duration, Instant};
 
-use ureq::{Agent, Timeout};
+use http_transport::tls::{Tls, TlsError, TlsFiles, server_name};
+use http_transport::{Cause, CompleteResponse, Limits, Method, Reuse, Route};
 
-use crate::connect::{Dial, HostResolver, Progress};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, TlsSettings};
 use crate::operation::Operation;
-use crate::tls::{TlsClient, refused_certificate};
 
 /// Docker's media type. Go and Python servers ignore both headers, axum-style servers want a JSON content type.
 const ACCEPT: &str = "application/vnd.docker.plugins.v1.2+json";
 const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.1+json";
 /// What Docker sends since 25.0: Go servers answer 400 to a missing `Host` or one with slashes in it.
 const UNIX_HOST: &str = "plugin.moby.localhost";
-/// Longest header of an answer, in bytes. Go's own limit for requests is larger, but a driver's answer has four short lines.
-const HEADER_LIMIT: usize = 16 * 1024;
-/// How much of an error's body is read: more would be cut from the message anyway.
-const ERROR_LIMIT: u64 = 64 * 1024;
-/// Idle connections kept for calls that change nothing, and for how long.
-const IDLE_CONNECTIONS: usize = 2;
-const IDLE_AGE: Duration = Duration::from_secs(10);
+const USER_AGENT: &str = concat!("volume-driver-client/", env!("CARGO_PKG_VERSION"));
 
 /// Time for one call.
 #[derive(Debug, Clone, Copy)]
@@ -32,14 +25,6 @@ pub(crate) struct Deadline {
     pub(crate) connect: Duration,
     /// For how long a driver that refuses connections is tried again, within the whole.
     pub(crate) wait: Duration,
-}
-
-/// A complete answer.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    /// Of an answer with status 200 all of it, of others at least the beginning.
-    pub(crate) body: Vec<u8>,
 }
 
 /// Why there is no complete answer.
@@ -62,17 +47,7 @@ pub(crate) enum Failure {
 pub(crate) struct Client {
     endpoint: Endpoint,
     /// None when it is not possible as things are set, with the reason.
-    agents: Result<Agents, String>,
-}
-
-#[derive(Debug)]
-struct Agents {
-    /// Makes a connection for every call.
-    fresh: Agent,
-    /// Keeps idle connections, for calls that change nothing. Between the check that an idle connection is still open and the
-    /// write to it the driver may close it: a call that changes nothing is then made on a fresh connection, and one that changes something
-    /// would be uncertain for no reason.
-    pooled: Agent,
+    transport: Result<http_transport::Client, TlsError>,
 }
 
 /// One request.
@@ -87,48 +62,49 @@ pub(crate) struct Request<'a> {
 impl Client {
     pub(crate) fn new(endpoint: Endpoint) -> Client {
         let tls = match &endpoint {
-            Endpoint::Tls { authority, tls } => TlsClient::new(authority, tls).map(Some),
+            Endpoint::Tls { authority, tls } => load(authority, tls).map(Some),
             Endpoint::Unix(_) | Endpoint::Tcp { .. } => Ok(None),
         };
-        let agents = tls.map(|tls| {
-            let dial = Dial {
+        let transport = tls.map(|tls| {
+            let route = Route {
                 socket: endpoint.socket().map(Into::into),
                 tls,
+                through_proxy: false,
             };
-            Agents {
-                pooled: agent(dial.clone(), IDLE_CONNECTIONS),
-                fresh: agent(dial, 0),
-            }
+            http_transport::Client::new(route, USER_AGENT)
         });
-        Client { endpoint, agents }
+        Client { endpoint, transport }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// One call. A changing one is made again only when the connection was refused, never once it was made.
-    pub(crate) fn call(&self, request: Request<'_>, deadline: Deadline) -> Result<Reply, Failure> {
-        let agents = self
-            .agents
+    /// One call. A changing one is made again only when the connection was refused, never once it
+    /// was made.
+    pub(crate) fn call(&self, request: Request<'_>, deadline: Deadline) -> Result<CompleteResponse, Failure> {
+        let transport = self
+            .transport
             .as_ref()
-            .map_err(|why| Failure::Misconfigured(why.clone()))?;
+            .map_err(|error| Failure::Misconfigured(error.to_string()))?;
         let start = Instant::now();
-        let attempt = |agent| {
+        let attempt = |reuse| {
             let left = deadline.total.saturating_sub(start.elapsed());
-            self.attempt(agent, request, left, deadline.connect.min(left))
+            self.attempt(transport, request, left, deadline.connect.min(left), reuse)
         };
         let mut pause = Duration::from_millis(10);
         loop {
             let result = if request.operation.is_mutating() {
-                attempt(&agents.fresh)
+                attempt(Reuse::Never)
             } else {
-                match attempt(&agents.pooled) {
-                    Err(Failure::Broken(_)) if Progress::get() == Progress::Idle => attempt(&agents.fresh),
+                match attempt(Reuse::Idle) {
+                    // The driver has closed the idle connection. A call that changes nothing may
+                    // be made again.
+                    Err(failure) if failure.reused && matches!(failure.cause, Cause::Io(_)) => attempt(Reuse::Never),
                     result => result,
                 }
             };
-            match result {
+            match result.map_err(Failure::from) {
                 Err(Failure::NotSent(_)) if start.elapsed() + pause < deadline.wait.min(deadline.total) => {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_millis(500));
@@ -140,70 +116,58 @@ impl Client {
 
     fn attempt(
         &self,
-        agent: &Agent,
+        transport: &http_transport::Client,
         request: Request<'_>,
         left: Duration,
         connect: Duration,
-    ) -> Result<Reply, Failure> {
-        let Request {
-            operation,
-            body,
-            max_answer,
-        } = request;
-        Progress::reset();
-        let sent = agent
-            .post(format!("{}/{}", base_url(&self.endpoint), operation.method()))
-            .header("Content-Type", CONTENT_TYPE)
-            .config()
-            .timeout_global(Some(left))
-            .timeout_resolve(Some(connect))
-            .timeout_connect(Some(connect))
-            .build()
-            .send(body);
-        let mut response = sent.map_err(|error| {
-            let connected = match Progress::get() {
-                Progress::Connected => true,
-                Progress::Dialing => false,
-                // No connection was opened: an idle one was used, where there can be any.
-                Progress::Idle => !operation.is_mutating(),
-            };
-            failure(error, connected)
-        })?;
-        let status = response.status().as_u16();
-        let mut bytes = Vec::new();
-        let reader = response.body_mut().as_reader();
-        let limit = if status == 200 {
-            max_answer as u64 + 1
-        } else {
-            ERROR_LIMIT
+        reuse: Reuse,
+    ) -> Result<CompleteResponse, http_transport::Failure> {
+        let url = format!("{}/{}", base_url(&self.endpoint), request.operation.method());
+        let http = http_transport::Request {
+            method: Method::Post,
+            url: &url,
+            headers: &[("Content-Type", CONTENT_TYPE), ("Accept", ACCEPT)],
+            body: request.body,
         };
-        match reader.take(limit).read_to_end(&mut bytes) {
-            Ok(_) if status == 200 && bytes.len() > max_answer => Err(Failure::Garbage(format!(
-                "the answer is longer than {max_answer} bytes"
-            ))),
-            Ok(_) => Ok(Reply { status, body: bytes }),
-            // The status alone says that the driver refused: what came of its words is enough.
-            Err(_) if status != 200 => Ok(Reply { status, body: bytes }),
-            Err(error) => Err(failure(error.into(), true)),
-        }
+        let limits = Limits {
+            connect,
+            ..Limits::within(left)
+        };
+        transport.call(&http, &limits, request.max_answer, reuse)
     }
 }
 
-/// What an error of ureq means: without a connection nothing was sent.
-fn failure(error: ureq::Error, connected: bool) -> Failure {
-    use ureq::Error;
-    match error {
-        Error::HostNotFound => Failure::NotSent("the host name has no address".to_owned()),
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::NotSent("no connection in time".to_owned()),
-        Error::Timeout(_) if !connected => Failure::NotSent("no connection in time".to_owned()),
-        Error::Timeout(at) => Failure::Late(format!("no complete answer in time ({at})")),
-        Error::Io(error) => match refused_certificate(&error) {
-            Some(words) => Failure::NotSent(words),
-            None if connected => Failure::Broken(io_words(&error)),
-            None => Failure::NotSent(io_words(&error)),
-        },
-        other if connected => Failure::Garbage(other.to_string()),
-        other => Failure::NotSent(other.to_string()),
+/// Reads the certificates and the key, and checks that a certificate can be for the host.
+fn load(authority: &str, settings: &TlsSettings) -> Result<Tls, TlsError> {
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    server_name(host)?;
+    let files = TlsFiles {
+        ca_file: settings.ca_file.clone(),
+        cert_file: settings.cert_file.clone(),
+        key_file: settings.key_file.clone(),
+    };
+    if settings.insecure_skip_verify {
+        Tls::load_unverified(&files)
+    } else {
+        Tls::load(&files)
+    }
+}
+
+impl From<http_transport::Failure> for Failure {
+    fn from(failure: http_transport::Failure) -> Failure {
+        let reason = match &failure.cause {
+            Cause::Io(error) => io_words(error),
+            Cause::Tls(reason) => format!(
+                "no TLS with the driver: {reason} (CAFile, CertFile and KeyFile in the TLSConfig of its .json file)"
+            ),
+            other => other.to_string(),
+        };
+        match failure.cause {
+            _ if !failure.sent => Failure::NotSent(reason),
+            Cause::ResponseTimeout(_) | Cause::Silent => Failure::Late(reason),
+            Cause::Io(_) => Failure::Broken(reason),
+            _ => Failure::Garbage(reason),
+        }
     }
 }
 
@@ -227,27 +191,4 @@ fn base_url(endpoint: &Endpoint) -> String {
         Endpoint::Tcp { authority } => format!("http://{authority}"),
         Endpoint::Tls { authority, .. } => format!("https://{authority}"),
     }
-}
-
-fn agent(dial: Dial, idle: usize) -> Agent {
-    let config = Agent::config_builder()
-        // Each of these has a default that is wrong here: a driver is not reached through a web proxy, a redirect is not a
-        // volume, and an error's body holds the driver's words.
-        .proxy(None)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .user_agent(concat!("volume-driver-client/", env!("CARGO_PKG_VERSION")))
-        .accept(ACCEPT)
-        .accept_encoding("identity")
-        .max_response_header_size(HEADER_LIMIT)
-        .max_idle_connections(idle)
-        .max_idle_connections_per_host(idle)
-        .max_idle_age(IDLE_AGE)
-        .build();
-    let resolver = HostResolver {
-        is_unix: dial.socket.is_some(),
-        ..HostResolver::default()
-    };
-    Agent::with_parts(config, dial, resolver)
 }

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod answer;
-mod connect;
 mod discovery;
 mod driver;
 mod endpoint;
@@ -17,9 +16,7 @@ mod phrases;
 mod places;
 mod profile;
 mod settings;
-mod socket;
 mod spec;
-mod tls;
 mod trust;
 mod words;
 

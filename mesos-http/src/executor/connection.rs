@@ -5,12 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender};
+use http_transport::Route;
 use serde_json::{Value, json};
 
 use super::{Environment, Event, Pending, Subscribed};
 use crate::backoff::chance;
 use crate::client::{Client, Header, Piece, StreamRequest, StreamStop};
-use crate::dial::Dial;
 use crate::error::{Action, Error};
 use crate::types::{Bytes, StatusSource, TaskStatus, UpdateId};
 
@@ -85,7 +85,7 @@ struct Shared {
     environment: Environment,
     authorization: Option<String>,
     client: Client,
-    dial: Dial,
+    route: Route,
     state: Mutex<State>,
     /// Signalled when there is something to send, and when `closed` becomes true.
     changed: Condvar,
@@ -103,9 +103,9 @@ impl Connection {
     /// Begins to subscribe.
     pub fn open(environment: Environment) -> Connection {
         let authorization = environment.token.as_ref().map(|token| format!("Bearer {token}"));
-        let dial = Dial {
-            tls: None,
+        let route = Route {
             socket: environment.domain_socket.clone(),
+            ..Route::default()
         };
         let state = State {
             pending: Pending::new(),
@@ -116,8 +116,8 @@ impl Connection {
         let shared = Arc::new(Shared {
             environment,
             authorization,
-            client: Client::new(CALL_DEADLINE, dial.clone()),
-            dial,
+            client: Client::new(CALL_DEADLINE, route.clone()),
+            route,
             state: Mutex::new(state),
             changed: Condvar::new(),
         });
@@ -237,7 +237,7 @@ impl Worker {
         let environment = &self.shared.environment;
         let mut away_since = Instant::now();
         loop {
-            let request = StreamRequest::new(TICK, self.shared.dial.clone());
+            let request = StreamRequest::new(TICK, &self.shared.route);
             let body = {
                 let mut state = self.shared.lock();
                 state.stream = Some(request.stopper());

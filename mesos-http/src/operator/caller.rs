@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use http_transport::Route;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::PATH;
 use crate::client::{Client, Header, StreamRequest, authorization, basic};
-use crate::dial::Dial;
 use crate::endpoint::Endpoint;
 use crate::error::{Action, Error};
 use crate::tls::Tls;
@@ -25,7 +25,7 @@ pub(super) struct Caller {
     pub(super) endpoints: Vec<Endpoint>,
     deadline: Duration,
     client: Client,
-    pub(super) dial: Dial,
+    pub(super) route: Route,
     /// The value of the `Authorization` header.
     pub(super) authorization: Option<String>,
 }
@@ -35,20 +35,20 @@ impl Caller {
         Caller {
             endpoints,
             deadline,
-            client: Client::new(deadline, Dial::default()),
-            dial: Dial::default(),
+            client: Client::new(deadline, Route::default()),
+            route: Route::default(),
             authorization: None,
         }
     }
 
     pub(super) fn with_tls(self, tls: Tls) -> Caller {
-        let dial = Dial {
+        let route = Route {
             tls: Some(tls),
-            socket: None,
+            ..Route::default()
         };
         Caller {
-            client: Client::new(self.deadline, dial.clone()),
-            dial,
+            client: Client::new(self.deadline, route.clone()),
+            route,
             ..self
         }
     }
@@ -137,7 +137,7 @@ impl Caller {
             .into_iter()
             .chain(authorization(self.authorization.as_deref()))
             .collect();
-        let request = StreamRequest::new(STREAM_TICK, self.dial.clone());
+        let request = StreamRequest::new(STREAM_TICK, &self.route);
         let url = self
             .endpoints
             .first()

@@ -154,7 +154,7 @@ impl Reader {
         let mut backoff = Backoff::new(Duration::from_millis(500), TICK);
         let mut master = first.clone();
         loop {
-            let request = StreamRequest::new(TICK, self.caller.dial.clone()).with_max_record(MAX_RECORD);
+            let request = StreamRequest::new(TICK, &self.caller.route).with_max_record(MAX_RECORD);
             {
                 let mut state = self.shared.lock();
                 if state.closed {

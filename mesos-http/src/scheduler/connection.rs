@@ -5,11 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use http_transport::Route;
 
 use super::{Attempt, Call, Effect, Event, Subscribed, Subscription};
 use crate::backoff::chance;
 use crate::client::{Client, Header, Piece, StreamRequest, StreamStop, basic};
-use crate::dial::Dial;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{Action, Error};
 use crate::tls::Tls;
@@ -138,12 +138,12 @@ impl Connection {
         subscription.suppress(config.suppressed_roles);
         subscription.constrain(config.offer_constraints);
         let authorization = config.credential.map(|(principal, secret)| basic(&principal, &secret));
-        let dial = Dial {
+        let route = Route {
             tls: config.tls,
-            socket: None,
+            ..Route::default()
         };
         let shared = Arc::new(Shared {
-            client: Client::new(config.call_deadline, dial.clone()),
+            client: Client::new(config.call_deadline, route.clone()),
             authorization,
             state: Mutex::new(State {
                 subscription,
@@ -157,7 +157,7 @@ impl Connection {
             shared: Arc::clone(&shared),
             notices: sender,
             subscribe_deadline: config.subscribe_deadline,
-            dial,
+            route,
         };
         thread::Builder::new()
             .name("mesos-scheduler".to_string())
@@ -326,13 +326,13 @@ struct Reader {
     shared: Arc<Shared>,
     notices: Sender<Notice>,
     subscribe_deadline: Duration,
-    dial: Dial,
+    route: Route,
 }
 
 impl Reader {
     fn run(self) {
         loop {
-            let request = StreamRequest::new(self.subscribe_deadline, self.dial.clone());
+            let request = StreamRequest::new(self.subscribe_deadline, &self.route);
             let attempt = {
                 let mut state = self.shared.lock();
                 if state.closed {

@@ -131,7 +131,7 @@ impl Service {
             match begun {
                 Ok((_, begun)) => effects.join(begun),
                 Err(reason) => {
-                    self.counters.skipped += 1;
+                    self.counters.skipped.inc();
                     effects.progress.push((None, Progress::Skipped { job: name, reason }));
                 }
             }
