@@ -9,10 +9,12 @@ use http_transport::{Cause, CompleteResponse, Limits, Method, Reuse, Route};
 use crate::endpoint::{Endpoint, TlsSettings};
 use crate::operation::Operation;
 
-/// Docker's media type. Go and Python servers ignore both headers, axum-style servers want a JSON content type.
+/// Docker's media type. Go and Python servers ignore both headers, axum-style servers want a JSON
+/// content type.
 const ACCEPT: &str = "application/vnd.docker.plugins.v1.2+json";
 const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.1+json";
-/// What Docker sends since 25.0: Go servers answer 400 to a missing `Host` or one with slashes in it.
+/// What Docker sends since 25.0: Go servers answer 400 to a missing `Host` or one with slashes in
+/// it.
 const UNIX_HOST: &str = "plugin.moby.localhost";
 const USER_AGENT: &str = concat!("volume-driver-client/", env!("CARGO_PKG_VERSION"));
 

@@ -49,15 +49,9 @@ impl Default for Counters {
                 &registry,
                 IntCounterVec::new(named("updates_total", "Status updates by state."), &["state"]),
             ),
-            skew: time(
-                "start_skew_seconds",
-                "From when a run was due to when it was begun.",
-            ),
+            skew: time("start_skew_seconds", "From when a run was due to when it was begun."),
             duration: time("run_duration_seconds", "From begin to end of a run."),
-            placement: time(
-                "placement_seconds",
-                "From when a task could run to its first launch.",
-            ),
+            placement: time("placement_seconds", "From when a task could run to its first launch."),
             attach: time(
                 "attach_wait_seconds",
                 "From the launch of a task with volumes to when it ran.",
@@ -192,7 +186,9 @@ mod tests {
         counters.updates.with_label_values(&["TASK_LOST"]).inc();
         counters.skew.observe(0.2);
         let mut text = Vec::new();
-        TextEncoder::new().encode(&counters.registry.gather(), &mut text).unwrap();
+        TextEncoder::new()
+            .encode(&counters.registry.gather(), &mut text)
+            .unwrap();
         let text = String::from_utf8(text).unwrap();
         for line in [
             "# TYPE scheduler_runs_begun_total counter",
