@@ -585,6 +585,25 @@ fn at_restart_what_a_gone_container_left_is_unmounted_once() {
     }
 }
 
+/// An earlier life of the agent may have sent the Unmount of a container that has left, while its record still says that the
+/// volume is mounted. The mount table shows the mount until the driver carries the Unmount out.
+#[test]
+fn at_restart_a_mount_that_only_a_gone_container_had_is_unmounted_before_the_next_container_gets_the_volume() {
+    let mut agent = Agent::default();
+    agent.tell(Event::Restore(vec![restored("a", at("/volumes/v"), Presence::Gone)]));
+    let op = agent.unmount("v");
+    agent.acquire("b", vec![wants("v")]);
+    assert_eq!(
+        agent.take(),
+        [],
+        "the Unmount is not taken back, and b waits for its end"
+    );
+    agent.unmounted(op);
+    let op = agent.mount("v");
+    agent.mounted(op);
+    assert!(granted(&agent.take()[0], "b"));
+}
+
 #[test]
 fn at_restart_a_gone_container_does_not_take_the_volume_from_a_running_one() {
     let mut agent = Agent::default();

@@ -58,6 +58,8 @@ pub enum Action {
     /// The power fails, likewise, and the host boots: no container survives, no mount, but attachments do. What was not
     /// durable is lost, kept or torn as the seed has it.
     Reboot { lost: u64, orders: u8, operations: u8 },
+    /// The driver carries out what it still has to do for a volume after calls whose answers nobody heard.
+    LateWork { volume: u8 },
     /// Somebody unmounts a volume by hand.
     Umount { volume: u8 },
 }
@@ -126,7 +128,10 @@ impl Action {
                     .unwrap_or(&Work::Done),
             },
             94..95 => Self::NotSent { call },
-            95..99 => Self::Retry { nth: call },
+            95..98 => Self::Retry { nth: call },
+            98..99 => Self::LateWork {
+                volume: rng.u8(0..VOLUMES),
+            },
             _ => Self::Umount {
                 volume: rng.u8(0..VOLUMES),
             },

@@ -19,6 +19,8 @@ pub(crate) struct Backing {
     pub(crate) refusals: u32,
     /// Somebody unmounted it once, and the driver did not know.
     pub(crate) unmounted_by_hand: bool,
+    /// It was not mounted when the agent last started and looked at its mount table, and nothing has mounted it since.
+    pub(crate) gone_at_start: bool,
     /// The driver said that it detached the volume and did not.
     pub(crate) pretended: bool,
     /// Work of calls whose answer was lost, still to come.
@@ -164,6 +166,7 @@ impl World {
             Kind::Remove => backing.exists = false,
             Kind::Mount | Kind::Unmount => {
                 backing.mounted = kind == Kind::Mount;
+                backing.gone_at_start &= !backing.mounted;
                 backing.attached = backing.mounted;
                 backing.refusals = 0;
                 backing.pretended = false;

@@ -138,6 +138,7 @@ impl World {
                 self.die(orders, operations);
                 self.reboot(lost)
             }
+            Action::LateWork { volume } => self.catch_up(&spelling::key(volume, false)),
             Action::Umount { volume } => {
                 let backing = self.driver.entry(spelling::key(volume, false)).or_default();
                 backing.unmounted_by_hand |= backing.mounted;
@@ -553,6 +554,17 @@ impl World {
             let is_ours = |backing: &Backing| {
                 backing.attached || backing.unmounted_by_hand && spelling::has_unknown_name(&volume)
             };
+            // What a hand unmounted before the agent started, the agent sees in its mount table.
+            if self
+                .driver
+                .get(&spelling::real(&volume))
+                .is_some_and(|backing| backing.gone_at_start)
+            {
+                return Err(format!(
+                    "container {container} was given {volume}, which was not mounted when the agent started, and was not \
+                     mounted since"
+                ));
+            }
             if !self.driver.get(&spelling::real(&volume)).is_some_and(is_ours) {
                 return Err(format!(
                     "container {container} was given {volume}, which is not mounted"

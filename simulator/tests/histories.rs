@@ -428,6 +428,95 @@ fn a_container_that_was_refused_another_volume_leaves_no_false_proof_of_a_mount(
     simulator::run(&history).unwrap();
 }
 
+/// A container's record says that its volume is mounted. The container is gone when the agent starts, so the agent sends an
+/// Unmount, and is killed before the driver carries it out. The next agent finds the same record and the mount. A new container
+/// joined that mount once, and lost it to the late Unmount.
+#[test]
+fn an_unmount_that_an_earlier_agent_sent_takes_no_volume_from_a_later_container() {
+    let all_gone = u32::MAX;
+    let disk = Disk {
+        orders: 3,
+        fails: false,
+    };
+    let prepare = |container| Prepare {
+        container,
+        volumes: 4,
+        exclusive: false,
+    };
+    let crash = Crash {
+        known: all_gone,
+        orders: 0,
+        operations: 0,
+    };
+    let (begin, answer) = (Begin { call: 0 }, Answer { call: 0 });
+    let history = [
+        prepare(0),
+        disk,
+        begin,
+        answer,
+        disk,
+        crash,
+        begin,
+        crash,
+        prepare(1),
+        disk,
+        LateWork { volume: 2 },
+        begin,
+        answer,
+        begin,
+        answer,
+        disk,
+    ];
+    let outcome = simulator::run(&history).unwrap();
+    assert_eq!(outcome.granted, 2, "both containers get the volume");
+}
+
+/// Somebody unmounts a volume while the agent is down. The container that had it lives on, and no other container is given the
+/// volume until the driver has mounted it again.
+#[test]
+fn a_volume_that_was_unmounted_by_hand_before_the_agent_started_is_mounted_again_for_the_next_container() {
+    let disk = Disk {
+        orders: 3,
+        fails: false,
+    };
+    let prepare = |container| Prepare {
+        container,
+        volumes: 2,
+        exclusive: false,
+    };
+    let (begin, answer) = (Begin { call: 0 }, Answer { call: 0 });
+    let history = [
+        prepare(0),
+        disk,
+        begin,
+        answer,
+        disk,
+        Umount { volume: 1 },
+        Crash {
+            known: 0,
+            orders: 0,
+            operations: 0,
+        },
+        prepare(1),
+        disk,
+        Cleanup { container: 0 },
+        disk,
+        begin,
+        answer,
+        disk,
+        begin,
+        answer,
+        disk,
+    ];
+    let outcome = simulator::run(&history).unwrap();
+    assert_eq!(outcome.granted, 2, "both containers get the volume");
+    let violation = simulator::run_mutated(simulator::Mutant::MountTableIgnored, &history).unwrap_err();
+    assert!(
+        violation.what.contains("was not mounted when the agent started"),
+        "{violation:?}"
+    );
+}
+
 #[test]
 fn one_seed_is_always_the_same_history() {
     assert_eq!(Action::history(7), Action::history(7));

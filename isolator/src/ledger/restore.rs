@@ -59,8 +59,9 @@ impl Ledger {
             self.kinship.add(&recorded.request.volume, marks_of(at));
         }
         match &recorded.state {
-            // What one record saw mounted, and the mount table shows, is mounted: no driver is called.
-            RecordedState::Mounted(mountpoint) if seen(mountpoint) => {
+            // The mount table shows what a container that stands for the volume had mounted: no driver is called. When the
+            // container has left, an earlier life of the agent may have sent an Unmount that is carried out only later.
+            RecordedState::Mounted(mountpoint) if phase == Phase::Held && seen(mountpoint) => {
                 volume.state = State::Mounted {
                     mountpoint: mountpoint.clone(),
                 };
@@ -118,12 +119,12 @@ fn doubt(entry: &Restored, state: &RecordedState) -> String {
     }
     match state {
         RecordedState::Mounting => "the agent ended while it was being mounted".into(),
-        RecordedState::Mounted(mountpoint) => {
+        RecordedState::Mounted(mountpoint) if entry.lost.contains(&mountpoint.path) => {
             format!(
                 "its mount at {} disappeared while a container used it",
                 mountpoint.path.display()
             )
         }
-        RecordedState::Unmounting(_) => "the agent ended before it was unmounted".into(),
+        RecordedState::Mounted(_) | RecordedState::Unmounting(_) => "the agent ended before it was unmounted".into(),
     }
 }

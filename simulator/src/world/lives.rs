@@ -72,6 +72,9 @@ impl World {
             life.over = known == Presence::Gone;
             presence.insert(id.clone(), known);
         }
+        for backing in self.driver.values_mut() {
+            backing.gone_at_start = !backing.mounted;
+        }
         let found = self.disk.start()?;
         let restored = found.into_iter().map(|found| self.restored(found, &presence));
         let restored: Vec<Restored> = restored.collect();
