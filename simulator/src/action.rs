@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-/// Containers a history has at most; ids are not reused.
+/// Ids of containers. Mesos uses the id of a standalone or nested container again when the container is over.
 const CONTAINERS: u8 = 12;
 /// Volumes that containers fight for.
 pub(crate) const VOLUMES: u8 = 4;
@@ -20,7 +20,7 @@ pub enum Action {
         volumes: u8,
         exclusive: bool,
     },
-    /// Its time for prepare is over.
+    /// Its time for prepare is over. When the alarm of an earlier container with the same id has not rung, that one rings.
     PrepareDeadline { container: u8 },
     /// It ends, or is destroyed in the middle of its prepare: Mesos calls cleanup.
     Cleanup { container: u8 },
@@ -50,7 +50,7 @@ pub enum Action {
     Again { nth: u8 },
     /// The call could not be sent.
     NotSent { call: u8 },
-    /// A delay before a retry is over.
+    /// A delay before a retry is over: of a call to the driver, or of the removal of a record.
     Retry { nth: u8 },
     /// The agent is killed, in the middle of a commit of so many orders after so many operations on the disk, and started
     /// again. The bits say, container by container, what Mesos then knows of it.

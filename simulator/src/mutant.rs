@@ -86,11 +86,16 @@ pub enum Mutant {
     PlaceNotAsked,
     /// A driver's word that a volume is mounted is enough (docker/volume).
     MountBelieved,
+    /// The time limit of a container that is over ends the prepare of a later container with the same id.
+    EarlierDeadlineHeeded,
+    /// The record of a container that is over, which could not be removed, is removed again although a later container with the
+    /// same id has written its own.
+    EarlierRemovalRepeated,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::MountBeforeRecord,
         Self::RecoverForgetsSecondHolder,
         Self::RecoverUnmountsOrphans,
@@ -126,6 +131,8 @@ impl Mutant {
         Self::DeviceNotCompared,
         Self::PlaceNotAsked,
         Self::MountBelieved,
+        Self::EarlierDeadlineHeeded,
+        Self::EarlierRemovalRepeated,
     ];
 
     /// What the ledger hears instead.

@@ -1,6 +1,7 @@
 //! Everything but the ledger and the records: the disk, the driver and Mesos, as simple as they can be and still be wrong
 //! in every way that real ones are.
 
+mod alarms;
 mod lives;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,7 +12,7 @@ use isolator::ledger::{
     VolumeRequest, VolumeState,
 };
 use isolator::records::Change;
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, PrepareError, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime};
 
@@ -46,6 +47,10 @@ pub struct World {
     pub(crate) driver: BTreeMap<VolumeKey, Backing>,
     pub(crate) calls: Vec<Call>,
     retries: Vec<(VolumeKey, u32)>,
+    /// Containers whose records the disk did not remove, to be removed again after a delay.
+    removals: Vec<ContainerId>,
+    /// How many alarms of prepares have yet to ring for earlier containers with this id.
+    earlier_alarms: BTreeMap<ContainerId, u32>,
     pub(crate) containers: BTreeMap<ContainerId, Life>,
     outcome: Outcome,
     /// A fault between the ledger and everything else.
@@ -63,6 +68,10 @@ pub(crate) struct Life {
     pub(crate) volumes: BTreeSet<VolumeKey>,
     pub(crate) exclusive: bool,
     pub(crate) preparing: bool,
+    /// The alarm of its prepare has not rung.
+    has_alarm: bool,
+    /// The alarm of its prepare rang before it was answered.
+    is_overdue: bool,
     /// Its prepare succeeded and its processes may run.
     pub(crate) running: bool,
     pub(crate) cleaning: bool,
@@ -94,9 +103,7 @@ impl World {
                 volumes,
                 exclusive,
             } => self.prepare(container, volumes, exclusive),
-            Action::PrepareDeadline { container } => self.tell(Event::PrepareDeadline {
-                container: id(container),
-            }),
+            Action::PrepareDeadline { container } => self.prepare_alarm_rings(id(container)),
             Action::Cleanup { container } => self.cleanup(&id(container)),
             Action::CleanupDeadline { container } => self.tell(Event::CleanupDeadline {
                 container: id(container),
@@ -150,15 +157,17 @@ impl World {
 
     fn prepare(&mut self, container: u8, volumes: u8, exclusive: bool) -> Result<(), String> {
         let id = id(container);
-        if self.containers.contains_key(&id) {
+        if self.containers.get(&id).is_some_and(|earlier| !earlier.over) {
             return Ok(());
         }
+        self.keep_alarm_of_earlier(&id);
         let spelled = spelling::spelled(volumes);
         let requests = spelled.iter().map(|volume| request(volume, exclusive)).collect();
         let life = Life {
             volumes: spelled.iter().map(spelling::real).collect(),
             exclusive,
             preparing: true,
+            has_alarm: true,
             ..Life::default()
         };
         self.containers.insert(id.clone(), life);
@@ -208,7 +217,7 @@ impl World {
                     result,
                 })?,
                 // The engine tries again later.
-                (removal, _) if result.is_err() => self.orders.push_back((removal, None)),
+                (Change::Remove(container), _) if result.is_err() => self.removals.push(container),
                 _ => {}
             }
         }
@@ -374,10 +383,17 @@ impl World {
     }
 
     fn retry(&mut self, nth: u8) -> Result<(), String> {
-        if self.retries.is_empty() {
+        let count = self.retries.len() + self.removals.len();
+        if count == 0 {
             return Ok(());
         }
-        let (volume, attempt) = self.retries.remove(usize::from(nth) % self.retries.len());
+        let nth = usize::from(nth) % count;
+        if let Some(index) = nth.checked_sub(self.retries.len()) {
+            let container = self.removals.remove(index);
+            self.remove_again(container);
+            return Ok(());
+        }
+        let (volume, attempt) = self.retries.remove(nth);
         self.tell(Event::RetryDue { volume, attempt })
     }
 
@@ -506,7 +522,7 @@ impl World {
                     return Err(format!("{volume} counts as unmounted and is attached"));
                 }
             }
-            Effect::AnswerPrepare { container, result } => self.prepared(&container, result.is_ok())?,
+            Effect::AnswerPrepare { container, result } => self.prepared(&container, result.err().as_ref())?,
             Effect::AnswerCleanup { container } => {
                 let life = self.containers.entry(container.clone()).or_default();
                 if !std::mem::take(&mut life.cleaning) {
@@ -536,15 +552,15 @@ impl World {
         Ok(())
     }
 
-    fn prepared(&mut self, container: &ContainerId, granted: bool) -> Result<(), String> {
+    fn prepared(&mut self, container: &ContainerId, refusal: Option<&PrepareError>) -> Result<(), String> {
         let life = self.containers.entry(container.clone()).or_default();
         if !std::mem::take(&mut life.preparing) {
             return Err(format!(
                 "a prepare of container {container} was answered that nobody waits for"
             ));
         }
-        if !granted {
-            return Ok(());
+        if let Some(refusal) = refusal {
+            return self.refused(container, refusal);
         }
         self.outcome.granted += 1;
         life.running = true;
@@ -593,7 +609,8 @@ impl World {
             self.answer(0)?;
             self.retry(0)?;
             crate::invariants::check(self)?;
-            if self.orders.is_empty() && self.calls.is_empty() && self.retries.is_empty() && waiting.is_empty() {
+            let is_nothing_due = self.retries.is_empty() && self.removals.is_empty();
+            if self.orders.is_empty() && self.calls.is_empty() && is_nothing_due && waiting.is_empty() {
                 return crate::invariants::nothing_is_left(self);
             }
         }

@@ -24,6 +24,7 @@ impl World {
         self.outcome.crashes += 1;
         self.orders.clear();
         self.retries.clear();
+        self.forget_alarms();
         // The driver goes on with what it was sent; what was only queued is gone with the agent.
         for call in std::mem::take(&mut self.calls) {
             if call.begun && !(call.kind == Kind::Mount && call.knows_place) {
@@ -45,6 +46,7 @@ impl World {
         self.disk.power_cut(lost);
         self.orders.clear();
         self.retries.clear();
+        self.forget_alarms();
         self.calls.clear();
         for backing in self.driver.values_mut() {
             backing.mounted = false;
