@@ -334,6 +334,89 @@ fn records_of_earlier_builds_with_several_spellings_are_one_volume_again() {
     assert!(agent.has("c"), "{:?}", agent.seen);
 }
 
+/// The answer of a Mount, after a look at the mount table, which shows no mount of any volume that waits for its Unmount.
+fn mounts_where_others_are_gone(agent: &mut Agent, spelled: &str, number: u32) {
+    let op = agent.one_call("mount", spelled);
+    let mountpoint = at(spelled, number);
+    for (volume, mountpoint) in agent.ledger.seemingly_the_same(op, &mountpoint) {
+        agent.tell(Event::MountGone { volume, mountpoint });
+    }
+    let outcome = MountOutcome::Mounted(mountpoint);
+    agent.tell(Event::MountDone { op, outcome });
+}
+
+/// A volume of which the driver has not confirmed the Unmount.
+fn unconfirmed(agent: &mut Agent, container: &str, spelled: &str, number: u32) {
+    agent
+        .acquire(container, spelled, Access::Exclusive, false)
+        .mounts(spelled, number);
+    agent.release(container);
+    let op = agent.one_call("unmount", spelled);
+    let outcome = UnmountOutcome::Uncertain("no answer".into());
+    agent.tell(Event::UnmountDone { op, outcome });
+}
+
+#[test]
+fn a_device_number_that_is_used_again_after_an_unconfirmed_unmount_refuses_no_other_volume() {
+    let mut agent = Agent::default();
+    unconfirmed(&mut agent, "a", "ebs/one", 1);
+    agent.acquire("b", "ebs/two", Access::Exclusive, false);
+    mounts_where_others_are_gone(&mut agent, "ebs/two", 1);
+    assert!(agent.has("b"), "{:?}", agent.seen);
+    agent.tell(Event::RetryDue {
+        volume: key("ebs/one"),
+        attempt: 1,
+    });
+    let place_is_known = agent.seen.iter().find_map(|effect| match effect {
+        Effect::Unmount { is_place_known, .. } => Some(*is_place_known),
+        _ => None,
+    });
+    assert_eq!(place_is_known, Some(false), "the driver is asked for the place first");
+    agent.unmounts("ebs/one");
+    agent.release("b").unmounts("ebs/two");
+    assert!(agent.records.is_empty() && agent.is_idle());
+}
+
+#[test]
+fn a_device_number_never_gives_a_container_a_volume_in_place_of_the_one_that_it_names() {
+    let mut agent = Agent::default();
+    agent.acquire("b", "ebs/one", Access::Shared, true).mounts("ebs/one", 1);
+    agent.acquire("a", "ebs/two", Access::Shared, true).mounts("ebs/two", 1);
+    agent.acquire("c", "ebs/ONE", Access::Shared, true);
+    let record = agent
+        .records
+        .iter()
+        .find(|record| record.container == ContainerId::root("c"));
+    assert_eq!(record.expect("c is admitted").volumes[0].request.volume, key("ebs/one"));
+}
+
+#[test]
+fn a_mount_that_is_still_there_after_an_unconfirmed_unmount_shows_that_two_volumes_are_one() {
+    let mut agent = Agent::default();
+    unconfirmed(&mut agent, "a", "ebs/w2", 1);
+    agent.acquire("b", "ebs/vol-1", Access::Exclusive, false);
+    let op = agent.one_call("mount", "ebs/vol-1");
+    let seemingly_the_same = agent.ledger.seemingly_the_same(op, &at("ebs/vol-1", 1));
+    assert_eq!(seemingly_the_same, [(key("ebs/w2"), at("ebs/w2", 1))]);
+    agent.tell(Event::MountDone {
+        op,
+        outcome: MountOutcome::Mounted(at("ebs/vol-1", 1)),
+    });
+    assert!(agent.refusal("b").contains("'w2'"));
+}
+
+#[test]
+fn two_names_stay_one_volume_while_a_container_uses_it_even_when_its_mount_is_gone() {
+    let mut agent = Agent::default();
+    agent
+        .acquire("a", "ebs/w2", Access::Exclusive, false)
+        .mounts("ebs/w2", 1);
+    agent.acquire("b", "ebs/vol-1", Access::Exclusive, false);
+    // Somebody unmounted it by hand: the driver still has it attached, so its device number is used by nothing else.
+    mounts_where_others_are_gone(&mut agent, "ebs/vol-1", 1);
+    assert!(agent.refusal("b").contains("container a"));
+}
+
 #[test]
 fn what_a_lost_mount_left_is_not_unmounted_when_another_spelling_is_used_there() {
     let mut agent = Agent::default();

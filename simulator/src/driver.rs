@@ -1,11 +1,13 @@
 //! The driver: what it has, what it is asked for, and what it still does when nobody waits for it any more.
 
+use std::collections::BTreeSet;
+
 use isolator::ledger::{
     CreateOutcome, Event, LOOKS_FOR_A_LATE_CREATE, MountOutcome, Op, RemoveOutcome, UNMOUNTS_OF_NOTHING, UnmountOutcome,
 };
-use isolator::{Problem, VolumeKey};
+use isolator::{Mountpoint, Problem, VolumeKey};
 
-use crate::spelling::{has_unknown_name, real};
+use crate::spelling::{has_unknown_name, mountpoint, real};
 use crate::world::World;
 
 /// A volume as the driver has it.
@@ -13,6 +15,8 @@ use crate::world::World;
 pub(crate) struct Backing {
     pub(crate) mounted: bool,
     pub(crate) attached: bool,
+    /// The spellings by which it is mounted.
+    pub(crate) mounted_as: BTreeSet<VolumeKey>,
     /// Of a volume that is made for containers: it is there. The others always are.
     pub(crate) exists: bool,
     /// How many Unmounts in a row were refused while the volume was attached.
@@ -168,11 +172,24 @@ impl World {
                 backing.mounted = kind == Kind::Mount;
                 backing.gone_at_start &= !backing.mounted;
                 backing.attached = backing.mounted;
+                if backing.mounted {
+                    backing.mounted_as.insert(volume.clone());
+                } else {
+                    backing.mounted_as.clear();
+                }
                 backing.refusals = 0;
                 backing.pretended = false;
             }
         }
         Ok(before.exists != backing.exists || before.attached != backing.attached)
+    }
+
+    /// Whether the mount table shows this mount.
+    pub(crate) fn shows(&self, volume: &VolumeKey, at: &Mountpoint) -> bool {
+        self.driver
+            .get(&real(volume))
+            .is_some_and(|backing| backing.mounted_as.contains(volume))
+            && mountpoint(volume) == *at
     }
 
     /// Whether a Mount or a Create of this volume may be under way or may have been lost.

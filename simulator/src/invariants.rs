@@ -3,9 +3,12 @@
 //! Four more are checked where they can break: no Unmount while a container uses the volume, no Remove of what we did not make or
 //! before it is unmounted, one call a volume, and every promise answered once (`world.rs`).
 
+use std::collections::BTreeSet;
+
+use isolator::VolumeKey;
 use isolator::ledger::VolumeState;
 
-use crate::spelling::spellings;
+use crate::spelling::{has_unknown_name, spellings};
 use crate::world::World;
 
 pub(crate) fn check(world: &World) -> Result<(), String> {
@@ -32,7 +35,13 @@ fn every_mount_has_a_record(world: &World) -> Result<(), String> {
 fn exclusive_means_exclusive(world: &World) -> Result<(), String> {
     let running = || world.containers.iter().filter(|(_, life)| life.running);
     for (id, life) in running().filter(|(_, life)| life.exclusive) {
-        if let Some((other, _)) = running().find(|(o, l)| *o != id && !l.volumes.is_disjoint(&life.volumes)) {
+        // Whoever used it had lost it to the hand before, and with it the only sign that both names are one volume.
+        let is_lost = |volume: &VolumeKey| {
+            let backing = world.driver.get(volume);
+            has_unknown_name(volume) && backing.is_some_and(|backing| backing.unmounted_by_hand)
+        };
+        let kept: BTreeSet<_> = life.volumes.iter().filter(|volume| !is_lost(volume)).cloned().collect();
+        if let Some((other, _)) = running().find(|(o, l)| *o != id && !l.volumes.is_disjoint(&kept)) {
             return Err(format!(
                 "container {id} has a volume exclusively that container {other} uses too"
             ));

@@ -43,7 +43,9 @@ fn main() -> ExitCode {
             }
             Err(violation) => {
                 violations += 1;
-                if violations == 1 {
+                if violations > 1 {
+                    eprintln!("seed {seed}, after step {}: {}", violation.step, violation.what);
+                } else {
                     let (actions, violation) = shrink(actions, &violation);
                     eprintln!("seed {seed}, after step {}: {}", violation.step, violation.what);
                     eprintln!("#[test]\nfn history_{seed}() {{\n    use simulator::{{Action::*, Work::*}};");

@@ -150,6 +150,7 @@ impl World {
                 let backing = self.driver.entry(spelling::key(volume, false)).or_default();
                 backing.unmounted_by_hand |= backing.mounted;
                 backing.mounted = false;
+                backing.mounted_as.clear();
                 Ok(())
             }
         }
@@ -315,17 +316,22 @@ impl World {
         let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
             return Ok(None);
         };
-        let is_mounted = self
-            .driver
-            .get(&spelling::real(&call.volume))
-            .is_some_and(|backing| backing.mounted);
-        let asks = self.mutant != Some(Mutant::PlaceNotAsked);
-        if call.kind == Kind::Unmount && !call.knows_place && is_mounted && asks {
+        if self.asks_for_place(&call) {
             let outcome = UnmountOutcome::Found(spelling::mountpoint(&call.volume));
             self.tell(Event::UnmountDone { op: call.op, outcome })?;
             return Ok(None);
         }
         Ok(Some(call))
+    }
+
+    /// Whether the answer to the agent's question for the place keeps it from sending this Unmount.
+    fn asks_for_place(&self, call: &Call) -> bool {
+        let is_mounted = self
+            .driver
+            .get(&spelling::real(&call.volume))
+            .is_some_and(|backing| backing.mounted);
+        let asks = self.mutant != Some(Mutant::PlaceNotAsked);
+        call.kind == Kind::Unmount && !call.knows_place && is_mounted && asks
     }
 
     /// The driver does what it was asked and says so.
@@ -347,7 +353,7 @@ impl World {
                 op,
                 outcome: CreateOutcome::Created,
             },
-            Kind::Mount => call.mounted(MountOutcome::Mounted(spelling::mountpoint(&call.volume))),
+            Kind::Mount => return self.mounted(call),
             Kind::Unmount => Event::UnmountDone {
                 op,
                 outcome: UnmountOutcome::Unmounted,
@@ -361,6 +367,17 @@ impl World {
                 },
             },
         })
+    }
+
+    /// The agent sees the mount, and looks for the mounts of other volumes that seem to be the same.
+    fn mounted(&mut self, call: &Call) -> Result<(), String> {
+        let at = spelling::mountpoint(&call.volume);
+        for (volume, mountpoint) in self.ledger.seemingly_the_same(call.op, &at) {
+            if !self.shows(&volume, &mountpoint) {
+                self.tell(Event::MountGone { volume, mountpoint })?;
+            }
+        }
+        self.tell(call.mounted(MountOutcome::Mounted(at)))
     }
 
     fn lose(&mut self, nth: u8, work: Work) -> Result<(), String> {
@@ -586,6 +603,33 @@ impl World {
                     "container {container} was given {volume}, which is not mounted"
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// A refusal is for a reason that is the case.
+    fn refused(&self, container: &ContainerId, refusal: &PrepareError) -> Result<(), String> {
+        match refusal {
+            PrepareError::Deadline { .. } => {
+                let is_overdue = self.containers.get(container).is_some_and(|life| life.is_overdue);
+                if !is_overdue {
+                    return Err(format!(
+                        "container {container} was refused because of a time limit that is not its own"
+                    ));
+                }
+            }
+            PrepareError::Mount { volume, cause, .. } => {
+                for other in self.ledger.volumes().map(|(key, _)| key) {
+                    let is_named = cause.words.contains(&format!("same volume as {other},"));
+                    let is_called = self.calls.iter().any(|call| call.volume == *other);
+                    if is_named && spelling::real(other) != spelling::real(volume) && !is_called {
+                        return Err(format!(
+                            "container {container} was refused {volume}, which was taken for {other}"
+                        ));
+                    }
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -243,6 +243,13 @@ pub enum Event {
         /// How it ended.
         outcome: MountOutcome,
     },
+    /// The mount table does not show the last known mount of a volume any more ([`super::Ledger::seemingly_the_same`]).
+    MountGone {
+        /// Which volume.
+        volume: VolumeKey,
+        /// What is not there.
+        mountpoint: Mountpoint,
+    },
     /// The driver answered a Create, or time ran out on it.
     CreateDone {
         /// Which call.

@@ -108,10 +108,25 @@ impl Kinship {
 
     /// The other spellings of the volume, directly or through a third one.
     pub(super) fn others(&self, key: &VolumeKey) -> BTreeSet<VolumeKey> {
+        self.others_by(key, |_| true)
+    }
+
+    /// As [`Self::others`], as far as the spellings alone tell. What the mount table shows is only good for caution, since the
+    /// kernel uses device numbers again: no container is given one volume in place of another because of it.
+    pub(super) fn others_by_name(&self, key: &VolumeKey) -> BTreeSet<VolumeKey> {
+        self.others_by(key, |mark| matches!(mark, Mark::Identity(_)))
+    }
+
+    fn others_by(&self, key: &VolumeKey, counts: impl Fn(&Mark) -> bool) -> BTreeSet<VolumeKey> {
         let mut found = BTreeSet::new();
         let mut to_look_at = vec![key];
         while let Some(spelling) = to_look_at.pop() {
-            let marks = self.marks.get(spelling).into_iter().flatten();
+            let marks = self
+                .marks
+                .get(spelling)
+                .into_iter()
+                .flatten()
+                .filter(|mark| counts(mark));
             for other in marks.filter_map(|mark| self.spellings.get(mark)).flatten() {
                 if other != key && found.insert(other.clone()) {
                     to_look_at.push(other);
@@ -119,6 +134,12 @@ impl Kinship {
             }
         }
         found
+    }
+
+    /// The spellings that have one of these marks.
+    pub(super) fn having(&self, marks: impl IntoIterator<Item = Mark>) -> BTreeSet<&VolumeKey> {
+        let spellings = marks.into_iter().filter_map(|mark| self.spellings.get(&mark));
+        spellings.flatten().collect()
     }
 
     /// How many spellings have a mark.

@@ -108,6 +108,7 @@ impl Ledger {
             } => self.record_written(&container, revision, result),
             Event::MountDone { op, outcome } => self.mount_done(op, outcome),
             Event::UnmountDone { op, outcome } => self.unmount_done(op, outcome),
+            Event::MountGone { volume, mountpoint } => self.mount_gone(&volume, &mountpoint),
             Event::CreateDone { op, outcome } => self.create_done(op, outcome),
             Event::RemoveDone { op, outcome } => self.remove_done(op, outcome),
             Event::Withdrawn { op } => self.withdrawn(op),

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use volume_driver_client::Code;
 
 use super::Ledger;
-use super::event::{UnmountOutcome, VolumeRequest};
-use super::kinship::Mark;
+use super::event::{Op, UnmountOutcome, VolumeRequest};
+use super::kinship::{Mark, marks_of};
 use super::volume::State;
 use crate::error::{PrepareError, Problem};
+use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, Identity, VolumeKey};
 
 /// Spellings without an entry are forgotten when there are so many more of them than entries.
@@ -38,7 +39,7 @@ impl Ledger {
             if self.volumes.contains_key(&key) {
                 continue;
             }
-            let others = self.kinship.others(&key);
+            let others = self.kinship.others_by_name(&key);
             if others.is_empty() {
                 continue;
             }
@@ -138,6 +139,46 @@ impl Ledger {
         })
     }
 
+    /// The other volumes that the answer of a Mount makes the same volume, with their last known mounts, as far as nobody relies
+    /// on those and no call for them is under way. The kernel uses the device number of a mount that is gone again, and so may
+    /// drivers use a folder: only a mount that is still there tells that two volumes are one. Look for each of them in the mount
+    /// table, and say [`Event::MountGone`](super::Event::MountGone) of those that are gone before [`Event::MountDone`](super::Event::MountDone).
+    pub fn seemingly_the_same(&self, op: Op, at: &Mountpoint) -> Vec<(VolumeKey, Mountpoint)> {
+        let Some(key) = self.ops.get(&op) else {
+            return Vec::new();
+        };
+        let others = self
+            .kinship
+            .having(marks_of(at))
+            .into_iter()
+            .filter(|other| *other != key);
+        others
+            .filter_map(|other| Some((other.clone(), self.idle_mount(other)?.clone())))
+            .collect()
+    }
+
+    /// Where a volume was mounted that nobody uses, and for which no call is under way.
+    fn idle_mount(&self, key: &VolumeKey) -> Option<&Mountpoint> {
+        match &self.volumes.get(key)?.state {
+            State::Uncertain { mountpoint, .. } | State::Stuck { mountpoint, .. } if !self.has_holder(key) => {
+                // Of a plain folder the mount table tells nothing.
+                mountpoint.as_ref().filter(|at| at.mount.is_some())
+            }
+            _ => None,
+        }
+    }
+
+    /// What was seen of a mount that is gone tells no more which volumes are one, nor where the volume is mounted. Before the next
+    /// Unmount the driver is asked for the place, in case the volume was mounted again under another name.
+    pub(super) fn mount_gone(&mut self, key: &VolumeKey, mountpoint: &Mountpoint) {
+        if self.idle_mount(key) == Some(mountpoint) {
+            let twins = self.twins(key);
+            self.kinship.forget_mount(key);
+            self.advance(key);
+            self.advance_all(&twins);
+        }
+    }
+
     /// Refuses those who wait for a volume that others use under another spelling, when one of them wants it exclusively.
     pub(super) fn refuse_if_exclusive_elsewhere(&mut self, key: &VolumeKey) {
         let users = &self.volumes[key].users;
@@ -196,7 +237,7 @@ impl Ledger {
             mountpoint: Some(at.clone()),
             refused,
         };
-        self.kinship.add(key, super::kinship::marks_of(at));
+        self.kinship.add(key, marks_of(at));
         true
     }
 }

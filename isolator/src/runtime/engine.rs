@@ -13,6 +13,7 @@ use tracing::warn;
 use volume_driver_client::{Code, Drivers, MountId};
 
 use super::calls::Call;
+use super::gone_mounts::gone_mounts;
 use super::message::{Message, PrepareAnswer, Turn, Watcher};
 use super::queues::{Queues, Urgency};
 use super::restored::restored;
@@ -157,7 +158,12 @@ impl Engine {
                 }
                 self.handle(state, Event::Release { container: id });
             }
-            Message::Event(event) => self.handle(state, event),
+            Message::Event(event) => {
+                for gone in gone_mounts(&state.ledger, &event) {
+                    self.handle(state, gone);
+                }
+                self.handle(state, event);
+            }
             Message::Written(Written {
                 container,
                 revision,

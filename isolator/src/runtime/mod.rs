@@ -3,6 +3,7 @@
 mod calls;
 mod crash_point;
 mod engine;
+mod gone_mounts;
 mod message;
 mod queues;
 mod restored;

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::health::baseline::{Baseline, Baselines};
 use crate::host::mount_table::{MountTable, Standing};
-use crate::ledger::{Presence, RecordedState, Restored};
+use crate::ledger::{Presence, RecordedVolume, Restored};
 use crate::mountpoint::Mountpoint;
 use crate::records::{Found, Store};
 use crate::types::{ContainerId, RecoveredContainer, VolumeKey};
@@ -41,10 +41,7 @@ pub(super) fn restored(
         .filter(|found| !found.rebooted)
         .flat_map(|found| &found.record.volumes)
         .filter(|volume| !directory_backed(&volume.request.volume.driver))
-        .filter_map(|volume| match &volume.state {
-            RecordedState::Mounted(at) => Some((&volume.request.volume, at)),
-            _ => None,
-        });
+        .filter_map(|volume| Some((&volume.request.volume, volume.state.mountpoint()?)));
     let recorded: BTreeMap<(&VolumeKey, &Mountpoint), ()> = recorded.map(|it| (it, ())).collect();
     let lost = lost(recorded.into_keys().collect(), baselines, MountTable::read);
     let restored = records.into_iter().map(|Found { record, rebooted }| {
@@ -53,13 +50,12 @@ pub(super) fn restored(
             id if orphans.contains(id) => Presence::Orphan,
             _ => Presence::Gone,
         };
-        let lost = record.volumes.iter().filter_map(|volume| match &volume.state {
-            RecordedState::Mounted(at) if lost.contains(&(volume.request.volume.clone(), at.path.clone())) => {
-                Some(at.path.clone())
-            }
-            _ => None,
-        });
-        let lost = lost.collect();
+        let is_lost = |volume: &RecordedVolume| {
+            let path = volume.state.mountpoint()?.path.clone();
+            lost.contains(&(volume.request.volume.clone(), path.clone()))
+                .then_some(path)
+        };
+        let lost = record.volumes.iter().filter_map(is_lost).collect();
         Restored {
             record,
             presence,

@@ -1,9 +1,9 @@
-//! The engine's alarms, which are about containers by their ids: Mesos uses some ids again, and what was set for an earlier
-//! container touches no later one.
+//! The engine's alarms, which are about containers by their ids: Mesos uses some ids again, and what
+//! was set for an earlier container touches no later one.
 
+use isolator::ContainerId;
 use isolator::ledger::{Event, Phase};
 use isolator::records::Change;
-use isolator::{ContainerId, PrepareError};
 
 use super::World;
 use crate::mutant::Mutant;
@@ -46,20 +46,10 @@ impl World {
             Some(_) if self.mutant == Some(Mutant::EarlierRemovalRepeated) => {
                 self.orders.push_back((Change::Remove(container), None));
             }
-            // A new container with the same id, which may leave without having written a record of its own.
+            // A new container with the same id, which may leave without having written a record.
             Some(Phase::Waiting) => self.removals.push(container),
             // The record is that of the new one.
             Some(_) => {}
         }
-    }
-
-    pub(super) fn refused(&self, container: &ContainerId, refusal: &PrepareError) -> Result<(), String> {
-        let is_overdue = self.containers.get(container).is_some_and(|life| life.is_overdue);
-        if matches!(refusal, PrepareError::Deadline { .. }) && !is_overdue {
-            return Err(format!(
-                "container {container} was refused because of a time limit that is not its own"
-            ));
-        }
-        Ok(())
     }
 }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use isolator::ledger::{Event, Ledger, Presence, RecordedState, Restored};
+use isolator::ContainerId;
+use isolator::ledger::{Event, Ledger, Presence, Restored};
 use isolator::records::Found;
-use isolator::{ContainerId, VolumeKey};
 
 use super::World;
 use crate::disk::Fault;
 use crate::driver::Kind;
-use crate::spelling::real;
 
 impl World {
     /// The agent ends while it writes: nobody hears what became of these orders.
@@ -27,7 +26,8 @@ impl World {
         self.forget_alarms();
         // The driver goes on with what it was sent; what was only queued is gone with the agent.
         for call in std::mem::take(&mut self.calls) {
-            if call.begun && !(call.kind == Kind::Mount && call.knows_place) {
+            let is_adoption = call.kind == Kind::Mount && call.knows_place;
+            if call.begun && !is_adoption && !self.asks_for_place(&call) {
                 self.later(&call, known);
             }
         }
@@ -50,6 +50,7 @@ impl World {
         self.calls.clear();
         for backing in self.driver.values_mut() {
             backing.mounted = false;
+            backing.mounted_as.clear();
             backing.late.clear();
         }
         for life in self.containers.values_mut() {
@@ -90,10 +91,9 @@ impl World {
 
     fn restored(&self, found: Found, presence: &BTreeMap<ContainerId, Presence>) -> Restored {
         let Found { record, rebooted } = found;
-        let seen = |volume: &VolumeKey| self.driver.get(&real(volume)).is_some_and(|backing| backing.mounted);
-        let lost = record.volumes.iter().filter_map(|volume| match &volume.state {
-            RecordedState::Mounted(at) if !seen(&volume.request.volume) => Some(at.path.clone()),
-            _ => None,
+        let lost = record.volumes.iter().filter_map(|volume| {
+            let at = volume.state.mountpoint()?;
+            (!self.shows(&volume.request.volume, at)).then(|| at.path.clone())
         });
         Restored {
             lost: lost.collect(),
