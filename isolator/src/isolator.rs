@@ -164,8 +164,14 @@ impl Isolator {
         threads.push(spawn("mev-ledger", move || ledger.run())?);
         let to_ledger = engine.clone();
         let reader = LedgerReader::new(move |read| to_ledger.send(Message::Read(read)).is_ok());
-        let status = Keeper::start(&config.state_dir, status, changes, reader.clone())
-            .inspect_err(|error| tracing::error!(%error, "cannot start the thread that keeps the status file"));
+        let status = Keeper::start(
+            &config.state_dir,
+            config.audit_log.clone(),
+            status,
+            changes,
+            reader.clone(),
+        )
+        .inspect_err(|error| tracing::error!(%error, "cannot start the thread that keeps the status file"));
         let exposition = Exposition::start(&config, &reports, &reader);
         let claims = Claims::new(&config.claim_resource);
         Ok(Self {

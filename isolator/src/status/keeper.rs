@@ -66,6 +66,7 @@ impl Keeper {
     /// When there is no thread to be had.
     pub(crate) fn start(
         state_dir: &Path,
+        audit_log: Option<PathBuf>,
         noted: Noted,
         changes: Receiver<()>,
         ledger: LedgerReader,
@@ -73,6 +74,7 @@ impl Keeper {
         let (stop, stopped) = bounded(0);
         let file = File {
             path: Status::path(state_dir),
+            audit_log,
             started: now(),
             boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
             noted,
@@ -106,6 +108,7 @@ impl Drop for Keeper {
 
 struct File {
     path: PathBuf,
+    audit_log: Option<PathBuf>,
     started: Timestamp,
     boot_id: String,
     noted: Noted,
@@ -206,6 +209,7 @@ impl File {
             boot_id: self.boot_id.clone(),
             started: self.started,
             written: now(),
+            audit_log: self.audit_log.clone(),
             volumes,
         }
     }

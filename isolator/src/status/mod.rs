@@ -37,6 +37,10 @@ pub struct Status {
     /// The moment.
     #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     pub written: Timestamp,
+    /// The file of the module's parameter `audit_log`, when it is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub audit_log: Option<PathBuf>,
     /// Every volume that is mounted, may be, or is wanted.
     pub volumes: Vec<VolumeStatus>,
 }

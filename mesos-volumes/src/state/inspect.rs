@@ -10,12 +10,13 @@ use isolator::status::Does;
 use serde_json::{Value, json};
 use volume_labels::Lifetime;
 
+use super::events::{Events, Source};
 use super::picture::{Picture, Volume};
 use super::{moment, words};
 use crate::failure::Failure;
 use crate::print::{Said, plain};
 
-pub(super) fn run(state_dir: &Path, what: &str) -> Result<Said, Failure> {
+pub(super) fn run(state_dir: &Path, what: &str, source: &Source) -> Result<Said, Failure> {
     let picture = Picture::take(state_dir)?;
     let mut containers: Vec<&ContainerId> = picture.records.iter().map(|it| &it.record.container).collect();
     let users = picture.volumes.iter().flat_map(|volume| &volume.users);
@@ -35,18 +36,44 @@ pub(super) fn run(state_dir: &Path, what: &str) -> Result<Said, Failure> {
         .iter()
         .filter(|volume| volume.key.name == what)
         .collect();
+    let named = picture.audit_log.as_deref();
+    let of_volume_events = || source.events(named, |event| event["volume"] == what);
     match (found.as_slice(), volumes.as_slice()) {
-        ([container], []) => Ok(of_container(&picture, container)),
-        ([], [_, ..]) => Ok(Said {
-            json: picture.to_json(&volumes),
-            text: volumes
-                .iter()
-                .fold(picture.heading(), |text, volume| text + &of_volume(volume)),
-        }),
-        ([], []) => Err(Failure::Unknown(format!(
-            "no container whose id begins with '{what}' and no volume of that name is recorded in {}",
-            state_dir.display()
-        ))),
+        ([container], []) => {
+            let id = container.to_string();
+            let has_it = |event: &Value| {
+                event["containers"]
+                    .as_array()
+                    .is_some_and(|ids| ids.contains(&json!(id)))
+            };
+            Ok(with_events(
+                of_container(&picture, container),
+                &source.events(named, has_it)?,
+            ))
+        }
+        ([], [_, ..]) => {
+            let said = Said {
+                json: picture.to_json(&volumes),
+                text: volumes
+                    .iter()
+                    .fold(picture.heading(), |text, volume| text + &of_volume(volume)),
+            };
+            Ok(with_events(said, &of_volume_events()?))
+        }
+        ([], []) => {
+            let events = of_volume_events()?;
+            if events.lines.is_empty() {
+                return Err(Failure::Unknown(format!(
+                    "no container whose id begins with '{what}' and no volume of that name is recorded in {}",
+                    state_dir.display()
+                )));
+            }
+            let said = Said {
+                json: picture.to_json(&[]),
+                text: format!("volume '{}' is not in use on this host\n", plain(what)),
+            };
+            Ok(with_events(said, &events))
+        }
         (containers, volumes) => {
             let containers = containers.iter().map(|container| format!("container {container}"));
             let volumes = volumes.iter().map(|volume| format!("volume {}", volume.key));
@@ -54,6 +81,12 @@ pub(super) fn run(state_dir: &Path, what: &str) -> Result<Said, Failure> {
             Err(Failure::Refused(format!("'{what}' may be any of: {}", all.join(", "))))
         }
     }
+}
+
+fn with_events(mut said: Said, events: &Events) -> Said {
+    events.add_to(&mut said.json);
+    said.text += &events.text();
+    said
 }
 
 fn line(text: &mut String, name: &str, value: impl Display) {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use isolator::ledger::VolumeState;
-use serde_json::json;
+use isolator::VolumeKey;
+use serde_json::{Value, json};
 
 use super::picture::{Picture, User, Volume};
+use super::selection::Selection;
+use super::template::Template;
 use super::words;
 use crate::failure::Failure;
 use crate::print::{Said, plain, table};
@@ -19,20 +20,17 @@ use crate::unrecorded::{Known, look};
 /// How long a driver may take to list its volumes.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// Which volumes.
+/// What is printed of them.
 #[derive(Args)]
-pub(super) struct Filter {
-    /// Only volumes of this driver
-    #[arg(long, value_name = "NAME")]
-    driver: Option<String>,
-    /// Only volumes in this state
-    #[arg(long, value_parser = states())]
-    state: Option<String>,
-}
-
-/// The states that a volume can have, for the command line.
-fn states() -> PossibleValuesParser {
-    PossibleValuesParser::new(VolumeState::ALL.map(VolumeState::word))
+pub(super) struct Output {
+    /// Print the volumes' names only, one a line
+    #[arg(long, short, conflicts_with_all = ["json", "format"])]
+    quiet: bool,
+    /// Print a line for each volume, with these fields in braces: {volume}, {driver}, {state}, {mountpoint}, {since}, {try},
+    /// {next_try}, {last_error}; or for each container of each volume, when {container} or {does} is among them. '{{' and '}}'
+    /// stand for braces, '\t' for a tab, '\n' for a new line
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<Template>,
 }
 
 const HEAD: [&str; 9] = [
@@ -47,15 +45,14 @@ const HEAD: [&str; 9] = [
     "LAST ERROR",
 ];
 
-pub(super) fn run(state_dir: &Path, filter: &Filter, lookup: &Lookup) -> Result<Said, Failure> {
+pub(super) fn run(state_dir: &Path, selection: &Selection, output: &Output, lookup: &Lookup) -> Result<Said, Failure> {
+    if output.quiet || output.format.is_some() {
+        return lines(state_dir, selection, output.format.as_ref());
+    }
     let drivers = lookup.drivers()?;
     let looked = look(&drivers, LIMIT);
     let picture = Picture::take(state_dir)?;
-    let wanted = |volume: &&Volume| {
-        filter.driver.as_ref().is_none_or(|driver| *driver == volume.key.driver)
-            && filter.state.as_ref().is_none_or(|state| *state == volume.state)
-    };
-    let volumes: Vec<&Volume> = picture.volumes.iter().filter(wanted).collect();
+    let volumes: Vec<&Volume> = picture.volumes.iter().filter(|volume| selection.has(volume)).collect();
     let mut text = picture.heading();
     if volumes.is_empty() {
         text.push_str("no volumes\n");
@@ -82,8 +79,8 @@ pub(super) fn run(state_dir: &Path, filter: &Filter, lookup: &Lookup) -> Result<
     let mut json = picture.to_json(&volumes);
     let mut unrecorded = Vec::new();
     let unrecorded_volumes = looked.unrecorded(&known(&picture));
-    let is_wanted = |driver: &str| filter.driver.as_ref().is_none_or(|wanted| wanted == driver);
-    for it in unrecorded_volumes.iter().filter(|it| is_wanted(&it.volume.driver)) {
+    let is_wanted = |volume: &VolumeKey| selection.has_unrecorded(&volume.driver, &volume.name);
+    for it in unrecorded_volumes.iter().filter(|it| is_wanted(&it.volume)) {
         let command = it.command(drivers.discovery(), state_dir, lookup.drivers_file());
         let volume = plain(&it.volume.to_string());
         let at = plain(&it.mountpoint.display().to_string());
@@ -108,6 +105,28 @@ pub(super) fn run(state_dir: &Path, filter: &Filter, lookup: &Lookup) -> Result<
         .map(|(driver, reason)| json!({ "driver": driver, "reason": reason }))
         .collect();
     Ok(Said { json, text })
+}
+
+/// What a script reads: a line for each volume that has a record or that the agent knows. Drivers are not asked.
+fn lines(state_dir: &Path, selection: &Selection, template: Option<&Template>) -> Result<Said, Failure> {
+    let picture = Picture::take(state_dir)?;
+    for unreadable in &picture.unreadable {
+        let file = unreadable.file.display().to_string();
+        eprintln!(
+            "mesos-volumes: {} is no record: {}",
+            plain(&file),
+            plain(&unreadable.reason)
+        );
+    }
+    let volumes = picture.volumes.iter().filter(|volume| selection.has(volume));
+    let text = volumes.map(|volume| match template {
+        Some(template) => template.lines(volume),
+        None => plain(&volume.key.name) + "\n",
+    });
+    Ok(Said {
+        json: Value::Null,
+        text: text.collect(),
+    })
 }
 
 /// What the agent and its records say.

@@ -1,11 +1,14 @@
 //! `ls`, `inspect`, `release` and `quarantine`: the agent's state folder, read and, with care, repaired.
 
+mod events;
 mod inspect;
 mod ls;
 mod picture;
 mod quarantine;
 mod release;
 mod running;
+mod selection;
+mod template;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +32,10 @@ Run it on the agent's host as root. Looking needs no lock: it works while the ag
 Examples:
   mesos-volumes ls
   mesos-volumes ls --state-dir /srv/mesos/volumes --json
-  mesos-volumes inspect vol-7bca078f
+  mesos-volumes ls --filter state=stuck --filter state=uncertain
+  mesos-volumes ls -q --filter container=5b1c
+  mesos-volumes ls --format '{volume}\t{state}\t{last_error}'
+  mesos-volumes inspect vol-7bca078f --audit-log /var/log/mesos-volumes.jsonl
 
 Exit codes:
   0  done
@@ -60,7 +66,9 @@ pub(crate) struct LsArguments {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    filter: ls::Filter,
+    selection: selection::Selection,
+    #[command(flatten)]
+    output: ls::Output,
     #[command(flatten)]
     lookup: Lookup,
 }
@@ -72,19 +80,26 @@ pub(crate) struct InspectArguments {
     /// A container's id, or its beginning, or a volume's name
     #[arg(value_name = "CONTAINER|VOLUME")]
     what: String,
+    #[command(flatten)]
+    source: events::Source,
 }
 
 pub(crate) fn ls(arguments: &LsArguments) -> ExitCode {
     end(
         &arguments.common,
-        ls::run(&arguments.common.state_dir, &arguments.filter, &arguments.lookup),
+        ls::run(
+            &arguments.common.state_dir,
+            &arguments.selection,
+            &arguments.output,
+            &arguments.lookup,
+        ),
     )
 }
 
 pub(crate) fn inspect(arguments: &InspectArguments) -> ExitCode {
     end(
         &arguments.common,
-        inspect::run(&arguments.common.state_dir, &arguments.what),
+        inspect::run(&arguments.common.state_dir, &arguments.what, &arguments.source),
     )
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Picture {
     pub(super) unreadable: Vec<Unreadable>,
     pub(super) quarantined: usize,
     pub(super) records: Vec<Surveyed>,
+    /// The audit log that the agent names in its status file, also when the agent is down.
+    pub(super) audit_log: Option<PathBuf>,
 }
 
 /// The agent that has the folder.
@@ -65,6 +67,7 @@ impl Picture {
         let pid = holder.as_deref().and_then(pid_in);
         // Of an agent that is gone, or of another one, the file tells nothing.
         let status = Status::read(state_dir).unwrap_or(None);
+        let audit_log = status.as_ref().and_then(|status| status.audit_log.clone());
         let status = status.filter(|status| pid == Some(status.pid));
         let agent = holder.map(|holder| Agent {
             holder,
@@ -91,6 +94,7 @@ impl Picture {
             unreadable: survey.unreadable,
             quarantined: quarantined(state_dir)?.len(),
             records: survey.records,
+            audit_log,
         })
     }
 

@@ -403,3 +403,109 @@ fn a_state_that_there_is_not_is_refused_with_those_that_there_are() {
     let listed = site.run(&["ls", "--state", "mounted"]).ok();
     assert!(listed.contains("vol-1") && !listed.contains("vol-2"), "{listed}");
 }
+
+#[test]
+fn ls_prints_names_or_a_template_for_scripts() {
+    let site = two_containers_share_one_of_two_volumes();
+    let lines = |arguments: &[&str]| site.run(&[&["ls"], arguments].concat()).ok();
+    assert_eq!(lines(&["-q"]), "vol-1\nvol-2\n");
+    assert_eq!(lines(&["-q", "--filter", "state=mounting"]), "vol-2\n");
+    assert_eq!(
+        lines(&["--format", r"{volume}\t{state} {{{driver}}}"]),
+        "vol-1\tmounted {ebs}\nvol-2\tmounting {ebs}\n"
+    );
+    assert_eq!(
+        lines(&["--format", "{volume} {container} {does}"]),
+        "vol-1 c-1 holds\nvol-1 c-2 holds\nvol-2 c-1 preparing\n"
+    );
+    let wrong = site.run(&["ls", "--format", "{volum}"]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(
+        wrong.stderr.contains("unknown field '{volum}', did you mean 'volume'?"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn filters_of_one_key_are_alternatives_and_different_keys_must_all_hold() {
+    let site = two_containers_share_one_of_two_volumes();
+    let names = |filters: &[&str]| {
+        let filters = filters.iter().flat_map(|filter| ["--filter", filter]);
+        let arguments: Vec<&str> = ["ls", "-q"].into_iter().chain(filters).collect();
+        site.run(&arguments).ok()
+    };
+    assert_eq!(names(&["state=mounted", "state=mounting"]), "vol-1\nvol-2\n");
+    assert_eq!(names(&["state=mounted", "user=c-2"]), "vol-1\n");
+    assert_eq!(names(&["container=c-2", "volume=vol-2"]), "");
+    assert_eq!(names(&["driver=ebs", "container=c-"]), "vol-1\nvol-2\n");
+    for (filter, words) in [
+        (
+            "state=stuk",
+            "unknown state 'stuk', did you mean 'stuck'?; the states are: absent, creating",
+        ),
+        (
+            "drivr=ebs",
+            "unknown key 'drivr', did you mean 'driver'?; the keys are: state, driver, volume",
+        ),
+        ("stuck", "'stuck' has no '='; write KEY=VALUE"),
+    ] {
+        let ran = site.run(&["ls", "--filter", filter]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(words), "'{words}' is not in: {ran:?}");
+    }
+}
+
+#[test]
+fn inspect_shows_the_events_of_a_volume_with_the_newest_last_and_says_where_they_are_from() {
+    let site = two_containers_share_one_of_two_volumes();
+    let said = site.run(&["inspect", "vol-1"]).ok();
+    assert!(
+        said.contains("events: none are kept: set the module's parameter audit_log"),
+        "{said}"
+    );
+    let log = site.path("audit.jsonl");
+    fs::write(
+        &log,
+        concat!(
+            r#"{"time":"2024-05-04T03:02:01.234Z","event":"mount","containers":["c-1"],"driver":"ebs","volume":"vol-1","outcome":"ok","seconds":0.413}"#,
+            "\n",
+            r#"{"time":"2024-05-04T03:02:02.000Z","event":"mount","containers":["c-9"],"driver":"ebs","volume":"vol-9","outcome":"failed","problem":"no such volume"}"#,
+            "\n",
+            r#"{"time":"2024-05-04T03:02:03.000Z","event":"granted","containers":["c-1"],"task":"extract.1","slot":"data","driver":"ebs","volume":"vol-1","mode":"rw"}"#,
+            "\n",
+            r#"{"time":"2024-05-04T03:0"#
+        ),
+    )
+    .unwrap();
+    let log = log.display().to_string();
+    let inspect = |what: &str, more: &[&str]| site.run(&[&["inspect", what, "--audit-log", &log], more].concat());
+    let text = inspect("vol-1", &[]).ok();
+    let expected = format!(
+        "events, newest last (from {log})\n  2024-05-04T03:02:01.234Z  mount ok, 0.4 s, container c-1\n  \
+         2024-05-04T03:02:03.000Z  granted, container c-1, task extract.1, slot data, mode rw\n"
+    );
+    assert!(text.ends_with(&expected), "{text}");
+    let last = inspect("vol-1", &["--events", "1"]).ok();
+    assert!(
+        last.contains("older and not shown: 1") && !last.contains("mount ok"),
+        "{last}"
+    );
+    let container = inspect("c-1", &["--json"]).json();
+    assert_eq!(container["events"].as_array().unwrap().len(), 2, "{container:#}");
+    assert_eq!(container["events_from"], json!(log));
+
+    let gone = inspect("vol-9", &[]).ok();
+    assert!(
+        gone.starts_with("volume 'vol-9' is not in use on this host\n")
+            && gone.ends_with("container c-9: no such volume\n"),
+        "{gone}"
+    );
+    let missing = site.run(&["inspect", "vol-1", "--audit-log", "/nonexistent/audit.jsonl"]);
+    assert_eq!(missing.code, 6, "{missing:?}");
+    assert!(
+        missing
+            .stderr
+            .contains("the audit log /nonexistent/audit.jsonl cannot be read: "),
+        "{missing:?}"
+    );
+}
