@@ -27,8 +27,8 @@ pub enum Manner {
     DevicesCollide,
     /// A name with a space or a backslash mounts and never unmounts; one with `/`, `%`, `?` or `#` is created and never found.
     BreaksOnNames,
-    /// The ids of mounts are ignored: an Unmount for an id that never mounted the volume ends one
-    /// of its uses.
+    /// The ids of mounts are ignored and calls are counted: a second Mount under the same id is a second use, and an Unmount
+    /// for an id that never mounted the volume ends one.
     IgnoresIds,
 }
 

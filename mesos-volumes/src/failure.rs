@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Driver(Error),
     /// What was asked for is refused here, without a call that changes anything.
     Refused(String),
+    /// A test of a driver printed its result, and could not take everything away again.
+    LeftBehind(String),
     /// There is nothing of that name.
     Unknown(String),
     /// A file of settings, or an option's value, cannot be used.
@@ -28,7 +30,7 @@ impl Failure {
             Failure::Driver(error) => exit::code(error.kind()),
             Failure::Settings(_) => exit::SETTINGS,
             Failure::Unknown(_) => exit::UNKNOWN,
-            Failure::Refused(_) | Failure::Output(_) => 1,
+            Failure::Refused(_) | Failure::LeftBehind(_) | Failure::Output(_) => 1,
         }
     }
 
@@ -46,7 +48,7 @@ impl Failure {
                 "may_have_happened": error.may_have_happened(),
                 "message": error.to_string(),
             }),
-            Failure::Refused(message) => coded(Code::Denied, "refused", message),
+            Failure::Refused(message) | Failure::LeftBehind(message) => coded(Code::Denied, "refused", message),
             Failure::Unknown(message) => coded(Code::NotFound, "not_found", message),
             Failure::Settings(message) => coded(Code::Invalid, "settings", message),
             Failure::Output(error) => json!({ "kind": "output", "message": error.to_string() }),
@@ -63,7 +65,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Driver(error) => error.fmt(f),
-            Failure::Refused(message) | Failure::Unknown(message) | Failure::Settings(message) => f.write_str(message),
+            Failure::Refused(message)
+            | Failure::LeftBehind(message)
+            | Failure::Unknown(message)
+            | Failure::Settings(message) => f.write_str(message),
             Failure::Output(error) => write!(f, "cannot write the output: {error}"),
         }
     }

@@ -59,8 +59,12 @@ impl Storage {
         if let Some(mount) = &attachment.mount
             && is_mounted(&device, &mount.path).await?
         {
-            if !mount.ids.contains(id) {
-                self.save_attachment(turn, |it| add_id(it, id)).await?;
+            // A driver that ignores ids counts its calls.
+            let again = format!("{id}+{}", mount.ids.len());
+            match (mount.ids.contains(id), host.manners.has(Manner::IgnoresIds)) {
+                (false, _) => self.save_attachment(turn, |it| add_id(it, id)).await.map(drop)?,
+                (true, true) => self.save_attachment(turn, |it| add_id(it, &again)).await.map(drop)?,
+                (true, false) => {}
             }
             return Ok(mount.path.join(DATA_DIR));
         }

@@ -1,6 +1,7 @@
 //! `mesos-volumes driver`: one file per call.
 
 mod capabilities;
+mod conformance;
 mod create;
 mod get;
 mod ls;
@@ -51,6 +52,8 @@ enum Call {
     Path(Target),
     /// Tells whether a driver's volumes are local to this host
     Capabilities(capabilities::Arguments),
+    /// Tries how a driver behaves, with a volume of its own, and prints a profile for the module's parameter `drivers`
+    Test(conformance::Arguments),
 }
 
 /// A volume of a driver.
@@ -98,16 +101,36 @@ impl MountTarget {
 }
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let result = call(&arguments).and_then(|said| print::said(&said, arguments.json));
+    let result = match &arguments.call {
+        Call::Test(it) => test(&arguments, it),
+        _ => call(&arguments).and_then(|said| print::said(&said, arguments.json)),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if arguments.json {
+            // A result that was printed is the one object of the output.
+            if arguments.json && !matches!(failure, Failure::LeftBehind(_)) {
                 print::failure(&failure);
             }
             eprintln!("mesos-volumes: {failure}");
             exit::with(failure.code())
         }
+    }
+}
+
+/// The result is printed also when the driver left something behind.
+fn test(arguments: &Arguments, it: &conformance::Arguments) -> Result<(), Failure> {
+    let drivers = arguments.lookup.drivers()?;
+    let (said, left) = conformance::run(&drivers.driver(it.driver())?, it)?;
+    print::said(&said, arguments.json)?;
+    match left.as_slice() {
+        [] => Ok(()),
+        left => Err(Failure::LeftBehind(format!(
+            "driver '{}': this is left of the test volume: {}; remove it with 'mesos-volumes driver unmount' and \
+             'mesos-volumes driver rm'",
+            it.driver(),
+            left.join("; ")
+        ))),
     }
 }
 
@@ -132,6 +155,7 @@ fn call(arguments: &Arguments) -> Result<Said, Failure> {
         }
         Call::Path(it) => path::run(&driver(&it.driver)?, &it.volume),
         Call::Capabilities(it) => capabilities::run(&driver(it.driver())?),
+        Call::Test(it) => conformance::run(&driver(it.driver())?, it).map(|(said, _)| said),
     }
 }
 
