@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
-use testbed::package::{DEFAULT_VERSION, Finding, MesosInstall, Package};
+use testbed::package::{DEFAULT_VERSION, Finding, MesosInstall, Package, PythonPrograms};
 use testbed::{AgentSpec, Cluster, ClusterError, MasterSpec, Module, Process};
 
 /// Real Mesos masters and agents on one machine.
@@ -29,6 +29,9 @@ enum What {
         /// The Mesos release, or `all` of them
         #[arg(long, default_value = DEFAULT_VERSION)]
         mesos: String,
+        /// Install the programs of others that tests run instead
+        #[arg(long, conflicts_with = "mesos")]
+        third_party: bool,
         /// Print the paths as JSON
         #[arg(long)]
         json: bool,
@@ -102,10 +105,19 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// Installs the programs of others, each once.
+fn third_party() -> Result<(), ClusterError> {
+    for section in PythonPrograms::sections() {
+        PythonPrograms::ensure(section)?;
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         What::Up(up) => run(*up),
-        What::Fetch { mesos, json } => match mesos.as_str() {
+        What::Fetch { third_party: true, .. } => third_party(),
+        What::Fetch { mesos, json, .. } => match mesos.as_str() {
             "all" => Package::all()
                 .iter()
                 .try_for_each(|package| fetch(&package.version, json)),

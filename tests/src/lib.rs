@@ -25,12 +25,16 @@
 //! | `lost_state_folder` | volumes that a lost state folder leaves mounted are shown, each with a command that releases it |
 //! | `hung_driver` | a driver that does not answer delays its own volumes and nothing else |
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
+//! | `third_party_drivers` | drivers that others wrote: what `mesos-volumes driver test` finds, and tasks on their volumes |
+//! | `third_party_frameworks` | frameworks that others wrote, started as they say: their tasks get volumes |
+//! | `third_party_storage` | what the real AWS CLI prints is what the catalogue reads |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |
 
 mod docker_volume;
 mod rclone;
 mod site;
 mod tasks;
+pub mod third_party;
 
 pub use docker_volume::{docker_volume, docker_volume_with, read_only, with_docker_volume_isolator, with_volumes};
 pub use rclone::Rclone;

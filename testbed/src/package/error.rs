@@ -47,6 +47,25 @@ pub enum PackageError {
         /// What to try.
         remedy: &'static str,
     },
+    /// The pins have no such section.
+    #[error("there are no programs '{section}' in testbed/third-party.pins (there are: {known})")]
+    UnknownPrograms {
+        /// What was asked for.
+        section: String,
+        /// The sections of the file.
+        known: String,
+    },
+    /// pip could not install programs of others.
+    #[error(
+        "cannot install the programs '{section}' of testbed/third-party.pins: {said}; they are pinned for Python 3.11 on \
+         x86-64; once the package registry can be reached (PIP_INDEX_URL names another one), run `testbed fetch --third-party`"
+    )]
+    NotInstalled {
+        /// The section.
+        section: String,
+        /// pip's last line.
+        said: String,
+    },
     /// The registry did not answer, or not with the file.
     #[error(
         "cannot download {file} of the PyPI project {project}: {said}; once the package registry can be reached \

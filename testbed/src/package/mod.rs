@@ -12,6 +12,7 @@ mod download;
 mod error;
 mod manifest;
 mod programs;
+mod python;
 mod stubs;
 
 use std::fs;
@@ -23,6 +24,7 @@ pub use abi::{Finding, inspect};
 pub use cache::Cache;
 pub use error::PackageError;
 pub use manifest::Package;
+pub use python::PythonPrograms;
 
 use command::{last_line, run};
 use download::Downloader;

@@ -362,7 +362,10 @@ impl Observed {
                 "words": named.fails_at.as_ref().map(|(_, words)| words),
             })
         });
-        put("names_not_sent", (!self.names_not_sent.is_empty()).then(|| self.names_not_sent.clone().into()));
+        put(
+            "names_not_sent",
+            (!self.names_not_sent.is_empty()).then(|| self.names_not_sent.clone().into()),
+        );
         put("names", (!self.names.is_empty()).then(|| names.collect()));
         put(
             "calls_at_once",

@@ -100,10 +100,10 @@ pub(super) fn differing(suggested: &Value, known: &Profile) -> Vec<String> {
 fn phrases(seen: &Observed) -> Map<String, Value> {
     let mut phrases = Map::new();
     let mut add = |meaning: &str, words: Option<&str>, call: &str| {
-        let Some(words) = words.filter(|words| words.chars().count() >= 3) else {
+        let Some(words) = words.and_then(telling) else {
             return;
         };
-        let written = json!({ "words": generalized(words), "calls": [call] });
+        let written = json!({ "words": words, "calls": [call] });
         let list = phrases.entry(meaning).or_insert_with(|| json!([]));
         if let Some(list) = list.as_array_mut()
             && !list.contains(&written)
@@ -112,11 +112,9 @@ fn phrases(seen: &Observed) -> Map<String, Value> {
         }
     };
     for (operation, answer) in &seen.unknown {
-        add(
-            "not_found",
-            answer.unknown_words(),
-            &operation.to_string().to_lowercase(),
-        );
+        // Words that do not name the volume may be about anything.
+        let named = answer.unknown_words().filter(|words| words.contains("mev-test-"));
+        add("not_found", named, &operation.to_string().to_lowercase());
     }
     add(
         "already_exists",
@@ -136,6 +134,17 @@ fn phrases(seen: &Observed) -> Map<String, Value> {
         add("busy", removed.answer.unknown_words(), "remove");
     }
     phrases
+}
+
+/// The part of the words that can stand in a phrase: nothing of a server's own failure, and no path of this host.
+fn telling(words: &str) -> Option<String> {
+    if words.to_lowercase().contains("internal server error") {
+        return None;
+    }
+    let general = generalized(words);
+    let end = ["'/", "\"/", " /"].iter().filter_map(|path| general.find(path)).min();
+    let phrase = general[..end.unwrap_or(general.len())].trim().to_owned();
+    (phrase.replace("{}", "").chars().filter(|c| c.is_alphabetic()).count() >= 3).then_some(phrase)
 }
 
 /// The words with `{}` for the test volume's name, without the ids of the test.
@@ -216,6 +225,13 @@ mod tests {
         ] {
             assert_eq!(generalized(words), phrase);
         }
+    }
+
+    #[test]
+    fn a_path_of_this_host_and_a_servers_own_failure_are_no_phrase() {
+        let words = "[Errno 2] No such file or directory: '/srv/mev-test-01' -> '/srv/_mev-test-01_179'";
+        assert_eq!(telling(words).as_deref(), Some("[Errno 2] No such file or directory:"));
+        assert_eq!(telling("500 Internal Server Error: the server is overloaded"), None);
     }
 
     #[test]

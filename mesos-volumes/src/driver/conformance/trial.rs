@@ -8,8 +8,8 @@ use rustix::mount::{UnmountFlags, unmount};
 use volume_driver_client::{Driver, Error, ErrorKind, MountId};
 
 use super::observed::Answer;
-use super::profile::generalized;
 use super::place::{MountTable, Place, place_of};
+use super::profile::generalized;
 use crate::failure::Failure;
 
 /// How often an Unmount or a Remove is repeated before something counts as left behind.
@@ -226,7 +226,7 @@ impl<'a> Trial<'a> {
         let mut last = None;
         for _ in 0..TRIES {
             last = self.driver.remove(name).err();
-            match (&last, self.driver.get(name)) {
+            match (&last, &self.driver.get(name)) {
                 (Some(error), _) | (None, Err(error)) if self.says_unknown(error) => return None,
                 // What answers yes for every name says nothing.
                 (None, Ok(_)) if self.answers_yes_for_any_name() => return None,
