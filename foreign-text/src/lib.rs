@@ -87,6 +87,31 @@ pub fn json(text: &str) -> String {
     shown
 }
 
+/// As [`escaped`], of a text of several lines: line feeds and tabs stay as they are, and the text ends
+/// with a line feed unless it is empty.
+pub fn escaped_lines(text: &str) -> String {
+    let line = |line: &str| line.split('\t').map(escaped).collect::<Vec<_>>().join("\t") + "\n";
+    text.lines().map(line).collect()
+}
+
+/// Rows of cells as a table for a terminal: each column is as wide as its widest cell, and columns are
+/// two blanks apart. Cells are printed as they are.
+pub fn columns(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
 /// One character, or what stands for it.
 enum Escaped {
     As(Option<char>),
@@ -125,6 +150,18 @@ mod tests {
     const DECEPTIVE: &str = "\0\u{7}\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{34f}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\
                              \u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{206a}\
                              \u{3164}\u{fe0f}\u{feff}\u{ffa0}\u{fff9}\u{e0001}\u{e0041}\u{e0100}";
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["NAME", "X"], ["é", "longer"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(columns(&rows), "NAME  X\né     longer\n");
+    }
+
+    #[test]
+    fn lines_and_tabs_of_a_text_stay_and_escape_sequences_do_not() {
+        assert_eq!(escaped_lines("a\tb\u{1b}[2J\r\nc"), "a\tb\\u{1b}[2J\nc\n");
+        assert_eq!(escaped_lines(""), "");
+    }
 
     #[test]
     fn attack_no_deceptive_character_comes_through_any_function() {

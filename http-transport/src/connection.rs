@@ -66,29 +66,28 @@ impl Connection {
     /// [`Failure`] says whether the peer can have seen the request.
     pub fn send(&mut self, request: &Request<'_>, limits: &Limits) -> Result<Response, Failure> {
         self.progress.reset();
+        let (agent, url) = (&self.agent, request.url);
         let sent = match request.method {
-            Method::Get => {
-                let builder = self.agent.get(request.url);
-                let builder = request
-                    .headers
-                    .iter()
-                    .fold(builder, |builder, (name, value)| builder.header(*name, *value));
-                limited(builder, limits).call()
-            }
-            Method::Post => {
-                let builder = self.agent.post(request.url);
-                let builder = request
-                    .headers
-                    .iter()
-                    .fold(builder, |builder, (name, value)| builder.header(*name, *value));
-                limited(builder, limits).send(request.body)
-            }
+            Method::Get => with_headers(agent.get(url), request, limits).call(),
+            Method::Delete => with_headers(agent.delete(url), request, limits).call(),
+            Method::Post => with_headers(agent.post(url), request, limits).send(request.body),
+            Method::Put => with_headers(agent.put(url), request, limits).send(request.body),
         };
         match sent {
             Ok(response) => Ok(Response::new(response, self.progress.clone())),
             Err(error) => Err(Failure::new(error, &self.progress)),
         }
     }
+}
+
+fn with_headers<B>(
+    builder: ureq::RequestBuilder<B>,
+    request: &Request<'_>,
+    limits: &Limits,
+) -> ureq::RequestBuilder<B> {
+    let headers = request.headers.iter();
+    let builder = headers.fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    limited(builder, limits)
 }
 
 fn limited<B>(builder: ureq::RequestBuilder<B>, limits: &Limits) -> ureq::RequestBuilder<B> {

@@ -21,6 +21,10 @@ pub enum Method {
     Get,
     /// POST, with a body.
     Post,
+    /// PUT, with a body.
+    Put,
+    /// DELETE, without a body.
+    Delete,
 }
 
 /// One request.
@@ -33,7 +37,7 @@ pub struct Request<'a> {
     pub url: &'a str,
     /// Headers in addition to `Host`, `Content-Length` and `User-Agent`.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body of a POST.
+    /// The body of a POST or PUT.
     pub body: &'a [u8],
 }
 

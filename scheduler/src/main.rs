@@ -1,7 +1,9 @@
-//! The command line: `scheduler run`, `check`, `serve`, `claims` and `declare-dead`.
+//! The command line: `scheduler run`, `check`, `serve`, `claims` and `declare-dead`, and the commands for a
+//! running `serve`: `job`, `run ls|show|...` and `volume`.
 #![forbid(unsafe_code)]
 
 mod claims;
+mod client;
 mod dead;
 mod listen;
 mod serve;
@@ -58,8 +60,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a job until it is over; with the state folder of an earlier run, continue where that run
-    /// stopped
-    Run(Box<RunArgs>),
+    /// stopped. Or show, explain and cancel the runs of a running `scheduler serve`
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Run(Box<client::RunOr<RunArgs>>),
+    /// List, add, run, pause and remove the jobs of a running `scheduler serve`
+    #[command(subcommand)]
+    Job(client::JobCommand),
+    /// Show who holds which volume, as a running `scheduler serve` knows it
+    #[command(subcommand)]
+    Volume(client::VolumeCommand),
     /// Check a job file, and print its mistakes with line numbers
     Check {
         #[command(flatten)]
@@ -159,14 +168,14 @@ struct RunArgs {
     dry_run: bool,
 }
 
-/// For masters with `https://`, whose certificates are always verified.
-#[derive(Args)]
+/// For addresses with `https://`, whose certificates are always verified.
+#[derive(Args, Clone)]
 struct TlsArgs {
-    /// The certificate authorities that masters' certificates have to be from, in PEM; without it
+    /// The certificate authorities that certificates of the other side have to be from, in PEM; without it
     /// those that this host trusts
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// The certificate to show to masters that want one, in PEM, with its chain
+    /// The certificate to show to servers that want one, in PEM, with its chain
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
     /// The certificate's key, in PEM
@@ -197,7 +206,12 @@ fn usage(message: impl ToString) -> Failure {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(arguments) => run_job(*arguments),
+        Command::Run(arguments) => match *arguments {
+            client::RunOr::Ask(command) => client::run(command),
+            client::RunOr::File(job) => run_job(job),
+        },
+        Command::Job(command) => client::job(command),
+        Command::Volume(command) => client::volume(command),
         Command::Check { job, explain } => check(&job, explain),
         Command::Serve(arguments) => serve::serve(*arguments),
         Command::DeclareDead(arguments) => dead::declare_dead(&arguments),

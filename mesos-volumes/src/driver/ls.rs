@@ -8,7 +8,7 @@ use volume_driver_client::{Candidate, Driver, Drivers, Scope};
 
 use super::volume_json;
 use crate::failure::Failure;
-use crate::print::{Said, plain, table};
+use crate::print::{Said, plain};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -56,7 +56,7 @@ pub(super) fn drivers(drivers: &Drivers) -> Said {
         let searched: Vec<String> = searched.map(|path| path.display().to_string()).collect();
         format!("no drivers in {}\n", searched.join(", "))
     } else {
-        table(&rows)
+        foreign_text::columns(&rows)
     };
     Said {
         json: json!({ "drivers": list }),
@@ -115,6 +115,6 @@ pub(super) fn volumes(driver: &Driver) -> Result<Said, Failure> {
     let list: Vec<Value> = volumes.iter().map(volume_json).collect();
     Ok(Said {
         json: json!({ "driver": driver.name(), "volumes": list }),
-        text: table(&rows),
+        text: foreign_text::columns(&rows),
     })
 }

@@ -13,7 +13,7 @@ use super::selection::Selection;
 use super::template::Template;
 use super::words;
 use crate::failure::Failure;
-use crate::print::{Said, plain, table};
+use crate::print::{Said, plain};
 use crate::settings::Lookup;
 use crate::unrecorded::{Known, look};
 
@@ -59,7 +59,7 @@ pub(super) fn run(state_dir: &Path, selection: &Selection, output: &Output, look
     } else {
         let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
         rows.extend(volumes.iter().flat_map(|volume| rows_of(volume)));
-        text.push_str(&table(&rows));
+        text.push_str(&foreign_text::columns(&rows));
     }
     for unreadable in &picture.unreadable {
         let _ = writeln!(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Common, moment, words};
 use crate::failure::Failure;
-use crate::print::{Said, plain, table};
+use crate::print::{Said, plain};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -121,7 +121,7 @@ fn ls(files: &[Quarantined]) -> Said {
         text: if files.is_empty() {
             "nothing is in quarantine\n".to_owned()
         } else {
-            table(&rows)
+            foreign_text::columns(&rows)
         },
     }
 }

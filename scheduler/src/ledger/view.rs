@@ -56,7 +56,8 @@ impl Entry {
 
 /// A table for a terminal: a line for each claim, one for each volume that has none.
 pub fn table(ledger: &Ledger, now: Millis) -> String {
-    let mut rows = vec![["VOLUME", "NAME", "STATE", "FOR", "MODE", "HOLDER", "AGENT", "ATTACHED"].map(str::to_owned)];
+    let head = ["VOLUME", "NAME", "STATE", "FOR", "MODE", "HOLDER", "AGENT", "ATTACHED"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
     for view in ledger.view() {
         let attached = match view.attached {
             None => "?".to_owned(),
@@ -65,7 +66,7 @@ pub fn table(ledger: &Ledger, now: Millis) -> String {
         };
         let name = view.name.unwrap_or("-");
         let row = |state: String, since: String, mode: &str, holder: String, agent: &str| {
-            [
+            vec![
                 view.volume.to_owned(),
                 name.to_owned(),
                 state,
@@ -94,18 +95,5 @@ pub fn table(ledger: &Ledger, now: Millis) -> String {
             ));
         }
     }
-    let widths: Vec<usize> = (0..8)
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text += cells.join("  ").trim_end();
-        text.push('\n');
-    }
-    text
+    foreign_text::columns(&rows)
 }
