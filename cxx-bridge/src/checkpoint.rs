@@ -12,6 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use isolator::PrincipalError;
 use prost::Message;
 
 use crate::wire;
@@ -31,9 +32,12 @@ pub(crate) fn framework_info(sandbox: &Path, framework: &str) -> Option<PathBuf>
 /// The principal in such a file. `None` when there is no file, as of a framework that does not checkpoint, or no principal in it.
 ///
 /// # Errors
-/// One line that names the file.
-pub(crate) fn principal(file: &Path) -> Result<Option<String>, String> {
-    let failed = |problem: String| format!("{}: {problem}", file.display());
+/// When the file cannot be read, or is no checkpoint of a framework.
+pub(crate) fn principal(file: &Path) -> Result<Option<String>, PrincipalError> {
+    let failed = |cause: String| PrincipalError {
+        file: file.to_owned(),
+        cause,
+    };
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -83,7 +87,8 @@ mod tests {
         assert_eq!(principal(&file), Ok(Some("etl".to_owned())));
         for length in 0..whole.len() {
             fs::write(&file, &whole[..length]).unwrap();
-            assert!(principal(&file).unwrap_err().contains("framework.info"), "{length}");
+            let problem = principal(&file).unwrap_err().to_string();
+            assert!(problem.contains("framework.info"), "{length}: {problem}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use std::sync::OnceLock;
 
 use cxx::UniquePtr;
-use isolator::ConfigError;
+use isolator::{ConfigError, ParameterProblem};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -27,11 +27,11 @@ pub(crate) fn take_level(parameters: &mut Vec<(String, String)>) -> Result<Level
         .extract_if(.., |(key, _)| key == PARAMETER)
         .map(|(_, value)| value)
         .collect();
-    let refused = |value: &str, problem: &str| ConfigError::Value {
+    let refused = |value: &str, problem: ParameterProblem| ConfigError::Value {
         key: PARAMETER.to_owned(),
         value: value.chars().take(200).collect(),
-        problem: problem.to_owned(),
-        accepted: "error, warn, info (the default), debug or trace".to_owned(),
+        problem: Box::new(problem),
+        accepted: "error, warn, info (the default), debug or trace",
     };
     match given.as_slice() {
         [] => Ok(LevelFilter::INFO),
@@ -41,9 +41,9 @@ pub(crate) fn take_level(parameters: &mut Vec<(String, String)>) -> Result<Level
             "info" => Ok(LevelFilter::INFO),
             "debug" => Ok(LevelFilter::DEBUG),
             "trace" => Ok(LevelFilter::TRACE),
-            _ => Err(refused(value, "there is no such level")),
+            _ => Err(refused(value, ParameterProblem::NoLevel)),
         },
-        [.., last] => Err(refused(last, "it is given twice")),
+        [.., last] => Err(refused(last, ParameterProblem::GivenTwice)),
     }
 }
 
@@ -224,9 +224,9 @@ mod tests {
     #[test]
     fn the_log_level_is_taken_out_of_the_parameters() {
         let mut parameters = vec![pair("log_level", "debug"), pair("state_dir", "/s")];
-        assert_eq!(take_level(&mut parameters), Ok(LevelFilter::DEBUG));
+        assert_eq!(take_level(&mut parameters).unwrap(), LevelFilter::DEBUG);
         assert_eq!(parameters, [pair("state_dir", "/s")]);
-        assert_eq!(take_level(&mut parameters), Ok(LevelFilter::INFO));
+        assert_eq!(take_level(&mut parameters).unwrap(), LevelFilter::INFO);
     }
 
     #[test]

@@ -44,7 +44,8 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
 
 fn commit(store: &Store, changes: &[Change]) -> Result<Duration, String> {
     let (time, results) = timed(|| store.commit(changes));
-    results.into_iter().collect::<Result<(), String>>().map(|()| time)
+    let committed = results.into_iter().collect::<Result<(), _>>();
+    committed.map(|()| time).map_err(|error| error.to_string())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mesos_durations::DurationError;
+use operator_files::{FileError, JsonError};
 use serde::Deserialize;
 use thiserror::Error;
-use volume_driver_client::{Discovery, ExplicitDriver, Override, Profiles, WaitsFor};
+use volume_driver_client::{Discovery, ExplicitDriver, InvalidProfile, Override, Profiles, WaitsFor};
 use volume_labels::{cleaned, nearest};
 
 use crate::request::DefaultOwner;
@@ -52,7 +54,7 @@ pub struct Config {
     pub policy: Option<PathBuf>,
     /// Reads the principal out of an agent's checkpoint of a framework (`Workload::framework_info`); `None` where there is none. Not a
     /// parameter: whoever knows Mesos' wire format sets it.
-    pub principal_of: fn(&Path) -> Result<Option<String>, String>,
+    pub principal_of: fn(&Path) -> Result<Option<String>, PrincipalError>,
     /// The agent's own folders, which no driver may show to containers. Not a parameter: the isolator finds them when it starts.
     pub agents_folders: Vec<PathBuf>,
     /// Where metrics are written for a collector of files.
@@ -161,7 +163,7 @@ pub const PARAMETERS: &[(&str, &str)] = &[
 const LOG_LEVEL: &str = "log_level";
 
 /// A module parameter that cannot be used. The agent must not start with it.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Error)]
 pub enum ConfigError {
     /// No parameter has this name.
     #[error("unknown module parameter '{key}'; {}", did_you_mean(key))]
@@ -177,10 +179,61 @@ pub enum ConfigError {
         /// The value, cut after 200 characters.
         value: String,
         /// What is wrong with it.
-        problem: String,
+        problem: Box<ParameterProblem>,
         /// The values that the parameter accepts.
-        accepted: String,
+        accepted: &'static str,
     },
+}
+
+/// Why the principal cannot be read out of a checkpoint. The message names the file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}: {cause}", .file.display())]
+pub struct PrincipalError {
+    /// The checkpoint.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub cause: String,
+}
+
+/// What is wrong with the value of a module parameter.
+#[derive(Debug, Error)]
+pub enum ParameterProblem {
+    /// The parameter is there a second time.
+    #[error("it is given twice")]
+    GivenTwice,
+    /// A name is empty or has control characters.
+    #[error("it is empty or has control characters")]
+    NoName,
+    /// A switch has another value.
+    #[error("it is neither 'true' nor 'false'")]
+    NotTrueOrFalse,
+    /// A path is relative or climbs.
+    #[error("'{0}' is not an absolute path without '..'")]
+    NotAbsolute(String),
+    /// A time limit that must not be zero is zero.
+    #[error("it must be longer than 0secs")]
+    Zero,
+    /// A time limit is no duration of Mesos.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+    /// The textfile collector reads names that end in `.prom`.
+    #[error("its name does not end in .prom, so that no collector would read it")]
+    NotProm,
+    /// The value is neither a word of the parameter nor an owner.
+    #[error("it is no owner")]
+    NoOwner,
+    /// The file that the value names cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The text is not JSON, or has other fields.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A driver's profile is wrong.
+    #[error(transparent)]
+    Profile(#[from] InvalidProfile),
+    /// The log has no level of this name.
+    #[error("there is no such level")]
+    NoLevel,
 }
 
 /// The parameter that was probably meant; when none is similar, the names of all.
@@ -262,13 +315,13 @@ impl Config {
             let result = if seen.insert(key) {
                 config.set(key, value)
             } else {
-                Err("it is given twice".into())
+                Err(ParameterProblem::GivenTwice)
             };
             result.map_err(|problem| ConfigError::Value {
                 key: key.clone(),
                 value: value.chars().take(200).collect(),
-                problem,
-                accepted: (*accepted).to_owned(),
+                problem: Box::new(problem),
+                accepted,
             })?;
         }
         if !seen.iter().any(|key| *key == "driver_wait") {
@@ -283,7 +336,7 @@ impl Config {
         self.discovery.waits_for = WaitsFor::Known(self.default_driver.iter().cloned().collect());
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), ParameterProblem> {
         match key {
             "state_dir" => self.state_dir = absolute(value)?,
             "default_driver" => self.default_driver = Some(word(value)?),
@@ -319,7 +372,7 @@ impl Config {
             "metrics_file" => {
                 let path = absolute(value)?;
                 if path.extension().is_none_or(|extension| extension != "prom") {
-                    return Err("its name does not end in .prom, so that no collector would read it".into());
+                    return Err(ParameterProblem::NotProm);
                 }
                 self.metrics_file = Some(path);
             }
@@ -327,67 +380,65 @@ impl Config {
             "audit_log" => self.audit_log = Some(absolute(value)?),
             "docker_volume_source" => self.docker_volume_source = switch(value)?,
             "dvdi_source" => self.dvdi_source = switch(value)?,
-            "default_owner" => self.default_owner = DefaultOwner::parse(value).ok_or("it is no owner")?,
+            "default_owner" => self.default_owner = DefaultOwner::parse(value).ok_or(ParameterProblem::NoOwner)?,
             "policy" => self.policy = Some(absolute(value)?),
-            _ => return Err("there is no such parameter".into()),
+            _ => unreachable!("PARAMETERS has no parameter '{key}'"),
         }
         Ok(())
     }
 
-    fn set_drivers(&mut self, value: &str) -> Result<(), String> {
+    fn set_drivers(&mut self, value: &str) -> Result<(), ParameterProblem> {
         let text = match value.strip_prefix("file://") {
-            Some(path) => {
-                operator_files::read(&absolute(path)?, MAX_DRIVERS_BYTES).map_err(|error| error.to_string())?
-            }
+            Some(path) => operator_files::read(&absolute(path)?, MAX_DRIVERS_BYTES)?,
             None => value.to_owned(),
         };
-        let file: DriversFile = operator_files::json(&text).map_err(|error| error.to_string())?;
+        let file: DriversFile = operator_files::json(&text)?;
         self.discovery.explicit = file.addresses;
-        self.profiles = Profiles::with_overrides(file.profiles).map_err(|error| error.to_string())?;
+        self.profiles = Profiles::with_overrides(file.profiles)?;
         Ok(())
     }
 }
 
-fn word(value: &str) -> Result<String, String> {
+fn word(value: &str) -> Result<String, ParameterProblem> {
     let value = value.trim();
     if value.is_empty() || value.chars().any(char::is_control) {
-        return Err("it is empty or has control characters".into());
+        return Err(ParameterProblem::NoName);
     }
     Ok(value.to_owned())
 }
 
-fn switch(value: &str) -> Result<bool, String> {
+fn switch(value: &str) -> Result<bool, ParameterProblem> {
     match value {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err("it is neither 'true' nor 'false'".into()),
+        _ => Err(ParameterProblem::NotTrueOrFalse),
     }
 }
 
-fn absolute(value: &str) -> Result<PathBuf, String> {
+fn absolute(value: &str) -> Result<PathBuf, ParameterProblem> {
     let path = Path::new(value);
     let climbs = path.components().any(|part| part == std::path::Component::ParentDir);
     if !path.is_absolute() || climbs {
-        return Err(format!("'{value}' is not an absolute path without '..'"));
+        return Err(ParameterProblem::NotAbsolute(value.to_owned()));
     }
     Ok(path.components().collect())
 }
 
-fn folders(value: &str) -> Result<Vec<PathBuf>, String> {
+fn folders(value: &str) -> Result<Vec<PathBuf>, ParameterProblem> {
     value.split(':').map(absolute).collect()
 }
 
-fn positive(value: &str) -> Result<Duration, String> {
+fn positive(value: &str) -> Result<Duration, ParameterProblem> {
     let duration = duration(value)?;
     if duration.is_zero() {
-        Err("it must be longer than 0secs".into())
+        Err(ParameterProblem::Zero)
     } else {
         Ok(duration)
     }
 }
 
-fn duration(value: &str) -> Result<Duration, String> {
-    mesos_durations::parse(value).map_err(|error| error.to_string())
+fn duration(value: &str) -> Result<Duration, ParameterProblem> {
+    Ok(mesos_durations::parse(value)?)
 }
 
 #[cfg(test)]

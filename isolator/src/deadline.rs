@@ -63,7 +63,7 @@ impl Config {
             Ok(timeout) => timeout,
             Err(problem) => {
                 info!(
-                    problem,
+                    %problem,
                     "cannot tell whether prepare_timeout fits the agent's own limit"
                 );
                 return;
@@ -79,10 +79,25 @@ impl Config {
     }
 }
 
+/// Why the agent's `--executor_registration_timeout` is not known.
+#[derive(Debug, thiserror::Error)]
+enum FlagError {
+    #[error("{path}: {cause}")]
+    File { path: String, cause: std::io::Error },
+    #[error("--executor_registration_timeout={text}: {cause}")]
+    Duration {
+        text: String,
+        cause: mesos_durations::DurationError,
+    },
+}
+
 /// The agent's `--executor_registration_timeout`. No call of Mesos tells a module the agent's flags, so they are read where the
 /// agent reads them itself: from its command line, else from its environment.
-fn registration_timeout() -> Result<Duration, String> {
-    let arguments = fs::read("/proc/self/cmdline").map_err(|error| format!("/proc/self/cmdline: {error}"))?;
+fn registration_timeout() -> Result<Duration, FlagError> {
+    let arguments = fs::read("/proc/self/cmdline").map_err(|cause| FlagError::File {
+        path: "/proc/self/cmdline".to_owned(),
+        cause,
+    })?;
     let arguments: Vec<String> = arguments
         .split(|byte| *byte == 0)
         .map(|argument| String::from_utf8_lossy(argument).into_owned())
@@ -90,7 +105,7 @@ fn registration_timeout() -> Result<Duration, String> {
     timeout_of(&arguments, std::env::var("MESOS_EXECUTOR_REGISTRATION_TIMEOUT").ok())
 }
 
-fn timeout_of(arguments: &[String], variable: Option<String>) -> Result<Duration, String> {
+fn timeout_of(arguments: &[String], variable: Option<String>) -> Result<Duration, FlagError> {
     let flag = |argument: &String| {
         argument
             .strip_prefix("--executor_registration_timeout=")
@@ -101,11 +116,16 @@ fn timeout_of(arguments: &[String], variable: Option<String>) -> Result<Duration
     };
     // As Mesos does, for any flag.
     let text = match value.strip_prefix("file://") {
-        Some(path) => fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?,
+        Some(path) => fs::read_to_string(path).map_err(|cause| FlagError::File {
+            path: path.to_owned(),
+            cause,
+        })?,
         None => value,
     };
-    mesos_durations::parse(text.trim())
-        .map_err(|error| format!("--executor_registration_timeout={}: {error}", text.trim()))
+    mesos_durations::parse(text.trim()).map_err(|cause| FlagError::Duration {
+        text: text.trim().to_owned(),
+        cause,
+    })
 }
 
 #[cfg(test)]
@@ -143,17 +163,18 @@ mod tests {
         let arguments = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
         let variable = |text: &str| Some(text.to_owned());
         let given = arguments("mesos-agent --executor_registration_timeout=5mins --work_dir=/x");
-        assert_eq!(timeout_of(&given, variable("2mins")), Ok(seconds(300)));
+        assert_eq!(timeout_of(&given, variable("2mins")).unwrap(), seconds(300));
         let bare = arguments("mesos-agent --work_dir=/x");
-        assert_eq!(timeout_of(&bare, variable("90secs")), Ok(seconds(90)));
-        assert_eq!(timeout_of(&bare, None), Ok(DEFAULT));
-        assert!(timeout_of(&bare, variable("soon")).unwrap_err().contains("soon"));
+        assert_eq!(timeout_of(&bare, variable("90secs")).unwrap(), seconds(90));
+        assert_eq!(timeout_of(&bare, None).unwrap(), DEFAULT);
+        let wrong = timeout_of(&bare, variable("soon")).unwrap_err().to_string();
+        assert!(wrong.contains("soon"), "{wrong}");
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("timeout");
         fs::write(&file, "3mins\n").unwrap();
         assert_eq!(
-            timeout_of(&bare, Some(format!("file://{}", file.display()))),
-            Ok(seconds(180))
+            timeout_of(&bare, Some(format!("file://{}", file.display()))).unwrap(),
+            seconds(180)
         );
     }
 }

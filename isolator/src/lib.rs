@@ -39,7 +39,7 @@ mod types;
 #[doc(hidden)]
 pub mod untrusted;
 
-pub use config::{Config, ConfigError, PARAMETERS};
+pub use config::{Config, ConfigError, PARAMETERS, ParameterProblem, PrincipalError};
 pub use deadline::{DEADLINE_REMEDY, DeadlineFit};
 pub use error::{PrepareError, Problem, Refusal};
 pub use host::BindError;

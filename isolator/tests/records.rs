@@ -372,7 +372,7 @@ fn a_record_that_is_too_large_to_be_read_back_is_not_written() {
     };
     write(&store, &with("fits", 900));
     let refused = &store.commit(&[Change::Write(with("too-large", 1100))])[0];
-    let words = refused.as_ref().unwrap_err();
+    let words = refused.as_ref().unwrap_err().to_string();
     assert!(words.contains("4194304") && words.contains("fewer volumes"), "{words}");
     let found = loaded(&store);
     assert_eq!(found, [with("fits", 900)]);

@@ -73,7 +73,8 @@ fn record(container: &str) -> Record {
 }
 
 fn write(store: &Store, container: &str) -> Result<(), String> {
-    store.commit(&[Change::Write(record(container))]).remove(0)
+    let result = store.commit(&[Change::Write(record(container))]).remove(0);
+    result.map_err(|error| error.to_string())
 }
 
 fn containers(store: &Store) -> Vec<String> {

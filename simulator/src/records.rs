@@ -72,7 +72,10 @@ impl Records {
     }
 
     pub(crate) fn commit(&self, changes: &[Change]) -> Vec<Result<(), String>> {
-        self.store.commit(changes)
+        let results = self.store.commit(changes).into_iter();
+        results
+            .map(|result| result.map_err(|error| error.to_string()))
+            .collect()
     }
 
     /// From the operation after the next few on, until mended.

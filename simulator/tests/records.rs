@@ -333,6 +333,7 @@ fn a_disk_in_trouble_fails_the_commit_with_the_file_and_the_cause_and_leaves_ear
                     let (disk, store, results) = trouble();
                     let context = |what| panic!("{fault:?} for {lasts} from {operations}: {:?}: {what}", case.changes);
                     for error in results.iter().filter_map(|result| result.as_ref().err()) {
+                        let error = error.to_string();
                         assert!(error.contains(cause) && error.contains("/containers"), "{error}");
                     }
                     if results.iter().all(Result::is_ok) {
@@ -389,7 +390,7 @@ fn a_full_or_read_only_disk_keeps_no_agent_from_starting() {
             let (store, found) = start(&disk);
             assert_eq!(found, []);
             let id = store.host_id().to_owned();
-            let error = store.commit(&[write("a", 1)]).remove(0).unwrap_err();
+            let error = store.commit(&[write("a", 1)]).remove(0).unwrap_err().to_string();
             assert!(
                 error.contains("/var") && causes.iter().any(|cause| error.contains(cause)) && !error.contains('\n'),
                 "{error}"
@@ -450,7 +451,11 @@ fn two_agents_that_start_on_a_full_disk_do_not_both_name_the_host() {
     Store::open_on(disk.clone(), Path::new(ROOT), other).unwrap();
     let results = store.commit(&[write("a", 1)]);
     assert!(
-        results[0].as_ref().unwrap_err().contains("restart the agent"),
+        results[0]
+            .as_ref()
+            .unwrap_err()
+            .to_string()
+            .contains("restart the agent"),
         "{results:?}"
     );
 }

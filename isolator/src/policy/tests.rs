@@ -56,7 +56,10 @@ impl RequestedVolume {
         let config = Config {
             default_driver: Some("ebs".into()),
             principal_of: |file| match file.display().to_string() {
-                broken if broken == "broken" => Err("broken: it is cut off".to_owned()),
+                broken if broken == "broken" => Err(crate::config::PrincipalError {
+                    file: file.to_owned(),
+                    cause: "it is cut off".to_owned(),
+                }),
                 name => Ok(Some(name)),
             },
             ..Config::default()

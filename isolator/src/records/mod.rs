@@ -30,6 +30,7 @@ use thiserror::Error;
 pub use disk::Disk;
 pub use linux::LinuxDisk;
 pub use opening::Host;
+pub use schema::RecordError;
 pub use store::Store;
 pub use survey::{Quarantined, Survey, Surveyed, Unreadable, discard_quarantined, quarantined, quarantined_bytes};
 
@@ -88,23 +89,80 @@ impl StoreError {
         matches!(self, Self::Io { source, .. }
             if matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull))
     }
+}
 
-    /// For a message that has named the state folder already.
-    fn words(&self) -> String {
-        match self {
-            Self::Io { action, path, source } => {
-                let tried = format!("{action} {}", path.display());
-                match source.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        format!("the disk for volume records is full ({tried})")
-                    }
-                    io::ErrorKind::ReadOnlyFilesystem => format!("the disk for volume records is read-only ({tried})"),
-                    _ => format!("{tried}: {source}"),
-                }
-            }
-            other => other.to_string(),
+/// Why a change of a record is not certain to be on disk. It may have happened all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommitError {
+    /// The disk has no room, or the quota is used up.
+    #[error("the disk for volume records is full ({action} {})", path.display())]
+    Full {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system is mounted read-only.
+    #[error("the disk for volume records is read-only ({action} {})", path.display())]
+    ReadOnly {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Any other answer of the kernel.
+    #[error("{action} {}: {cause}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The kernel's words.
+        cause: String,
+    },
+    /// The state folder as a whole cannot be used, in the words of [`StoreError`].
+    #[error("{0}")]
+    StateFolder(String),
+    /// A bug; the agent's log says where.
+    #[error("the module failed while it wrote the record")]
+    Panic,
+}
+
+/// For a message that names the state folder already.
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { action, path, source } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { action, path },
+                io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { action, path },
+                _ => Self::Io {
+                    action,
+                    path,
+                    cause: source.to_string(),
+                },
+            },
+            other => Self::StateFolder(other.to_string()),
         }
     }
+}
+
+/// Why a record is not taken out of quarantine.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The file cannot be read or moved.
+    #[error(transparent)]
+    Io(#[from] CommitError),
+    /// The file is no record.
+    #[error(transparent)]
+    NoRecord(#[from] RecordError),
+    /// The container has another record by now.
+    #[error("container {container} has a record already: {}", path.display())]
+    HasRecord {
+        /// The container.
+        container: ContainerId,
+        /// Its record.
+        path: PathBuf,
+    },
 }
 
 /// One change to the records.

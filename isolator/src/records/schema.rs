@@ -6,12 +6,16 @@
 //! others.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use volume_driver_client::MountId;
+use volume_driver_client::{InvalidMountId, MountId};
 use volume_labels::{Access, Lifetime, Owner};
 
+use thiserror::Error;
+
+use super::LARGEST_RECORD;
 use super::recorded_mount::MountV1;
 use crate::ephemeral;
 use crate::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
@@ -165,25 +169,77 @@ pub(super) fn encode(record: &Record, boot_id: &str, host_id: &str) -> serde_jso
     serde_json::to_vec(&on_disk)
 }
 
-/// From the bytes of a file.
+/// Why a file is no record that this build understands. The message follows the file's name.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Unreadable(#[from] io::Error),
+    /// The file is larger than the module writes.
+    #[error("it is larger than any record, {LARGEST_RECORD} bytes")]
+    TooLarge,
+    /// The file has no content, as after a power cut.
+    #[error("it is empty")]
+    Empty,
+    /// The file has another form.
+    #[error("it is not a JSON object")]
+    NotAnObject,
+    /// The file has other fields, or is torn.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// Another build wrote the file.
+    #[error("it has version {got}, this module reads versions {VERSION} and {VERSION_WITH_LIFETIME}")]
+    Version {
+        /// The file's version.
+        got: u32,
+    },
+    /// A part of the container's id is empty.
+    #[error("its container has an empty id")]
+    EmptyContainerId,
+    /// A record of no volume is never written.
+    #[error("it names no volume")]
+    NoVolume,
+    /// The id of the host has another form.
+    #[error("its host_id is not 64 hexadecimal digits")]
+    HostId,
+    /// A mounted volume has no mountpoint.
+    #[error("its volume '{0}' is mounted nowhere")]
+    MountedNowhere(String),
+    /// The id for Mount and Unmount has another form.
+    #[error("its volume '{volume}': {cause}")]
+    MountId {
+        /// The volume's name.
+        volume: String,
+        /// What is wrong with the id.
+        cause: InvalidMountId,
+    },
+    /// The record would have a volume removed that the module did not create.
+    #[error(
+        "its volume '{0}' has lifetime=container, but not a name that the module gives to volumes that it creates for one container"
+    )]
+    NotEphemeral(String),
+    /// The file's name is that of another container's record.
+    #[error("it is about container {0}, whose record has another name")]
+    OtherName(ContainerId),
+}
+
+/// Reads the bytes of a file.
 ///
 /// # Errors
-/// Why it is no record that this version understands.
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, String> {
+/// When it is no record that this build understands.
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, RecordError> {
     if bytes.is_empty() {
-        return Err("it is empty".into());
+        return Err(RecordError::Empty);
     }
     // A list of the fields' values would do for serde.
     if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err("it is not a JSON object".into());
+        return Err(RecordError::NotAnObject);
     }
-    let AnyVersion { version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let AnyVersion { version } = serde_json::from_slice(bytes)?;
     if version != VERSION && version != VERSION_WITH_LIFETIME {
-        return Err(format!(
-            "it has version {version}, this module reads versions {VERSION} and {VERSION_WITH_LIFETIME}"
-        ));
+        return Err(RecordError::Version { got: version });
     }
-    let mut on_disk: RecordV1 = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let mut on_disk: RecordV1 = serde_json::from_slice(bytes)?;
     if version == VERSION {
         // A field that its writer did not know says nothing, and least of all that something may be removed.
         on_disk.volumes.iter_mut().for_each(|volume| volume.lifetime = None);
@@ -197,15 +253,15 @@ pub(super) fn is_host_id(text: &str) -> bool {
 }
 
 impl RecordV1 {
-    fn into_parsed(self) -> Result<Parsed, String> {
+    fn into_parsed(self) -> Result<Parsed, RecordError> {
         if self.container.path().iter().any(String::is_empty) || self.container.path().is_empty() {
-            return Err("its container has an empty id".into());
+            return Err(RecordError::EmptyContainerId);
         }
         if self.volumes.is_empty() {
-            return Err("it names no volume".into());
+            return Err(RecordError::NoVolume);
         }
         if self.host_id.as_deref().is_some_and(|id| !is_host_id(id)) {
-            return Err("its host_id is not 64 hexadecimal digits".into());
+            return Err(RecordError::HostId);
         }
         let volumes = self
             .volumes
@@ -262,24 +318,21 @@ impl VolumeV1 {
         }
     }
 
-    fn into_volume(self) -> Result<RecordedVolume, String> {
+    fn into_volume(self) -> Result<RecordedVolume, RecordError> {
         let mount = self.mount.map(MountV1::into_identity);
         let mountpoint = self.mountpoint.map(|path| Mountpoint { path, mount });
         let state = match (self.state, mountpoint) {
             (StateV1::Mounting, _) => RecordedState::Mounting,
             (StateV1::Mounted, Some(mountpoint)) => RecordedState::Mounted(mountpoint),
-            (StateV1::Mounted, None) => return Err(format!("its volume '{}' is mounted nowhere", self.name)),
+            (StateV1::Mounted, None) => return Err(RecordError::MountedNowhere(self.name)),
             (StateV1::Unmounting, mountpoint) => RecordedState::Unmounting(mountpoint),
         };
-        let mount_id: MountId = self
-            .mount_id
-            .parse()
-            .map_err(|error| format!("its volume '{}': {error}", self.name))?;
+        let mount_id: MountId = self.mount_id.parse().map_err(|cause| RecordError::MountId {
+            volume: self.name.clone(),
+            cause,
+        })?;
         if self.lifetime.is_some() && ephemeral::spelled(&self.name).is_none() {
-            return Err(format!(
-                "its volume '{}' has not the name of one that was made for a container",
-                self.name
-            ));
+            return Err(RecordError::NotEphemeral(self.name));
         }
         let request = VolumeRequest {
             origin: self.slot.as_str().into(),
@@ -355,7 +408,7 @@ mod tests {
         })
     }
 
-    fn parsed(record: &Value) -> Result<Parsed, String> {
+    fn parsed(record: &Value) -> Result<Parsed, RecordError> {
         parse(record.to_string().as_bytes())
     }
 

@@ -12,8 +12,8 @@ use super::disk::Disk;
 use super::layout::{Layout, TEMPORARY};
 use super::linux::LinuxDisk;
 use super::opening::{Host, Opening};
-use super::schema::{self, Parsed};
-use super::{Change, Found, LARGEST_RECORD, StoreError, at, write_new};
+use super::schema::{self, Parsed, RecordError};
+use super::{Change, CommitError, Found, LARGEST_RECORD, StoreError, at, write_new};
 use crate::types::ContainerId;
 
 /// Files that one commit holds open at once.
@@ -108,17 +108,17 @@ impl<D: Disk> Store<D> {
             }
             match self.read(&path) {
                 Ok(record) => found.extend(record),
-                Err(reason) => self.quarantine(&mut quarantine, &path, &reason),
+                Err(reason) => self.quarantine(&mut quarantine, &path, &reason.to_string()),
             }
         }
         Ok(found)
     }
 
     /// `None` when it is gone meanwhile.
-    fn read(&self, path: &Path) -> Result<Option<Found>, String> {
+    fn read(&self, path: &Path) -> Result<Option<Found>, RecordError> {
         let bytes = match self.disk.read(path, LARGEST_RECORD + 1) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(|error| error.to_string())?,
+            read => read?,
         };
         let Parsed { record, boot_id, .. } = parse(path, &bytes, &self.layout)?;
         let rebooted = boot_id != self.boot_id;
@@ -161,27 +161,27 @@ impl<D: Disk> Store<D> {
     ///
     /// The answer stands for each change in the same order; an error names the file and has the kernel's words. A change
     /// reported as failed may have happened all the same.
-    pub fn commit(&self, changes: &[Change]) -> Vec<Result<(), String>> {
+    pub fn commit(&self, changes: &[Change]) -> Vec<Result<(), CommitError>> {
         if let Err(error) = self.complete() {
-            return vec![Err(error.to_string()); changes.len()];
+            return vec![Err(CommitError::StateFolder(error.to_string())); changes.len()];
         }
         let mut last = HashMap::with_capacity(changes.len());
         for (index, change) in changes.iter().enumerate() {
             last.insert(change.container(), index);
         }
-        let mut results: Vec<Result<(), String>> = vec![Ok(()); changes.len()];
+        let mut results: Vec<Result<(), CommitError>> = vec![Ok(()); changes.len()];
         let effective: Vec<usize> = (0..changes.len())
             .filter(|index| last[changes[*index].container()] == *index)
             .collect();
         for group in effective.chunks(GROUP) {
             let wanted: Vec<&Change> = group.iter().map(|index| &changes[*index]).collect();
             for (index, result) in group.iter().zip(self.apply(&wanted)) {
-                results[*index] = result.map_err(|error| error.words());
+                results[*index] = result.map_err(CommitError::from);
             }
         }
         let folder = self.layout.containers();
         if let Err(error) = self.disk.sync_folder(folder).map_err(at("fsync", folder)) {
-            results.fill(Err(error.words()));
+            results.fill(Err(error.into()));
         }
         // A superseded change is as durable as the one that replaced it.
         for (index, change) in changes.iter().enumerate() {
@@ -281,17 +281,14 @@ struct Quarantine {
 }
 
 /// A file of the folder of records as a record.
-pub(super) fn parse(path: &Path, bytes: &[u8], layout: &Layout) -> Result<Parsed, String> {
+pub(super) fn parse(path: &Path, bytes: &[u8], layout: &Layout) -> Result<Parsed, RecordError> {
     if bytes.len() as u64 > LARGEST_RECORD {
-        return Err(format!("it is larger than any record, {LARGEST_RECORD} bytes"));
+        return Err(RecordError::TooLarge);
     }
     let parsed = schema::parse(bytes)?;
     if path == layout.record(&parsed.record.container) {
         Ok(parsed)
     } else {
-        Err(format!(
-            "it is about container {}, whose record has another name",
-            parsed.record.container
-        ))
+        Err(RecordError::OtherName(parsed.record.container))
     }
 }

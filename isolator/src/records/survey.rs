@@ -12,7 +12,7 @@ use super::linux::{LinuxDisk, is_locked};
 use super::opening::boot_id;
 use super::schema::{self, Parsed};
 use super::store::parse;
-use super::{LARGEST_RECORD, Store, StoreError, at};
+use super::{CommitError, LARGEST_RECORD, RecordError, RestoreError, Store, StoreError, at};
 use crate::ledger::{Record, RecordedState};
 use crate::types::ContainerId;
 
@@ -55,7 +55,7 @@ pub struct Quarantined {
     /// When it was written.
     pub written: SystemTime,
     /// The record that it turns out to be after all, or why it is none.
-    pub record: Result<Record, String>,
+    pub record: Result<Record, RecordError>,
 }
 
 impl Survey {
@@ -76,14 +76,19 @@ impl Survey {
             if path.extension().is_some_and(|extension| extension == TEMPORARY) {
                 continue;
             }
-            let parsed = read.and_then(|(bytes, written)| Ok((parse(&path, &bytes, &layout)?, written)));
+            let parsed = read
+                .map_err(RecordError::from)
+                .and_then(|(bytes, written)| Ok((parse(&path, &bytes, &layout)?, written)));
             match parsed {
                 Ok((parsed, written)) => survey.records.push(Surveyed {
                     record: parsed.record,
                     rebooted: parsed.boot_id != boot_id,
                     written,
                 }),
-                Err(reason) => survey.unreadable.push(Unreadable { file: path, reason }),
+                Err(reason) => survey.unreadable.push(Unreadable {
+                    file: path,
+                    reason: reason.to_string(),
+                }),
             }
         }
         Ok(survey)
@@ -109,6 +114,7 @@ pub fn quarantined(root: &Path) -> Result<Vec<Quarantined>, StoreError> {
             name: path.file_name().unwrap_or_default().to_owned(),
             written,
             record: bytes
+                .map_err(RecordError::from)
                 .and_then(|bytes| schema::parse(&bytes))
                 .map(|Parsed { record, .. }| record),
         }
@@ -147,7 +153,7 @@ impl Store {
     ///
     /// # Errors
     /// As those of [`Self::commit`].
-    pub fn release(&self, record: &Record) -> Result<(), String> {
+    pub fn release(&self, record: &Record) -> Result<(), CommitError> {
         let mut released = record.clone();
         released.released = true;
         for volume in &mut released.volumes {
@@ -164,25 +170,24 @@ impl Store {
     ///
     /// # Errors
     /// When it is no record, when the container has another one by now, or when it cannot be moved.
-    pub fn restore_quarantined(&self, name: &OsStr) -> Result<ContainerId, String> {
+    pub fn restore_quarantined(&self, name: &OsStr) -> Result<ContainerId, RestoreError> {
         let layout = self.layout();
-        let words = |error: StoreError| error.words();
-        let from = in_quarantine(layout, name).map_err(words)?;
+        let from = in_quarantine(layout, name).map_err(CommitError::from)?;
         let bytes = LinuxDisk
             .read(&from, LARGEST_RECORD)
-            .map_err(|error| words(at("read", &from)(error)))?;
+            .map_err(|error| CommitError::from(at("read", &from)(error)))?;
         let container = schema::parse(&bytes)?.record.container;
         let to = layout.record(&container);
         if to.symlink_metadata().is_ok() {
-            return Err(format!("container {container} has a record already: {}", to.display()));
+            return Err(RestoreError::HasRecord { container, path: to });
         }
         LinuxDisk
             .rename(&from, &to)
-            .map_err(|error| words(at("rename", &from)(error)))?;
+            .map_err(|error| CommitError::from(at("rename", &from)(error)))?;
         for folder in [layout.containers(), layout.quarantine()] {
             LinuxDisk
                 .sync_folder(folder)
-                .map_err(|error| words(at("fsync", folder)(error)))?;
+                .map_err(|error| CommitError::from(at("fsync", folder)(error)))?;
         }
         Ok(container)
     }
@@ -208,7 +213,7 @@ fn look_for(root: &Path) -> Result<(), StoreError> {
     }
 }
 
-type Read = Result<(Vec<u8>, SystemTime), String>;
+type Read = io::Result<(Vec<u8>, SystemTime)>;
 
 /// The files of a folder with what is in them, but for those that go away meanwhile.
 fn files(folder: &Path) -> Result<Vec<(PathBuf, Read)>, StoreError> {
@@ -229,7 +234,7 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, Read)>, StoreError> {
         });
         match read {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            read => files.push((path, read.map_err(|error| error.to_string()))),
+            read => files.push((path, read)),
         }
     }
     Ok(files)

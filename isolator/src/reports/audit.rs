@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use jiff::{Timestamp, Unit};
+use operator_files::FileError;
 use prometheus::IntCounter;
 use serde::Serialize;
 use tracing::{error, info};
@@ -233,6 +234,18 @@ impl Audit {
     }
 }
 
+/// Why a line is not in the file.
+#[derive(Debug, thiserror::Error)]
+enum AppendError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Says which file and why.
+    #[error(transparent)]
+    Open(#[from] FileError),
+    #[error("{}: {cause}", .path.display())]
+    Write { path: PathBuf, cause: io::Error },
+}
+
 struct Log {
     path: PathBuf,
     open: Option<File>,
@@ -271,7 +284,7 @@ impl Log {
                 self.losses.count.inc();
                 if self.lost == 0 {
                     error!(
-                        problem,
+                        %problem,
                         "the audit log cannot be written, and its lines are lost until the cause is removed"
                     );
                 }
@@ -280,26 +293,26 @@ impl Log {
         }
     }
 
-    fn write(&mut self, entry: &Entry) -> Result<(), String> {
-        let line = serde_json::to_string(entry).map_err(|error| error.to_string())?;
+    fn write(&mut self, entry: &Entry) -> Result<(), AppendError> {
+        let line = serde_json::to_string(entry)?;
         let line = foreign_text::json(&line) + "\n";
-        let path = self.path.display().to_string();
+        let path = self.path.clone();
         // One write a line, at the end of the file wherever that is by then.
         self.file()?
             .write_all(line.as_bytes())
-            .map_err(|error| format!("{path}: {error}"))
+            .map_err(|cause| AppendError::Write { path, cause })
     }
 
     /// The file at the path as it is now: a program that rotates logs moves the file away, and a new one begins. What is not
     /// a regular file of our own, a symlink included, is refused without waiting for anybody.
-    fn file(&mut self) -> Result<&mut File, String> {
+    fn file(&mut self) -> Result<&mut File, FileError> {
         let in_place = |open: &File| -> io::Result<bool> {
             let (open, there) = (open.metadata()?, fs::symlink_metadata(&self.path)?);
             Ok(open.dev() == there.dev() && open.ino() == there.ino())
         };
         let open = match self.open.take() {
             Some(open) if in_place(&open).unwrap_or(false) => open,
-            _ => operator_files::append(&self.path, MODE).map_err(|error| error.to_string())?,
+            _ => operator_files::append(&self.path, MODE)?,
         };
         Ok(self.open.insert(open))
     }

@@ -1,9 +1,9 @@
 //! The metrics for others to read: a file for node_exporter's textfile collector, and a unix socket that answers HTTP.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use durable_files::Durability;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
@@ -148,7 +149,7 @@ fn keep_file(path: &Path, source: &Source, stopped: &Receiver<()>) {
             match replace(path, &source.text()) {
                 Ok(()) => failing = false,
                 Err(error) if !std::mem::replace(&mut failing, true) => {
-                    error!(file = %path.display(), %error, "cannot write the metrics file; trying again without another word");
+                    error!(file = %path.display(), %error, "cannot write the metrics file; it is tried again, and this is logged once");
                 }
                 Err(_) => {}
             }
@@ -159,20 +160,12 @@ fn keep_file(path: &Path, source: &Source, stopped: &Receiver<()>) {
     }
 }
 
-/// A reader sees the old file or the new one. Not fsynced: after a crash of the host old metrics are worth nothing.
+/// A reader sees the old file or the new one. It is not fsynced: after a crash of the host old metrics are
+/// worth nothing.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // The collector reads names that end in .prom.
-    let new = path.with_file_name(format!(".{name}.new"));
-    // A FIFO or a symlink that somebody has put there is removed: neither is opened.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    drop(file);
-    fs::rename(&new, path)
+    durable_files::replace(path, 0o644, Durability::Unsynced, |file| {
+        file.write_all(text.as_bytes())
+    })
 }
 
 /// Takes the place of a socket that a killed agent left, and of nothing else.
@@ -430,10 +423,9 @@ mod tests {
         let (path, victim) = (folder.path().join("volumes.prom"), folder.path().join("victim"));
         fs::write(&victim, "kept").unwrap();
         fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
-        let new = folder.path().join(".volumes.prom.new");
-        rustix::fs::mknodat(rustix::fs::CWD, &new, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         replace(&path, "one\n").unwrap();
-        std::os::unix::fs::symlink(&victim, &new).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\n");
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         replace(&path, "two\n").unwrap();

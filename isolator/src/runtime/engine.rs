@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::warn;
-use volume_driver_client::{Code, Drivers, MountId};
+use volume_driver_client::{Code, Drivers};
 
 use super::calls::Call;
+use super::driver_call::{CallKind, DriverCall};
 use super::gone_mounts::gone_mounts;
 use super::message::{Message, PrepareAnswer, Turn, Watcher};
-use super::queues::{Queues, Urgency};
+use super::queues::Queues;
 use super::restored::restored;
 use super::writer::{RecordWrite, Written};
 use crate::config::Config;
@@ -23,10 +24,7 @@ use crate::error::{PrepareError, Problem};
 use crate::health::WatchedVolume;
 use crate::health::baseline::Baselines;
 use crate::identity;
-use crate::ledger::{
-    CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, RemoveOutcome, UnmountOutcome,
-};
-use crate::mountpoint::Mountpoint;
+use crate::ledger::{Effect, Event, Ledger, Phase};
 use crate::records::{Change, Store};
 use crate::reports::Reports;
 use crate::status::Noted;
@@ -97,7 +95,7 @@ impl Engine {
                 Ok(message) => self.take(&mut state, message),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(Reverse(timer)) = state.timers.pop() {
-                        self.ring(&mut state, timer.number, timer.alarm);
+                        self.timer_due(&mut state, timer.number, timer.alarm);
                     }
                 }
             }
@@ -174,12 +172,12 @@ impl Engine {
                     Event::RecordWritten {
                         container,
                         revision,
-                        result,
+                        result: result.map_err(|error| error.to_string()),
                     },
                 ),
                 None => {
                     if let Err(problem) = result {
-                        warn!(%container, problem, "cannot remove the record of a container that has left; trying again");
+                        warn!(%container, %problem, "cannot remove the record of a container that has left; it is tried again");
                         state.set(REMOVE_AGAIN, Alarm::Remove(container));
                     }
                 }
@@ -193,9 +191,9 @@ impl Engine {
         }
     }
 
-    fn ring(&self, state: &mut State, number: u64, alarm: Alarm) {
+    fn timer_due(&self, state: &mut State, number: u64, alarm: Alarm) {
         match alarm {
-            // Answered long ago, and perhaps asked again under the same id.
+            // The prepare was answered long ago, and there may be a later one with the same id.
             Alarm::Prepare(container, turn)
                 if state
                     .prepares
@@ -264,7 +262,8 @@ impl Engine {
                 spec,
                 adopt,
             } => {
-                return self.mount(state, op, volume, mount_id, spec, adopt);
+                let kind = CallKind::Mount { mount_id, spec, adopt };
+                return self.submit(state, DriverCall { op, volume, kind });
             }
             Effect::Unmount {
                 op,
@@ -275,13 +274,23 @@ impl Engine {
                 is_place_known,
                 is_last,
             } => {
-                let begin = move |call: &Call<'_>| {
-                    call.unmount(&mount_id, mountpoint.as_ref(), was_confirmed, is_place_known, is_last)
+                let kind = CallKind::Unmount {
+                    mount_id,
+                    mountpoint,
+                    was_confirmed,
+                    is_place_known,
+                    is_last,
                 };
-                return self.unmount(state, op, volume, begin);
+                return self.submit(state, DriverCall { op, volume, kind });
             }
-            Effect::Create { op, volume, options } => return self.create(state, op, volume, options),
-            Effect::Remove { op, volume } => return self.remove(state, op, volume),
+            Effect::Create { op, volume, options } => {
+                let kind = CallKind::Create { options };
+                return self.submit(state, DriverCall { op, volume, kind });
+            }
+            Effect::Remove { op, volume } => {
+                let kind = CallKind::Remove;
+                return self.submit(state, DriverCall { op, volume, kind });
+            }
             Effect::Withdraw { op } => return state.queues.withdraw(op).then_some(Event::Withdrawn { op }),
             Effect::RetryAfter { volume, attempt, delay } => {
                 self.status.retry(&volume, delay);
@@ -303,127 +312,47 @@ impl Engine {
         None
     }
 
-    fn mount(
-        &self,
-        state: &mut State,
-        op: Op,
-        volume: VolumeKey,
-        mount_id: MountId,
-        spec: MountSpec,
-        adopt: Option<Mountpoint>,
-    ) -> Option<Event> {
-        let begin = move |call: &Call<'_>| call.mount(&mount_id, &spec, adopt.as_ref());
-        let report = move |outcome| Event::MountDone { op, outcome };
-        self.submit(
-            state,
-            op,
-            volume,
-            Urgency::Container,
-            begin,
-            MountOutcome::Uncertain,
-            MountOutcome::Failed,
-            report,
-        )
-    }
-
-    fn create(&self, state: &mut State, op: Op, volume: VolumeKey, options: BTreeMap<String, String>) -> Option<Event> {
-        let begin = move |call: &Call<'_>| call.create(&options);
-        let report = move |outcome| Event::CreateDone { op, outcome };
-        self.submit(
-            state,
-            op,
-            volume,
-            Urgency::Container,
-            begin,
-            CreateOutcome::Uncertain,
-            CreateOutcome::Failed,
-            report,
-        )
-    }
-
-    fn remove(&self, state: &mut State, op: Op, volume: VolumeKey) -> Option<Event> {
-        let begin = move |call: &Call<'_>| call.remove();
-        let report = move |outcome| Event::RemoveDone { op, outcome };
-        self.submit(
-            state,
-            op,
-            volume,
-            Urgency::Nobody,
-            begin,
-            RemoveOutcome::Uncertain,
-            RemoveOutcome::NotSent,
-            report,
-        )
-    }
-
-    fn unmount(
-        &self,
-        state: &mut State,
-        op: Op,
-        volume: VolumeKey,
-        begin: impl FnOnce(&Call<'_>) -> UnmountOutcome + Send + 'static,
-    ) -> Option<Event> {
-        let report = move |outcome| Event::UnmountDone { op, outcome };
-        self.submit(
-            state,
-            op,
-            volume,
-            Urgency::Nobody,
-            begin,
-            UnmountOutcome::Uncertain,
-            UnmountOutcome::NotSent,
-            report,
-        )
-    }
-
-    /// Queues one call on its driver's workers. A panic on the way is a `lost` outcome, no missing one; a call that cannot be
-    /// queued is one that was never sent, and known as that at once.
-    #[allow(clippy::too_many_arguments, reason = "one call site each for the four kinds of call")]
-    fn submit<O: Send + 'static>(
-        &self,
-        state: &mut State,
-        op: Op,
-        volume: VolumeKey,
-        urgency: Urgency,
-        begin: impl FnOnce(&Call<'_>) -> O + Send + 'static,
-        lost: impl FnOnce(Problem) -> O + Send + 'static,
-        unsent: impl FnOnce(Problem) -> O,
-        report: impl Fn(O) -> Event + Clone + Send + 'static,
-    ) -> Option<Event> {
-        let (key, report_unsent) = (volume.clone(), report.clone());
-        let drivers = self.drivers.clone();
-        let directory_backed = self.config.is_directory_backed(&volume.driver);
-        let outbox = self.outbox.clone();
-        let driver = volume.driver.clone();
-        let profile = self.config.profiles.for_driver(&driver);
-        let folder_in_mount = profile.folder_in_mount;
-        let (queue, limit) = self.drivers.turns(&driver);
-        let reports = Arc::clone(&self.reports);
-        let baselines = self.baselines.clone();
-        let config = Arc::clone(&self.config);
-        let job = move || {
-            let begun = Instant::now();
-            let call = Call {
-                drivers: &drivers,
-                volume: &volume,
-                directory_backed,
-                baselines: &baselines,
-                agents_folders: &config.agents_folders,
-                folder_in_mount: folder_in_mount.as_deref(),
-            };
-            let outcome = catch_unwind(AssertUnwindSafe(|| begin(&call))).unwrap_or_else(|_| {
-                let words = format!("the module failed while it called the driver of volume {volume}");
-                lost(Problem::new(Code::Uncertain, words))
-            });
-            let event = report(outcome);
-            reports.called(&volume, &event, begun.elapsed());
-            // Nobody listens any more only when the agent goes away; the record tells the next one.
-            let _ = outbox.send(Message::Event(event));
+    /// Queues a call on its driver's workers. A call that cannot be queued is over at once, and its event is
+    /// returned.
+    fn submit(&self, state: &mut State, call: DriverCall) -> Option<Event> {
+        let call = Arc::new(call);
+        let job = {
+            let (call, drivers, outbox) = (Arc::clone(&call), self.drivers.clone(), self.outbox.clone());
+            let (config, reports, baselines) = (
+                Arc::clone(&self.config),
+                Arc::clone(&self.reports),
+                self.baselines.clone(),
+            );
+            move || {
+                let begun = Instant::now();
+                let volume = &call.volume;
+                let profile = config.profiles.for_driver(&volume.driver);
+                let context = Call {
+                    drivers: &drivers,
+                    volume,
+                    directory_backed: config.is_directory_backed(&volume.driver),
+                    baselines: &baselines,
+                    agents_folders: &config.agents_folders,
+                    folder_in_mount: profile.folder_in_mount.as_deref(),
+                };
+                let event = catch_unwind(AssertUnwindSafe(|| call.run(&context))).unwrap_or_else(|_| {
+                    let words = format!("the module failed while it called the driver of volume {volume}");
+                    call.uncertain(Problem::new(Code::Uncertain, words))
+                });
+                reports.called(volume, &event, begun.elapsed());
+                // The engine stops listening only when the agent goes away; the record tells the next one.
+                let _ = outbox.send(Message::Event(event));
+            }
         };
-        let error = state.queues.submit(&queue, limit, op, urgency, Box::new(job)).err()?;
+        let driver = &call.volume.driver;
+        let (queue, limit) = self.drivers.turns(driver);
+        let queued = state
+            .queues
+            .submit(&queue, limit, call.op, call.urgency(), Box::new(job));
+        let error = queued.err()?;
         let words = format!("cannot start a thread for driver '{driver}': {error}");
-        let event = report_unsent(unsent(Problem::new(Code::Unreachable, words)));
-        self.reports.called(&key, &event, Duration::ZERO);
+        let event = call.not_sent(Problem::new(Code::Unreachable, words));
+        self.reports.called(&call.volume, &event, Duration::ZERO);
         Some(event)
     }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod crash_point;
+mod driver_call;
 mod engine;
 mod gone_mounts;
 mod message;

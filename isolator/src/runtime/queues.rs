@@ -1,5 +1,5 @@
-//! One queue for each driver, whatever its names, with as many workers as the driver bears calls at
-//! once. A driver that hangs holds its own workers and no others.
+//! One queue for each driver, whatever its names, with as many workers as the driver can handle calls at
+//! a time. A driver that hangs blocks its own workers and no others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -23,13 +23,13 @@ struct Queue {
     wake: Condvar,
 }
 
-/// Who waits for a call.
+/// What waits for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
     /// A container that is being prepared.
     Container,
-    /// Nobody, or a cleanup, which does not wait for long.
-    Nobody,
+    /// Nothing, or a cleanup, which does not wait for long.
+    Background,
 }
 
 #[derive(Default)]
@@ -37,36 +37,36 @@ struct State {
     jobs: VecDeque<(Op, Urgency, Job)>,
     workers: usize,
     idle: usize,
-    /// How many of the calls under way nobody waits for, and how many may be.
-    unhurried: usize,
-    unhurried_limit: usize,
+    /// How many background calls are under way, and how many may be.
+    background: usize,
+    background_limit: usize,
 }
 
 impl State {
-    /// The oldest call that may begin. Calls that nobody waits for leave one worker to the others, so that a few volumes
-    /// whose Unmount hangs do not keep every container of the driver waiting.
+    /// The oldest call that may begin. Background calls leave one worker to the others, so that a few volumes
+    /// whose Unmount hangs do not delay every container of the driver.
     fn next(&mut self) -> Option<(Urgency, Job)> {
-        let has_room = self.unhurried < self.unhurried_limit;
+        let has_room = self.background < self.background_limit;
         let next = self
             .jobs
             .iter()
             .position(|(_, urgency, _)| has_room || *urgency == Urgency::Container)?;
         let (_, urgency, job) = self.jobs.remove(next)?;
-        self.unhurried += usize::from(urgency == Urgency::Nobody);
+        self.background += usize::from(urgency == Urgency::Background);
         Some((urgency, job))
     }
 }
 
 impl Queues {
-    /// Queues a call to the driver with this address, or with this name when its address is not known. It bears `limit` calls
-    /// at once.
+    /// Queues a call to the driver with this address, or with this name when its address is not known. The
+    /// driver can handle `limit` calls at a time.
     ///
     /// # Errors
-    /// When there is no worker and no thread can be started for one: the call was not and will not be made.
+    /// When there is no worker and no thread can be started for one. The call is not made then.
     pub(super) fn submit(&mut self, driver: &str, limit: usize, op: Op, urgency: Urgency, job: Job) -> io::Result<()> {
         let queue = self.0.entry(driver.to_owned()).or_default();
         let mut state = queue.lock();
-        state.unhurried_limit = limit.saturating_sub(1).max(1);
+        state.background_limit = limit.saturating_sub(1).max(1);
         state.jobs.push_back((op, urgency, job));
         if state.jobs.len() > state.idle && state.workers < limit.max(1) {
             let worker = Arc::clone(queue);
@@ -82,7 +82,7 @@ impl Queues {
                     state.jobs.pop_back();
                     return Err(error);
                 }
-                // The workers there are will get to it.
+                // The existing workers will make the call.
                 Err(_) => {}
             }
         }
@@ -91,7 +91,7 @@ impl Queues {
         Ok(())
     }
 
-    /// Takes a call out of its queue. False when it has begun, or is not there.
+    /// Takes a call out of its queue. Returns false when the call has begun, or is not there.
     pub(super) fn withdraw(&self, op: Op) -> bool {
         self.0.values().any(|queue| {
             let mut state = queue.lock();
@@ -104,7 +104,7 @@ impl Queues {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Jobs run outside the lock, so a poisoned state is still whole.
+        // Jobs run outside the lock, so that a poisoned state is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,7 +115,7 @@ impl Queue {
                 drop(state);
                 job();
                 state = self.lock();
-                state.unhurried -= usize::from(urgency == Urgency::Nobody);
+                state.background -= usize::from(urgency == Urgency::Background);
                 continue;
             }
             state.idle += 1;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_calls_are_in_flight_than_the_driver_bears() {
+    fn no_more_calls_are_in_flight_than_the_driver_can_handle() {
         let mut queues = Queues::default();
         let (release, hang) = unbounded::<()>();
         let (begun, started) = unbounded();
@@ -216,7 +216,7 @@ mod tests {
                 done.send(n).unwrap();
             };
             queues
-                .submit("driver", 4, Op(n), Urgency::Nobody, Box::new(job))
+                .submit("driver", 4, Op(n), Urgency::Background, Box::new(job))
                 .unwrap();
         }
         let mount = done.clone();
@@ -228,11 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_bears_one_call_gets_unmounts_too() {
+    fn a_driver_that_handles_one_call_at_a_time_gets_unmounts_too() {
         let mut queues = Queues::default();
         let (done, finished) = unbounded();
         let job = Box::new(move || done.send(()).unwrap());
-        queues.submit("driver", 1, Op(1), Urgency::Nobody, job).unwrap();
+        queues.submit("driver", 1, Op(1), Urgency::Background, job).unwrap();
         finished.recv().unwrap();
     }
 }

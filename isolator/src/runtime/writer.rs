@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crossbeam_channel::Receiver;
 
 use super::crash_point::crash_point;
-use crate::records::Change;
+use crate::records::{Change, CommitError};
 use crate::types::ContainerId;
 
 /// One change of a record.
@@ -20,13 +20,13 @@ pub(crate) struct RecordWrite {
 pub(crate) struct Written {
     pub(crate) container: ContainerId,
     pub(crate) revision: Option<u64>,
-    pub(crate) result: Result<(), String>,
+    pub(crate) result: Result<(), CommitError>,
 }
 
 /// Commits changes until every sender of `writes` is gone. A panic in `commit` fails its batch and
 /// nothing else.
 pub(crate) fn run(
-    commit: impl Fn(&[Change]) -> Vec<Result<(), String>>,
+    commit: impl Fn(&[Change]) -> Vec<Result<(), CommitError>>,
     writes: &Receiver<RecordWrite>,
     report: impl Fn(Written),
 ) {
@@ -37,7 +37,7 @@ pub(crate) fn run(
             batch.into_iter().map(|write| (write.change, write.revision)).unzip();
         crash_point("record-begin");
         let results = catch_unwind(AssertUnwindSafe(|| commit(&changes)))
-            .unwrap_or_else(|_| vec![Err("the module failed while it wrote the record".to_owned()); changes.len()]);
+            .unwrap_or_else(|_| vec![Err(CommitError::Panic); changes.len()]);
         crash_point("record-end");
         for ((change, revision), result) in changes.into_iter().zip(revisions).zip(results) {
             let container = match change {

@@ -1,15 +1,15 @@
 //! The thread that keeps `status.json`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded, never};
+use durable_files::Durability;
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use tracing::error;
 
@@ -135,7 +135,7 @@ impl File {
                 } {
                     Ok(()) => failing = false,
                     Err(error) if !std::mem::replace(&mut failing, true) => {
-                        error!(file = %self.path.display(), %error, "cannot write the status file; trying again without another word");
+                        error!(file = %self.path.display(), %error, "cannot write the status file; it is tried again, and this is logged once");
                     }
                     Err(_) => {}
                 }
@@ -227,15 +227,6 @@ fn seconds(time: Timestamp, mode: RoundMode) -> Timestamp {
 
 /// A reader sees the old file or the new one.
 fn replace(path: &Path, status: &Status) -> io::Result<()> {
-    let new = path.with_extension("tmp");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&new)?;
-    file.write_all(&serde_json::to_vec(status)?)?;
-    drop(file);
-    fs::rename(&new, path)
+    let json = serde_json::to_vec(status)?;
+    durable_files::replace(path, 0o600, Durability::Unsynced, |file| file.write_all(&json))
 }

@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Said, Failure> {
             }
             let container = Store::open(state_dir)?
                 .restore_quarantined(name)
-                .map_err(Failure::Refused)?;
+                .map_err(|error| Failure::Refused(error.to_string()))?;
             Ok(Said {
                 json: json!({ "restored": container.to_string() }),
                 text: plain(&format!(
@@ -108,7 +108,7 @@ fn ls(files: &[Quarantined]) -> Said {
     rows.extend(files.iter().map(|file| {
         let what = match &file.record {
             Ok(record) => format!("a record of container {}: it can be restored", record.container),
-            Err(reason) => reason.clone(),
+            Err(reason) => reason.to_string(),
         };
         vec![
             plain(&file.name.to_string_lossy()),
@@ -131,6 +131,6 @@ fn json_of(file: &Quarantined) -> Value {
         "file": file.name.to_string_lossy(),
         "written": moment(file.written),
         "container": file.record.as_ref().ok().map(|record| record.container.to_string()),
-        "reason": file.record.as_ref().err(),
+        "reason": file.record.as_ref().err().map(ToString::to_string),
     })
 }

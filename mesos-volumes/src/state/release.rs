@@ -57,7 +57,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Said, Failure> {
             .map(|volume| volume.request.volume.to_string())
             .collect();
         if !record.released {
-            store.release(record).map_err(Failure::Refused)?;
+            store
+                .release(record)
+                .map_err(|error| Failure::Refused(error.to_string()))?;
         }
         let done = if record.released {
             "was released before"

@@ -1,9 +1,10 @@
 //! Which folders this module has bound on themselves, kept in the state folder across starts of the agent.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use durable_files::Durability;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -50,7 +51,7 @@ impl OwnBind {
 }
 
 impl Memory {
-    /// A file that is not there remembers nothing, and neither does one that cannot be read, which is told in the log.
+    /// A file that does not exist remembers nothing. Neither does one that cannot be read, which is logged.
     pub(super) fn read(state_dir: &Path) -> Self {
         let nothing = || Self {
             version: VERSION,
@@ -68,11 +69,11 @@ impl Memory {
         match serde_json::from_slice::<Self>(&bytes) {
             Ok(memory) if memory.version == VERSION => memory,
             Ok(memory) => {
-                warn!(file = %path.display(), version = memory.version, "the file is of another version and is written anew");
+                warn!(file = %path.display(), version = memory.version, "the file has another version and is written again");
                 nothing()
             }
             Err(error) => {
-                warn!(file = %path.display(), %error, "the file is damaged and is written anew");
+                warn!(file = %path.display(), %error, "the file is damaged and is written again");
                 nothing()
             }
         }
@@ -87,12 +88,9 @@ impl Memory {
         if self.binds.is_empty() && !path.exists() {
             return Ok(());
         }
-        let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        durable_files::replace(&path, 0o600, Durability::Synced, |file| {
+            Ok(serde_json::to_writer(file, self)?)
+        })
     }
 }
 
