@@ -13,6 +13,7 @@
 //!
 //! The crate knows nothing of C++ and of Mesos' wire format.
 
+mod boot;
 mod claims;
 mod config;
 mod deadline;

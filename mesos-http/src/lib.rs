@@ -56,7 +56,6 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub mod backoff;
 mod client;
 pub mod endpoint;
 pub mod error;
@@ -68,6 +67,7 @@ pub mod scheduler;
 pub mod tls;
 pub mod types;
 
+pub use backoff;
 pub use endpoint::Endpoint;
 pub use error::{Action, Error};
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mesos_http::types::TaskState;
 use serde_json::{Value, json};
-use testbed::package::{MesosInstall, inspect};
+use testbed::package::{MesosInstall, Package, inspect};
 use testbed::{Agent, AgentSpec, Cluster, Container, Image, Job, LaunchedTask};
 use tests::{DRIVER, MODULE, Site, Tasks, docker_volume, end, finished, module, read_only, running, with_volumes};
 
@@ -412,7 +412,9 @@ fn a_task_keeps_its_volume_while_its_agent_goes_from_1_8_1_to_1_9_0() {
 
 #[test]
 fn a_task_keeps_its_volume_while_its_agent_goes_through_every_release() {
-    upgrade(&["1.4.3", "1.5.3", "1.6.2", "1.7.3", "1.8.1", "1.9.0", "1.10.0", "1.11.0"]);
+    let packages = Package::all();
+    let releases: Vec<&str> = packages.iter().map(|package| package.version.as_str()).collect();
+    upgrade(&releases);
 }
 
 macro_rules! releases {

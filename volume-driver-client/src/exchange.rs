@@ -16,6 +16,9 @@ const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.1+json";
 /// What Docker sends since 25.0: Go servers answer 400 to a missing `Host` or one with slashes in
 /// it.
 const UNIX_HOST: &str = "plugin.moby.localhost";
+/// The pauses before a driver that refuses connections is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const USER_AGENT: &str = concat!("volume-driver-client/", env!("CARGO_PKG_VERSION"));
 
 /// Time for one call.
@@ -94,7 +97,7 @@ impl Client {
             let left = deadline.total.saturating_sub(start.elapsed());
             self.attempt(transport, request, left, deadline.connect.min(left), reuse)
         };
-        let mut pause = Duration::from_millis(10);
+        let mut attempts = 0;
         loop {
             let result = if request.operation.is_mutating() {
                 attempt(Reuse::Never)
@@ -107,9 +110,13 @@ impl Client {
                 }
             };
             match result.map_err(Failure::from) {
-                Err(Failure::NotSent(_)) if start.elapsed() + pause < deadline.wait.min(deadline.total) => {
+                Err(Failure::NotSent(reason)) => {
+                    attempts += 1;
+                    let pause = backoff::doubled(attempts, FIRST_PAUSE, LONGEST_PAUSE);
+                    if start.elapsed() + pause >= deadline.wait.min(deadline.total) {
+                        return Err(Failure::NotSent(reason));
+                    }
                     std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(500));
                 }
                 result => return result,
             }

@@ -10,7 +10,7 @@
 
 use super::Ledger;
 use super::event::{CreateOutcome, Effect, Op, RecordedState, RecordedVolume, RemoveOutcome};
-use super::volume::{FIRST_RETRY, LONGEST_RETRY, Owed, State, retry_delay};
+use super::volume::{FIRST_RETRY, LONGEST_RETRY, Owed, State};
 use crate::error::Problem;
 use crate::types::VolumeKey;
 use volume_driver_client::Code;
@@ -149,7 +149,7 @@ impl Ledger {
             self.settle_covered(&key);
         } else {
             volume.state = State::Unremoved { attempt, error };
-            let delay = retry_delay(attempt, FIRST_RETRY, LONGEST_RETRY);
+            let delay = backoff::doubled(attempt, FIRST_RETRY, LONGEST_RETRY);
             self.effects.push(Effect::RetryAfter {
                 volume: key.clone(),
                 attempt,

@@ -199,13 +199,6 @@ impl Volume {
     }
 }
 
-/// How long to wait before the attempt after this one.
-pub(super) fn retry_delay(attempt: u32, first: Duration, longest: Duration) -> Duration {
-    first
-        .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)))
-        .min(longest)
-}
-
 impl Ledger {
     /// Begins whatever the volume is ready for.
     pub(super) fn advance(&mut self, key: &VolumeKey) {
@@ -458,7 +451,7 @@ impl Ledger {
             MountOutcome::Elsewhere(cause) => {
                 let cause = Problem::new(Code::AttachedElsewhere, cause.words);
                 let attempt = attempt + 1;
-                let delay = retry_delay(attempt, FIRST_LOOK, LONGEST_LOOK);
+                let delay = backoff::doubled(attempt, FIRST_LOOK, LONGEST_LOOK);
                 let volume = key.clone();
                 self.effects.push(Effect::RetryAfter { volume, attempt, delay });
                 (State::Elsewhere { attempt, cause }, None)
@@ -568,7 +561,7 @@ impl Ledger {
             self.kinship.forget_mount(&key);
             self.settle_covered(&key);
         } else {
-            let delay = retry_delay(attempt, FIRST_RETRY, LONGEST_RETRY);
+            let delay = backoff::doubled(attempt, FIRST_RETRY, LONGEST_RETRY);
             self.effects.push(Effect::RetryAfter {
                 volume: key.clone(),
                 attempt,
@@ -658,7 +651,7 @@ impl Ledger {
         self.effects.push(Effect::RetryAfter {
             volume: key.clone(),
             attempt,
-            delay: retry_delay(attempt, FIRST_RETRY, LONGEST_RETRY),
+            delay: backoff::doubled(attempt, FIRST_RETRY, LONGEST_RETRY),
         });
     }
 

@@ -10,6 +10,7 @@ use super::disk::Disk;
 use super::layout::Layout;
 use super::schema;
 use super::{LARGEST_RECORD, StoreError, at, write_new};
+use crate::boot;
 
 /// What the records know of the host they are on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +40,7 @@ impl Host {
 }
 
 pub(super) fn boot_id() -> Result<String, StoreError> {
-    let path = Path::new("/proc/sys/kernel/random/boot_id");
-    let text = std::fs::read_to_string(path).map_err(at("read", path))?;
-    Ok(text.trim().to_owned())
+    boot::boot_id().map_err(at("read", Path::new(boot::BOOT_ID)))
 }
 
 /// How far the folder is in use. A full or a read-only disk does not keep the agent from starting: what could not be done

@@ -1,7 +1,6 @@
 //! The thread that keeps `status.json`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +13,7 @@ use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use tracing::error;
 
 use super::{Status, VERSION, VolumeStatus};
+use crate::boot::boot_id;
 use crate::ledger::Ledger;
 use crate::ledger_reader::LedgerReader;
 use crate::types::VolumeKey;
@@ -76,7 +76,7 @@ impl Keeper {
             path: Status::path(state_dir),
             audit_log,
             started: now(),
-            boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+            boot_id: boot_id()?,
             noted,
             ledger,
         };

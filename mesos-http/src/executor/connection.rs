@@ -4,12 +4,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use backoff::chance;
 use crossbeam_channel::{Receiver, Sender};
 use http_transport::Route;
 use serde_json::{Value, json};
 
 use super::{Environment, Event, Pending, Subscribed};
-use crate::backoff::chance;
 use crate::client::{Client, Header, Piece, StreamRequest, StreamStop};
 use crate::error::{Action, Error};
 use crate::types::{Bytes, StatusSource, TaskStatus, UpdateId};

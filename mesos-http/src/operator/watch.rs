@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use backoff::{Backoff, chance};
 use crossbeam_channel::{Receiver, Sender};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 use super::PATH;
 use super::answer::{AgentState, FrameworkState, Tasks};
 use super::caller::Caller;
-use crate::backoff::{Backoff, chance};
 use crate::client::{Header, Piece, StreamRequest, StreamStop, authorization};
 use crate::endpoint::Endpoint;
 use crate::error::Error;

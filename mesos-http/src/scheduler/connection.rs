@@ -4,11 +4,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use backoff::chance;
 use crossbeam_channel::{Receiver, Sender};
 use http_transport::Route;
 
 use super::{Attempt, Call, Effect, Event, Subscribed, Subscription};
-use crate::backoff::chance;
 use crate::client::{Client, Header, Piece, StreamRequest, StreamStop, basic};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{Action, Error};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use backoff::Backoff;
 use serde_json::{Value, json};
 
 use super::{Call, Event, PATH, Subscribed};
-use crate::backoff::Backoff;
 use crate::endpoint::Endpoint;
 use crate::error::{Action, Error};
 use crate::types::{FrameworkId, FrameworkInfo, OfferConstraints};

@@ -308,14 +308,14 @@ impl Run {
         let Some(record) = self.state.tasks.get_mut(name) else {
             return 0;
         };
-        let doublings = record.in_a_row(verdict).saturating_sub(1).min(20);
+        let attempt = record.in_a_row(verdict);
         let own = self.plan.task(name).and_then(|task| task.task.retry_pause_ms);
         let pause = match verdict {
             Verdict::FailedOnce => {
                 let first = own.unwrap_or(self.rules.retry_pause);
-                (first << doublings).min(first.max(self.rules.longest_retry_pause))
+                backoff::doubled_ms(attempt, first, first.max(self.rules.longest_retry_pause))
             }
-            _ => (self.rules.pause << doublings).min(self.rules.longest_pause),
+            _ => backoff::doubled_ms(attempt, self.rules.pause, self.rules.longest_pause),
         };
         record.not_before_ms = now + pause;
         pause

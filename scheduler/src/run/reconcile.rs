@@ -18,7 +18,8 @@ const LONGEST_PAUSE: Millis = 60_000;
 pub(super) struct Reconciliation {
     unanswered: BTreeSet<String>,
     next: Option<Millis>,
-    pause: Millis,
+    /// How often it was sent since the master last answered for every task.
+    repeats: u32,
     /// When RECONCILE was last sent for all tasks that may run.
     all_asked: Millis,
 }
@@ -27,7 +28,7 @@ impl Reconciliation {
     pub(super) fn begin(&mut self, tasks: BTreeSet<String>, now: Millis) {
         self.unanswered = tasks;
         self.next = Some(now);
-        self.pause = FIRST_PAUSE;
+        self.repeats = 0;
         self.all_asked = now;
     }
 
@@ -71,7 +72,7 @@ impl Run {
             })
             .collect();
         if tasks.is_empty() {
-            self.reconciliation.pause = FIRST_PAUSE;
+            self.reconciliation.repeats = 0;
         } else {
             // An empty list would ask for every task of the framework.
             effects.calls.push(Call::Reconcile { tasks });
@@ -79,9 +80,9 @@ impl Run {
         self.reconciliation.unanswered = asked;
         let pause = match self.reconciliation.unanswered.is_empty() {
             true => self.rules.confirm_within,
-            false => self.reconciliation.pause,
+            false => backoff::doubled_ms(self.reconciliation.repeats + 1, FIRST_PAUSE, LONGEST_PAUSE),
         };
-        self.reconciliation.pause = (self.reconciliation.pause * 2).min(LONGEST_PAUSE);
+        self.reconciliation.repeats += 1;
         self.reconciliation.next = Some(now + pause);
     }
 

@@ -87,3 +87,58 @@ impl Package {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::package::DEFAULT_VERSION;
+
+    fn versions() -> Vec<String> {
+        Package::all().into_iter().map(|package| package.version).collect()
+    }
+
+    fn repository(path: &str) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("it is in the repository");
+        fs::read_to_string(root.join(path)).expect("the file is there")
+    }
+
+    /// `packages.json` is the list of releases; the others follow it.
+    #[test]
+    fn the_module_knows_the_releases_of_the_manifest_and_no_others() {
+        let header = repository("mesos-module/abi/releases.hpp");
+        let entries = header.lines().filter_map(|line| line.trim().strip_prefix('{'));
+        let known: Vec<String> = entries
+            .filter_map(|entry| entry.split_once(", Shape::").map(|(minor, _)| format!("1.{minor}.")))
+            .collect();
+        let versions = versions();
+        assert_eq!(known.len(), versions.len(), "{known:?}");
+        assert!(
+            known
+                .iter()
+                .zip(&versions)
+                .all(|(line, version)| version.starts_with(line)),
+            "{known:?}, {versions:?}"
+        );
+        for (constant, value) in [
+            ("OLDEST_KNOWN", known[0].trim_end_matches('.')),
+            ("NEWEST_KNOWN", known[known.len() - 1].trim_end_matches('.')),
+            ("NEWEST_TESTED", DEFAULT_VERSION),
+        ] {
+            assert!(header.contains(&format!("{constant} = \"{value}\";")), "{constant}");
+        }
+        assert_eq!(versions.last().map(String::as_str), Some(DEFAULT_VERSION));
+    }
+
+    #[test]
+    fn every_release_of_the_manifest_has_its_test() {
+        let tests = repository("tests/tests/releases.rs");
+        for version in versions() {
+            let name = format!("mesos_{}: \"{version}\",", version.replace('.', "_"));
+            assert!(tests.contains(&name), "{name}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use durable_files::Durability;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::boot::boot_id;
 use crate::host::namespace;
 
 const FILE: &str = "mount-bases.json";
@@ -36,7 +37,7 @@ impl OwnBind {
         Self {
             folder: folder.to_owned(),
             id,
-            boot_id: boot_id(),
+            boot_id: boot_id().unwrap_or_default(),
             namespace: namespace::words().map(str::to_owned),
         }
     }
@@ -44,7 +45,7 @@ impl OwnBind {
     /// Whether the mount of this id, in this namespace and boot, is the bind. When in doubt it is somebody else's.
     pub(super) fn is(&self, id: u64) -> bool {
         self.id == id
-            && self.boot_id == boot_id()
+            && self.boot_id == boot_id().unwrap_or_default()
             && self.namespace.is_some()
             && self.namespace.as_deref() == namespace::words()
     }
@@ -92,9 +93,4 @@ impl Memory {
             Ok(serde_json::to_writer(file, self)?)
         })
     }
-}
-
-fn boot_id() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
 }

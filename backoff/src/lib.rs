@@ -1,9 +1,26 @@
-//! Growing pauses between attempts, spread by chance so that many clients do not come at once.
+//! Growing pauses between the attempts of a retry. Nothing here reads a clock or sleeps.
+//!
+//! [`doubled`] is for state machines that count their attempts, and [`Backoff`] for clients of a
+//! shared server: it spreads the pauses by chance, so that many clients do not come at once.
+#![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// An exponential backoff with a limit. It reads no clock and sleeps nowhere.
+/// The pause before the attempt after `attempt` ones that failed: `first` after one, then twice as
+/// long each time, up to `longest`.
+pub fn doubled(attempt: u32, first: Duration, longest: Duration) -> Duration {
+    let doublings = attempt.saturating_sub(1);
+    first.saturating_mul(2_u32.saturating_pow(doublings)).min(longest)
+}
+
+/// As [`doubled`], in milliseconds.
+pub fn doubled_ms(attempt: u32, first: u64, longest: u64) -> u64 {
+    let pause = doubled(attempt, Duration::from_millis(first), Duration::from_millis(longest));
+    u64::try_from(pause.as_millis()).unwrap_or(longest)
+}
+
+/// An exponential backoff with a limit.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     base: Duration,
@@ -24,8 +41,8 @@ impl Backoff {
     /// The next pause: between half of the current step and the whole of it, where `chance` in
     /// `0.0..1.0` picks the place.
     pub fn next_pause(&mut self, chance: f64) -> Duration {
-        let step = self.base.saturating_mul(1_u32 << self.attempts.min(20)).min(self.limit);
         self.attempts = self.attempts.saturating_add(1);
+        let step = doubled(self.attempts, self.base, self.limit);
         step.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
@@ -53,6 +70,16 @@ mod tests {
         assert_eq!(pauses, [500, 1000, 2000, 3000, 3000]);
         backoff.reset();
         assert_eq!(backoff.next_pause(0.0), Duration::from_millis(250));
+    }
+
+    #[test]
+    fn the_pause_after_the_first_failure_is_the_shortest() {
+        let pause = |attempt| doubled(attempt, Duration::from_secs(1), Duration::from_secs(60)).as_secs();
+        assert_eq!([0, 1, 2, 3, 7, u32::MAX].map(pause), [1, 1, 2, 4, 60, 60]);
+        assert_eq!(
+            [1, 2, 9].map(|attempt| doubled_ms(attempt, 250, 30_000)),
+            [250, 500, 30_000]
+        );
     }
 
     #[test]
