@@ -14,6 +14,7 @@ use scheduler::framework::{Framework, RunError, subscribe};
 use scheduler::notification::{self, Notifier};
 use scheduler::run::Rules;
 use scheduler::service::listing::Listing;
+use scheduler::service::logs::AgentAccess;
 use scheduler::service::serve::Running;
 use scheduler::service::storage::{Folder, framework_id};
 use scheduler::service::{Service, Settings, api};
@@ -195,7 +196,11 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         running.list(listing, every).map_err(usage)?;
     }
     running.watch(&framework).map_err(refused)?;
-    let router = entrance.access(address).protect(api::router(running.shared()));
+    let agents = AgentAccess {
+        https: framework.masters.starts_with("https://"),
+        tls: framework.tls.clone(),
+    };
+    let router = entrance.access(address).protect(api::router(running.shared(), agents));
     let scheme = if entrance.tls.is_some() { "https" } else { "http" };
     runtime.spawn(access::serve(listener, entrance.tls, router, Limits::default()));
     if let Some(file) = &arguments.address_file {

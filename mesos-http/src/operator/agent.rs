@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{Containers, VersionInfo};
+use super::answer::{Containers, FilePart, VersionInfo};
 use super::caller::Caller;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
@@ -71,6 +71,20 @@ impl Agent {
         }
         let flags: Vec<Flag> = self.caller.ask("GET_FLAGS", None, &["get_flags", "flags"])?;
         Ok(flags.into_iter().map(|flag| (flag.name, flag.value)).collect())
+    }
+
+    /// READ_FILE: a part of a file in a sandbox or of the agent's log.
+    ///
+    /// `path` is a path of the agent's files API, such as
+    /// `/frameworks/ID/executors/ID/runs/latest/stderr` (Mesos 1.5 and newer). A part that begins
+    /// behind the end of the file is empty.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read: the agent has no such file, or wants a
+    /// credential.
+    pub fn read_file(&self, path: &str, offset: u64, length: u64) -> Result<FilePart, Error> {
+        let call = json!({"path": path, "offset": offset, "length": length});
+        self.caller.ask("READ_FILE", Some(("read_file", call)), &["read_file"])
     }
 
     /// GET_CONTAINERS, nested and standalone ones included.

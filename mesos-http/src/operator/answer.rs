@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::types::{AgentInfo, ContainerId, ContainerStatus, ExecutorId, FrameworkId, FrameworkInfo, Resource, Task};
+use crate::types::{
+    AgentInfo, Bytes, ContainerId, ContainerStatus, ExecutorId, FrameworkId, FrameworkInfo, Resource, Task,
+};
 
 /// GET_VERSION.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -100,4 +102,15 @@ pub struct Container {
     /// What it uses, as it came.
     #[serde(default)]
     pub resource_statistics: Option<serde_json::Value>,
+}
+
+/// READ_FILE: a part of a file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct FilePart {
+    /// The size of the whole file, in bytes.
+    #[serde(default)]
+    pub size: u64,
+    /// The part. Empty when none of the file lies behind the offset.
+    #[serde(default)]
+    pub data: Bytes,
 }

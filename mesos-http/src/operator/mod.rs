@@ -9,7 +9,7 @@ mod nested;
 mod watch;
 
 pub use agent::Agent;
-pub use answer::{AgentState, Container, Containers, FrameworkState, Tasks, VersionInfo};
+pub use answer::{AgentState, Container, Containers, FilePart, FrameworkState, Tasks, VersionInfo};
 pub use master::Master;
 pub use nested::{ContainerEnd, ContainerLaunch};
 pub use watch::{ClusterEvent, Snapshot, Watch};

@@ -4,13 +4,14 @@ mod agents;
 mod dag;
 mod frame;
 mod jobs;
+mod logs;
 mod run;
 mod volumes;
 
 use std::convert::Infallible;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{Extension, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -18,6 +19,7 @@ use axum::routing::{get, post};
 use maud::{Markup, html};
 
 use crate::service::blocking::blocking;
+use crate::service::logs::AgentAccess;
 use crate::service::serve::Shared;
 use crate::service::{Cause, RequestError};
 use frame::View;
@@ -55,6 +57,7 @@ pub fn routes() -> Router<Shared> {
             "/agents",
             get(async |Looking(shared, still)| show(&shared, still, |view| Some(agents::all(view)))),
         )
+        .route("/runs/{id}/tasks/{task}", get(log))
         .route("/jobs/{name}/run", post(begin))
         .route("/runs/{id}/cancel", post(cancel))
         .route(
@@ -132,6 +135,19 @@ fn done(shared: &Shared, outcome: Result<String, RequestError>) -> Response {
         Ok(place) => Redirect::to(&place).into_response(),
         Err(error) => problem(shared, StatusCode::CONFLICT, &error.to_string()),
     }
+}
+
+async fn log(
+    State(shared): State<Shared>,
+    Extension(agents): Extension<AgentAccess>,
+    Path((run, task)): Path<(String, String)>,
+) -> Response {
+    let sandbox = match shared.read(|service, _| service.sandbox(&run, &task)) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return problem(&shared, StatusCode::NOT_FOUND, &error.to_string()),
+    };
+    let files = blocking(move || logs::read(&sandbox, &agents)).await;
+    show(&shared, true, |view| Some(logs::one(view, &run, &task, &files)))
 }
 
 async fn begin(State(shared): State<Shared>, Path(name): Path<String>) -> Response {

@@ -67,14 +67,14 @@ pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
                 }
             }),
         ]))
-        @if let Some(end) = state.end.as_ref().filter(|end| !end.failures.is_empty()) { (failures(end, state)) }
+        @if let Some(end) = state.end.as_ref().filter(|end| !end.failures.is_empty()) { (failures(id, end, state)) }
         h2 { "Order of the tasks" }
         (dag::of_run(plan, state))
         h2 { "Tasks" }
         table {
             thead { tr { th { "Task" } th { "State" } th { "Agent" } th { "Volumes" } th { "Launches" } th { "Reason" } } }
             tbody {
-                @for (task, explanation) in plan.tasks.iter().zip(&explanations) { (row(view, task, explanation, state)) }
+                @for (task, explanation) in plan.tasks.iter().zip(&explanations) { (row(view, id, task, explanation, state)) }
             }
         }
         h2 { "Timeline" }
@@ -84,7 +84,7 @@ pub(super) fn one(view: View<'_>, id: &str) -> Option<Markup> {
 }
 
 /// Which tasks failed, why, and which tasks were not started because of that.
-fn failures(end: &End, state: &JobState) -> Markup {
+fn failures(id: &str, end: &End, state: &JobState) -> Markup {
     let failed = state
         .tasks
         .iter()
@@ -96,6 +96,15 @@ fn failures(end: &End, state: &JobState) -> Markup {
                 strong { "Failed" @if !failed.is_empty() { ": " (links(failed.iter().map(|name| name.as_str()))) } }
             }
             ul { @for failure in &end.failures { li { (failure) } } }
+            @if !failed.is_empty() {
+                p {
+                    strong { "What they wrote: " }
+                    @for (index, name) in failed.iter().enumerate() {
+                        @if index > 0 { ", " }
+                        a href={ "/runs/" (id) "/tasks/" (name) } { "log of " (name) }
+                    }
+                }
+            }
             @if !end.blocked.is_empty() {
                 p { strong { "Not started because of the failure: " } (links(end.blocked.iter().map(String::as_str))) }
             }
@@ -126,7 +135,7 @@ fn named(service: &Service, reason: &str) -> String {
     agents.fold(without, |text, (id, agent)| text.replace(id.as_str(), &agent.address))
 }
 
-fn row(view: View<'_>, task: &PlannedTask, explanation: &Explanation, state: &JobState) -> Markup {
+fn row(view: View<'_>, id: &str, task: &PlannedTask, explanation: &Explanation, state: &JobState) -> Markup {
     let record: &TaskRecord = &state.tasks[task.name()];
     let why = !explanation.why.is_empty() && explanation.standing != Standing::Active;
     html! {
@@ -139,6 +148,7 @@ fn row(view: View<'_>, task: &PlannedTask, explanation: &Explanation, state: &Jo
                         (attempt.agent.hostname)
                         @if let Some(zone) = &attempt.agent.zone { " " span.nowrap { "in " (zone) } }
                         @if let Some(address) = &attempt.agent.address { div.faint { (address) } }
+                        div { a href={ "/runs/" (id) "/tasks/" (task.name()) } { "Log" } }
                     }
                 }
             }

@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::blocking::blocking;
+use super::logs::{AgentAccess, FILES, LogError};
 use super::serve::Shared;
 use super::{Cause, RequestError, RunEntry, Service, metrics, openapi};
 use crate::report::Report;
@@ -16,7 +17,7 @@ use crate::state::Millis;
 
 /// Everything that is served, without any check of the client: see
 /// [`Access::protect`](crate::access::Access::protect).
-pub fn router(shared: Shared) -> Router {
+pub fn router(shared: Shared, agents: AgentAccess) -> Router {
     Router::new()
         .route("/v1/jobs", get(jobs).post(create))
         .route("/v1/jobs/{name}", get(job).put(replace).delete(delete))
@@ -27,6 +28,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/v1/runs/{id}", get(one_run))
         .route("/v1/runs/{id}/explain", get(explain))
         .route("/v1/runs/{id}/cancel", post(cancel))
+        .route("/v1/runs/{id}/tasks/{task}/{file}", get(log))
         .route("/v1/tasks/{id}/declare-dead", post(declare_dead))
         .route("/v1/claims", get(claims))
         .route("/openapi.json", get(openapi))
@@ -34,6 +36,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/health", get(health))
         .merge(crate::page::routes())
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json"))
+        .layer(Extension(agents))
         .with_state(shared)
 }
 
@@ -174,6 +177,35 @@ async fn explain(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
 async fn cancel(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, RequestError> {
     blocking(move || shared.change(|service, now| Ok(((), service.cancel(&id, now)?)))).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+impl IntoResponse for LogError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::NotLaunched { .. } => StatusCode::CONFLICT,
+            Self::Agent { .. } => StatusCode::BAD_GATEWAY,
+        };
+        problem(status, &self.to_string())
+    }
+}
+
+async fn log(
+    State(shared): State<Shared>,
+    Extension(agents): Extension<AgentAccess>,
+    Path((run, task, file)): Path<(String, String, String)>,
+) -> Result<Response, LogError> {
+    if !FILES.contains(&file.as_str()) {
+        let known = FILES.join(" and ");
+        return Err(LogError::Unknown(format!("file '{file}' of a task; there are {known}")));
+    }
+    let sandbox = shared.read(|service, _| service.sandbox(&run, &task))?;
+    let text = blocking(move || sandbox.tail(&agents, &file)).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, text).into_response())
 }
 
 async fn declare_dead(State(shared): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, RequestError> {

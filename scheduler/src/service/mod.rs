@@ -19,6 +19,7 @@ mod effects;
 mod events;
 mod last;
 pub mod listing;
+pub mod logs;
 pub mod metrics;
 pub mod openapi;
 mod place;

@@ -39,6 +39,11 @@ pub fn document() -> Value {
             "/v1/runs/{id}/cancel": {
                 "post": operation("cancelRun", "Starts no further task of the run, and kills those that run.", &[&id], None, &["202", "404", "409"]),
             },
+            "/v1/runs/{id}/tasks/{task}/{file}": {
+                "get": operation("showLog", "The last lines that a task wrote, at most 64 KiB, as text, from its agent.",
+                    &[&id, &path_parameter("task", "The task's name in the job file."), &path_parameter("file", "`stderr` or `stdout`.")],
+                    None, &["200", "404", "409", "502"]),
+            },
             "/v1/tasks/{id}/declare-dead": {
                 "post": operation("declareTaskDead", "Declares that a task does not run, when the master cannot say whether it runs.",
                     &[&path_parameter("id", "The task's id, `<job>.<number>.<task>.<attempt>`.")], None, &["202", "404", "409"]),
@@ -73,6 +78,7 @@ fn operation(id: &str, summary: &str, parameters: &[&Value], body: Option<&Value
                 "422" => {
                     json!({"description": "The job file is wrong; each line names a place in it.", "content": error})
                 }
+                "502" => json!({"description": "The agent does not answer, or does not have the file.", "content": error}),
                 _ => json!({"description": "Not subscribed to a master, the operator stream is closed, or the state cannot be written.", "content": error}),
             };
             ((*status).to_owned(), response)

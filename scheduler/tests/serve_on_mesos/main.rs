@@ -1,6 +1,7 @@
 //! `scheduler serve` on a real master: the API, claims across frameworks, and one instance taking over from another.
 
 mod agents;
+mod logs;
 mod lost_calls;
 
 use std::fs;
@@ -186,6 +187,7 @@ fn jobs_are_given_run_explained_cancelled_and_removed() {
     let (_, described) = service.get("/openapi.json");
     for path in described["paths"].as_object().unwrap().keys() {
         let path = path.replace("{name}", "second").replace("{id}", &second);
+        let path = path.replace("{task}", "a").replace("{file}", "stderr");
         assert_ne!(service.get(&path).0, 404, "{path} is described and not there");
     }
     the_page_shows(&service, &first, &second);
