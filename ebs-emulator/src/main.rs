@@ -18,7 +18,13 @@ use tracing_subscriber::EnvFilter;
 /// A local EBS: volumes as ext4 on loop devices, attached to emulated hosts, behind the Docker volume plugin
 /// protocol. Needs root.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "Examples:\n\
+\x20 ebs-emulator serve --state /tmp/ebs --host h0=zone-a,socket=/run/docker/plugins/ebs.sock\n\
+\x20 ebs-emulator create --state /tmp/ebs --zone zone-a --name orders\n\
+\x20 ebs-emulator describe --state /tmp/ebs"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,6 +33,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the emulator until SIGTERM or SIGINT.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator serve --state /tmp/ebs --host h0=zone-a,socket=/run/docker/plugins/ebs.sock\n\
+\x20 ebs-emulator serve --state /tmp/ebs --host h0=zone-a,socket=/tmp/h0.sock --host h1=zone-b,socket=/tmp/h1.sock --manners rexray")]
     Serve {
         #[command(flatten)]
         state: State,
@@ -41,6 +50,8 @@ enum Command {
         unmount_on_exit: bool,
     },
     /// Make a volume and print its id.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator create --state /tmp/ebs --zone zone-a --name orders --size 10")]
     Create {
         #[command(flatten)]
         state: State,
@@ -61,11 +72,15 @@ enum Command {
         json: bool,
     },
     /// Print all volumes as `aws ec2 describe-volumes` does: JSON.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator describe --state /tmp/ebs > volumes.json")]
     Describe {
         #[command(flatten)]
         state: State,
     },
     /// Delete a volume that nobody holds.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator delete --state /tmp/ebs orders")]
     Delete {
         #[command(flatten)]
         state: State,
@@ -73,6 +88,8 @@ enum Command {
         volume: String,
     },
     /// Let an instance outside the emulator take a volume.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator attach-foreign --state /tmp/ebs orders --instance i-0123456789abcdef0")]
     AttachForeign {
         #[command(flatten)]
         state: State,
@@ -83,6 +100,9 @@ enum Command {
         instance: String,
     },
     /// Detach a volume that is not mounted, or any by force.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator detach --state /tmp/ebs orders\n\
+\x20 ebs-emulator detach --state /tmp/ebs --force orders")]
     Detach {
         #[command(flatten)]
         state: State,
@@ -93,6 +113,8 @@ enum Command {
         force: bool,
     },
     /// List the hosts with their driver sockets.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator hosts --state /tmp/ebs")]
     Hosts {
         #[command(flatten)]
         state: State,
@@ -101,6 +123,8 @@ enum Command {
         json: bool,
     },
     /// Print what happened, oldest first.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator log --state /tmp/ebs")]
     Log {
         #[command(flatten)]
         state: State,
@@ -116,8 +140,13 @@ enum Command {
     },
     /// Make things go wrong.
     #[command(subcommand)]
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator fault set --state /tmp/ebs attach delay --ms 5000 --times 1\n\
+\x20 ebs-emulator fault list --state /tmp/ebs")]
     Fault(Fault),
     /// Unmount and free what a killed emulator has left; the volumes stay.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator release --state /tmp/ebs")]
     Release {
         #[command(flatten)]
         state: State,
@@ -127,6 +156,9 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Fault {
     /// Put a rule in force and print its number.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator fault set --state /tmp/ebs attach fail --volume orders --times 2\n\
+\x20 ebs-emulator fault set --state /tmp/ebs unmount hang --host h0")]
     Set {
         #[command(flatten)]
         state: State,
@@ -159,11 +191,15 @@ enum Fault {
         mountpoint: PathBuf,
     },
     /// List the rules in force as JSON.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator fault list --state /tmp/ebs")]
     List {
         #[command(flatten)]
         state: State,
     },
     /// Take one rule, or all, out of force; what hangs goes on.
+    #[command(after_help = "Examples:\n\
+\x20 ebs-emulator fault clear --state /tmp/ebs")]
     Clear {
         #[command(flatten)]
         state: State,

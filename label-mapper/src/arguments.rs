@@ -10,7 +10,11 @@ use volume_labels::Slot;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 done; 1 a name, the catalogue or the definition is wrong; 2 wrong usage; 3 done, but a task's \
+    after_help = "Examples:\n\
+\x20 label-mapper resolve orders --catalogue volumes.json\n\
+\x20 label-mapper convert --from marathon --catalogue volumes.json app.json\n\
+\x20 label-mapper name-map --catalogue volumes.json --output /etc/mesos/names.json\n\n\
+Exit codes: 0 done; 1 a name, the catalogue or the definition is wrong; 2 wrong usage; 3 done, but a task's \
                   volumes cannot reach it (convert, migrate, explain), or no agent can run it (explain with --agents)."
 )]
 pub(crate) struct Cli {
@@ -116,6 +120,9 @@ pub(crate) struct Cluster {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Print the labels, the claim and the zone of a volume
+    #[command(after_help = "Examples:\n\
+\x20 label-mapper resolve orders --catalogue volumes.json\n\
+\x20 label-mapper resolve orders --catalogue-command 'aws ec2 describe-volumes' --json")]
     Resolve {
         /// A volume's id, alias or Name tag
         name: String,
@@ -132,6 +139,8 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Print the agents' `name_map` file: id to the name that the driver knows
+    #[command(after_help = "Examples:\n\
+\x20 label-mapper name-map --catalogue volumes.json --output /etc/mesos/names.json")]
     NameMap {
         #[command(flatten)]
         source: Source,
@@ -140,6 +149,8 @@ pub(crate) enum Command {
         output: Option<PathBuf>,
     },
     /// Print the volumes of the catalogue
+    #[command(after_help = "Examples:\n\
+\x20 label-mapper list --catalogue volumes.json")]
     List {
         #[command(flatten)]
         source: Source,
@@ -148,6 +159,9 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Print a definition with its volumes looked up, and labels, claims and zone constraint written
+    #[command(after_help = "Examples:\n\
+\x20 label-mapper convert --from marathon --catalogue volumes.json app.json\n\
+\x20 label-mapper convert --from marathon --catalogue volumes.json --volume data=orders app.json")]
     Convert {
         #[command(flatten)]
         definition: Definition,
@@ -158,11 +172,16 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Print a definition as a job file of the scheduler (marathon, dcos-commons)
+    #[command(after_help = "Examples:\n\
+\x20 label-mapper job-file --from marathon app.json > job.yml")]
     JobFile {
         #[command(flatten)]
         definition: Definition,
     },
     /// Print a definition with its external volumes turned into labels
+    #[command(after_help = "Examples:\n\
+\x20 label-mapper migrate --from marathon --catalogue volumes.json app.json\n\
+\x20 label-mapper migrate --back --from marathon --default-driver rexray app.json")]
     Migrate {
         #[command(flatten)]
         definition: Definition,
@@ -176,6 +195,9 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Explain what would happen with a volume or with a definition's volumes, and why
+    #[command(after_help = "Examples:\n\
+\x20 label-mapper explain orders --catalogue volumes.json --agents slaves.json\n\
+\x20 label-mapper explain --from marathon --catalogue volumes.json app.json")]
     Explain {
         /// A volume's id, alias or Name tag; with --from the file of a definition (`-` reads standard input)
         what: String,

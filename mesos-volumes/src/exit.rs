@@ -4,8 +4,14 @@ use std::process::ExitCode;
 
 use volume_driver_client::{Code, ErrorKind};
 
-/// What the codes mean, for `--help`.
-pub(crate) const HELP: &str = "\
+/// What the codes mean, for `--help`, with examples before it.
+macro_rules! help {
+    ($examples:literal) => {
+        concat!(
+            "Examples:\n",
+            $examples,
+            "
+
 Exit codes:
   0  done
   1  the driver refused, or another failure; --json names the error code
@@ -13,7 +19,24 @@ Exit codes:
   3  the driver does not know the volume
   4  the driver is not installed or cannot be reached; nothing was done
   5  no trustworthy answer came: it may or may not have been done; it was not tried again
-  6  the driver's address or a setting cannot be used; nothing was sent";
+  6  the driver's address or a setting cannot be used; nothing was sent"
+        )
+    };
+}
+
+/// For the program's own `--help`.
+pub(crate) const HELP: &str = help!(
+    "  mesos-volumes doctor --agent-url http://127.0.0.1:5051
+  mesos-volumes ls --state stuck
+  mesos-volumes driver ls rexray"
+);
+
+/// For `driver --help`.
+pub(crate) const DRIVER_HELP: &str = help!(
+    "  mesos-volumes driver ls
+  mesos-volumes driver get rexray orders
+  mesos-volumes driver unmount rexray orders"
+);
 
 /// The command line is wrong. Also clap's code for it.
 pub(crate) const USAGE: u8 = 2;

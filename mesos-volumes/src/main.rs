@@ -34,7 +34,7 @@ enum Command {
     #[command(after_long_help = doctor::HELP)]
     Doctor(doctor::Arguments),
     /// Talks to volume drivers: lists them, and calls one.
-    #[command(after_long_help = exit::HELP)]
+    #[command(after_long_help = exit::DRIVER_HELP)]
     Driver(driver::Arguments),
     /// Shows one container or one volume in full
     #[command(after_long_help = state::HELP)]

@@ -23,6 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Subcommand)]
 pub(crate) enum ClaimsCommand {
     /// Show who holds which volume, from a scheduler's state folder
+    #[command(after_help = "Examples:\n\
+\x20 scheduler claims ls --state /var/lib/scheduler --json")]
     Ls {
         /// The state folder; a scheduler may be using it
         #[arg(long, value_name = "DIR")]
@@ -32,6 +34,8 @@ pub(crate) enum ClaimsCommand {
         json: bool,
     },
     /// Rebuild the ledger from the master's tasks and the storage's attachments
+    #[command(after_help = "Examples:\n\
+\x20 scheduler claims rebuild --master 10.0.0.1:5050 --catalogue volumes.json --state /var/lib/scheduler")]
     Rebuild(RebuildArgs),
 }
 

@@ -49,7 +49,11 @@ const STATE: u8 = 4;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 the job is done; 1 a task failed; 2 wrong usage, job file, catalogue or state folder; \
+    after_help = "Examples:\n\
+\x20 scheduler check job.yml --explain\n\
+\x20 scheduler run job.yml --master 10.0.0.1:5050 --state /var/lib/job\n\
+\x20 scheduler serve --master 10.0.0.1:5050 --state /var/lib/scheduler\n\n\
+Exit codes: 0 the job is done; 1 a task failed; 2 wrong usage, job file, catalogue or state folder; \
                   3 the master refuses the framework; 4 the state cannot be written. After 3 and 4 tasks may still run."
 )]
 struct Cli {
@@ -61,7 +65,14 @@ struct Cli {
 enum Command {
     /// Run a job until it is over; with the state folder of an earlier run, continue where that run
     /// stopped. Or show, explain and cancel the runs of a running `scheduler serve`
-    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "Examples:\n\
+\x20 scheduler run job.yml --master 10.0.0.1:5050 --state /var/lib/job\n\
+\x20 scheduler run job.yml --dry-run --catalogue volumes.json\n\
+\x20 scheduler run ls --status failed"
+    )]
     Run(Box<client::RunOr<RunArgs>>),
     /// List, add, run, pause and remove the jobs of a running `scheduler serve`
     #[command(subcommand)]
@@ -70,6 +81,9 @@ enum Command {
     #[command(subcommand)]
     Volume(client::VolumeCommand),
     /// Check a job file, and print its mistakes with line numbers
+    #[command(after_help = "Examples:\n\
+\x20 scheduler check job.yml\n\
+\x20 scheduler check job.yml --explain --catalogue volumes.json")]
     Check {
         #[command(flatten)]
         job: JobArgs,
@@ -84,9 +98,14 @@ enum Command {
     /// Declare that a task does not run, when the master cannot say whether it runs: its agent is
     /// gone for good, or is back under another id. If the task still writes, its volume then has
     /// two writers
+    #[command(after_help = "Examples:\n\
+\x20 scheduler declare-dead --state /var/lib/scheduler nightly.1.load.1")]
     DeclareDead(dead::DeadArgs),
     /// Show the claim ledger, or rebuild it
     #[command(subcommand)]
+    #[command(after_help = "Examples:\n\
+\x20 scheduler claims ls --state /var/lib/scheduler\n\
+\x20 scheduler claims rebuild --master 10.0.0.1:5050 --catalogue volumes.json")]
     Claims(claims::ClaimsCommand),
     /// Run a command and kill whatever it has started; the scheduler itself calls this
     #[command(hide = true)]

@@ -14,7 +14,14 @@ use testbed::{AgentSpec, Cluster, ClusterError, MasterSpec, Module, Process};
 
 /// Real Mesos masters and agents on one machine.
 #[derive(Parser)]
-#[command(name = "testbed", version)]
+#[command(
+    name = "testbed",
+    version,
+    after_help = "Examples:\n\
+\x20 testbed up --agents 3 --zone zone-a,zone-b\n\
+\x20 testbed fetch --mesos all\n\
+\x20 testbed sweep"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: What,
@@ -23,8 +30,14 @@ struct Arguments {
 #[derive(Subcommand)]
 enum What {
     /// Run a master and agents until Ctrl-C, then take everything away
+    #[command(after_help = "Examples:\n\
+\x20 testbed up --agents 3 --zone zone-a,zone-b\n\
+\x20 testbed up --json --volumes vol-1,vol-2 --module target/debug/libmesos_external_volumes.so --module-name mesos_external_volumes --module-param 'state_dir={state}'")]
     Up(Box<Up>),
     /// Download the official Mesos library and compile the programs, without running anything
+    #[command(after_help = "Examples:\n\
+\x20 testbed fetch\n\
+\x20 testbed fetch --mesos all")]
     Fetch {
         /// The Mesos release, or `all` of them
         #[arg(long, default_value = DEFAULT_VERSION)]
@@ -37,8 +50,12 @@ enum What {
         json: bool,
     },
     /// Clean away what clusters left whose processes were killed
+    #[command(after_help = "Examples:\n\
+\x20 testbed sweep")]
     Sweep,
     /// Compare a Mesos library with what the isolator module expects of it
+    #[command(after_help = "Examples:\n\
+\x20 testbed abi /usr/lib/libmesos-1.11.0.so")]
     Abi {
         /// The library: a libmesos, or `_scheduler.so` of the package mesos.scheduler
         library: PathBuf,

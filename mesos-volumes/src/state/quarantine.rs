@@ -21,20 +21,28 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum What {
     /// Lists the files, with what is wrong with each
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes quarantine ls")]
     Ls,
     /// Prints what is in a file
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes quarantine show 5b1c2d3e.json")]
     Show {
         /// Its name
         #[arg(value_name = "FILE")]
         name: OsString,
     },
     /// Gives a file that is a record after all back to the agent; the agent must be down
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes quarantine restore 5b1c2d3e.json")]
     Restore {
         /// Its name
         #[arg(value_name = "FILE")]
         name: OsString,
     },
     /// Removes files for good; the agent may run
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes quarantine rm 5b1c2d3e.json")]
     Rm {
         /// Their names
         #[arg(value_name = "FILE", required = true)]
