@@ -28,6 +28,8 @@
 //! | `third_party_drivers` | drivers that others wrote: what `mesos-volumes driver test` finds, and tasks on their volumes |
 //! | `third_party_frameworks` | frameworks that others wrote, started as they say: their tasks get volumes |
 //! | `third_party_storage` | what the real AWS CLI prints is what the catalogue reads |
+//! | `documents` | the commands of the documents work as they stand there, links lead somewhere, every `--help` has examples |
+//! | `monitoring` | alert rules fire in their situations and in no other, also in a real Prometheus; the dashboard's queries are understood |
 //! | `module_load` | what an operator sees when the module loads, or refuses to |
 
 mod docker_volume;

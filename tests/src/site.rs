@@ -113,7 +113,26 @@ impl Site {
         })
     }
 
+    /// One agent of this kind that offers one volume, which has this name and 1 GiB; and the volume's id. Its driver has these
+    /// manners.
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn with_volume(name: &str, manners: &Manners, spec: &AgentSpec) -> (Self, String) {
+        let site = Self::prepare(Cluster::builder().agents(1, spec), |agent, driver| {
+            emulated_host(agent, driver).manners(manners.clone())
+        });
+        let volume = site.volume(name);
+        site.agent(0).respecify(|spec| spec.volumes.push(volume.clone()));
+        (site.started(), volume)
+    }
+
     fn on_hosts(cluster: ClusterBuilder, host: impl Fn(&Agent, &str) -> HostSpec) -> Self {
+        Self::prepare(cluster, host).started()
+    }
+
+    /// The storage runs, and the cluster does not.
+    fn prepare(cluster: ClusterBuilder, host: impl Fn(&Agent, &str) -> HostSpec) -> Self {
         let cluster = cluster.create().unwrap_or_else(|error| panic!("{error}"));
         let hosts = cluster.agents().iter().map(|agent| host(agent, DRIVER));
         let options = EmulatorOptions {
@@ -122,11 +141,13 @@ impl Site {
             hosts: hosts.collect(),
         };
         let emulator = Emulator::start(options).unwrap_or_else(|error| panic!("{error}"));
-        let site = Self { cluster, emulator };
-        site.cluster
-            .start()
-            .unwrap_or_else(|error| panic!("{error}\n{}", site.cluster.report()));
-        site
+        Self { cluster, emulator }
+    }
+
+    fn started(self) -> Self {
+        let started = self.cluster.start();
+        started.unwrap_or_else(|error| panic!("{error}\n{}", self.cluster.report()));
+        self
     }
 
     /// A second driver on an agent, with storage of its own; it ends when it is dropped.
