@@ -102,3 +102,35 @@ fn the_index_names_every_page_of_its_folder() {
         .collect();
     assert!(missing.is_empty(), "docs/README.md does not name {missing:?}");
 }
+
+#[test]
+fn every_crate_has_a_page_whose_paths_exist() {
+    let manifest = std::fs::read_to_string(workspace().join("Cargo.toml")).expect("the workspace has a manifest");
+    let members = manifest
+        .split_once("members = [")
+        .and_then(|(_, rest)| rest.split_once(']'));
+    let (members, _) = members.expect("the manifest lists the crates");
+    let members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    assert!(members.len() > 15, "{members:?}");
+    let pages = pages();
+    let mut faults = Vec::new();
+    for member in members {
+        let name = format!("{member}/README.md");
+        let Some(page) = pages.iter().find(|page| page.name == name) else {
+            faults.push(format!("{name} is missing"));
+            continue;
+        };
+        for (number, line) in page.prose() {
+            for span in line.split('`').skip(1).step_by(2) {
+                let is_path = ["src/", "tests/", "docs/", "proto/"]
+                    .iter()
+                    .any(|folder| span.starts_with(folder));
+                let within = workspace().join(member);
+                if is_path && !within.join(span).exists() && !workspace().join(span).exists() {
+                    faults.push(format!("{name}:{number}: there is no {span}"));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
