@@ -71,6 +71,8 @@ enum Call {
 \x20 mesos-volumes driver capabilities rexray")]
     Capabilities(capabilities::Arguments),
     /// Tries how a driver behaves, with a volume of its own, and prints a profile for the module's parameter `drivers`
+    #[command(after_help = "Examples:\n\
+\x20 mesos-volumes driver test rclone")]
     Test(conformance::Arguments),
 }
 
