@@ -1,5 +1,5 @@
-//! Generates the C++ side of the bridge and the Rust types of the wire messages, and tells the build script
-//! of the module where the headers are.
+//! Generates the C++ side of the bridge and the Rust types of the wire messages, and tells the
+//! build script of the module where the headers are.
 
 use std::env;
 use std::error::Error;

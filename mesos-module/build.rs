@@ -24,8 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     shim.files(sources);
     shim.compile("external_volumes_shim");
 
-    // rustc exports every `extern "C"` item of every crate in it, the glue of cxx among them. All of them but the
-    // descriptor come from archives, and this makes them local. scripts/check-symbols proves it.
+    // rustc exports every `extern "C"` item of every crate in it, the glue of cxx among them. All
+    // of them but the descriptor come from archives, and this makes them local.
+    // scripts/check-symbols proves it.
     println!("cargo::rustc-cdylib-link-arg=-Wl,--exclude-libs,ALL");
     Ok(())
 }

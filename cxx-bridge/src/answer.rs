@@ -6,8 +6,9 @@ use cxx::UniquePtr;
 
 use crate::{ffi, guard};
 
-/// Where an answer goes. The first of the two calls counts, whichever thread it comes from; when neither comes, the C++
-/// destructor decides: a promise fails with a clear text, a watch stays pending.
+/// Where an answer goes. The first of the two calls counts, whichever thread it comes from; when
+/// neither comes, the C++ destructor decides: a promise fails with a clear text, a watch stays
+/// pending.
 pub(crate) trait Reply: Send + Sync + 'static {
     /// Hands over the wire bytes of the answer's message; empty when it has none.
     fn ready(&self, message: &[u8]);
@@ -29,8 +30,8 @@ impl Reply for UniquePtr<ffi::Answer> {
     }
 }
 
-/// A reply that two may hold: the isolator, which gives the answer, and the call that set it to work, which fails it
-/// when the isolator panics.
+/// A reply that two may hold: the isolator, which gives the answer, and the call that set it to
+/// work, which fails it when the isolator panics.
 pub(crate) struct Promise<R>(Arc<R>);
 
 impl<R: Reply> Promise<R> {
@@ -47,7 +48,8 @@ impl<R: Reply> Promise<R> {
         self.0.ready(message);
     }
 
-    /// One line, whatever the reason holds: it reaches the framework as the message of the task's status.
+    /// One line, whatever the reason holds: it reaches the framework as the message of the task's
+    /// status.
     pub(crate) fn fail(&self, reason: &str) {
         self.0.fail(&guard::flat(reason));
     }
@@ -57,12 +59,14 @@ impl<R: Reply> Promise<R> {
 mod threads {
     use super::ffi;
 
-    // SAFETY: `Answer` promises both calls for any thread (host.hpp). The shim's one holds a libprocess future, whose
-    // shared state has a lock of its own, and its destructor does nothing but complete that future.
+    // SAFETY: `Answer` promises both calls for any thread (host.hpp). The shim's one holds a
+    // libprocess future, whose shared state has a lock of its own, and its destructor does nothing
+    // but complete that future.
     unsafe impl Send for ffi::Answer {}
     // SAFETY: as above; both calls are const and serialized by the future's lock.
     unsafe impl Sync for ffi::Answer {}
-    // SAFETY: `Log` promises `write` for any thread (host.hpp); the shim's one has no state, and glog locks.
+    // SAFETY: `Log` promises `write` for any thread (host.hpp); the shim's one has no state, and
+    // glog locks.
     unsafe impl Send for ffi::Log {}
     // SAFETY: as above.
     unsafe impl Sync for ffi::Log {}

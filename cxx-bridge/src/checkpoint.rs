@@ -1,5 +1,6 @@
-//! What the agent itself keeps on disk of a framework that checkpoints. It holds what no message to an isolator does: the
-//! framework's principal, which the master has held against the authenticated one.
+//! What the agent itself keeps on disk of a framework that checkpoints. It holds what no message to
+//! an isolator does: the framework's principal, which the master has held against the authenticated
+//! one.
 //!
 //! ```text
 //! <work_dir>/slaves/<agent>/frameworks/<framework>/executors/<executor>/runs/<container>   a sandbox
@@ -17,7 +18,8 @@ use prost::Message;
 
 use crate::wire;
 
-/// Where the agent keeps a framework, from the sandbox of one of its containers; `None` when that is not the sandbox of one.
+/// Where the agent keeps a framework, from the sandbox of one of its containers; `None` when that
+/// is not the sandbox of one.
 pub(crate) fn framework_info(sandbox: &Path, framework: &str) -> Option<PathBuf> {
     let parts: Vec<Component<'_>> = sandbox.components().collect();
     let is = |part: &Component<'_>, name: &str| part.as_os_str() == name;
@@ -29,7 +31,8 @@ pub(crate) fn framework_info(sandbox: &Path, framework: &str) -> Option<PathBuf>
     Some(work_dir.join("meta").join(below).join("framework.info"))
 }
 
-/// The principal in such a file. `None` when there is no file, as of a framework that does not checkpoint, or no principal in it.
+/// The principal in such a file. `None` when there is no file, as of a framework that does not
+/// checkpoint, or no principal in it.
 ///
 /// # Errors
 /// When the file cannot be read, or is no checkpoint of a framework.

@@ -25,8 +25,8 @@ const PARENT: i32 = 2;
 /// `Volume.Mode::RO` of Mesos.
 const READ_ONLY: i32 = 2;
 
-/// Bytes that are not the message they were said to be. Since Mesos made them, this means that its wire format is
-/// not the one this module was written for.
+/// Bytes that are not the message they were said to be. Since Mesos made them, this means that its
+/// wire format is not the one this module was written for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
     /// Not protobuf, or a field of another type.
@@ -59,15 +59,16 @@ pub(crate) fn container_id(bytes: &[u8]) -> Result<ContainerId, DecodeError> {
     full_id("ContainerID", read("ContainerID", bytes)?)
 }
 
-/// A `ContainerConfig`, as prepare() gets it. `of_root` is the executor of a nested container's root, for releases that do not
-/// always put it there.
+/// A `ContainerConfig`, as prepare() gets it. `of_root` is the executor of a nested container's
+/// root, for releases that do not always put it there.
 pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Result<ContainerLaunch, DecodeError> {
     let config: wire::ContainerConfig = read("ContainerConfig", bytes)?;
     let task = config.task_info.unwrap_or_default();
     let executor = config.executor_info.or(of_root).unwrap_or_default();
-    // The sum of what the container holds is in `resources`. The task's own share is in there too; reading it as
-    // well costs nothing and keeps a claim when an agent leaves the sum out. The executor's is not read: in a
-    // nested container it is a copy of the root's and holds what other members of the pod hold.
+    // The sum of what the container holds is in `resources`. The task's own share is in there too;
+    // reading it as well costs nothing and keeps a claim when an agent leaves the sum out. The
+    // executor's is not read: in a nested container it is a copy of the root's and holds what other
+    // members of the pod hold.
     let resources: Vec<wire::Resource> = config.resources.into_iter().chain(task.resources).collect();
     let directory = path(config.directory.unwrap_or_default());
     let framework = value(executor.framework_id);
@@ -75,8 +76,9 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
         framework_info: framework
             .as_deref()
             .and_then(|id| checkpoint::framework_info(&directory, id)),
-        // The executor's own resources come from the master. Those of a nested container may come from its executor, whose word
-        // on roles is not taken as long as there is another; and a task has the role of its executor (a Mesos rule).
+        // The executor's own resources come from the master. Those of a nested container may come
+        // from its executor, whose word on roles is not taken as long as there is another; and a
+        // task has the role of its executor (a Mesos rule).
         role: role(&executor.resources).or_else(|| role(&resources)),
         framework,
         executor: value(executor.executor_id),
@@ -102,7 +104,8 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
     })
 }
 
-/// A `ContainerState`, as recover() gets one for each container that is still running, and its executor.
+/// A `ContainerState`, as recover() gets one for each container that is still running, and its
+/// executor.
 pub(crate) fn recovered(bytes: &[u8]) -> Result<(RecoveredContainer, wire::ExecutorInfo), DecodeError> {
     const MESSAGE: &str = "ContainerState";
     let state: wire::ContainerState = read(MESSAGE, bytes)?;
@@ -193,8 +196,8 @@ fn mesos_mounts(
     described.chain(persistent).collect()
 }
 
-/// What a volume shows of a sandbox, this container's or that of the one around it (`<parent's>/containers/<id>` is ours), or
-/// of the host.
+/// What a volume shows of a sandbox, this container's or that of the one around it
+/// (`<parent's>/containers/<id>` is ours), or of the host.
 fn source_in_sandbox(volume: &wire::Volume, directory: &Path) -> Option<PathBuf> {
     let source = volume.source.clone().unwrap_or_default();
     if let Some(wire::SandboxPath { r#type, path: inside }) = source.sandbox_path {
@@ -245,8 +248,8 @@ fn role(resources: &[wire::Resource]) -> Option<String> {
     roles.all(|role| role == first).then(|| text(first))
 }
 
-/// SET resources by name. A container may hold one resource in several pieces (another role, another
-/// reservation); their items are one set for us.
+/// SET resources by name. A container may hold one resource in several pieces (another role,
+/// another reservation); their items are one set for us.
 fn sets(resources: impl IntoIterator<Item = wire::Resource>) -> Vec<(String, BTreeSet<String>)> {
     let mut sets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for resource in resources {
@@ -272,7 +275,8 @@ fn labels(labels: Option<wire::Labels>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Text that Mesos does not promise to be UTF-8. What is not becomes U+FFFD, which no accepted name contains.
+/// Text that Mesos does not promise to be UTF-8. What is not becomes U+FFFD, which no accepted name
+/// contains.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

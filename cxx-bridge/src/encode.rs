@@ -12,14 +12,16 @@ const MS_SLAVE: u32 = 0x0008_0000;
 /// `TaskStatus::REASON_CONTAINER_LIMITATION` of Mesos.
 const REASON_CONTAINER_LIMITATION: i32 = 19;
 
-/// A `ContainerLaunchInfo` that asks for a mount namespace of the container's own. The isolator mounts in it by itself, when Mesos
-/// calls `isolate`.
+/// A `ContainerLaunchInfo` that asks for a mount namespace of the container's own. The isolator
+/// mounts in it by itself, when Mesos calls `isolate`.
 ///
-/// Between that and the command, Mesos fetches files into the sandbox, and other processes may rename the folder that is mounted
-/// on: the mount goes along, or is undone by the kernel when the folder is removed. So the launcher is given one more step for each
-/// volume, which changes nothing and fails where nothing is mounted: the command then never runs without its volume.
+/// Between that and the command, Mesos fetches files into the sandbox, and other processes may
+/// rename the folder that is mounted on: the mount goes along, or is undone by the kernel when the
+/// folder is removed. So the launcher is given one more step for each volume, which changes nothing
+/// and fails where nothing is mounted: the command then never runs without its volume.
 pub(crate) fn launch_info(mounts: &[BindMount]) -> Vec<u8> {
-    // Mesos carries text as UTF-8. A folder of an image that has another name goes without this step.
+    // Mesos carries text as UTF-8. A folder of an image that has another name goes without this
+    // step.
     let targets = mounts.iter().filter_map(|mount| mount.target.to_str());
     wire::ContainerLaunchInfo {
         clone_namespaces: vec![CLONE_NEWNS],
@@ -33,7 +35,8 @@ pub(crate) fn launch_info(mounts: &[BindMount]) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// A `ContainerLimitation`, with the reason that makes Mesos hand the message to the framework as it is.
+/// A `ContainerLimitation`, with the reason that makes Mesos hand the message to the framework as
+/// it is.
 pub(crate) fn limitation(limitation: &Limitation) -> Vec<u8> {
     wire::ContainerLimitation {
         message: Some(guard::flat(&limitation.message)),

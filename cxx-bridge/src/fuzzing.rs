@@ -1,12 +1,13 @@
-//! What holds of any bytes in place of Mesos' messages. For property tests and fuzzing; no part of the module.
+//! What holds of any bytes in place of Mesos' messages. For property tests and fuzzing; no part of
+//! the module.
 
 use isolator::{ContainerId, ContainerLaunch};
 
 use crate::decode::{self, DecodeError};
 use crate::guard;
 
-/// Reads `input` as one of the messages, chosen by its first byte. Returns what `prepare()` would go on with, when it was
-/// readable as that.
+/// Reads `input` as one of the messages, chosen by its first byte. Returns what `prepare()` would
+/// go on with, when it was readable as that.
 ///
 /// # Panics
 /// When something does not hold.
@@ -14,22 +15,23 @@ use crate::guard;
 pub fn read(input: &[u8]) -> Option<(ContainerId, ContainerLaunch)> {
     let (choice, bytes) = input.split_first()?;
     match choice % 8 {
-        0 => told(decode::container_id(bytes)).map(drop)?,
-        1 => told(decode::recovered(bytes)).map(drop)?,
-        2 => told(decode::set_resources(bytes.split(|byte| *byte == 0xff))).map(drop)?,
-        3 => told(decode::parameters(bytes)).map(drop)?,
+        0 => checked_message(decode::container_id(bytes)).map(drop)?,
+        1 => checked_message(decode::recovered(bytes)).map(drop)?,
+        2 => checked_message(decode::set_resources(bytes.split(|byte| *byte == 0xff))).map(drop)?,
+        3 => checked_message(decode::parameters(bytes)).map(drop)?,
         // Two messages: the length of the first in a byte of its own.
         choice => {
             let (length, rest) = bytes.split_first()?;
             let (id, config) = rest.split_at_checked(usize::from(*length))?;
-            let id = told(decode::container_id(id)).unwrap_or_else(|| ContainerId::root("c"));
-            let launch = told(decode::launch(config, None))?;
+            let id = checked_message(decode::container_id(id)).unwrap_or_else(|| ContainerId::root("c"));
+            let launch = checked_message(decode::launch(config, None))?;
             assert_eq!(
                 Some(&launch),
-                told(decode::launch(config, None)).as_ref(),
+                checked_message(decode::launch(config, None)).as_ref(),
                 "read twice, it says the same"
             );
-            // No label is lost, none is made up: what the policy and the grammar see is what was sent.
+            // No label is lost, none is made up: what the policy and the grammar see is what was
+            // sent.
             let texts = launch.task_labels.iter().chain(&launch.executor_labels);
             // A byte that is not UTF-8 becomes three.
             let length: usize = texts.map(|(key, value)| key.len() + value.len()).sum();
@@ -46,7 +48,7 @@ pub fn read(input: &[u8]) -> Option<(ContainerId, ContainerLaunch)> {
 }
 
 /// An error is one line of bounded length.
-fn told<T>(result: Result<T, DecodeError>) -> Option<T> {
+fn checked_message<T>(result: Result<T, DecodeError>) -> Option<T> {
     result
         .inspect_err(|error| {
             let line = guard::one_line(error);

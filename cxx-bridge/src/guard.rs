@@ -4,8 +4,8 @@ use std::any::Any;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `call` and turns a panic into its message. The process stays as it is: what the panicking call held is dropped,
-/// and shared state is behind locks that the isolator treats as poisoned.
+/// Runs `call` and turns a panic into its message. The process stays as it is: what the panicking
+/// call held is dropped, and shared state is behind locks that the isolator treats as poisoned.
 pub(crate) fn contain<T>(what: &str, call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         format!(
@@ -15,8 +15,8 @@ pub(crate) fn contain<T>(what: &str, call: impl FnOnce() -> T) -> Result<T, Stri
     })
 }
 
-/// The error and its causes on one line, since only one text crosses to C++. A cause that its error already
-/// quotes is not repeated.
+/// The error and its causes on one line, since only one text crosses to C++. A cause that its error
+/// already quotes is not repeated.
 pub(crate) fn one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -31,11 +31,12 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
     line
 }
 
-/// Longer texts are cut: glog drops what lies beyond 30,000 bytes, and a task's status is meant to be read.
+/// Longer texts are cut: glog drops what lies beyond 30,000 bytes, and a task's status is meant to
+/// be read.
 const LONGEST: usize = 8_000;
 
-/// One line of bounded length. Control characters become blanks and what is not seen becomes visible, so that the words of a label
-/// or a driver cannot look like lines of the agent's own log.
+/// One line of bounded length. Control characters become blanks and what is not seen becomes
+/// visible, so that the words of a label or a driver cannot look like lines of the agent's own log.
 pub(crate) fn flat(text: &str) -> String {
     let mut line = foreign_text::one_line(text);
     if line.len() > LONGEST {

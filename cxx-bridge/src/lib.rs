@@ -1,8 +1,9 @@
 //! The bridge between the C++ shim of the Mesos module and the isolator.
 //!
-//! The shim hands over Mesos' messages as wire bytes, together with an [`ffi::Answer`]; this crate decodes them, calls the
-//! isolator, and encodes what it answers. It decides nothing about volumes. Nothing here blocks the calling thread, and
-//! no panic leaves it: cxx would turn one into the abort of the whole agent.
+//! The shim hands over Mesos' messages as wire bytes, together with an [`ffi::Answer`]; this crate
+//! decodes them, calls the isolator, and encodes what it answers. It decides nothing about volumes.
+//! Nothing here blocks the calling thread, and no panic leaves it: cxx would turn one into the
+//! abort of the whole agent.
 
 mod answer;
 mod checkpoint;

@@ -1,7 +1,8 @@
 //! The isolator's `tracing` events, in the agent's own log.
 //!
-//! One event is one line: the message, then its fields as `name=value`. What drivers and labels say is quoted in fields,
-//! so control characters are replaced: nobody outside writes a line of their own into the agent's log.
+//! One event is one line: the message, then its fields as `name=value`. What drivers and labels say
+//! is quoted in fields, so control characters are replaced: no text from outside can add a line to
+//! the agent's log.
 
 use std::fmt::{self, Write};
 use std::sync::OnceLock;
@@ -50,8 +51,8 @@ pub(crate) fn take_level(parameters: &mut Vec<(String, String)>) -> Result<Level
 /// The log of the process this library is loaded in.
 static HOST: OnceLock<UniquePtr<ffi::Log>> = OnceLock::new();
 
-/// Sends every event of this library to `log` from now on, panics included. A second module in one process (Mesos'
-/// in-process test cluster) keeps the first one's log and level.
+/// Sends every event of this library to `log` from now on, panics included. A second module in one
+/// process (Mesos' in-process test cluster) keeps the first one's log and level.
 pub(crate) fn install(level: LevelFilter, log: UniquePtr<ffi::Log>) {
     if HOST.set(log).is_ok() && tracing::subscriber::set_global_default(Sink(level)).is_ok() {
         std::panic::set_hook(Box::new(|panic| {
@@ -137,7 +138,8 @@ impl Line {
         self.fields.push(' ');
         self.fields.push_str(field.name());
         self.fields.push('=');
-        // Quoted when a reader could not tell where the value ends; what opens with a bracket or a quote says itself.
+        // A value is quoted when a reader could not see where it ends. A bracket or a quote at its
+        // beginning shows that already.
         if value.is_empty() || (value.contains([' ', '"', '=']) && !value.starts_with(['"', '[', '{', '('])) {
             // Writing to a String cannot fail.
             let _ = write!(self.fields, "{value:?}");

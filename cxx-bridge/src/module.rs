@@ -1,4 +1,5 @@
-//! The calls of Mesos' isolator interface, as the shim makes them: decode, call the isolator, encode.
+//! The calls of Mesos' isolator interface, as the shim makes them: decode, call the isolator,
+//! encode.
 
 use cxx::{CxxString, CxxVector, UniquePtr};
 use isolator::{Config, ConfigError, Isolator, StartError};
@@ -14,7 +15,8 @@ pub struct Module {
     roots: Roots,
 }
 
-/// Why the module is not started; the agent then refuses to start too. Its text is one line for the operator.
+/// Why the module is not started; the agent then refuses to start too. Its text is one line for the
+/// operator.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
     /// The parameters that Mesos handed over cannot be read.
@@ -31,11 +33,12 @@ pub enum ModuleError {
     Panic(String),
 }
 
-/// Starts the isolator with the module's parameters (a `Parameters` message), and sends its log to `log`.
+/// Starts the isolator with the module's parameters (a `Parameters` message), and sends its log to
+/// `log`.
 ///
 /// # Errors
-/// When a parameter is not accepted or the isolator does not start. The log is installed all the same, unless it is the
-/// `log_level` that is wrong.
+/// When a parameter is not accepted or the isolator does not start. The log is installed all the
+/// same, unless it is the `log_level` that is wrong.
 pub(crate) fn start(parameters: &[u8], log: UniquePtr<ffi::Log>) -> Result<Box<Module>, ModuleError> {
     guard::contain("create", || {
         let mut parameters =
@@ -62,10 +65,11 @@ impl Module {
         Ok(Self { isolator, roots })
     }
 
-    /// What runs on this agent at its start: `ContainerState` and `ContainerID` messages. The answer has no bytes.
+    /// What runs on this agent at its start: `ContainerState` and `ContainerID` messages. The
+    /// answer has no bytes.
     ///
-    /// One message that cannot be read fails the recovery, and the agent says so and does not start: to go on without
-    /// that container would let go of its volumes while it writes to them.
+    /// One message that cannot be read fails the recovery, and the agent says so and does not
+    /// start: to go on without that container would let go of its volumes while it writes to them.
     pub(crate) fn recover(
         &self,
         container_states: &CxxVector<CxxString>,
@@ -79,26 +83,27 @@ impl Module {
         );
     }
 
-    /// A container is about to be launched: a `ContainerID` and a `ContainerConfig`. The answer is a
-    /// `ContainerLaunchInfo`, or no bytes when the container has no volume.
+    /// A container is about to be launched: a `ContainerID` and a `ContainerConfig`. The answer is
+    /// a `ContainerLaunchInfo`, or no bytes when the container has no volume.
     pub(crate) fn prepare(&self, container_id: &[u8], config: &[u8], answer: UniquePtr<ffi::Answer>) {
         self.on_prepare(container_id, config, answer);
     }
 
-    /// The container's process is there and waits: a `ContainerID` and the process. The answer has no bytes; a failure ends the
-    /// container before its command runs, and its reason reaches the framework.
+    /// The container's process is there and waits: a `ContainerID` and the process. The answer has
+    /// no bytes; a failure ends the container before its command runs, and its reason reaches the
+    /// framework.
     pub(crate) fn isolate(&self, container_id: &[u8], pid: i32, answer: UniquePtr<ffi::Answer>) {
         self.on_isolate(container_id, pid, answer);
     }
 
-    /// What the container holds from now on: its `Resource` messages. The answer has no bytes and never fails, since
-    /// Mesos would destroy the container.
+    /// What the container holds from now on: its `Resource` messages. The answer has no bytes and
+    /// never fails, since Mesos would destroy the container.
     pub(crate) fn update(&self, container_id: &[u8], resources: &CxxVector<CxxString>, answer: UniquePtr<ffi::Answer>) {
         self.on_update(container_id, resources.iter().map(CxxString::as_bytes), answer);
     }
 
-    /// Answers with a `ContainerLimitation` when a volume of the container is lost; otherwise stays pending. Never
-    /// fails, since Mesos would destroy the container.
+    /// Answers with a `ContainerLimitation` when a volume of the container is lost; otherwise stays
+    /// pending. Never fails, since Mesos would destroy the container.
     pub(crate) fn watch(&self, container_id: &[u8], answer: UniquePtr<ffi::Answer>) {
         self.on_watch(container_id, answer);
     }

@@ -1,7 +1,9 @@
-//! The executors of containers that outlived their agent, for containers that are nested in them later.
+//! The executors of containers that outlived their agent, for containers that are nested in them
+//! later.
 //!
-//! The configuration of a nested container has a copy of its root's executor, with the labels. Mesos 1.4 has nothing to copy
-//! any more once the agent was started anew, but it told at recovery what it would have to be.
+//! The configuration of a nested container has a copy of its root's executor, with the labels.
+//! Mesos 1.4 has nothing to copy any more once the agent was restarted, but at recovery it gave the
+//! ids from which it follows.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,8 +24,8 @@ impl Roots {
         }
     }
 
-    /// The executor of the container that this one is nested in, if the agent found it running. A top-level container has its
-    /// own.
+    /// The executor of the container that this one is nested in, if the agent found it running. A
+    /// top-level container has its own.
     pub(crate) fn executor_of(&self, id: &ContainerId) -> Option<ExecutorInfo> {
         id.parent()?;
         let root = ContainerId::root(id.path().first()?);

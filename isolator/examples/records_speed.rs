@@ -1,7 +1,9 @@
-//! How long records take on this disk: `cargo run --release -p isolator --example records_speed [FOLDER]`.
+//! How long records take on this disk: `cargo run --release -p isolator --example records_speed
+//! [FOLDER]`.
 //!
-//! Prints, for 100, 1,000 and 10,000 containers of two volumes each, the time to write all records in one commit, to open
-//! the state folder and read them at a start, and to remove them in one commit; then what one commit of one record takes.
+//! Prints, for 100, 1,000 and 10,000 containers of two volumes each, the time to write all records
+//! in one commit, to open the state folder and read them at a start, and to remove them in one
+//! commit; then what one commit of one record takes.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,9 +1,11 @@
-//! What containers hold of the agent's resource of volumes, against what their labels name.
+//! Compares the items of the agent's SET resource that containers hold with the volumes that their
+//! labels name.
 //!
-//! Mesos tells isolators the labels of a container once, when it launches it, and those are its executor's (a command task's own
-//! are among them). Whatever a scheduler writes at a task that it hands to an executor, no isolator hears of it; but which
-//! items the executor's container holds with it, `update` tells. An item that no label names is a volume somebody wanted and
-//! does not get: the log says so, once for each container and item.
+//! Mesos gives an isolator the labels of a container once, when it launches it, and those are its
+//! executor's (a command task's own are among them). No isolator sees the labels of a task that a
+//! scheduler hands to a running executor. But `update` shows which items the executor's container
+//! holds with that task. An item that no label names is a volume that a task expects and does not
+//! get, so the log says so, once for each container and item.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +18,7 @@ use crate::types::{ContainerId, RecoveredContainer};
 /// SET resources by their name.
 type Sets = [(String, BTreeSet<String>)];
 
-/// The items of top-level containers that their labels name, or of which the log has told.
+/// The items of top-level containers that their labels name or that were logged.
 pub(crate) struct Claims {
     resource: String,
     settled: Mutex<HashMap<ContainerId, BTreeSet<String>>>,
@@ -54,7 +56,7 @@ impl Claims {
         }
     }
 
-    /// A container holds these resources now: tells of new items that no label names.
+    /// A container holds these resources now. Logs new items that no label names.
     pub(crate) fn held(&self, id: &ContainerId, held: &Sets) {
         let ours = held.iter().filter(|(name, _)| *name == self.resource);
         let items: BTreeSet<&String> = ours.flat_map(|(_, items)| items).collect();
@@ -75,8 +77,8 @@ impl Claims {
             container = %id,
             items = unnamed.join(", "),
             resource = self.resource,
-            "the container holds items that no label names, so nothing is mounted for them; of tasks in an executor of their own \
-             Mesos tells the executor's labels only: write the labels there"
+            "the container holds items that no label names, so nothing is mounted for them; when tasks have an executor of their own, \
+             Mesos shows this module only the executor's labels: write the volumes' labels there"
         );
     }
 

@@ -13,7 +13,8 @@ use volume_labels::{cleaned, nearest};
 
 use crate::request::DefaultOwner;
 
-/// The module's configuration. Each field is the module parameter of the same name; see [`PARAMETERS`].
+/// The module's configuration. Each field is the module parameter of the same name; see
+/// [`PARAMETERS`].
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where records stand.
@@ -24,13 +25,13 @@ pub struct Config {
     pub prepare_timeout: Duration,
     /// How long a cleanup waits for the first unmount attempt.
     pub cleanup_wait: Duration,
-    /// How often mounted volumes are looked at; `None` never.
+    /// How often mounted volumes are probed; `None` means never.
     pub health_interval: Option<Duration>,
     /// Where drivers are found.
     pub discovery: Discovery,
     /// How they want to be treated.
     pub profiles: Profiles,
-    /// Drivers whose mountpoints are plain directories, beside those known to be so.
+    /// Drivers whose mountpoints are plain directories, in addition to those that are known.
     pub directory_backed_drivers: BTreeSet<String>,
     /// Folders that drivers mount below, to be made shared mounts.
     pub mount_bases: Vec<PathBuf>,
@@ -38,7 +39,7 @@ pub struct Config {
     pub allowed_host_paths: Vec<PathBuf>,
     /// The agent's flag of the same name.
     pub sandbox_directory: PathBuf,
-    /// The SET resource that tells which volumes the member of a pod holds.
+    /// The SET resource whose items are the volumes that a member of a pod holds.
     pub claim_resource: String,
     /// The operator's file of which id is which driver's name.
     pub name_map: Option<PathBuf>,
@@ -52,10 +53,12 @@ pub struct Config {
     pub default_owner: DefaultOwner,
     /// The operator's file of which container may have which volume.
     pub policy: Option<PathBuf>,
-    /// Reads the principal out of an agent's checkpoint of a framework (`Workload::framework_info`); `None` where there is none. Not a
-    /// parameter: whoever knows Mesos' wire format sets it.
+    /// Reads the principal out of an agent's checkpoint of a framework
+    /// (`Workload::framework_info`); `None` where there is none. Not a parameter: the crate that
+    /// knows Mesos' wire format sets it.
     pub principal_of: fn(&Path) -> Result<Option<String>, PrincipalError>,
-    /// The agent's own folders, which no driver may show to containers. Not a parameter: the isolator finds them when it starts.
+    /// The agent's own folders, which no driver may show to containers. Not a parameter: the
+    /// isolator finds them when it starts.
     pub agents_folders: Vec<PathBuf>,
     /// Where metrics are written for a collector of files.
     pub metrics_file: Option<PathBuf>,
@@ -134,11 +137,11 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ),
     (
         "docker_volume_source",
-        "'true' to mount ContainerInfo.volumes with a DOCKER_VOLUME, as docs/migrating-from-docker-volume.md tells; only where docker/volume is not in --isolation (default 'false')",
+        "'true' to mount ContainerInfo.volumes with a DOCKER_VOLUME, as docs/migrating-from-docker-volume.md describes; only where docker/volume is not in --isolation (default 'false')",
     ),
     (
         "dvdi_source",
-        "'true' to mount what DVDI_VOLUME_* environment variables name, as docs/migrating-from-dvdi.md tells; only where mesos-module-dvdi is not loaded (default 'false')",
+        "'true' to mount what DVDI_VOLUME_* environment variables name, as docs/migrating-from-dvdi.md describes; only where mesos-module-dvdi is not loaded (default 'false')",
     ),
     ("default_owner", DefaultOwner::ACCEPTED),
     (
@@ -159,7 +162,8 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The one parameter that is not in [`PARAMETERS`]: `cxx-bridge` reads it before it calls this crate.
+/// The one parameter that is not in [`PARAMETERS`]: `cxx-bridge` reads it before it calls this
+/// crate.
 const LOG_LEVEL: &str = "log_level";
 
 /// A module parameter that cannot be used. The agent must not start with it.
@@ -245,10 +249,11 @@ fn did_you_mean(key: &str) -> String {
     }
 }
 
-/// How long a driver that is known is waited for when the operator sets no `driver_wait`: long enough for systemd to start one again.
+/// How long a driver that is known is waited for when the operator sets no `driver_wait`: long
+/// enough for systemd to start one again.
 const DRIVER_WAIT: Duration = Duration::from_secs(10);
 
-/// Nobody writes a file of drivers of this size by hand.
+/// A file of drivers that a person writes is smaller.
 const MAX_DRIVERS_BYTES: u64 = 1 << 20;
 
 #[derive(Deserialize)]
@@ -330,7 +335,8 @@ impl Config {
         Ok(config)
     }
 
-    /// A driver that is being restarted fails no task: a call waits for it, and leaves time for the calls that follow.
+    /// A driver that is being restarted fails no task: a call waits for it, and leaves time for the
+    /// calls that follow.
     fn wait_for_known_drivers(&mut self) {
         self.discovery.wait = DRIVER_WAIT.min(self.prepare_timeout / 4);
         self.discovery.waits_for = WaitsFor::Known(self.default_driver.iter().cloned().collect());

@@ -1,8 +1,10 @@
-//! Whether our own time limits leave Mesos room before its own, after which a framework hears nothing of the cause.
+//! Whether our own time limits leave Mesos room before its own, after which a framework hears
+//! nothing of the cause.
 //!
-//! The agent's `--executor_registration_timeout` counts from the launch of an executor. When a container does not get its volumes,
-//! our answer comes after `prepare_timeout` at the latest; then Mesos destroys the container, which takes up to `cleanup_wait`, and
-//! only then tells the framework the reason.
+//! The agent's `--executor_registration_timeout` counts from the launch of an executor. When a
+//! container does not get its volumes, our answer comes after `prepare_timeout` at the latest; then
+//! Mesos destroys the container, which takes up to `cleanup_wait`, and only then passes the reason
+//! on to the framework.
 
 use std::fs;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 
-/// What the flag is when nobody sets it (Mesos 1.4 to 1.11).
+/// The flag's default (Mesos 1.4 to 1.11).
 const DEFAULT: Duration = Duration::from_secs(60);
 
 /// What Mesos needs besides: to fetch files, to start the executor, to destroy a container.
@@ -33,7 +35,8 @@ pub const DEADLINE_REMEDY: &str =
     "raise the agent's --executor_registration_timeout, or lower prepare_timeout and cleanup_wait (module parameters)";
 
 impl Config {
-    /// Holds `prepare_timeout` and `cleanup_wait` against the agent's `--executor_registration_timeout`.
+    /// Holds `prepare_timeout` and `cleanup_wait` against the agent's
+    /// `--executor_registration_timeout`.
     pub fn deadline_fit(&self, registration: Duration) -> DeadlineFit {
         let ours = self.prepare_timeout + self.cleanup_wait;
         let figures = format!(
@@ -45,7 +48,7 @@ impl Config {
         );
         if ours >= registration {
             DeadlineFit::TooLate(format!(
-                "{figures}: when a driver hangs, Mesos gives the container up first, and its framework is not told why"
+                "{figures}: when a driver hangs, Mesos gives the container up first, and its framework does not learn why"
             ))
         } else if ours + ROOM > registration {
             DeadlineFit::Tight(format!(
@@ -91,8 +94,9 @@ enum FlagError {
     },
 }
 
-/// The agent's `--executor_registration_timeout`. No call of Mesos tells a module the agent's flags, so they are read where the
-/// agent reads them itself: from its command line, else from its environment.
+/// The agent's `--executor_registration_timeout`. Mesos does not give a module the agent's flags,
+/// so they are read where the agent reads them itself: from its command line, else from its
+/// environment.
 fn registration_timeout() -> Result<Duration, FlagError> {
     let arguments = fs::read("/proc/self/cmdline").map_err(|cause| FlagError::File {
         path: "/proc/self/cmdline".to_owned(),

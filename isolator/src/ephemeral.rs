@@ -1,9 +1,11 @@
-//! Names of ephemeral volumes: those that are made for one container (`volume.<slot>.lifetime=container`).
+//! Names of ephemeral volumes: those that are made for one container
+//! (`volume.<slot>.lifetime=container`).
 //!
-//! A driver says neither who made a volume nor when, so the name does: `<label's name>-mev-<16 hexadecimal
-//! digits>`. The digits are a hash over this host's secret id and the container, so that no other program
-//! can choose them, and no label may contain such a name. A volume that has the name after a Create which
-//! was never answered is therefore the module's own, and may be removed.
+//! A driver says neither who made a volume nor when, so the name does: `<label's name>-mev-<16
+//! hexadecimal digits>`. The digits are a hash over this host's secret id and the container, so
+//! that no other program can choose them, and no label may contain such a name. A volume that has
+//! the name after a Create which was never answered is therefore the module's own, and may be
+//! removed.
 
 use sha2::{Digest, Sha256};
 use volume_labels::Access;
@@ -28,8 +30,8 @@ pub(crate) struct NameTooLong;
 
 /// The name of the volume that is made for a container when its label spells `volume`.
 ///
-/// The members of a pod share one volume that is made for the pod, so the outermost container counts. With
-/// exclusive access each member gets a volume of its own.
+/// The members of a pod share one volume that is made for the pod, so the outermost container
+/// counts. With exclusive access each member gets a volume of its own.
 ///
 /// # Errors
 /// When the name would be too long.

@@ -72,7 +72,8 @@ impl From<&str> for Problem {
     }
 }
 
-/// Why what a container asks for is refused before anything is sent to a driver. The message begins with what asked.
+/// Why what a container asks for is refused before anything is sent to a driver. The message begins
+/// with what asked.
 ///
 /// A text without a code of its own is a wrong request: [`Code::Invalid`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +112,8 @@ impl From<Refusal> for String {
 }
 
 /// Why `prepare` failed. The text reaches the framework in the task's status, behind Mesos' own
-/// "Failed to launch container: ", so it is one line that names the label, the [`Code`] and what to do about it.
+/// "Failed to launch container: ", so it is one line that names the label, the [`Code`] and what to
+/// do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrepareError {
     /// The labels ask for something that cannot be given; nothing was sent to a driver.
@@ -133,15 +135,16 @@ pub enum PrepareError {
         /// The driver's words, or what was seen.
         cause: Problem,
     },
-    /// The time for prepare passed. A Mount that was already sent is waited for in the background and undone.
+    /// The time for prepare passed. A Mount that was already sent is waited for in the background
+    /// and undone.
     #[error("{origin}: [{}] volume {volume}: {}", .waiting_for.code, not_ready(.waiting_for))]
     Deadline {
         /// What requested the volume.
         origin: Origin,
         /// The first volume that was not ready.
         volume: VolumeKey,
-        /// What was missing. Its code is [`Code::Timeout`] unless it is known that waiting for another user of the volume took
-        /// the time.
+        /// What was missing. Its code is [`Code::Timeout`] unless it is known that waiting for
+        /// another user of the volume took the time.
         waiting_for: Problem,
     },
     /// The agent cannot remember what it is about to do, so it does not do it.
@@ -162,7 +165,8 @@ pub enum PrepareError {
     Stopped,
 }
 
-/// A volume that another host has is a different matter from a driver that is slow: the remedy is on the other host.
+/// A volume that another host has is a different matter from a driver that is slow: the remedy is
+/// on the other host.
 fn not_ready(waiting_for: &Problem) -> String {
     match waiting_for.code {
         Code::AttachedElsewhere => format!(
@@ -174,7 +178,8 @@ fn not_ready(waiting_for: &Problem) -> String {
 }
 
 impl PrepareError {
-    /// The code that the message carries. A container that was destroyed has none: nobody refused it.
+    /// The code that the message carries. A container that was destroyed has none, because it was
+    /// not refused.
     pub fn code(&self) -> Option<Code> {
         Some(match self {
             Self::Request(refusal) => refusal.code,

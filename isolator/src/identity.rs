@@ -1,5 +1,5 @@
-//! Which spellings are one volume, as far as it is known before anything is mounted: those that share the
-//! driver's address and the name as the driver compares names.
+//! Which spellings are one volume, as far as it is known before anything is mounted: those that
+//! share the driver's address and the name as the driver compares names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,8 @@ use crate::ledger::{Record, VolumeRequest};
 use crate::origin::Origin;
 use crate::types::{Identity, VolumeKey};
 
-/// The identities of a volume whose driver is at `endpoint`, or whose driver is not to be found now.
+/// The identities of a volume whose driver is at `endpoint`, or whose driver is not to be found
+/// now.
 pub(crate) fn identities(volume: &VolumeKey, endpoint: Option<&Endpoint>, drivers: &Drivers) -> BTreeSet<Identity> {
     let address = endpoint.map(Endpoint::listener);
     let name = if ignores_case(volume, endpoint, drivers) {
@@ -35,8 +36,8 @@ pub(crate) struct SpellingsDisagree {
     second_volume: VolumeKey,
 }
 
-/// The identities of the volumes that one container requests. It may request one volume under two names,
-/// and must then say the same about it both times.
+/// The identities of the volumes that one container requests. It may request one volume under two
+/// names, and must then say the same about it both times.
 ///
 /// # Errors
 /// When it does not.
@@ -63,7 +64,8 @@ pub(crate) fn of_requests(
     Ok(identified)
 }
 
-/// The identities of every volume that the records name. Nobody waits for a driver that is not there.
+/// The identities of every volume that the records name. A driver that is not there is not waited
+/// for.
 pub(crate) fn of_records<'a>(
     records: impl Iterator<Item = &'a Record>,
     drivers: &Drivers,
@@ -88,8 +90,9 @@ pub(crate) fn of_records<'a>(
     identified.collect()
 }
 
-/// Whether the driver takes names that differ in case for one. An operator can give a driver any name, so the profiles of all
-/// names that lead to the address count, that of its socket's file too.
+/// Whether the driver takes names that differ in case for one. An operator can give a driver any
+/// name, so the profiles of all names that lead to the address count, that of its socket's file
+/// too.
 fn ignores_case(volume: &VolumeKey, endpoint: Option<&Endpoint>, drivers: &Drivers) -> bool {
     let ignores = |name: &str| drivers.profiles().for_driver(name).names_ignore_case;
     if ignores(&volume.driver) {

@@ -28,7 +28,8 @@ use crate::runtime::{Engine, Message, RecordWrite, Turn, write_records};
 use crate::status::Keeper;
 use crate::types::{Answer, BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
 
-/// Threads that resolve paths of containers. A sandbox lies on the agent's own disk, so two are plenty.
+/// Threads that resolve paths of containers. A sandbox lies on the agent's own disk, so two are
+/// plenty.
 const RESOLVERS: usize = 2;
 
 /// Why the isolator cannot start. The agent should not start either.
@@ -50,8 +51,8 @@ pub enum StartError {
     },
 }
 
-/// The isolator of one agent. Calls may come from any thread; each answer is given once, on a thread of the isolator's
-/// own, and may come before the call returns.
+/// The isolator of one agent. Calls may come from any thread; each answer is given once, on a
+/// thread of the isolator's own, and may come before the call returns.
 pub struct Isolator {
     config: Arc<Config>,
     engine: Sender<Message>,
@@ -77,8 +78,8 @@ struct Resolve {
 }
 
 impl Isolator {
-    /// Locks the state folder and starts the threads. Nothing is mounted, unmounted or read yet: that begins with
-    /// [`Self::recover`].
+    /// Locks the state folder and starts the threads. Nothing is mounted, unmounted or read yet:
+    /// that begins with [`Self::recover`].
     ///
     /// # Errors
     /// One line for the operator; see [`StartError`].
@@ -189,8 +190,8 @@ impl Isolator {
         })
     }
 
-    /// Takes up what an earlier life of the agent left: first call, once. Never fails; what is wrong with a record or a
-    /// driver is in the log, and is settled in the background.
+    /// Takes up what an earlier life of the agent left: first call, once. Never fails; what is
+    /// wrong with a record or a driver is in the log, and is settled in the background.
     pub fn recover(
         &self,
         running: Vec<RecoveredContainer>,
@@ -200,7 +201,7 @@ impl Isolator {
         for container in &running {
             self.claims.recovered(container);
         }
-        self.tell(Message::Recover {
+        self.send(Message::Recover {
             running,
             orphans,
             answer: Box::new(answer),
@@ -209,8 +210,8 @@ impl Isolator {
 
     /// Gets a container its volumes. `Ok(None)` means that it asks for none.
     ///
-    /// The answer comes within the parameter `prepare_timeout`, whatever a driver does: Mesos never takes a prepare back,
-    /// and tells the framework nothing until it is answered.
+    /// The answer comes within the parameter `prepare_timeout`, whatever a driver does: Mesos never
+    /// takes a prepare back, and the framework hears nothing until it is answered.
     pub fn prepare(
         &self,
         id: ContainerId,
@@ -235,7 +236,7 @@ impl Isolator {
                     answer(result);
                 };
                 let turn = Turn(self.turns.fetch_add(1, Ordering::Relaxed));
-                self.tell(Message::Prepare {
+                self.send(Message::Prepare {
                     id: id.clone(),
                     turn,
                     answer: Box::new(answer),
@@ -257,10 +258,11 @@ impl Isolator {
         }
     }
 
-    /// Binds a container's volumes in the mount namespace of its process `pid`, which waits meanwhile. There is nothing to do for
-    /// a container without volumes.
+    /// Binds a container's volumes in the mount namespace of its process `pid`, which waits
+    /// meanwhile. There is nothing to do for a container without volumes.
     ///
-    /// The answer comes within half a minute, whatever a file system does. When it is an error, the container must not go on.
+    /// The answer comes within half a minute, whatever a file system does. When it is an error, the
+    /// container must not go on.
     pub fn isolate(&self, id: &ContainerId, pid: i32, answer: impl FnOnce(Result<(), BindError>) + Send + 'static) {
         let (reports, container) = (Arc::clone(&self.reports), id.clone());
         let answer = move |result: Result<(), BindError>| {
@@ -284,21 +286,22 @@ impl Isolator {
         self.answer(answer);
     }
 
-    /// Keeps `answer` for the case that the container must be ended because of one of its volumes; drops it uncalled
-    /// with the container's cleanup.
+    /// Keeps `answer` for the case that the container must be ended because of one of its volumes;
+    /// drops it uncalled with the container's cleanup.
     pub fn watch(&self, id: ContainerId, answer: impl FnOnce(Limitation) + Send + 'static) {
-        self.tell(Message::Watch {
+        self.send(Message::Watch {
             id,
             watcher: Box::new(answer),
         });
     }
 
-    /// Lets go of a container's volumes. The answer comes when the first attempt to unmount is over, well or not, or
-    /// after the parameter `cleanup_wait`; what is left goes on in the background.
+    /// Lets go of a container's volumes. The answer comes when the first attempt to unmount is
+    /// over, well or not, or after the parameter `cleanup_wait`; what is left goes on in the
+    /// background.
     pub fn cleanup(&self, id: ContainerId, answer: impl FnOnce() + Send + 'static) {
         self.claims.ended(&id);
         self.binder().forget(&id);
-        self.tell(Message::Cleanup {
+        self.send(Message::Cleanup {
             id,
             answer: Box::new(answer),
         });
@@ -308,7 +311,7 @@ impl Isolator {
         self.binder.as_ref().expect("it is there until drop")
     }
 
-    fn tell(&self, message: Message) {
+    fn send(&self, message: Message) {
         // The ledger's thread ends only with us.
         let _ = self.engine.send(message);
     }
@@ -319,12 +322,13 @@ impl Isolator {
     }
 }
 
-/// Ends the threads. A call that a driver has not answered is left alone: its record tells the next start.
+/// Ends the threads. A call that a driver has not answered is left alone: the next start finds its
+/// record.
 impl Drop for Isolator {
     fn drop(&mut self) {
         self.resolver = None;
         self.binder = None;
-        self.tell(Message::Stop);
+        self.send(Message::Stop);
         // Channels close one after the other: ledger, then writer and answers.
         let (answers, _) = unbounded();
         self.answers = answers;

@@ -7,7 +7,8 @@
 //!                              +------------------- Event ----------------+
 //! ```
 //!
-//! * [`Isolator`] is what a caller uses: the calls of Mesos' isolator interface, none of which blocks.
+//! * [`Isolator`] is what a caller uses: the calls of Mesos' isolator interface, none of which
+//!   blocks.
 //! * [`ledger`] decides; it is pure, so that crashes between any two effects can be simulated.
 //! * [`records`] is what survives the agent.
 //!

@@ -13,12 +13,12 @@ const MAX_BYTES: u64 = 16 << 20;
 /// The beginning of messages about the file.
 const WHAT: &str = "name map (module parameter name_map)";
 
-/// From the storage's id to the driver's name, as the file of the parameter `name_map` has it: one JSON object. Without
-/// a file every name is its own id.
+/// From the storage's id to the driver's name, as the file of the parameter `name_map` has it: one
+/// JSON object. Without a file every name is its own id.
 ///
-/// Drivers such as REX-Ray find an EBS volume by its Name tag only. The map lets a label carry the id from end to end,
-/// and with `require_claim` it is what ties the id that a container holds to the name that the driver is given: no label
-/// is believed about that.
+/// Drivers such as REX-Ray find an EBS volume by its Name tag only. The map lets a label carry the
+/// id from end to end, and with `require_claim` it is what ties the id that a container holds to
+/// the name that the driver is given: no label is believed about that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NameMap(BTreeMap<String, String>);
 
@@ -35,8 +35,8 @@ pub(crate) enum NameMapError {
     NotRead(String),
 }
 
-/// The name map that is in force: the last good version of the operator's file, which label-mapper replaces as a whole when a
-/// name changes.
+/// The name map that is in force: the last good version of the operator's file, which label-mapper
+/// replaces as a whole when a name changes.
 #[derive(Debug)]
 pub(crate) enum Names {
     /// The operator has named no file.
@@ -56,8 +56,8 @@ impl Names {
         })
     }
 
-    /// The last good version. Looks at the file, and reads it when it has changed; not for a thread that must not wait for a
-    /// disk.
+    /// The last good version. Looks at the file, and reads it when it has changed; not for a thread
+    /// that must not wait for a disk.
     ///
     /// # Errors
     /// When there has been no good version yet.
@@ -94,7 +94,8 @@ impl NameMap {
         json(text).map(Self)
     }
 
-    /// What the driver calls the volume that a label names: by id where the map knows it, as spelled otherwise.
+    /// What the driver calls the volume that a label names: by id where the map knows it, as
+    /// spelled otherwise.
     pub(crate) fn driver_name<'a>(&'a self, name: &'a str) -> &'a str {
         self.0.get(name).map_or(name, String::as_str)
     }

@@ -11,8 +11,8 @@ pub const DVDI_PREFIX: &str = "DVDI_VOLUME_";
 
 /// What in a launch requested a volume.
 ///
-/// Records keep it as a text ([`Origin::recorded`]) in the field `slot`: the slot of a label, or what
-/// messages call the other origins.
+/// Records keep it as a text ([`Origin::recorded`]) in the field `slot`: the slot of a label, or
+/// what messages call the other origins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// The labels of one slot.

@@ -1,4 +1,4 @@
-//! The words the rest of the crate speaks in: containers, volumes, and what a launch asks for.
+//! The types that the whole crate uses: containers, volumes, and launches.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,8 +8,8 @@ use foreign_text::escaped;
 use serde::{Deserialize, Serialize};
 use volume_driver_client::Code;
 
-/// A Mesos container id with its parents, outermost first, so that a nested container is told apart from
-/// a top-level one that happens to have the same last part.
+/// A Mesos container id with its parents, outermost first, so that a nested container is told apart
+/// from a top-level one that happens to have the same last part.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ContainerId(Vec<String>);
@@ -50,8 +50,8 @@ impl fmt::Debug for ContainerId {
     }
 }
 
-/// A volume as one driver knows it. Both parts are opaque and compared as spelled: two drivers may use
-/// one name for different volumes, and some drivers tell upper from lower case.
+/// A volume as one driver knows it. Both parts are opaque and compared as spelled: two drivers may
+/// use one name for different volumes, and some drivers tell upper from lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VolumeKey {
     /// The driver's name, as discovery looks it up.
@@ -70,8 +70,8 @@ impl VolumeKey {
     }
 }
 
-/// What a spelling of a volume stands for, as far as it is known before anything is mounted. Spellings that share one are
-/// the same volume.
+/// What a spelling of a volume stands for, as far as it is known before anything is mounted.
+/// Spellings that share one are the same volume.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identity {
     /// The driver: its name, or the address where it listens, which several names can lead to.
@@ -103,8 +103,9 @@ impl fmt::Debug for VolumeKey {
     }
 }
 
-/// What kind of container Mesos is launching. DEBUG containers (command health checks, attached sessions)
-/// enter their parent's mount namespace, and a launch that hands mounts to one is refused by Mesos.
+/// What kind of container Mesos is launching. DEBUG containers (command health checks, attached
+/// sessions) enter their parent's mount namespace, and a launch that hands mounts to one is refused
+/// by Mesos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ContainerClass {
     /// A container with file systems of its own.
@@ -114,7 +115,7 @@ pub enum ContainerClass {
     Debug,
 }
 
-/// What Mesos tells `prepare()` of a container (`ContainerConfig`), reduced to what decides about volumes.
+/// The parts of what `prepare()` gets (`ContainerConfig`) that decide about volumes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerLaunch {
     /// DEBUG or not.
@@ -129,14 +130,15 @@ pub struct ContainerLaunch {
     pub task_labels: Vec<(String, String)>,
     /// Labels of the executor.
     pub executor_labels: Vec<(String, String)>,
-    /// Whether the executor, which may be this container or the one around it, is Mesos' own for pods.
+    /// Whether the executor, which may be this container or the one around it, is Mesos' own for
+    /// pods.
     pub default_executor: bool,
     /// The Docker volumes of the container's own `ContainerInfo`, in its order.
     pub docker_volumes: Vec<DockerVolume>,
     /// What Mesos itself mounts in the container, after the module has.
     pub mesos_mounts: Vec<MesosMount>,
-    /// The variables of its own command whose names begin with [`DVDI_PREFIX`](crate::DVDI_PREFIX), in the order given; a
-    /// repeated one stays repeated.
+    /// The variables of its own command whose names begin with [`DVDI_PREFIX`](crate::DVDI_PREFIX),
+    /// in the order given; a repeated one stays repeated.
     pub dvdi_variables: Vec<(String, String)>,
     /// Every SET resource item the container holds, by resource name.
     pub set_resources: Vec<(String, BTreeSet<String>)>,
@@ -149,9 +151,11 @@ pub struct ContainerLaunch {
 pub struct MesosMount {
     /// What requests it, for messages.
     pub requested_by: String,
-    /// Where it goes, as its author wrote it: relative to the sandbox, or absolute in the container.
+    /// Where it goes, as its author wrote it: relative to the sandbox, or absolute in the
+    /// container.
     pub path: PathBuf,
-    /// The folder of the host that it shows, when its description names one. It may lie in the sandbox.
+    /// The folder of the host that it shows, when its description names one. It may lie in the
+    /// sandbox.
     pub source: Option<PathBuf>,
     /// Whether it is a Docker volume, which the module may mount in Mesos' place.
     pub docker: bool,
@@ -174,7 +178,8 @@ pub struct DockerVolume {
     pub read_only: bool,
 }
 
-/// Who launched a container, as far as Mesos tells an isolator.
+/// Which framework, executor and task a container belongs to, as far as Mesos shows it to an
+/// isolator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
     /// The framework's id; none of a standalone container.
@@ -183,14 +188,16 @@ pub struct Workload {
     pub executor: Option<String>,
     /// The task's id; of a task that is its own executor only (a Mesos rule).
     pub task: Option<String>,
-    /// The one role that its resources are allocated to; none when it holds none, or, against a rule of Mesos, of several.
+    /// The one role that its resources are allocated to; none when it holds none, or, against a
+    /// rule of Mesos, of several.
     pub role: Option<String>,
-    /// Where the agent has its own checkpoint of the framework, with the principal that no message to an isolator carries. The
-    /// file is there only of a framework that checkpoints.
+    /// Where the agent has its own checkpoint of the framework, with the principal that no message
+    /// to an isolator carries. The file is there only of a framework that checkpoints.
     pub framework_info: Option<PathBuf>,
 }
 
-/// A volume that is mounted on the host, and where it is bound in the container's own mount namespace once that is there.
+/// A volume that is mounted on the host, and where it is bound in the container's own mount
+/// namespace once that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindMount {
     /// The directory of the volume, absolute, in the agent's file system.

@@ -1,5 +1,6 @@
-//! What holds of every launch, whoever wrote its labels: from the launch as Mesos tells it to the directories that volumes are
-//! mounted at. For property tests and fuzzing; no part of the module.
+//! What holds for every launch, whatever its labels are: from the launch as Mesos describes it to
+//! the directories that volumes are mounted at. For property tests and fuzzing; no part of the
+//! module.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -75,8 +76,8 @@ impl Ground {
         }
     }
 
-    /// Takes a launch as far as `prepare` does before it calls a driver. Its folders are replaced by those here: Mesos makes
-    /// them, the rest is anybody's.
+    /// Takes a launch as far as `prepare` does before it calls a driver. Its folders are replaced
+    /// by those here: Mesos makes them, the rest is anybody's.
     ///
     /// # Panics
     /// When something does not hold.
@@ -247,7 +248,8 @@ mod tests {
                 class: if debug { ContainerClass::Debug } else { ContainerClass::Default },
                 rootfs: image.then(PathBuf::new),
                 user,
-                // Labels at random are refused more often than not, and then no other source is looked at.
+                // Labels at random are refused more often than not, and then no other source is
+                // looked at.
                 task_labels: if labelled { task_labels } else { Vec::new() },
                 executor_labels: if labelled { executor_labels } else { Vec::new() },
                 docker_volumes,

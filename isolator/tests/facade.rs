@@ -1,5 +1,5 @@
-//! The isolator as its caller sees it, with a driver that does exactly what the test says. Real drivers and a real agent
-//! are in the workspace's end-to-end tests.
+//! The isolator as its caller sees it, with a driver that does exactly what the test says. Real
+//! drivers and a real agent are in the workspace's end-to-end tests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 type Calls = Arc<Mutex<Vec<String>>>;
 
-/// A driver at `sockets/NAME.sock` that answers each call with what `answer` says, or never when that is `None`.
+/// A driver at `sockets/NAME.sock` that answers each call with what `answer` says, or never when
+/// that is `None`.
 fn driver(folder: &Path, name: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Calls {
     let listener = UnixListener::bind(folder.join(format!("{name}.sock"))).expect("a socket");
     let calls = Calls::default();
@@ -337,7 +338,8 @@ fn two_slots_that_end_in_one_directory_are_refused() {
 fn the_time_limit_of_an_earlier_container_does_not_refuse_a_later_one_with_the_same_id() {
     let folder = folder();
     let begun = Instant::now();
-    // The second Mount is answered after the first prepare's time is over, and long before the second's.
+    // The second Mount is answered after the first prepare's time is over, and long before the
+    // second's.
     let mounted = Mounted::new();
     let answers = well(mounted.path());
     let mounts = Arc::new(Mutex::new(0));

@@ -400,7 +400,7 @@ fn a_volume_that_another_host_still_holds_is_asked_for_again_until_the_deadline(
     let mut delays = Vec::new();
     for _ in 0..3 {
         let op = agent.mount("v");
-        let outcome = MountOutcome::Elsewhere("attached to host-0".into());
+        let outcome = MountOutcome::AttachedElsewhere("attached to host-0".into());
         agent.tell(Event::MountDone { op, outcome });
         let effects = agent.take();
         let [Effect::RetryAfter { volume, attempt, delay }] = effects.as_slice() else {
@@ -417,7 +417,7 @@ fn a_volume_that_another_host_still_holds_is_asked_for_again_until_the_deadline(
     agent
         .tell(Event::MountDone {
             op,
-            outcome: MountOutcome::Elsewhere("attached to host-0".into()),
+            outcome: MountOutcome::AttachedElsewhere("attached to host-0".into()),
         })
         .take();
     agent.tell(Event::PrepareDeadline {
@@ -585,8 +585,9 @@ fn at_restart_what_a_gone_container_left_is_unmounted_once() {
     }
 }
 
-/// An earlier life of the agent may have sent the Unmount of a container that has left, while its record still says that the
-/// volume is mounted. The mount table shows the mount until the driver carries the Unmount out.
+/// An earlier life of the agent may have sent the Unmount of a container that has left, while its
+/// record still says that the volume is mounted. The mount table shows the mount until the driver
+/// carries the Unmount out.
 #[test]
 fn at_restart_a_mount_that_only_a_gone_container_had_is_unmounted_before_the_next_container_gets_the_volume() {
     let mut agent = Agent::default();

@@ -1,4 +1,5 @@
-//! The ledger's promises about volumes that are made for a container: created for it, removed after it, and nothing else ever.
+//! The ledger's promises about volumes that are made for a container: created for it, removed after
+//! it, and nothing else ever.
 
 use isolator::ledger::{
     CreateOutcome, Effect, Event, LOOKS_FOR_A_LATE_CREATE, Ledger, MountOutcome, MountSpec, Op, Presence, Record,

@@ -1,5 +1,5 @@
-//! The ledger's promises about calls that a driver refuses: what a refused Mount may have left is undone, and what is not
-//! there is not undone for ever.
+//! The ledger's promises about calls that a driver refuses: what a refused Mount may have left is
+//! undone, and what is not there is not undone for ever.
 
 use isolator::ledger::{
     CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Record, RecordedState, RemoveOutcome,
@@ -78,7 +78,8 @@ impl Agent {
         })
     }
 
-    /// The call to the driver that was asked for last, and its kind; everything asked for before is forgotten.
+    /// The call to the driver that was asked for last, and its kind; everything asked for before is
+    /// forgotten.
     fn call(&mut self) -> Option<(&'static str, Op)> {
         let seen = std::mem::take(&mut self.seen);
         seen.iter().rev().find_map(|effect| match effect {

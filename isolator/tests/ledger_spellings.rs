@@ -1,5 +1,5 @@
-//! One volume is one volume, however it is spelled: exclusive stays exclusive, and nothing is unmounted under a container
-//! that uses it by another name.
+//! One volume is one volume, however it is spelled: exclusive stays exclusive, and nothing is
+//! unmounted under a container that uses it by another name.
 
 use std::collections::BTreeSet;
 
@@ -101,7 +101,8 @@ impl Agent {
         })
     }
 
-    /// Every call to the driver that was asked for and not yet looked at, with the spelling it is for.
+    /// Every call to the driver that was asked for and not yet looked at, with the spelling it is
+    /// for.
     fn calls(&mut self) -> Vec<(&'static str, String, Op)> {
         let mut calls = Vec::new();
         self.seen.retain(|effect| {
@@ -334,7 +335,8 @@ fn records_of_earlier_builds_with_several_spellings_are_one_volume_again() {
     assert!(agent.has("c"), "{:?}", agent.seen);
 }
 
-/// The answer of a Mount, after a look at the mount table, which shows no mount of any volume that waits for its Unmount.
+/// The answer of a Mount, after a look at the mount table, which shows no mount of any volume that
+/// waits for its Unmount.
 fn mounts_where_others_are_gone(agent: &mut Agent, spelled: &str, number: u32) {
     let op = agent.one_call("mount", spelled);
     let mountpoint = at(spelled, number);
@@ -412,7 +414,8 @@ fn two_names_stay_one_volume_while_a_container_uses_it_even_when_its_mount_is_go
         .acquire("a", "ebs/w2", Access::Exclusive, false)
         .mounts("ebs/w2", 1);
     agent.acquire("b", "ebs/vol-1", Access::Exclusive, false);
-    // Somebody unmounted it by hand: the driver still has it attached, so its device number is used by nothing else.
+    // Somebody unmounted it by hand: the driver still has it attached, so its device number is used
+    // by nothing else.
     mounts_where_others_are_gone(&mut agent, "ebs/vol-1", 1);
     assert!(agent.refusal("b").contains("container a"));
 }

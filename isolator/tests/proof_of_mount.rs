@@ -1,6 +1,6 @@
-//! What a driver says of a volume is held against the mount table, whatever file system its folder lies on. The drivers here
-//! say what the test wants, and mount real file systems or none; real drivers on a real agent are in the workspace's
-//! end-to-end tests.
+//! What a driver says of a volume is held against the mount table, whatever file system its folder
+//! lies on. The drivers here say what the test wants, and mount real file systems or none; real
+//! drivers on a real agent are in the workspace's end-to-end tests.
 
 mod scripted;
 
@@ -240,7 +240,8 @@ fn a_volume_that_another_namespace_uses_is_not_unmounted_under_it_and_settled_wh
     assert_eq!(driver.calls("Unmount"), 1);
 }
 
-/// As docker-volume-s3 does, which hands on what umount(8) says. That the ledger settles it is tested beside the ledger.
+/// As docker-volume-s3 does, which hands on what umount(8) says. That the ledger settles it is
+/// tested beside the ledger.
 #[test]
 fn a_driver_that_refuses_to_unmount_what_is_not_mounted_mounts_it_for_the_next_container() {
     let around = Around::new();
@@ -359,7 +360,8 @@ fn a_mount_table_that_cannot_be_read_is_no_proof_that_nothing_is_mounted() {
     assert_eq!(driver.calls("Unmount"), 1);
 }
 
-/// sshfs takes its count below zero when it is asked to unmount what it did not mount, and then mounts nothing any more.
+/// sshfs takes its count below zero when it is asked to unmount what it did not mount, and then
+/// mounts nothing any more.
 #[test]
 fn after_a_refused_mount_an_unmount_is_sent_unless_the_drivers_profile_forbids_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -419,7 +421,8 @@ fn two_names_of_one_driver_share_its_limit_of_calls() {
     assert_eq!(calls.1.load(Ordering::SeqCst), 1, "calls at once");
 }
 
-/// Its own spellings a driver may show at one place; another driver that names that place is not believed.
+/// Its own spellings a driver may show at one place; another driver that names that place is not
+/// believed.
 #[test]
 fn a_place_on_the_mount_of_another_drivers_volume_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! What survives the agent, and what a damaged state folder does to it: nothing beyond the damaged record.
+//! What survives the agent, and what a damaged state folder does to it: nothing beyond the damaged
+//! record.
 
 use std::fs;
 use std::io::{self, Write};
@@ -311,7 +312,8 @@ fn without_a_record_a_damaged_host_id_is_made_anew() {
     assert_ne!(Store::open(root.path()).unwrap().host_id(), id);
 }
 
-/// The agent of a moment ago may be on its way out; an operator's command holds the lock for a moment.
+/// The agent of a moment ago may be on its way out; an operator's command holds the lock for a
+/// moment.
 #[test]
 fn a_lock_that_is_let_go_within_a_moment_is_waited_for() {
     let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Full and read-only state folders on a real file system: the container is refused, the agent goes on.
+//! Full and read-only state folders on a real file system: the container is refused, the agent goes
+//! on.
 
 use std::fs;
 use std::path::{Path, PathBuf};

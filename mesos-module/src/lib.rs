@@ -1,8 +1,8 @@
 //! The Mesos isolator module `libmesos_external_volumes.so`.
 //!
-//! An agent loads it with `--modules`, finds the one symbol it exports, [`mesos_external_volumes`], and calls the factory
-//! in it, which is the shim's (`module.cpp`). The shim turns Mesos' messages into bytes; all the rest is Rust:
-//! `cxx_bridge` decodes, `isolator` decides.
+//! An agent loads it with `--modules`, finds the one symbol it exports, [`mesos_external_volumes`],
+//! and calls the factory in it, which is the shim's (`module.cpp`). The shim turns Mesos' messages
+//! into bytes; all the rest is Rust: `cxx_bridge` decodes, `isolator` decides.
 //!
 //! The descriptor is a Rust item because a Rust `cdylib` hides every global of its C++ parts.
 
@@ -13,13 +13,15 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 // The bridge's functions are called from C++ only; this links them.
 use cxx_bridge as _;
 
-/// What Mesos' module manager reads: eight pointers (`Module<Isolator>` of the module interface, version 2).
+/// What Mesos' module manager reads: eight pointers (`Module<Isolator>` of the module interface,
+/// version 2).
 #[repr(C)]
 pub struct Descriptor {
     /// The version of the module interface.
     module_api_version: *const c_char,
-    /// The Mesos that the module is for. For an isolator it has to equal the agent's; the manager refuses any other. One
-    /// library serves many releases, so this is filled in when it is loaded, from what it finds running.
+    /// The Mesos that the module is for. For an isolator it has to equal the agent's; the manager
+    /// refuses any other. One library serves many releases, so this is filled in when it is loaded,
+    /// from what it finds running.
     mesos_version: AtomicPtr<c_char>,
     /// What `create` makes.
     kind: *const c_char,
@@ -28,12 +30,14 @@ pub struct Descriptor {
     description: *const c_char,
     /// Asked by the manager when there: none, since the version decides.
     compatible: Option<unsafe extern "C" fn() -> bool>,
-    /// Makes the isolator from the module's parameters. Null when it cannot be made, after a line in the agent's log.
+    /// Makes the isolator from the module's parameters. Null when it cannot be made, after a line
+    /// in the agent's log.
     create: unsafe extern "C" fn(parameters: *const c_void) -> *mut c_void,
 }
 
 #[allow(unsafe_code, reason = "raw pointers are not Sync by themselves")]
-// SAFETY: every pointer is to constant data of this library, which the agent never unloads; the one that changes is atomic.
+// SAFETY: every pointer is to constant data of this library, which the agent never unloads; the one
+// that changes is atomic.
 unsafe impl Sync for Descriptor {}
 
 #[allow(unsafe_code, reason = "the shim's factory")]

@@ -1,4 +1,5 @@
-//! What the built module shows to the agent. It cannot be loaded here: the symbols it wants are there in an agent only.
+//! What the built module shows to the agent. It cannot be loaded here: the symbols it wants are
+//! there in an agent only.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -45,7 +45,8 @@ pub(crate) const UNKNOWN: u8 = 3;
 /// A setting cannot be used.
 pub(crate) const SETTINGS: u8 = 6;
 
-/// The exit code for a failed call: one for each error code that a script is likely to tell from the others.
+/// The exit code for a failed call: one for each error code that a script is likely to tell from
+/// the others.
 pub(crate) fn code(kind: ErrorKind) -> u8 {
     match kind.code() {
         _ if kind == ErrorKind::Misconfigured => SETTINGS,

@@ -34,7 +34,8 @@ impl Failure {
         }
     }
 
-    /// `{"error": {"code": .., "kind": .., "message": .., ..}}`; a failure to write the output has no code.
+    /// `{"error": {"code": .., "kind": .., "message": .., ..}}`; a failure to write the output has
+    /// no code.
     pub(crate) fn to_json(&self) -> Value {
         let error = match self {
             Failure::Driver(error) => json!({

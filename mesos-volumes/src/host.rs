@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// The isolator's file in its state folder: with the same host id a volume that the isolator mounted can be unmounted here.
+/// The isolator's file in its state folder: with the same host id a volume that the isolator
+/// mounted can be unmounted here.
 const ISOLATOR_ID: &str = "host-id";
 
 /// The id of this host as the isolator has it, where there is one; else [`machine_id`].
@@ -17,7 +18,8 @@ pub(crate) fn isolator_id(state_dir: &Path) -> Result<String, Failure> {
     machine_id()
 }
 
-/// The id of this host that does not depend on any other program: machine-id(5), else the host's name.
+/// The id of this host that does not depend on any other program: machine-id(5), else the host's
+/// name.
 pub(crate) fn machine_id() -> Result<String, Failure> {
     let files = ["/etc/machine-id", "/proc/sys/kernel/hostname"].map(PathBuf::from);
     for path in files {

@@ -30,7 +30,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Looks at a running agent: whether its containers will get their volumes, and if not, what to do.
+    /// Looks at a running agent: whether its containers will get their volumes, and if not, what to
+    /// do.
     #[command(after_long_help = doctor::HELP)]
     Doctor(doctor::Arguments),
     /// Talks to volume drivers: lists them, and calls one.
@@ -45,10 +46,12 @@ enum Command {
     /// Looks at, restores or removes the files that the agent found to be no records
     #[command(after_long_help = state::HELP)]
     Quarantine(state::QuarantineArguments),
-    /// Marks the record of a container that is gone, while the agent is down: at its next start it lets the volumes go
+    /// Marks the record of a container that is gone, while the agent is down: at its next start it
+    /// lets the volumes go
     #[command(after_long_help = state::HELP)]
     Release(state::ReleaseArguments),
-    /// Does what dvdcli 0.2 does, without its faults. Also reached by calling this program `dvdcli`.
+    /// Does what dvdcli 0.2 does, without its faults. Also reached by calling this program
+    /// `dvdcli`.
     #[command(disable_help_flag = true)]
     Dvdcli {
         /// dvdcli's own command and flags; `dvdcli help` lists them.

@@ -24,7 +24,8 @@ pub(crate) fn said(said: &Said, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints a failure for programs; that it cannot be printed is said by what follows on stderr and by the exit code.
+/// Prints a failure for programs; that it cannot be printed is said by what follows on stderr and
+/// by the exit code.
 pub(crate) fn failure(failure: &Failure) {
     let _ = writeln!(io::stdout().lock(), "{}", json(&failure.to_json()));
 }

@@ -1,4 +1,5 @@
-//! Where drivers are looked for and how they are treated: options, environment and the operator's file.
+//! Where drivers are looked for and how they are treated: options, environment and the operator's
+//! file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,11 +9,12 @@ use volume_driver_client::{Discovery, DriverSettings, Drivers};
 
 use crate::failure::Failure;
 
-/// Nobody writes a file of drivers of this size by hand.
+/// A file of drivers that a person writes is smaller.
 const MAX_BYTES: u64 = 1 << 20;
 /// The operator's file on drivers, read when it is there.
 const DRIVERS_FILE: &str = "/etc/mesos-external-volumes/drivers.json";
-/// Where this program keeps what a boot may forget, unless `MESOS_VOLUMES_RUN_DIR` names another folder.
+/// Where this program keeps what a boot may forget, unless `MESOS_VOLUMES_RUN_DIR` names another
+/// folder.
 const RUN_DIR: &str = "/run/mesos-volumes";
 
 /// The folder for what a boot may forget.
@@ -26,7 +28,8 @@ pub(crate) struct Lookup {
     /// Folders of driver sockets, separated by ':' [default: /run/docker/plugins]
     #[arg(long, global = true, value_name = "DIRS", env = "MESOS_VOLUMES_DRIVER_SOCKETS")]
     driver_sockets: Option<String>,
-    /// Folders of .spec and .json files, separated by ':' [default: /etc/docker/plugins:/usr/lib/docker/plugins]
+    /// Folders of .spec and .json files, separated by ':' [default:
+    /// /etc/docker/plugins:/usr/lib/docker/plugins]
     #[arg(long, global = true, value_name = "DIRS", env = "MESOS_VOLUMES_DRIVER_SPECS")]
     driver_specs: Option<String>,
     /// A JSON file of addresses and profiles, as the module's parameter `drivers` takes it
@@ -69,8 +72,8 @@ impl Lookup {
             discovery.wait = Duration::try_from_secs_f64(wait)
                 .map_err(|error| Failure::Settings(format!("the wait of {wait} seconds: {error}")))?;
         }
-        // By lock files all processes of this program together keep to the calls a driver bears. Whoever may not write to /run
-        // may not talk to a driver's socket, either.
+        // By lock files all processes of this program together keep to the calls a driver bears.
+        // Whoever may not write to /run may not talk to a driver's socket, either.
         if rustix::process::geteuid().is_root() {
             discovery.lock_dir = Some(run_dir().join("calls"));
         }

@@ -1,5 +1,5 @@
 //! Volumes that a driver has mounted on this host and that no record of the agent names. After the
-//! state folder was lost or replaced nobody unmounts them, and no other host can attach them.
+//! state folder was lost or replaced, nothing unmounts them, and no other host can attach them.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -112,7 +112,7 @@ fn mounted_of(drivers: &Drivers, name: &str) -> Result<Vec<Mounted>, String> {
 }
 
 impl Looked {
-    /// The mounted volumes that nobody knows. `known` has to be read after the look: a record is
+    /// The mounted volumes that no record names. `known` has to be read after the look: a record is
     /// written before its volume is mounted, and removed after the volume is unmounted.
     pub(crate) fn unrecorded(&self, known: &[Known]) -> Vec<Mounted> {
         let is_known = |it: &Mounted| {

@@ -2,25 +2,28 @@
 
 use fastrand::Rng;
 
-/// Ids of containers. Mesos uses the id of a standalone or nested container again when the container is over.
+/// Ids of containers. Mesos uses the id of a standalone or nested container again when the
+/// container is over.
 const CONTAINERS: u8 = 12;
 /// Volumes that containers fight for.
 pub(crate) const VOLUMES: u8 = 4;
 /// The one of them that is made for its users and removed after them.
 pub(crate) const MADE: u8 = 3;
 
-/// One event of a history. Numbers that name one of several things are taken modulo how many there are.
+/// One event of a history. Numbers that name one of several things are taken modulo how many there
+/// are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are told with their action")]
 pub enum Action {
-    /// Mesos prepares a container that wants the volumes of a bit set. The two bits above them say whether it spells two of
-    /// the volumes in their other way.
+    /// Mesos prepares a container that wants the volumes of a bit set. The two bits above them say
+    /// whether it spells two of the volumes in their other way.
     Prepare {
         container: u8,
         volumes: u8,
         exclusive: bool,
     },
-    /// Its time for prepare is over. When the alarm of an earlier container with the same id has not rung, that one rings.
+    /// Its time for prepare is over. When the alarm of an earlier container with the same id has
+    /// not rung, that one rings.
     PrepareDeadline { container: u8 },
     /// It ends, or is destroyed in the middle of its prepare: Mesos calls cleanup.
     Cleanup { container: u8 },
@@ -36,13 +39,16 @@ pub enum Action {
     Answer { call: u8 },
     /// The driver refuses. Of a Create or a Mount it may have done a part before.
     Refuse { call: u8 },
-    /// The driver stops waiting for its own work, refuses without a cause, and finishes the work later.
+    /// The driver stops waiting for its own work, refuses without a cause, and finishes the work
+    /// later.
     RefuseWithoutCause { call: u8 },
     /// The driver says that it unmounted the volume and did nothing.
     PretendUnmount { call: u8 },
-    /// The answer is lost; the work was done before, or will be before the driver's next call for that volume, or never.
+    /// The answer is lost; the work was done before, or will be before the driver's next call for
+    /// that volume, or never.
     Lose { call: u8, work: Work },
-    /// The driver says that it has mounted the volume, and did nothing, or mounted it out of the agent's sight.
+    /// The driver says that it has mounted the volume, and did nothing, or mounted it out of the
+    /// agent's sight.
     PretendMount { call: u8 },
     /// Another host has the volume.
     Elsewhere { call: u8 },
@@ -52,15 +58,17 @@ pub enum Action {
     NotSent { call: u8 },
     /// A delay before a retry is over: of a call to the driver, or of the removal of a record.
     Retry { nth: u8 },
-    /// The agent is killed, in the middle of a commit of so many orders after so many operations on the disk, and started
-    /// again. The bits say, container by container, what Mesos then knows of it.
+    /// The agent is killed, in the middle of a commit of so many orders after so many operations on
+    /// the disk, and started again. The bits say, container by container, what Mesos then knows of
+    /// it.
     Crash { known: u32, orders: u8, operations: u8 },
-    /// The power fails, likewise, and the host boots: no container survives, no mount, but attachments do. What was not
-    /// durable is lost, kept or torn as the seed has it.
+    /// The power fails, likewise, and the host boots: no container survives, no mount, but
+    /// attachments do. What was not durable is lost, kept or torn as the seed has it.
     Reboot { lost: u64, orders: u8, operations: u8 },
-    /// The driver carries out what it still has to do for a volume after calls whose answers nobody heard. No random history has
-    /// it: an Unmount is sent even when the disk refuses the record that a container has left, and what such an Unmount does after
-    /// a crash of the agent is not prevented.
+    /// The driver carries out what it still has to do for a volume after calls whose answers nobody
+    /// heard. No random history has it: an Unmount is sent even when the disk refuses the record
+    /// that a container has left, and what such an Unmount does after a crash of the agent is not
+    /// prevented.
     LateWork { volume: u8 },
     /// Somebody unmounts a volume by hand.
     Umount { volume: u8 },
@@ -71,7 +79,8 @@ pub enum Action {
 pub enum Work {
     /// It was done.
     Done,
-    /// It will be done before the next call for that volume, as drivers that serialise by volume do.
+    /// It will be done before the next call for that volume, as drivers that serialise by volume
+    /// do.
     Late,
     /// It never will.
     Never,

@@ -1,4 +1,5 @@
-//! The driver: what it has, what it is asked for, and what it still does when nobody waits for it any more.
+//! The driver: what it has, what it is asked for, and what it still does when nobody waits for it
+//! any more.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,8 @@ pub(crate) struct Backing {
     pub(crate) refusals: u32,
     /// Somebody unmounted it once, and the driver did not know.
     pub(crate) unmounted_by_hand: bool,
-    /// It was not mounted when the agent last started and looked at its mount table, and nothing has mounted it since.
+    /// It was not mounted when the agent last started and looked at its mount table, and nothing
+    /// has mounted it since.
     pub(crate) gone_at_start: bool,
     /// The driver said that it detached the volume and did not.
     pub(crate) pretended: bool,
@@ -59,7 +61,8 @@ pub(crate) struct Call {
     pub(crate) begun: bool,
 }
 
-/// Whether the volume's driver refuses every Unmount of what is neither mounted nor attached, as docker-volume-s3 does.
+/// Whether the volume's driver refuses every Unmount of what is neither mounted nor attached, as
+/// docker-volume-s3 does.
 pub(crate) fn refuses_what_is_not_mounted(volume: &VolumeKey) -> bool {
     volume.name.starts_with("v1")
 }
@@ -71,15 +74,15 @@ pub(crate) const NOT_SEEN: &str = "the driver says that it is mounted, where thi
 /// What a driver says that gives no cause.
 pub(crate) const NO_CAUSE: &str = "failed: ";
 
-/// Whether the volume is made for containers. Outside of here each container, or pod, has one of its own; here they share
-/// one, at once and after each other, which is harder.
+/// Whether the volume is made for containers. Outside of here each container, or pod, has one of
+/// its own; here they share one, at once and after each other, which is harder.
 pub(crate) fn is_made(volume: &VolumeKey) -> bool {
     isolator::ephemeral::spelled(&volume.name).is_some()
 }
 
 impl World {
-    /// The driver will do it: before its next call for that volume, as drivers that serialise by volume do. That much is not
-    /// asked of a Create.
+    /// The driver will do it: before its next call for that volume, as drivers that serialise by
+    /// volume do. That much is not asked of a Create.
     pub(crate) fn later(&mut self, call: &Call, whim: u32) {
         let after = match call.kind {
             Kind::Create => u8::try_from(whim % LOOKS_FOR_A_LATE_CREATE).unwrap_or(0),
@@ -89,7 +92,8 @@ impl World {
         self.driver.entry(real(&call.volume)).or_default().late.push(late);
     }
 
-    /// The driver does what it still had to do for the volume. A Create that was never answered may come even later.
+    /// The driver does what it still had to do for the volume. A Create that was never answered may
+    /// come even later.
     pub(crate) fn catch_up(&mut self, volume: &VolumeKey) -> Result<(), String> {
         let late = &mut self.driver.entry(real(volume)).or_default().late;
         let (creates, others) = std::mem::take(late)
@@ -103,8 +107,9 @@ impl World {
         Ok(())
     }
 
-    /// What the agent makes of a refused Unmount, after a look at its mount table. A storage does not fail so often in a row
-    /// that an attachment is forgotten: `None` then, and the driver does what it is asked.
+    /// What the agent makes of a refused Unmount, after a look at its mount table. A storage does
+    /// not fail so often in a row that an attachment is forgotten: `None` then, and the driver does
+    /// what it is asked.
     pub(crate) fn refuse_unmount(&mut self, call: &Call) -> Option<Event> {
         let backing = self.driver.entry(real(&call.volume)).or_default();
         if backing.attached {
@@ -122,7 +127,8 @@ impl World {
         Some(Event::UnmountDone { op: call.op, outcome })
     }
 
-    /// The driver works on one volume, after whatever it still had to do there. Says whether there was anything to do.
+    /// The driver works on one volume, after whatever it still had to do there. Says whether there
+    /// was anything to do.
     pub(crate) fn work(&mut self, volume: &VolumeKey, kind: Kind) -> Result<bool, String> {
         let late = std::mem::take(&mut self.driver.entry(real(volume)).or_default().late);
         for late in late {

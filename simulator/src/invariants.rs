@@ -1,7 +1,9 @@
-//! The promises, each a sentence. All of them are checked after every step, the last one when everything is over.
+//! The promises, each a sentence. All of them are checked after every step, the last one when
+//! everything is over.
 //!
-//! Four more are checked where they can break: no Unmount while a container uses the volume, no Remove of what we did not make or
-//! before it is unmounted, one call a volume, and every promise answered once (`world.rs`).
+//! Four more are checked where they can break: no Unmount while a container uses the volume, no
+//! Remove of what we did not make or before it is unmounted, one call a volume, and every promise
+//! answered once (`world.rs`).
 
 use std::collections::BTreeSet;
 
@@ -17,8 +19,9 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     a_volume_in_use_is_mounted_or_in_doubt(world)
 }
 
-/// Whatever is mounted or made for a container, or may become so, is named by a record that survives whatever happens now: a
-/// crash loses nothing, and a power cut neither. The record of what was made says that it is to be removed.
+/// Whatever is mounted or made for a container, or may become so, is named by a record that
+/// survives whatever happens now: a crash loses nothing, and a power cut neither. The record of
+/// what was made says that it is to be removed.
 fn every_mount_has_a_record(world: &World) -> Result<(), String> {
     for (volume, backing) in &world.driver {
         let is_up = backing.attached || backing.exists || world.may_come_up(volume);
@@ -35,7 +38,8 @@ fn every_mount_has_a_record(world: &World) -> Result<(), String> {
 fn exclusive_means_exclusive(world: &World) -> Result<(), String> {
     let running = || world.containers.iter().filter(|(_, life)| life.running);
     for (id, life) in running().filter(|(_, life)| life.exclusive) {
-        // Whoever used it had lost it to the hand before, and with it the only sign that both names are one volume.
+        // Whoever used it had lost it to the hand before, and with it the only sign that both names
+        // are one volume.
         let is_lost = |volume: &VolumeKey| {
             let backing = world.driver.get(volume);
             has_unknown_name(volume) && backing.is_some_and(|backing| backing.unmounted_by_hand)
@@ -66,7 +70,8 @@ fn a_volume_in_use_is_mounted_or_in_doubt(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// When every container has left and the driver works, nothing is mounted, attached, recorded or waited for.
+/// When every container has left and the driver works, nothing is mounted, attached, recorded or
+/// waited for.
 pub(crate) fn nothing_is_left(world: &World) -> Result<(), String> {
     if let Some((volume, _)) = world
         .driver

@@ -1,9 +1,12 @@
-//! A deterministic simulator for the isolator's ledger and records: random containers, driver answers, delays, crashes,
-//! power cuts and disks in trouble, with the promises of the design checked after every step.
+//! A deterministic simulator for the isolator's ledger and records: random containers, driver
+//! answers, delays, crashes, power cuts and disks in trouble, with the promises of the design
+//! checked after every step.
 //!
-//! A history is a list of [`Action`]s made from a seed. Each action does nothing where it does not apply, so any part of a
-//! history is a history too; that is how a failing one is shrunk. The [`World`] holds what is true apart from the ledger:
-//! the driver, Mesos, and the real records on a [`MemoryDisk`]. When a history is over, faults stop, every container ends, and nothing may be left.
+//! A history is a list of [`Action`]s made from a seed. Each action does nothing where it does not
+//! apply, so any part of a history is a history too; that is how a failing one is shrunk. The
+//! [`World`] holds what is true apart from the ledger: the driver, Mesos, and the real records on a
+//! [`MemoryDisk`]. When a history is over, faults stop, every container ends, and nothing may be
+//! left.
 
 mod action;
 mod disk;

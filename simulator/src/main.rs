@@ -13,9 +13,11 @@ Examples:
   simulate --histories 1000000          run more
   simulate --seed 4711 --histories 1    run one again, and see it shrunk when it breaks a promise";
 
-/// Runs random histories with crashes against the isolator's ledger and checks its promises after every step.
+/// Runs random histories with crashes against the isolator's ledger and checks its promises after
+/// every step.
 ///
-/// Exit code 0 when no promise was broken, 1 when one was; the history is then shrunk and printed as a test.
+/// Exit code 0 when no promise was broken, 1 when one was; the history is then shrunk and printed
+/// as a test.
 #[derive(Parser)]
 #[command(name = "simulate", version, after_help = EXAMPLES)]
 struct Arguments {

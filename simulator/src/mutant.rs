@@ -1,6 +1,6 @@
-//! Deliberate faults, to prove that the invariants would notice them. Each stands between the ledger and the world, as the
-//! fault of an engine, a store or a driver client around a right ledger would; most are faults that isolators of this kind
-//! have had.
+//! Deliberate faults, to prove that the invariants would notice them. Each stands between the
+//! ledger and the world, as the fault of an engine, a store or a driver client around a right
+//! ledger would; most are faults that isolators of this kind have had.
 
 use std::collections::BTreeSet;
 
@@ -16,21 +16,26 @@ use crate::world::{Order, World};
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// The driver is called before the intent is on disk (mesos-module-dvdi, issue 93: a crash between mount and checkpoint).
+    /// The driver is called before the intent is on disk (mesos-module-dvdi, issue 93: a crash
+    /// between mount and checkpoint).
     MountBeforeRecord,
-    /// Of two containers on one volume, recovery remembers one (mesos-module-dvdi: checkpoint keyed by volume).
+    /// Of two containers on one volume, recovery remembers one (mesos-module-dvdi: checkpoint keyed
+    /// by volume).
     RecoverForgetsSecondHolder,
     /// Recovery unmounts what a left-over container still uses (mesos-module-dvdi, issue 95).
     RecoverUnmountsOrphans,
-    /// Recovery does not recognise a running container (mesos-module-dvdi: nested ids written one way and read another).
+    /// Recovery does not recognise a running container (mesos-module-dvdi: nested ids written one
+    /// way and read another).
     RecoverConfusesIds,
     /// A record that tells of no mount yet is taken for no volume (docker/volume, MESOS-9507).
     RecoverSkipsUnfinished,
     /// A refused or lost Unmount counts as done (mesos-module-dvdi: a failing dvdcli is a warning).
     UnmountErrorIsSuccess,
-    /// A Mount without an answer counts as not done (docker/volume: dvdcli is killed, the driver works on).
+    /// A Mount without an answer counts as not done (docker/volume: dvdcli is killed, the driver
+    /// works on).
     LostMountIsFailure,
-    /// Of several volumes to let go only the first is (mesos-module-dvdi: the loop ends at the first).
+    /// Of several volumes to let go only the first is (mesos-module-dvdi: the loop ends at the
+    /// first).
     UnmountStopsAtFirst,
     /// A failed Unmount is left for the next start (docker/volume).
     UnmountNeverRetried,
@@ -62,7 +67,8 @@ pub enum Mutant {
     RefusedCreateMadeNothing,
     /// A refused or lost Remove counts as done.
     RemoveErrorIsSuccess,
-    /// What the driver does not know now is believed never to come, though a Create was never answered.
+    /// What the driver does not know now is believed never to come, though a Create was never
+    /// answered.
     LateCreateNotLookedFor,
     /// The record does not say that the volume is to be removed.
     LifetimeNotRecorded,
@@ -76,20 +82,23 @@ pub enum Mutant {
     UnmountBelieved,
     /// The Unmount of what is not mounted is repeated for as long as the driver refuses it.
     RefusedUnmountRepeatedForEver,
-    /// A Remove that the driver refuses because the volume is in use is repeated without an Unmount.
+    /// A Remove that the driver refuses because the volume is in use is repeated without an
+    /// Unmount.
     InUseNotUnmounted,
     /// Names are compared as they are spelled, though the driver ignores the letter case.
     CaseNotIgnored,
     /// Two mounts of one device are taken for two volumes.
     DeviceNotCompared,
-    /// What a Mount without an answer left is unmounted without a look at who uses it under another name.
+    /// What a Mount without an answer left is unmounted without a look at who uses it under another
+    /// name.
     PlaceNotAsked,
     /// A driver's word that a volume is mounted is enough (docker/volume).
     MountBelieved,
-    /// The time limit of a container that is over ends the prepare of a later container with the same id.
+    /// The time limit of a container that is over ends the prepare of a later container with the
+    /// same id.
     EarlierDeadlineHeeded,
-    /// The record of a container that is over, which could not be removed, is removed again although a later container with the
-    /// same id has written its own.
+    /// The record of a container that is over, which could not be removed, is removed again
+    /// although a later container with the same id has written its own.
     EarlierRemovalRepeated,
 }
 
@@ -136,7 +145,7 @@ impl Mutant {
     ];
 
     /// What the ledger hears instead.
-    pub(crate) fn distort(self, event: Event) -> Event {
+    pub(crate) fn mutate_event(self, event: Event) -> Event {
         match (self, event) {
             (Self::UnmountErrorIsSuccess, Event::UnmountDone { op, .. }) => Event::UnmountDone {
                 op,
@@ -316,7 +325,7 @@ impl Mutant {
     }
 
     /// What is done instead of what the ledger asked for.
-    pub(crate) fn pervert(self, world: &mut World, effects: Vec<Effect>) -> (Vec<Effect>, Vec<Event>) {
+    pub(crate) fn mutate_effects(self, world: &mut World, effects: Vec<Effect>) -> (Vec<Effect>, Vec<Event>) {
         let mut unmounts = 0;
         let (mut kept, mut events) = (Vec::new(), Vec::new());
         for effect in effects {

@@ -25,8 +25,8 @@ pub(crate) struct Records {
     named: RefCell<Named>,
 }
 
-/// The volumes that records certain to survive name, as of so many operations on the disk; and those of each file.
-/// A volume is a bit.
+/// The volumes that records certain to survive name, as of so many operations on the disk; and
+/// those of each file. A volume is a bit.
 #[derive(Debug, Default)]
 struct Named {
     operations: u64,
@@ -78,7 +78,7 @@ impl Records {
             .collect()
     }
 
-    /// From the operation after the next few on, until mended.
+    /// From the operation after the next few on, until repaired.
     pub(crate) fn fail(&self, fault: Fault, after: u8) {
         self.disk.fail(fault, after.into(), u64::MAX);
     }
@@ -87,8 +87,8 @@ impl Records {
         self.disk.leave_out_syncs(of_files, of_folders);
     }
 
-    pub(crate) fn mend(&self) {
-        self.disk.mend();
+    pub(crate) fn repair(&self) {
+        self.disk.repair();
     }
 
     /// The power fails and the host boots.
@@ -138,7 +138,8 @@ fn volumes(bytes: &[u8]) -> u8 {
     })
 }
 
-/// Volumes are called v0, v1 and so on, and what is made for containers after one of them. Some have another spelling.
+/// Volumes are called v0, v1 and so on, and what is made for containers after one of them. Some
+/// have another spelling.
 fn bit(volume: &str) -> u8 {
     let name = spelled(volume).unwrap_or(volume);
     let number = name

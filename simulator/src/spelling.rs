@@ -9,7 +9,8 @@ use crate::action::{MADE, VOLUMES};
 
 /// The volume whose driver ignores the letter case.
 const ANY_CASE: u8 = 0;
-/// The volume that has an id beside its name, of which only the mount table tells that they are one.
+/// The volume that has an id beside its name, of which only the mount table tells that they are
+/// one.
 const BY_ID: u8 = 2;
 
 /// The volumes of a container's bit set, as it spells them.

@@ -1,5 +1,5 @@
-//! Everything but the ledger and the records: the disk, the driver and Mesos, as simple as they can be and still be wrong
-//! in every way that real ones are.
+//! Everything but the ledger and the records: the disk, the driver and Mesos, as simple as they can
+//! be and still be wrong in every way that real ones are.
 
 mod alarms;
 mod lives;
@@ -28,7 +28,8 @@ use crate::spelling;
 pub struct Outcome {
     /// The states that each volume was in at some time of the history.
     pub states: BTreeMap<VolumeKey, BTreeSet<VolumeState>>,
-    /// From which state to which a volume went in one step of the ledger, starts of the agent apart.
+    /// From which state to which a volume went in one step of the ledger, starts of the agent
+    /// apart.
     pub transitions: BTreeSet<(VolumeState, VolumeState)>,
     /// The same of containers; none before the ledger knows one and after it has forgotten it.
     pub steps: BTreeSet<(Option<Phase>, Option<Phase>)>,
@@ -123,7 +124,7 @@ impl World {
             Action::PretendMount { call } => self.pretend_mount(call),
             Action::Lose { call, work } => self.lose(call, work),
             Action::Elsewhere { call } => self.end_call(call, true, |call| match call.kind {
-                Kind::Mount => call.mounted(MountOutcome::Elsewhere("attached to another host".into())),
+                Kind::Mount => call.mounted(MountOutcome::AttachedElsewhere("attached to another host".into())),
                 _ => call.refused("attached to another host"),
             }),
             Action::Again { nth } => self.say_again(nth),
@@ -209,7 +210,7 @@ impl World {
             self.disk.fail(fault, after);
         }
         let results = self.disk.commit(&changes);
-        self.disk.mend();
+        self.disk.repair();
         for ((change, revision), result) in changes.into_iter().zip(revisions).zip(results) {
             match (change, revision) {
                 (Change::Write(record), Some(revision)) => self.tell(Event::RecordWritten {
@@ -263,8 +264,9 @@ impl World {
         self.tell(call.refused_without_cause())
     }
 
-    /// Of a mount the agent sees that it is still there. Of an attachment alone it sees nothing, but a driver does not remove
-    /// a volume that is attached; with other volumes such a driver is not to be helped.
+    /// Of a mount the agent sees that it is still there. Of an attachment alone it sees nothing,
+    /// but a driver does not remove a volume that is attached; with other volumes such a driver is
+    /// not to be helped.
     fn pretend_unmount(&mut self, nth: u8) -> Result<(), String> {
         let Some(index) = self.pick(nth, true) else {
             return Ok(());
@@ -310,8 +312,8 @@ impl World {
         }
     }
 
-    /// A call that goes out to the driver. Before an Unmount of what is mounted nobody knows where, the agent asks the driver for
-    /// the place: another volume may be mounted there.
+    /// A call that goes out to the driver. Before an Unmount of what is mounted nobody knows where,
+    /// the agent asks the driver for the place: another volume may be mounted there.
     fn take_begun(&mut self, nth: u8) -> Result<Option<Call>, String> {
         let Some(call) = self.pick(nth, true).map(|index| self.calls.remove(index)) else {
             return Ok(None);
@@ -369,7 +371,8 @@ impl World {
         })
     }
 
-    /// The agent sees the mount, and looks for the mounts of other volumes that seem to be the same.
+    /// The agent sees the mount, and looks for the mounts of other volumes that seem to be the
+    /// same.
     fn mounted(&mut self, call: &Call) -> Result<(), String> {
         let at = spelling::mountpoint(&call.volume);
         for (volume, mountpoint) in self.ledger.seemingly_the_same(call.op, &at) {
@@ -431,7 +434,7 @@ impl World {
         let mut events = VecDeque::from([event]);
         while let Some(mut event) = events.pop_front() {
             if let Some(mutant) = self.mutant {
-                event = mutant.distort(event);
+                event = mutant.mutate_event(event);
             }
             if let Event::MountDone { .. }
             | Event::UnmountDone { .. }
@@ -454,7 +457,7 @@ impl World {
             }
             if let Some(mutant) = self.mutant {
                 let more;
-                (effects, more) = mutant.pervert(self, effects);
+                (effects, more) = mutant.mutate_effects(self, effects);
                 events.extend(more);
             }
             for effect in effects {
@@ -497,7 +500,8 @@ impl World {
             .extend(before.into_values().map(|from| (Some(from), None)));
     }
 
-    /// Nobody waits for a call any more that the driver still carries out. False when it has not begun.
+    /// Nobody waits for a call any more that the driver still carries out. False when it has not
+    /// begun.
     pub(crate) fn abandon(&mut self, op: Op) -> bool {
         let Some(index) = self.calls.iter().position(|call| call.op == op && call.begun) else {
             return false;
@@ -507,7 +511,8 @@ impl World {
         true
     }
 
-    /// What is known at once comes back as an event, to be told when the other effects are under way.
+    /// What is known at once comes back as an event, to be told when the other effects are under
+    /// way.
     fn carry_out(&mut self, effect: Effect) -> Result<Option<Event>, String> {
         match effect {
             Effect::WriteRecord { revision, record } => {
@@ -582,8 +587,9 @@ impl World {
         self.outcome.granted += 1;
         life.running = true;
         for volume in life.volumes.clone() {
-            // A hand that unmounts meanwhile is nobody's fault; the driver still holds it for us then. Unless the volume has a
-            // second name that nobody knows of: with the mount went the only sign that an Unmount by that name detaches it.
+            // A hand that unmounts meanwhile is nobody's fault; the driver still holds it for us
+            // then. Unless the volume has a second name that nobody knows of: with the mount went
+            // the only sign that an Unmount by that name detaches it.
             let is_ours = |backing: &Backing| {
                 backing.attached || backing.unmounted_by_hand && spelling::has_unknown_name(&volume)
             };

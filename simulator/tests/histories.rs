@@ -32,8 +32,8 @@ fn ten_thousand_histories_break_no_promise() {
     assert!(granted.into_inner() > HISTORIES);
 }
 
-/// An Unmount whose answer was lost may have been carried out. After a retry was refused and a third one queued, taking
-/// the third one back once counted as proof that the volume is mounted.
+/// An Unmount whose answer was lost may have been carried out. After a retry was refused and a
+/// third one queued, taking the third one back once counted as proof that the volume is mounted.
 #[test]
 fn taking_back_a_retry_does_not_prove_that_the_volume_is_mounted() {
     let history = [
@@ -94,8 +94,8 @@ fn taking_back_a_retry_does_not_prove_that_the_volume_is_mounted() {
     simulator::run(&history).unwrap();
 }
 
-/// After a reboot the mounts are gone but an attachment may not be: a driver that refuses the Unmount once (its storage's
-/// API was not to be reached, say) is asked again.
+/// After a reboot the mounts are gone but an attachment may not be: a driver that refuses the
+/// Unmount once (its storage's API was not to be reached, say) is asked again.
 #[test]
 fn an_attachment_left_by_a_reboot_is_not_forgotten_at_the_first_refusal() {
     let history = [
@@ -127,8 +127,9 @@ fn an_attachment_left_by_a_reboot_is_not_forgotten_at_the_first_refusal() {
     simulator::run(&history).unwrap();
 }
 
-/// A volume made for a container was removed and the agent killed before its record was. The Unmount that the next agent sent
-/// was refused, and a new user once took over the mount that there was no more, of a volume that there was no more.
+/// A volume made for a container was removed and the agent killed before its record was. The
+/// Unmount that the next agent sent was refused, and a new user once took over the mount that there
+/// was no more, of a volume that there was no more.
 #[test]
 fn what_was_made_for_another_container_is_never_taken_over() {
     let history = [
@@ -198,8 +199,9 @@ fn what_was_made_for_another_container_is_never_taken_over() {
     simulator::run(&history).unwrap();
 }
 
-/// The record of an earlier user, which could not be rewritten, told of a volume that was mounted and is gone since. A new one was
-/// being created for a later user when the agent died, and once was not looked for.
+/// The record of an earlier user, which could not be rewritten, told of a volume that was mounted
+/// and is gone since. A new one was being created for a later user when the agent died, and once
+/// was not looked for.
 #[test]
 fn a_create_that_one_record_tells_of_is_looked_for_whatever_older_records_say() {
     let history = [
@@ -265,9 +267,10 @@ fn a_create_that_one_record_tells_of_is_looked_for_whatever_older_records_say() 
     simulator::run(&history).unwrap();
 }
 
-/// One volume is mounted under two names, and both of its containers leave. The Unmount under the first name cannot be sent, and
-/// the Unmount under the second name takes the mount away. The next container's arrival takes back the retry under the first
-/// name, which once counted as proof that the volume is still mounted.
+/// One volume is mounted under two names, and both of its containers leave. The Unmount under the
+/// first name cannot be sent, and the Unmount under the second name takes the mount away. The next
+/// container's arrival takes back the retry under the first name, which once counted as proof that
+/// the volume is still mounted.
 #[test]
 fn an_unmount_that_was_never_sent_does_not_prove_a_mount_that_went_with_the_volumes_other_name() {
     let history = [
@@ -330,7 +333,8 @@ fn an_unmount_that_was_never_sent_does_not_prove_a_mount_that_went_with_the_volu
     assert_eq!(outcome.granted, 3, "both containers and the next one get the volume");
 }
 
-/// The same, as a random history came to it: between the two Unmounts other volumes fail, and the containers share them.
+/// The same, as a random history came to it: between the two Unmounts other volumes fail, and the
+/// containers share them.
 #[test]
 fn a_container_that_was_refused_another_volume_leaves_no_false_proof_of_a_mount() {
     let history = [
@@ -428,9 +432,10 @@ fn a_container_that_was_refused_another_volume_leaves_no_false_proof_of_a_mount(
     simulator::run(&history).unwrap();
 }
 
-/// A container's record says that its volume is mounted. The container is gone when the agent starts, so the agent sends an
-/// Unmount, and is killed before the driver carries it out. The next agent finds the same record and the mount. A new container
-/// joined that mount once, and lost it to the late Unmount.
+/// A container's record says that its volume is mounted. The container is gone when the agent
+/// starts, so the agent sends an Unmount, and is killed before the driver carries it out. The next
+/// agent finds the same record and the mount. A new container joined that mount once, and lost it
+/// to the late Unmount.
 #[test]
 fn an_unmount_that_an_earlier_agent_sent_takes_no_volume_from_a_later_container() {
     let all_gone = u32::MAX;
@@ -471,8 +476,8 @@ fn an_unmount_that_an_earlier_agent_sent_takes_no_volume_from_a_later_container(
     assert_eq!(outcome.granted, 2, "both containers get the volume");
 }
 
-/// Somebody unmounts a volume while the agent is down. The container that had it lives on, and no other container is given the
-/// volume until the driver has mounted it again.
+/// Somebody unmounts a volume while the agent is down. The container that had it lives on, and no
+/// other container is given the volume until the driver has mounted it again.
 #[test]
 fn a_volume_that_was_unmounted_by_hand_before_the_agent_started_is_mounted_again_for_the_next_container() {
     let disk = Disk {

@@ -1,9 +1,11 @@
-//! The invariants are worth something only if they notice faults: each of the planted ones is noticed.
+//! The invariants are worth something only if they notice faults: each of the planted ones is
+//! noticed.
 
 use simulator::{Action, Mutant, run_mutated};
 
-/// Histories a mutant gets; most are noticed in the first few dozen. What `MountTableIgnored` breaks takes a hand that unmounts, a
-/// start of the agent and a new container for the same volume, which is rare.
+/// Histories a mutant gets; most are noticed in the first few dozen. What `MountTableIgnored`
+/// breaks takes a hand that unmounts, a start of the agent and a new container for the same volume,
+/// which is rare.
 const HISTORIES: u64 = 20_000;
 
 fn noticed(mutant: Mutant) -> Option<(u64, String)> {

@@ -1,4 +1,5 @@
-//! The picture of a volume's states is the code's: every arrow drawn is taken, and none is taken that is not drawn.
+//! The picture of a volume's states is the code's: every arrow drawn is taken, and none is taken
+//! that is not drawn.
 
 use std::collections::BTreeSet;
 

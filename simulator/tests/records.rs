@@ -12,7 +12,8 @@ use volume_driver_client::MountId;
 use volume_labels::Access;
 
 const ROOT: &str = "/var/lib/state";
-/// Power cuts tried for one state of the disk: each name and each file comes out of each in a way of its own.
+/// Power cuts tried for one state of the disk: each name and each file comes out of each in a way
+/// of its own.
 const POWER_CUTS: u64 = 32;
 
 fn host() -> Host {
@@ -161,7 +162,8 @@ fn nothing_is_quarantined(disk: &MemoryDisk) -> Result<(), String> {
     }
 }
 
-/// What holds after the process ended holds as well after the machine did, however much of it was still in memory.
+/// What holds after the process ended holds as well after the machine did, however much of it was
+/// still in memory.
 fn after_any_power_cut(
     replay: impl Fn() -> MemoryDisk,
     holds: impl Fn(&MemoryDisk) -> Result<(), String>,
@@ -184,7 +186,7 @@ fn cut_off_after_any_operation_a_commit_leaves_each_record_old_or_new_and_whole(
                 let (store, _) = start(&disk);
                 disk.fail(Fault::Killed, operations, u64::MAX);
                 let results = store.commit(&case.changes);
-                disk.mend();
+                disk.repair();
                 (disk, results)
             };
             let (disk, results) = cut();
@@ -211,7 +213,7 @@ fn what_was_read_at_a_start_is_not_undone_by_a_power_cut() {
                 let (store, _) = start(&disk);
                 disk.fail(Fault::Killed, operations, u64::MAX);
                 store.commit(&case.changes);
-                disk.mend();
+                disk.repair();
                 let (_, found) = start(&disk);
                 (disk, found)
             };
@@ -229,7 +231,8 @@ fn what_was_read_at_a_start_is_not_undone_by_a_power_cut() {
     }
 }
 
-/// A life of a state folder, step by step; what each step promised stands whenever the power fails after it.
+/// A life of a state folder, step by step; what each step promised stands whenever the power fails
+/// after it.
 const STEPS: usize = 5;
 
 fn live(disk: &MemoryDisk, steps: usize) -> Vec<Record> {
@@ -240,10 +243,11 @@ fn live(disk: &MemoryDisk, steps: usize) -> Vec<Record> {
             2 => (vec![write("a", 2)], vec![record("a", 2), record("b", 1)]),
             3 => (vec![remove("b")], vec![record("a", 2)]),
             _ => {
-                // Killed between the rename and the fsync of the folder; the next agent reads what is there.
+                // Killed between the rename and the fsync of the folder; the next agent reads what
+                // is there.
                 disk.fail(Fault::Killed, 4, u64::MAX);
                 store.commit(&[write("a", 3)]);
-                disk.mend();
+                disk.repair();
                 let found;
                 (store, found) = start(disk);
                 assert_eq!(found, [record("a", 3)]);
@@ -291,7 +295,8 @@ fn promises_stand(skipped: Option<u64>) -> Result<(), String> {
     })
 }
 
-/// Each fsync, of a file or of a folder, left out alone: some power cut then breaks what was promised.
+/// Each fsync, of a file or of a folder, left out alone: some power cut then breaks what was
+/// promised.
 #[test]
 fn no_fsync_can_be_left_out() {
     promises_stand(None).unwrap();
@@ -310,7 +315,8 @@ fn no_fsync_can_be_left_out() {
     }
 }
 
-/// Each kind of trouble at each operation: the commit says so, and what was there before stays whole.
+/// Each kind of trouble at each operation: the commit says so, and what was there before stays
+/// whole.
 #[test]
 fn a_disk_in_trouble_fails_the_commit_with_the_file_and_the_cause_and_leaves_earlier_records_whole() {
     let words = [
@@ -327,7 +333,7 @@ fn a_disk_in_trouble_fails_the_commit_with_the_file_and_the_cause_and_leaves_ear
                         let (store, _) = start(&disk);
                         disk.fail(fault, operations, lasts);
                         let results = store.commit(&case.changes);
-                        disk.mend();
+                        disk.repair();
                         (disk, store, results)
                     };
                     let (disk, store, results) = trouble();
@@ -369,7 +375,8 @@ fn of_a_batch_only_what_could_not_be_written_fails() {
     assert_eq!(found, [record("a", 1), record("b", 2)]);
 }
 
-/// An agent that cannot write its state folder starts, refuses volumes, and goes on as soon as it can.
+/// An agent that cannot write its state folder starts, refuses volumes, and goes on as soon as it
+/// can.
 #[test]
 fn a_full_or_read_only_disk_keeps_no_agent_from_starting() {
     for (fault, causes) in [
@@ -395,7 +402,7 @@ fn a_full_or_read_only_disk_keeps_no_agent_from_starting() {
                 error.contains("/var") && causes.iter().any(|cause| error.contains(cause)) && !error.contains('\n'),
                 "{error}"
             );
-            disk.mend();
+            disk.repair();
             assert_eq!(store.commit(&[write("a", 1), remove("b")]), [Ok(()), Ok(())]);
             drop(store);
             for seed in 0..POWER_CUTS {
@@ -416,7 +423,7 @@ fn trouble_with_one_file_at_a_start_is_trouble_with_that_file_alone() {
         store.commit(&[write("a", 1), write("b", 1), write("c", 1)]);
         disk.fail(Fault::Killed, 1, u64::MAX);
         store.commit(&[write("d", 1)]);
-        disk.mend();
+        disk.repair();
         (disk, store)
     };
     let (disk, store) = with_leftover();
@@ -443,7 +450,7 @@ fn two_agents_that_start_on_a_full_disk_do_not_both_name_the_host() {
     let disk = MemoryDisk::new();
     disk.fail(Fault::Full, 0, u64::MAX);
     let (store, _) = start(&disk);
-    disk.mend();
+    disk.repair();
     let other = Host {
         fresh_id: "b".repeat(64),
         ..host()

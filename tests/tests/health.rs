@@ -223,12 +223,12 @@ fn a_full_volume_is_said_and_its_task_goes_on() {
     rustix::fs::fallocate(&filling, rustix::fs::FallocateFlags::empty(), 0, blocks * room.f_frsize).unwrap();
     logged(
         site.agent(0),
-        &["a volume in use needs a look", &id, "out of space", "containers="],
+        &["a volume in use needs attention", &id, "out of space", "containers="],
     );
     metric(site.agent(0), "volume_warnings{cause=\"full\",driver=\"ebs\"} 1");
     filling.set_len(0).unwrap();
     drop(filling);
-    logged(site.agent(0), &["a volume in use is well again", &id]);
+    logged(site.agent(0), &["a volume in use is healthy again", &id]);
     metric(site.agent(0), "volume_warnings{cause=\"full\",driver=\"ebs\"} 0");
     fs::write(mount.target.join("data/stop"), "").unwrap();
     finished(&task);
@@ -252,7 +252,7 @@ fn a_driver_that_hangs_hides_no_other_volumes_loss_and_its_own_tasks_and_a_resta
     running(&remote);
     running(&local);
     rclone.pause();
-    logged(agent, &["a volume in use needs a look", "remote", "does not answer"]);
+    logged(agent, &["a volume in use needs attention", "remote", "does not answer"]);
     unmount(&the_mount(&site).target, UnmountFlags::DETACH).unwrap();
     ended_for(&local, &[&id, "disappeared"]);
     // A look that hangs does not keep the agent's process from ending.
@@ -279,7 +279,7 @@ fn volumes_that_are_mounted_and_unmounted_all_the_time_raise_no_alarm() {
         site.wait_until_nothing_is_left();
     }
     let log = site.agent(0).log();
-    for words in ["not well", "needs a look"] {
+    for words in ["because its volume has failed", "needs attention"] {
         assert!(!log.contains(words), "'{words}' is in the log");
     }
 }

@@ -1,8 +1,10 @@
-//! Any labels, as far as `prepare()` takes them before it calls a driver: read, judged by a policy, and the directories made that
-//! volumes are to be mounted at, in a sandbox and an image full of traps. Each ends inside of the container or in one line.
+//! Any labels, as far as `prepare()` takes them before it calls a driver: read, judged by a policy,
+//! and the directories made that volumes are to be mounted at, in a sandbox and an image full of
+//! traps. Each ends inside of the container or in one line.
 //!
-//! The first byte of the input says whether the container has an image (1) and is nested (2); each line after it is a label,
-//! `key=value`, of the task; behind a `+` one of the executor; behind a `$` a variable `DVDI_VOLUME_key`. Run from `cxx-bridge`, as root:
+//! The first byte of the input says whether the container has an image (1) and is nested (2); each
+//! line after it is a label, `key=value`, of the task; behind a `+` one of the executor; behind a
+//! `$` a variable `DVDI_VOLUME_key`. Run from `cxx-bridge`, as root:
 //!
 //! ```text
 //! TMPDIR=/dev/shm RUSTC_BOOTSTRAP=1 cargo fuzz run labels fuzz/corpus/labels fuzz/seeds/labels -- -dict=fuzz/labels.dict \

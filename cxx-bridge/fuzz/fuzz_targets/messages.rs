@@ -1,5 +1,6 @@
-//! Any bytes as Mesos' messages. What is read as a launch is taken as far as `prepare()` does before it calls a driver; see the
-//! target `labels`. The first byte of the input chooses the message: `cxx-bridge/src/fuzzing.rs`. Run from `cxx-bridge`, as root:
+//! Any bytes as Mesos' messages. What is read as a launch is taken as far as `prepare()` does
+//! before it calls a driver; see the target `labels`. The first byte of the input chooses the
+//! message: `cxx-bridge/src/fuzzing.rs`. Run from `cxx-bridge`, as root:
 //!
 //! ```text
 //! TMPDIR=/dev/shm RUSTC_BOOTSTRAP=1 cargo fuzz run messages fuzz/corpus/messages fuzz/seeds/messages -- -dict=fuzz/labels.dict \

@@ -1,4 +1,5 @@
-//! The bytes here are written by hand, field by field, so that the tests do not lean on the generated types.
+//! The bytes here are written by hand, field by field, so that the tests do not lean on the
+//! generated types.
 
 use super::*;
 

@@ -105,7 +105,8 @@ fn the_calls_without_a_message_answer_with_no_bytes() {
     module.on_update(&id("c1"), states.into_iter(), reply);
     assert_eq!(heard(&answers), Heard::Ready(Vec::new()));
 
-    // The process is this one, which has the agent's own mount namespace: that of a container without volumes is left alone.
+    // The process is this one, which has the agent's own mount namespace: that of a container
+    // without volumes is left alone.
     let (reply, answers) = ear();
     module.on_isolate(&id("c1"), std::process::id().cast_signed(), reply);
     assert_eq!(heard(&answers), Heard::Ready(Vec::new()));

@@ -18,9 +18,9 @@ pub(crate) enum LostMount {
     Disappeared(PathBuf),
 }
 
-/// The mount of each volume as it was first seen. The thread that mounts a volume writes its baseline before
-/// any container has the volume; at a start of the agent it comes from the records. When a record does not
-/// describe the mount, the monitor writes the baseline in its first round.
+/// The mount of each volume as it was first seen. The thread that mounts a volume writes its
+/// baseline before any container has the volume; at a start of the agent it comes from the records.
+/// When a record does not describe the mount, the monitor writes the baseline in its first round.
 #[derive(Clone, Default)]
 pub(crate) struct Baselines(Arc<Mutex<BTreeMap<VolumeKey, Baseline>>>);
 
@@ -43,7 +43,8 @@ impl Baseline {
         }
     }
 
-    /// The baseline of a volume whose record does not describe the mount; `None` when nothing is mounted there.
+    /// The baseline of a volume whose record does not describe the mount; `None` when nothing is
+    /// mounted there.
     pub(crate) fn first(table: &MountTable, mountpoint: &Path, directory_backed: bool) -> Option<Self> {
         if directory_backed {
             return Some(Self {
@@ -67,8 +68,8 @@ impl Baselines {
         self.lock().insert(volume.clone(), baseline);
     }
 
-    /// As [`Self::set`], for a mount that came with the call and lies above the driver's path, if no other volume has
-    /// another path on that mount.
+    /// As [`Self::set`], for a mount that came with the call and lies above the driver's path, if
+    /// no other volume has another path on that mount.
     ///
     /// # Errors
     /// The other volume: then the mount is the driver's own, and each volume is a folder of it.
@@ -104,8 +105,8 @@ impl Baselines {
         self.lock().remove(volume);
     }
 
-    /// Checks that the volume's mount is the one of its baseline, and that nothing hides it. A volume without
-    /// a described mount, as a plain directory is, passes.
+    /// Checks that the volume's mount is the one of its baseline, and that nothing hides it. A
+    /// volume without a described mount, as a plain directory is, passes.
     ///
     /// # Errors
     /// When the mount is gone or hidden.

@@ -1,4 +1,4 @@
-//! Taking away what a driver's process left behind when it died: a mount that nobody serves any more.
+//! Detaches the mount of a driver whose process died: no process serves it any more.
 
 use std::path::PathBuf;
 use std::thread;
@@ -16,8 +16,8 @@ use crate::mountpoint::Mountpoint;
 /// A mount that does not answer within this is not called dead: it may be slow.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Detaches the mount of a volume, if the kernel says that its server is gone. Any other mount is left alone; it may be
-/// somebody else's. For a volume that no container holds.
+/// Detaches the mount of a volume, if the kernel says that its server is gone. Any other mount is
+/// left alone, since it may belong to another program. Only for a volume that no container holds.
 pub(crate) fn take_away(place: &Place<'_>, at: &Mountpoint) {
     let Ok(Some(mount)) = place.mounted_still(at) else {
         return;
@@ -38,7 +38,7 @@ pub(crate) fn take_away(place: &Place<'_>, at: &Mountpoint) {
 fn is_dead(mount: PathBuf) -> bool {
     let (answer, answered) = bounded(1);
     let probe = move || {
-        // Nobody listens any more when it took too long.
+        // The receiver is gone when the answer took too long.
         let _ = answer.send(statvfs(&mount).err());
     };
     let started = thread::Builder::new().name("mev-probe".into()).spawn(probe).is_ok();

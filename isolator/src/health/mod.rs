@@ -1,4 +1,5 @@
-//! The health of mounted volumes: what each mount was like when it was made, and what probes find out about it later.
+//! The health of mounted volumes: what each mount was like when it was made, and what probes find
+//! out about it later.
 
 pub(crate) mod baseline;
 pub(crate) mod dead_mount;

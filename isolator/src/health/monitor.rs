@@ -1,13 +1,13 @@
-//! The thread that watches mounted volumes. A volume can disappear from the mount table or be replaced
-//! there, its server can die (FUSE, NFS), its device can give errors, and the kernel can turn its file
-//! system read-only. A file system that is full is only reported.
+//! The thread that watches mounted volumes. A volume can disappear from the mount table or be
+//! replaced there, its server can die (FUSE, NFS), its device can give errors, and the kernel can
+//! turn its file system read-only. A file system that is full is only reported.
 //!
-//! The thread itself reads the mount table, which cannot hang. Everything that can hang is left to the
-//! threads of [`super::prober`].
+//! The thread itself reads the mount table, which cannot hang. Everything that can hang is left to
+//! the threads of [`super::prober`].
 //!
-//! A volume that is being mounted or unmounted raises no alarm: a report counts only for containers that
-//! held the volume when the round began and still hold it when the report arrives, and the module never
-//! unmounts a volume that a container holds.
+//! A volume that is being mounted or unmounted raises no alarm: a report counts only for containers
+//! that held the volume when the round began and still hold it when the report arrives, and the
+//! module never unmounts a volume that a container holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use crate::types::{VolumeFault, VolumeKey};
 
 /// How often the monitor looks for probes that hang, as long as any probe is under way.
 const TICK: Duration = Duration::from_millis(500);
-/// A mount table that lacks a volume's mount is read again after this: before Linux 5.8 a line can be
-/// missing while other mounts go.
+/// A mount table that lacks a volume's mount is read again after this: before Linux 5.8 a line can
+/// be missing while other mounts go.
 const READ_AGAIN: Duration = Duration::from_millis(50);
 
 /// Runs a round for each list of volumes that arrives, until all senders are gone.
@@ -103,7 +103,8 @@ impl Monitor {
                 Some((VolumeFault::Gone | VolumeFault::Replaced, _)) => missing.push(watched),
                 Some((fault, problem)) => {
                     if fault == VolumeFault::ReadOnly {
-                        // Containers that only read go on, so the volume is probed for other faults.
+                        // Containers that only read go on, so the volume is probed for other
+                        // faults.
                         self.prober.enqueue(watched.clone());
                     }
                     report(HealthReport {

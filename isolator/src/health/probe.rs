@@ -1,5 +1,5 @@
-//! One probe of a mounted volume. It touches the mountpoint and the device, so it may hang for as long as
-//! they do.
+//! One probe of a mounted volume. It touches the mountpoint and the device, so it may hang for as
+//! long as they do.
 
 use std::fs;
 use std::io;
@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use crate::host::binding::Source;
 
-/// An error counts when the kernel gives it twice, this far apart: during a failover of a storage path one
-/// wrong answer is normal.
+/// An error counts when the kernel gives it twice, this far apart: during a failover of a storage
+/// path one wrong answer is normal.
 const PROBE_AGAIN: Duration = Duration::from_millis(200);
 /// The bytes that are read from a device.
 const BLOCK: u64 = 4096;
@@ -46,14 +46,16 @@ pub(super) fn probe(mountpoint: &Path, directory_backed: bool) -> Result<Health,
     }
 }
 
-/// Opens the folder as a mount for a container does, so that nothing in the volume's content leads to another folder.
+/// Opens the folder as a mount for a container does, so that nothing in the volume's content leads
+/// to another folder.
 fn probe_once(mountpoint: &Path, directory_backed: bool) -> Result<Health, Errno> {
     let opened = Source::named(mountpoint, directory_backed).and_then(|source| source.open());
-    // When the mount table cannot be read, the process has no descriptor left, which says nothing about
-    // the volume.
+    // When the mount table cannot be read, the process has no descriptor left, which says nothing
+    // about the volume.
     let folder = opened.map_err(|problem| problem.cause().unwrap_or(Errno::MFILE))?;
     let room = fstatvfs(&folder)?;
-    // A file system that was shut down may still count its blocks, but no longer knows its root (XFS).
+    // A file system that was shut down may still count its blocks, but no longer knows its root
+    // (XFS).
     let root = fstat(&folder)?;
     if !directory_backed {
         read_device(root.st_dev)?;
@@ -74,9 +76,9 @@ fn health_of(room: &StatVfs, on_device: bool) -> Health {
     }
 }
 
-/// Reads the last block of a device: blocks in the page cache do not show that a disk fails, and a device
-/// that was cut short lacks its end. The read is not `O_DIRECT`, because a process that waits for such a
-/// read cannot be killed, and it must be possible to kill the agent.
+/// Reads the last block of a device: blocks in the page cache do not show that a disk fails, and a
+/// device that was cut short lacks its end. The read is not `O_DIRECT`, because a process that
+/// waits for such a read cannot be killed, and it must be possible to kill the agent.
 ///
 /// A device that cannot be found or opened is no error, unless the host has lost it.
 fn read_device(device: u64) -> Result<(), Errno> {

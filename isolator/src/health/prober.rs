@@ -1,10 +1,10 @@
-//! The threads that probe mountpoints. A probe can hang, so one thread may hang while others of the same
-//! driver go on.
+//! The threads that probe mountpoints. A probe can hang, so one thread may hang while others of the
+//! same driver go on.
 //!
-//! One thread probes a driver's volumes in turn. When a probe takes longer than [`PROBE_LIMIT`], another
-//! thread takes over the rest. At most [`MAX_HANGING`] threads of a driver hang like that, and a volume
-//! whose probe is still under way gets no second one. So a driver never delays the volumes of another,
-//! and the number of installed drivers bounds the number of threads.
+//! One thread probes a driver's volumes in turn. When a probe takes longer than [`PROBE_LIMIT`],
+//! another thread takes over the rest. At most [`MAX_HANGING`] threads of a driver hang like that,
+//! and a volume whose probe is still under way gets no second one. So a driver never delays the
+//! volumes of another, and the number of installed drivers bounds the number of threads.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,8 +21,8 @@ use crate::types::VolumeKey;
 
 /// A probe that takes longer than this hangs.
 pub(super) const PROBE_LIMIT: Duration = Duration::from_secs(2);
-/// Threads of one driver that may hang at a time. Beyond them its volumes are not probed, until one of
-/// the threads is back.
+/// Threads of one driver that may hang at a time. Beyond them its volumes are not probed, until one
+/// of the threads is back.
 const MAX_HANGING: usize = 8;
 
 /// What a probe found out: the volume's health, or the kernel's error.
@@ -66,8 +66,8 @@ impl Prober {
         }
     }
 
-    /// Starts a thread for each queue whose threads all hang, up to the limit. Returns the volumes whose
-    /// probe hangs.
+    /// Starts a thread for each queue whose threads all hang, up to the limit. Returns the volumes
+    /// whose probe hangs.
     ///
     /// # Errors
     /// When no thread can be started; the volumes stay in their queues.

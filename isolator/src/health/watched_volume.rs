@@ -15,8 +15,8 @@ pub(crate) struct WatchedVolume {
     pub(crate) holders: BTreeSet<ContainerId>,
 }
 
-/// A fault of one watched volume. It counts for the holders that had the volume when the round began
-/// and still have it when the report arrives.
+/// A fault of one watched volume. It counts for the holders that had the volume when the round
+/// began and still have it when the report arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HealthReport {
     pub(crate) watched: WatchedVolume,

@@ -1,4 +1,5 @@
-//! Opening files by a path that is followed from a folder that is already open, and saying which file was opened.
+//! Opening files by a path that is followed from a folder that is already open, and saying which
+//! file was opened.
 
 use std::fs;
 use std::io;
@@ -16,10 +17,12 @@ pub(crate) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union
 /// No symlink is followed, not even one of the kernel in `/proc`.
 pub(crate) const NO_LINKS: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
 
-/// The kernel answers `EAGAIN` when something on the host was renamed or mounted while it followed a `..` and it cannot be sure
-/// that the path stayed inside. It asks for another attempt (`openat2(2)`).
+/// The kernel answers `EAGAIN` when something on the host was renamed or mounted while it followed
+/// a `..` and it cannot be sure that the path stayed inside. It asks for another attempt
+/// (`openat2(2)`).
 const ATTEMPTS: usize = 256;
-/// So many attempts follow one another at once; from then on there is a pause before each, a quarter of a second in all.
+/// So many attempts follow one another at once; from then on there is a pause before each, a
+/// quarter of a second in all.
 const AT_ONCE: usize = 16;
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -90,7 +93,8 @@ mod tests {
 
     use super::*;
 
-    /// Renames on the host, anywhere, make the kernel unsure about every `..` that it follows meanwhile.
+    /// Renames on the host, anywhere, make the kernel unsure about every `..` that it follows
+    /// meanwhile.
     #[test]
     fn a_path_is_opened_though_the_kernel_asks_for_another_attempt() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
 //! Mounts that Mesos makes itself must keep apart from volumes.
 //!
 //! Volumes are bound before the container's launcher makes the mounts of Mesos: those of
-//! `ContainerInfo.volumes`, and persistent volumes. The launcher mounts by path and as root. A mount at the
-//! path of a volume, or around it, would hide the volume. A mount inside a volume would follow the volume's
-//! content, which a task can choose, to any folder of the host; so would a mount that shows a folder inside
-//! a volume elsewhere.
+//! `ContainerInfo.volumes`, and persistent volumes. The launcher mounts by path and as root. A
+//! mount at the path of a volume, or around it, would hide the volume. A mount inside a volume
+//! would follow the volume's content, which a task can choose, to any folder of the host; so would
+//! a mount that shows a folder inside a volume elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -69,8 +69,8 @@ pub(super) fn keep_away(target: &Path, launch: &ContainerLaunch, config: &Config
     Ok(())
 }
 
-/// The paths in the agent's file system to which Mesos goes for a path in the container: the path as written,
-/// and the path to which symlinks lead.
+/// The paths in the agent's file system to which Mesos goes for a path in the container: the path
+/// as written, and the path to which symlinks lead.
 fn places(path: &Path, launch: &ContainerLaunch, config: &Config) -> Vec<PathBuf> {
     let mut places = Vec::new();
     match (&launch.rootfs, path.strip_prefix("/")) {

@@ -1,15 +1,17 @@
 //! The folders below which drivers mount, made shared mounts of their own.
 //!
-//! A container without an image starts with a copy of every mount of the host. Where the driver's mount is private, that
-//! copy outlives the driver's own unmount, and the device stays busy until the last such container ends, whether it has
-//! anything to do with the volume or not. Mounts below a shared mount are shared themselves: an unmount then reaches every
-//! copy.
+//! A container without an image starts with a copy of every mount of the host. Where the driver's
+//! mount is private, that copy outlives the driver's own unmount, and the device stays busy until
+//! the last such container ends, whether it has anything to do with the volume or not. Mounts below
+//! a shared mount are shared themselves: an unmount then reaches every copy.
 //!
-//! A folder is bound on itself for that. The bind begins in the peer group of the file system around it: as long as it stays
-//! there, every mount below is made twice, once out of sight beneath the bind. So it is made private first, and then shared.
-//! What is mounted below already would be out of sight too, and so would its data: then nothing is bound.
+//! A folder is bound on itself for that. The bind begins in the peer group of the file system
+//! around it: as long as it stays there, every mount below is made twice, once out of sight beneath
+//! the bind. So it is made private first, and then shared. What is mounted below already would be
+//! out of sight too, and so would its data: then nothing is bound.
 //!
-//! The state folder remembers the binds, so that those of folders that are no longer named are taken away.
+//! The state folder remembers the binds, so that those of folders that are no longer named are
+//! taken away.
 
 mod memory;
 
@@ -41,8 +43,8 @@ enum BaseError {
     MountedBelow(PathBuf),
 }
 
-/// Makes each folder a shared mount, unless it is one, and takes away the binds of earlier starts whose folder is no longer
-/// named. What cannot be done is in the log: the agent is of use without.
+/// Makes each folder a shared mount, unless it is one, and takes away the binds of earlier starts
+/// whose folder is no longer named. What cannot be done is in the log: the agent is of use without.
 pub(crate) fn share(bases: &[PathBuf], state_dir: &Path) {
     let mut memory = Memory::read(state_dir);
     let named: BTreeSet<PathBuf> = bases.iter().filter_map(|base| base.canonicalize().ok()).collect();
@@ -145,7 +147,8 @@ fn below(table: &MountTable, base: &Path) -> Option<PathBuf> {
     mounts.find(|mount| *mount != base && mount.starts_with(base)).cloned()
 }
 
-/// Takes away a bind of an earlier start. Returns whether it stays, since something is mounted below.
+/// Takes away a bind of an earlier start. Returns whether it stays, since something is mounted
+/// below.
 fn take_away(bind: &OwnBind) -> Result<bool, BaseError> {
     let table = MountTable::read()?;
     let is_there = mounted_on(&table, &bind.folder).is_some_and(|mount| {

@@ -1,5 +1,5 @@
-//! What the kernel says is mounted, in the agent's own mount namespace. Reading the table never touches a mountpoint, so
-//! it cannot hang on a dead one.
+//! What the kernel says is mounted, in the agent's own mount namespace. Reading the table never
+//! touches a mountpoint, so it cannot hang on a dead one.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -15,8 +15,8 @@ use crate::mountpoint::MountIdentity;
 pub(crate) struct MountTable {
     mounts: Vec<Mount>,
     by_id: HashMap<u64, usize>,
-    /// By the mount that it lies on, and then by mountpoint: an agent looks up as many paths at once as it has volumes
-    /// mounted.
+    /// By the mount that it lies on, and then by mountpoint: an agent looks up as many paths at
+    /// once as it has volumes mounted.
     children: HashMap<u64, HashMap<PathBuf, usize>>,
     /// The mount of the agent's root folder.
     root: Option<usize>,
@@ -32,12 +32,12 @@ pub(crate) struct Mount {
     /// The folder of its file system that is mounted.
     pub(crate) root: PathBuf,
     pub(crate) mountpoint: PathBuf,
-    /// Mounts of one peer group get each other's mounts and unmounts, also across mount namespaces; a private mount has no
-    /// group.
+    /// Mounts of one peer group get each other's mounts and unmounts, also across mount namespaces;
+    /// a private mount has no group.
     pub(crate) peer_group: Option<u64>,
     /// The type of the file system.
     kind: String,
-    /// What is mounted, in the words of whoever mounted it.
+    /// What is mounted, as the program that mounted it names it.
     source: String,
     pub(crate) standing: Standing,
 }
@@ -47,8 +47,8 @@ pub(crate) struct Mount {
 pub(crate) enum Standing {
     Writable,
     ReadOnly,
-    /// Read-only for good after an error. ext4 from Linux 6.15 on tells it apart, and does not set the flag that `statvfs`
-    /// shows.
+    /// Read-only after an error, until it is mounted again. ext4 reports this from Linux 6.15 on,
+    /// and does not set the flag that `statvfs` shows.
     ReadOnlyAfterError,
     /// Nothing but errors any more, reading included (ext4 from Linux 6.15 on).
     ShutDown,
@@ -95,7 +95,8 @@ impl Mount {
         parsed.collect()
     }
 
-    /// `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG..] - TYPE SOURCE SUPER-OPTIONS`, see `proc_pid_mountinfo(5)`.
+    /// `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG..] - TYPE SOURCE SUPER-OPTIONS`, see
+    /// `proc_pid_mountinfo(5)`.
     fn parse(line: &[u8]) -> Option<Mount> {
         let mut fields = line.split(|byte| *byte == b' ');
         let mut next = || fields.next();
@@ -124,7 +125,8 @@ impl Mount {
         })
     }
 
-    /// Shows nothing but what lies there anyway, as a folder bound on itself does for the sake of propagation.
+    /// Shows nothing but what lies there anyway, as a folder bound on itself does for the sake of
+    /// propagation.
     pub(crate) fn is_on_itself(&self, parent: &Mount) -> bool {
         let Ok(inside) = self.mountpoint.strip_prefix(&parent.mountpoint) else {
             return false;
@@ -145,7 +147,8 @@ impl Mount {
         }
     }
 
-    /// Whether it is this mount, without regard to its id: the same folder of the same file system at the same place.
+    /// Whether it is this mount, without regard to its id: the same folder of the same file system
+    /// at the same place.
     fn shows_the_same(&self, identity: &MountIdentity) -> bool {
         self.mountpoint == identity.target
             && self.device == identity.device
@@ -162,8 +165,8 @@ impl MountTable {
         Mount::all().map(Self::new)
     }
 
-    /// Reads of it only what `path` lies on: all that is needed to know what covers one path, and little on a host with
-    /// very many mounts.
+    /// Reads of it only what `path` lies on: all that is needed to know what covers one path, and
+    /// little on a host with very many mounts.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -218,8 +221,8 @@ impl MountTable {
         &self.mounts
     }
 
-    /// The mount that lies on top at `path`, found as the kernel finds it, step by step from the root folder: a mount that
-    /// another one hides is in the table as well.
+    /// The mount that lies on top at `path`, found as the kernel finds it, step by step from the
+    /// root folder: a mount that another one hides is in the table as well.
     pub(crate) fn on_top(&self, path: &Path) -> Option<&Mount> {
         let mut current = self.root?;
         let mut steps: Vec<&Path> = path.ancestors().filter(|step| *step != Path::new("/")).collect();
@@ -240,8 +243,9 @@ impl MountTable {
         Some(&self.mounts[current])
     }
 
-    /// As [`Self::on_top`], without mounts that show nothing but what lies there anyway: a folder bound on itself, as the
-    /// agent's work directory and a driver's base folder are for the sake of propagation, proves no volume.
+    /// As [`Self::on_top`], without mounts that show nothing but what lies there anyway: a folder
+    /// bound on itself, as the agent's work directory and a driver's base folder are for the sake
+    /// of propagation, proves no volume.
     pub(crate) fn shown_at(&self, path: &Path) -> Option<&Mount> {
         self.on_top(path).map(|mount| self.beneath_self_binds(mount))
     }
@@ -288,19 +292,20 @@ impl MountTable {
         Some(mount)
     }
 
-    /// A mount that shows what the description says, hidden or not, and whatever its id: as long as there is one, the
-    /// volume is mounted.
+    /// A mount that shows what the description says, hidden or not, and whatever its id: as long as
+    /// there is one, the volume is mounted.
     pub(crate) fn any_like(&self, identity: &MountIdentity) -> Option<&Mount> {
         self.mounts.iter().find(|mount| mount.shows_the_same(identity))
     }
 
-    /// The mountpoint that `path` lies on: the longest one that is the path or a parent of it, other than `/`. Drivers
-    /// return a folder below their mount as well as the mount itself (REX-Ray: `NAME/data`).
+    /// The mountpoint that `path` lies on: the longest one that is the path or a parent of it,
+    /// other than `/`. Drivers return a folder below their mount as well as the mount itself
+    /// (REX-Ray: `NAME/data`).
     pub(crate) fn covering(&self, path: &Path) -> Option<&Path> {
         self.nearest(path).map(|mount| mount.mountpoint.as_path())
     }
 
-    /// The mount that [`Self::covering`] tells of.
+    /// The mount whose mountpoint [`Self::covering`] returns.
     pub(crate) fn nearest(&self, path: &Path) -> Option<&Mount> {
         self.shown_at(path).filter(|mount| mount.mountpoint != Path::new("/"))
     }
@@ -310,7 +315,8 @@ impl MountTable {
         self.shown_at(path).map(|mount| mount.standing)
     }
 
-    /// Whether containers that start now will keep the mount that `path` lies on busy after its unmount.
+    /// Whether containers that start now will keep the mount that `path` lies on busy after its
+    /// unmount.
     pub(crate) fn is_private(&self, path: &Path) -> bool {
         self.nearest(path).is_some_and(|mount| mount.peer_group.is_none())
     }
@@ -459,7 +465,8 @@ mod tests {
 
     #[test]
     fn a_mount_that_another_one_hides_is_not_what_a_path_shows() {
-        // A base was bound on itself when a volume was mounted below already, and a file system was mounted over all of it.
+        // A base was bound on itself when a volume was mounted below already, and a file system was
+        // mounted over all of it.
         let table = table(
             "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /base/v rw - ext4 /dev/b rw\n\
              3 1 8:1 /base /base rw shared:1 - ext4 /dev/a rw\n4 1 8:3 / /mnt/v rw - ext4 /dev/c rw\n\
@@ -521,7 +528,8 @@ mod tests {
         for name in names {
             let path = folder.join(OsString::from_vec(name.to_owned()));
             fs::create_dir(&path).unwrap();
-            // Of the names only the source is text, and an empty one is a field without a character.
+            // Of the names only the source is text, and an empty one is a field without a
+            // character.
             let source = std::ffi::CString::new(name).unwrap();
             rustix::mount::mount(&*source, &path, "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
             let table = MountTable::read();

@@ -1,4 +1,5 @@
-//! Words for the mount namespace that the agent lives in, so that ids of mounts are compared only with those of the same one.
+//! Words for the mount namespace that the agent lives in, so that ids of mounts are compared only
+//! with those of the same one.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -21,8 +22,8 @@ fn root_mount() -> Option<String> {
     is_told.then(|| format!("root mount {}", root.stx_mnt_id))
 }
 
-/// The number of the namespace, as long as it is that of the host's first process. That one is never freed, while the number of
-/// another namespace may be given again.
+/// The number of the namespace, as long as it is that of the host's first process. That one is
+/// never freed, while the number of another namespace may be given again.
 fn first_namespace() -> Option<String> {
     let own = fs::read_link("/proc/self/ns/mnt").ok()?;
     let first = fs::read_link("/proc/1/ns/mnt").ok()?;

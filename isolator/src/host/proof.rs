@@ -5,12 +5,13 @@
 //! | after a Mount | was not there before the call, or lies at or below the driver's place for this volume |
 //! | later, and after a restart of the agent | is the one that was seen after the Mount, and nothing hides it |
 //!
-//! The driver's place for a volume is the path that the driver answers, without the folder that its profile says it has inside
-//! its mounts (REX-Ray: `NAME/data`). What lies above that place, as a separate `/var` or a tmpfs on `/run` does, proves nothing:
-//! a driver that mounts in a namespace of its own leaves an empty folder of that file system to the agent.
+//! The driver's place for a volume is the path that the driver answers, without the folder that its
+//! profile says it has inside its mounts (REX-Ray: `NAME/data`). What lies above that place, as a
+//! separate `/var` or a tmpfs on `/run` does, proves nothing: a driver that mounts in a namespace
+//! of its own leaves an empty folder of that file system to the agent.
 //!
-//! A driver may have a volume mounted already: for Docker on the same host, or from before its own restart. Then no mount
-//! appears, and the one that is there lies at the driver's place.
+//! A driver may have a volume mounted already: for Docker on the same host, or from before its own
+//! restart. Then no mount appears, and the one that is there lies at the driver's place.
 
 use std::fs;
 use std::io;
@@ -33,7 +34,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Why a Mount that the driver reports as successful is not believed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unproven {
-    /// A table that cannot be read proves nothing, neither that the volume is mounted nor that it is not.
+    /// A table that cannot be read proves nothing, neither that the volume is mounted nor that it
+    /// is not.
     #[error("cannot read the mount table: {0}")]
     Table(#[from] io::Error),
     /// The agent does not even see the folder.
@@ -48,7 +50,8 @@ pub(crate) enum Unproven {
         /// The kernel's words.
         cause: Errno,
     },
-    /// The path belongs to a file system that was there before, and that holds more than this volume.
+    /// The path belongs to a file system that was there before, and that holds more than this
+    /// volume.
     #[error(
         "the driver says that it is mounted at {}, where this agent sees no mount but {what}: let the driver mount in the host's \
          mount namespace (or name it in the module parameter directory_backed_drivers, if its volumes are plain folders there)",
@@ -92,8 +95,9 @@ impl Place<'_> {
             path: self.mountpoint.to_owned(),
             cause,
         };
-        // The driver's path may have symlinks in it (`/var/run`), which the kernel's table never has. Opening a folder in this
-        // way asks no server behind the mount, so that a dead one cannot keep this waiting.
+        // The driver's path may have symlinks in it (`/var/run`), which the kernel's table never
+        // has. Opening a folder in this way asks no server behind the mount, so that a dead one
+        // cannot keep this waiting.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = open(self.mountpoint, flags, Mode::empty()).map_err(unseen)?;
         let link = format!("/proc/self/fd/{}", folder.as_raw_fd());
@@ -126,7 +130,8 @@ impl Place<'_> {
         })
     }
 
-    /// The mount by which the volume is still mounted, whatever hides it; `None` when it is certainly not mounted.
+    /// The mount by which the volume is still mounted, whatever hides it; `None` when it is
+    /// certainly not mounted.
     ///
     /// # Errors
     /// When the table cannot be read, which proves nothing.
@@ -138,7 +143,8 @@ impl Place<'_> {
         }
     }
 
-    /// As [`Self::mounted_still`], for a volume that the driver says it has just unmounted: waits a moment for it to go.
+    /// As [`Self::mounted_still`], for a volume that the driver says it has just unmounted: waits a
+    /// moment for it to go.
     ///
     /// # Errors
     /// As there.
@@ -161,7 +167,8 @@ impl Place<'_> {
         .cloned()
     }
 
-    /// The mount that a new user of the volume can take over: the one that was seen after the Mount, and nothing hides it.
+    /// The mount that a new user of the volume can take over: the one that was seen after the
+    /// Mount, and nothing hides it.
     pub(crate) fn usable_still(&self, at: &Mountpoint) -> Option<Mount> {
         let table = MountTable::read_for(&at.path).ok()?;
         match &at.mount {
@@ -177,8 +184,9 @@ pub(crate) struct Proof {
     pub(crate) mount: Mount,
     /// The driver's path without symlinks.
     pub(crate) path: PathBuf,
-    /// The mount lies at the driver's place for this volume. Otherwise it lies above it and came with the call, and may hold
-    /// more than this volume: some drivers mount once, and give each volume a folder there.
+    /// The mount lies at the driver's place for this volume. Otherwise it lies above it and came
+    /// with the call, and may hold more than this volume: some drivers mount once, and give each
+    /// volume a folder there.
     pub(crate) is_at_its_place: bool,
 }
 
@@ -199,8 +207,9 @@ fn mount_id(folder: &OwnedFd) -> Option<u64> {
     id.trim().parse().ok()
 }
 
-/// A process in another mount namespace that has the file system of `mount` at a place where this namespace does not have it:
-/// somebody's container uses the volume. A namespace that is a mere copy of this one has it at the same place.
+/// A process in another mount namespace that has the file system of `mount` at a place where this
+/// namespace does not have it: another container uses the volume. A namespace that is a mere copy
+/// of this one has it at the same place.
 pub fn user_in_another_namespace(mount: &MountIdentity) -> Option<String> {
     let own_namespace = fs::read_link("/proc/self/ns/mnt").ok()?;
     let own: Vec<PathBuf> = MountTable::read().ok()?.places_of(&mount.device);

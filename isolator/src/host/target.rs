@@ -1,11 +1,11 @@
-//! The folder in a container to which a volume goes. Folders are made and paths are resolved inside the
-//! sandbox or the image, and never on the host.
+//! The folder in a container to which a volume goes. Folders are made and paths are resolved inside
+//! the sandbox or the image, and never on the host.
 //!
-//! Paths come from labels, images and sandboxes, which are untrusted, and are used as root. So every step
-//! resolves through `openat2` with `RESOLVE_IN_ROOT`: an absolute symlink, a `..` or a magic link leads
-//! nowhere outside. The result is the path that the kernel reports for the open folder, which has no symlink
-//! left in it, and the identity of the folder. The volume is bound later, when the container's mount
-//! namespace is there, and only to that folder.
+//! Paths come from labels, images and sandboxes, which are untrusted, and are used as root. So
+//! every step resolves through `openat2` with `RESOLVE_IN_ROOT`: an absolute symlink, a `..` or a
+//! magic link leads nowhere outside. The result is the path that the kernel reports for the open
+//! folder, which has no symlink left in it, and the identity of the folder. The volume is bound
+//! later, when the container's mount namespace is there, and only to that folder.
 
 use std::ffi::OsStr;
 use std::io;
@@ -44,8 +44,8 @@ impl Target {
     }
 }
 
-/// Why a volume has no place in its container, or no driver. The message names the origin and the volume
-/// first.
+/// Why a volume has no place in its container, or no driver. The message names the origin and the
+/// volume first.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{volume}: {cause}")]
 pub(crate) struct TargetError {
@@ -64,8 +64,8 @@ enum TargetProblem {
     Path(#[from] PathError),
     #[error(transparent)]
     Overlap(#[from] OverlapError),
-    /// Labels that name one path twice are refused by their grammar; two paths can still meet behind a
-    /// symlink.
+    /// Labels that name one path twice are refused by their grammar; two paths can still meet
+    /// behind a symlink.
     #[error("its path is the same directory as that of {0}")]
     SameDirectory(Origin),
 }
@@ -83,8 +83,8 @@ impl From<TargetError> for Refusal {
 /// What is wrong with a path in a container.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PathError {
-    /// Mesos binds its own `hosts`, `hostname` and `resolv.conf` in there, by path. The content of a volume
-    /// would lead these elsewhere.
+    /// Mesos binds its own `hosts`, `hostname` and `resolv.conf` in there, by path. The content of
+    /// a volume would lead these elsewhere.
     #[error("path '{}' is '/etc' of the image, where Mesos mounts files of its own: use a path inside it", .0.display())]
     Etc(PathBuf),
     #[error("path '{}' lies in '/{folder}', which belongs to the kernel: use another path", .path.display())]
@@ -137,8 +137,8 @@ impl std::fmt::Display for OsError {
     }
 }
 
-/// Looks up each volume's driver, and resolves and makes each target. Returns the requests for the ledger
-/// and the places for the binder. `forbidden` has the mount flags for each volume.
+/// Looks up each volume's driver, and resolves and makes each target. Returns the requests for the
+/// ledger and the places for the binder. `forbidden` has the mount flags for each volume.
 ///
 /// # Errors
 /// The first volume that has no driver, or no place in the container.
@@ -205,8 +205,8 @@ fn target(
 /// | absolute | inside the image; in the sandbox when it leads to the place of the sandbox | the path itself: must exist, below a folder of `allowed_host_paths` |
 /// | relative | made in the sandbox, which Mesos then shows in the image, with what is mounted there | made in the sandbox |
 ///
-/// No path leads to the sandbox itself or to a folder around it. In an image, no path leads to the folders
-/// that Mesos mounts for the kernel.
+/// No path leads to the sandbox itself or to a folder around it. In an image, no path leads to the
+/// folders that Mesos mounts for the kernel.
 ///
 /// # Errors
 /// When the path leads to such a folder, or cannot be made.
@@ -235,7 +235,8 @@ fn in_image(path: &Path, rootfs: &Path, launch: &ContainerLaunch, config: &Confi
         return Err(hides_sandbox(path, &config.sandbox_directory));
     }
     match inside.strip_prefix(sandbox) {
-        // Mesos binds the sandbox over this folder of the image, which would hide a target in the image.
+        // Mesos binds the sandbox over this folder of the image, which would hide a target in the
+        // image.
         Ok(rest) => in_sandbox_of_image(rest, rootfs, launch, config),
         Err(_) => Ok(target),
     }
@@ -254,8 +255,8 @@ fn not_the_kernels(path: &Path, inside: &Path) -> Result<(), PathError> {
     }
 }
 
-/// Makes a path relative to the sandbox. Mesos binds the sandbox, with what is mounted in it, into the image
-/// (`MS_REC` since 1.5, `mount --rbind` before).
+/// Makes a path relative to the sandbox. Mesos binds the sandbox, with what is mounted in it, into
+/// the image (`MS_REC` since 1.5, `mount --rbind` before).
 fn in_sandbox_of_image(
     path: &Path,
     rootfs: &Path,
@@ -318,7 +319,8 @@ fn step(base: &OwnedFd, parent: &OwnedFd, walked: &Path, name: &OsStr) -> Result
     match open(base, walked, DIRECTORY, inside()) {
         Err(Errno::NOENT) => {
             match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-                // Another process made it, or a symlink to nowhere is there: opening it shows which.
+                // Another process made it, or a symlink to nowhere is there: opening it shows
+                // which.
                 Ok(()) | Err(Errno::EXIST) => open(base, walked, DIRECTORY, inside()),
                 Err(error) => Err(error),
             }
@@ -447,7 +449,8 @@ mod tests {
         );
     }
 
-    /// A process that already runs in the sandbox swaps a directory for a symlink to the host as fast as it can.
+    /// A process that already runs in the sandbox swaps a directory for a symlink to the host as
+    /// fast as it can.
     #[test]
     fn a_directory_swapped_for_a_symlink_meanwhile_leads_nowhere_outside() {
         let (sandbox, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -460,7 +463,8 @@ mod tests {
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                     let swapped = fs::rename(&way, &aside).and_then(|()| symlink(&outside, &way));
                     let back = fs::remove_file(&way).and_then(|()| fs::rename(&aside, &way));
-                    // The resolver may have made a directory of its own in between; that is inside as well.
+                    // The resolver may have made a directory of its own in between; that is inside
+                    // as well.
                     if swapped.is_err() || back.is_err() {
                         let _ = fs::remove_dir_all(&way);
                         let _ = fs::remove_dir_all(&aside);

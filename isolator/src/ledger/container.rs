@@ -125,9 +125,10 @@ impl Ledger {
         self.admit_waiting();
     }
 
-    /// Why a container cannot have a volume with the owner that its label names: others use the volume with another owner. The
-    /// owner is given to the volume when it is mounted, and to change it then would take the volume from under the others. Who
-    /// has to wait until they are gone is not refused.
+    /// Why a container cannot have a volume with the owner that its label names: others use the
+    /// volume with another owner. The owner is given to the volume when it is mounted, and to
+    /// change it then would take the volume from under the others. Who has to wait until they are
+    /// gone is not refused.
     fn owned_by_another(&self, wanted: &VolumeRequest) -> Option<PrepareError> {
         let owner = wanted.spec.owner.as_ref().filter(|_| wanted.spec.is_owner_named)?;
         if !self.available(wanted) {
@@ -158,7 +159,8 @@ impl Ledger {
         let waiting: Vec<(u64, ContainerId)> = self.waiting.iter().map(|(t, id)| (*t, id.clone())).collect();
         for (ticket, id) in waiting {
             let requests = self.containers[&id].requests.clone();
-            // Nobody overtakes an earlier container that wants the same volume in a way that conflicts.
+            // Nobody overtakes an earlier container that wants the same volume in a way that
+            // conflicts.
             let overtakes = requests.iter().any(|wanted| {
                 ahead.iter().any(|earlier| {
                     (earlier.access == Access::Exclusive || wanted.access == Access::Exclusive)
@@ -202,7 +204,8 @@ impl Ledger {
     pub(super) fn write_record(&mut self, id: &ContainerId, phase: Phase) {
         let container = self.containers.get_mut(id).expect("callers hold a known container");
         container.phase = phase;
-        // Of the whole ledger: an answer about an earlier container with the same id is never taken for one about this.
+        // Of the whole ledger: an answer about an earlier container with the same id is never taken
+        // for one about this.
         self.last_revision += 1;
         container.revision = self.last_revision;
         let revision = container.revision;
@@ -240,15 +243,15 @@ impl Ledger {
                 container.phase = Phase::Mounting;
                 for key in container.volumes() {
                     self.settle_covered(&key);
-                    self.welcome(&key);
+                    self.start_mounting(&key);
                 }
                 self.confirm_if_mounted(id);
             }
             (Phase::Confirming, Ok(())) => self.grant(id),
             (Phase::Recording | Phase::Confirming, Err(cause)) => self.refuse(id, PrepareError::Record(cause)),
             (Phase::Departing, result) => {
-                // When the disk cannot be told, the work goes on: at the next start the container is unknown to Mesos
-                // and its record is settled then.
+                // When the disk cannot be told, the work goes on: at the next start the container
+                // is unknown to Mesos and its record is settled then.
                 drop(result);
                 container.phase = Phase::Left;
                 for key in container.owed.clone() {
@@ -341,7 +344,7 @@ impl Ledger {
         let volume = self.volumes.get(&request.volume)?;
         let (code, words) = match &volume.state {
             State::Mounted { .. } => return None,
-            State::Elsewhere { cause, .. } => return Some(cause.clone()),
+            State::AttachedElsewhere { cause, .. } => return Some(cause.clone()),
             State::Absent => (Code::Timeout, "its turn has not come".to_owned()),
             State::Mounting { .. } => (Code::Timeout, "the driver has not answered Mount".to_owned()),
             State::Creating { .. } => (Code::Timeout, "the driver has not answered Create".to_owned()),
@@ -394,7 +397,8 @@ impl Ledger {
         }
     }
 
-    /// Takes containers from all their volumes. What only they stood for is now owed; the rest others stand for.
+    /// Takes containers from all their volumes. What only they stood for is now owed; the rest
+    /// others stand for.
     fn leave(&mut self, ids: &[ContainerId]) {
         for id in ids {
             self.step_back(id);
@@ -488,7 +492,8 @@ impl Ledger {
         }
     }
 
-    /// Notes that an attempt to unmount is over, well or not, and answers the cleanups that waited for it.
+    /// Notes that an attempt to unmount is over, well or not, and answers the cleanups that waited
+    /// for it.
     pub(super) fn attempted(&mut self, key: &VolumeKey) {
         let leavers: Vec<ContainerId> = self.volumes[key].leavers.iter().cloned().collect();
         for id in leavers {
@@ -525,7 +530,8 @@ impl Ledger {
         self.containers.remove(id);
     }
 
-    /// The spec of the first user, in order of id, that waits for this volume with its intent on disk.
+    /// The spec of the first user, in order of id, that waits for this volume with its intent on
+    /// disk.
     pub(super) fn next_mounter(&self, key: &VolumeKey) -> Option<&VolumeRequest> {
         self.volumes[key]
             .users

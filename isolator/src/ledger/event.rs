@@ -13,7 +13,8 @@ use crate::mountpoint::Mountpoint;
 use crate::origin::Origin;
 use crate::types::{BindMount, ContainerId, Identity, VolumeKey};
 
-/// One volume at one place in a container, with everything resolved that can be before it is mounted.
+/// One volume at one place in a container, with everything resolved that can be before it is
+/// mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeRequest {
     /// What requested it, for messages.
@@ -35,18 +36,20 @@ pub struct VolumeRequest {
 /// What the first user of a volume decides about its Mount.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct MountSpec {
-    /// Create the volume with these options when the driver positively does not know it; `None` never creates.
+    /// Create the volume with these options when the driver positively does not know it; `None`
+    /// never creates.
     pub create: Option<BTreeMap<String, String>>,
     /// [`Lifetime::Container`]: it is made for its first user, under a name that nobody else makes
     /// ([`crate::ephemeral`]), and removed after its last. Every user of such a volume says so.
     pub lifetime: Lifetime,
     /// Who shall own the volume's root once it is mounted.
     pub owner: Option<Owner>,
-    /// Whether a label of the container names that owner, and not the operator's default. A container that names one is refused
-    /// while others use the volume with another owner. In no record: it counts when the container asks.
+    /// Whether a label of the container names that owner, and not the operator's default. A
+    /// container that names one is refused while others use the volume with another owner. In no
+    /// record: it counts when the container asks.
     pub is_owner_named: bool,
-    /// Why the volume is not created although its source implies it, for the message when it is missing. In no record: no
-    /// Mount is repeated from one.
+    /// Why the volume is not created although its source implies it, for the message when it is
+    /// missing. In no record: no Mount is repeated from one.
     pub creation_denied: Option<String>,
 }
 
@@ -59,15 +62,18 @@ pub struct Op(pub u64);
 pub enum MountOutcome {
     /// The volume is at this path and the mount was seen in the agent's mount table.
     Mounted(Mountpoint),
-    /// Nothing was mounted or attached: the call was not sent, or the driver refused and its profile forbids an Unmount
-    /// after that. No Unmount follows.
+    /// Nothing was mounted or attached: the call was not sent, or the driver refused and its
+    /// profile forbids an Unmount after that. No Unmount follows.
     Failed(Problem),
-    /// The driver refused, and may have left something behind all the same, such as an attachment. An Unmount follows.
+    /// The driver refused, and may have left something behind all the same, such as an attachment.
+    /// An Unmount follows.
     Refused(Problem),
-    /// The driver mounted nothing because another host still holds the volume. Mesos offers a volume to other agents as
-    /// soon as its task has ended, long before it is detached, so this is waited for.
-    Elsewhere(Problem),
-    /// Nobody knows: the call was sent and no usable answer came, or what it mounted cannot be used.
+    /// The driver mounted nothing because another host still holds the volume. Mesos offers a
+    /// volume to other agents as soon as its task has ended, long before it is detached, so this is
+    /// waited for.
+    AttachedElsewhere(Problem),
+    /// Nobody knows: the call was sent and no usable answer came, or what it mounted cannot be
+    /// used.
     Uncertain(Problem),
 }
 
@@ -78,7 +84,8 @@ pub enum CreateOutcome {
     Created,
     /// The driver certainly made nothing: nothing was sent, or what is there is somebody else's.
     Failed(Problem),
-    /// The driver refused. Some make a volume, fail to format it, and leave it behind: a Remove settles that.
+    /// The driver refused. Some make a volume, fail to format it, and leave it behind: a Remove
+    /// settles that.
     Refused(Problem),
     /// Nobody knows: the call was sent and no usable answer came. It may still be carried out.
     Uncertain(Problem),
@@ -93,7 +100,8 @@ pub enum RemoveOutcome {
     Missing,
     /// The driver refused; the volume is still there.
     Failed(Problem),
-    /// The driver refused because the volume is attached or mounted: an Unmount comes before the next attempt.
+    /// The driver refused because the volume is attached or mounted: an Unmount comes before the
+    /// next attempt.
     InUse(Problem),
     /// Nobody knows.
     Uncertain(Problem),
@@ -108,17 +116,18 @@ pub enum UnmountOutcome {
     Unmounted,
     /// The driver refused; its mount is still there.
     Failed(Problem),
-    /// The driver refused although the agent's mount table shows that nothing is mounted. An attachment may still be there,
-    /// so the Unmount is repeated; after [`UNMOUNTS_OF_NOTHING`](super::UNMOUNTS_OF_NOTHING) such answers in a row the volume
-    /// counts as unmounted.
+    /// The driver refused although the agent's mount table shows that nothing is mounted. An
+    /// attachment may still be there, so the Unmount is repeated; after
+    /// [`UNMOUNTS_OF_NOTHING`](super::UNMOUNTS_OF_NOTHING) such answers in a row the volume counts
+    /// as unmounted.
     NothingMounted(Problem),
     /// Nobody knows.
     Uncertain(Problem),
-    /// Never sent: it was not known where the volume is mounted, and the driver says that it is here. Another volume may be
-    /// mounted there, which would be taken from under its containers.
+    /// Never sent: it was not known where the volume is mounted, and the driver says that it is
+    /// here. Another volume may be mounted there, which would be taken from under its containers.
     Found(Mountpoint),
-    /// The driver says that it is done, and the mount table does not: the volume is still mounted, or the table cannot be read.
-    /// Another client of the driver may use the volume.
+    /// The driver says that it is done, and the mount table does not: the volume is still mounted,
+    /// or the table cannot be read. Another client of the driver may use the volume.
     Unproven(Problem),
     /// Never sent: nothing changed.
     NotSent(Problem),
@@ -130,7 +139,7 @@ impl MountOutcome {
         match self {
             Self::Mounted(_) => None,
             Self::Failed(problem) | Self::Refused(problem) => Some((problem.code, problem)),
-            Self::Elsewhere(problem) => Some((Code::AttachedElsewhere, problem)),
+            Self::AttachedElsewhere(problem) => Some((Code::AttachedElsewhere, problem)),
             Self::Uncertain(problem) => Some((Code::Uncertain, problem)),
         }
     }
@@ -198,7 +207,8 @@ pub enum Presence {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A driver was looked up for a volume, which the next [`Event::Acquire`] or [`Event::Restore`] names.
+    /// A driver was looked up for a volume, which the next [`Event::Acquire`] or [`Event::Restore`]
+    /// names.
     Identified {
         /// The volume as it was spelled.
         volume: VolumeKey,
@@ -212,7 +222,8 @@ pub enum Event {
         /// What; never empty.
         requests: Vec<VolumeRequest>,
     },
-    /// A container leaves (`cleanup`); also in the middle of its prepare, and for containers never heard of.
+    /// A container leaves (`cleanup`); also in the middle of its prepare, and for containers never
+    /// heard of.
     Release {
         /// Who.
         container: ContainerId,
@@ -243,7 +254,8 @@ pub enum Event {
         /// How it ended.
         outcome: MountOutcome,
     },
-    /// The mount table does not show the last known mount of a volume any more ([`super::Ledger::seemingly_the_same`]).
+    /// The mount table does not show the last known mount of a volume any more
+    /// ([`super::Ledger::seemingly_the_same`]).
     MountGone {
         /// Which volume.
         volume: VolumeKey,
@@ -283,12 +295,13 @@ pub enum Event {
         /// The attempt the effect named.
         attempt: u32,
     },
-    /// The agent starts: what the records say. Comes once, and nothing but [`Event::Identified`] before it.
+    /// The agent starts: what the records say. Comes once, and nothing but [`Event::Identified`]
+    /// before it.
     Restore(Vec<Restored>),
 }
 
-/// What is to be done now, in order. Each effect is carried out independently of the agent's threads; its end comes
-/// back as an [`Event`].
+/// What is to be done now, in order. Each effect is carried out independently of the agent's
+/// threads; its end comes back as an [`Event`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Put this record on disk, durably, then say [`Event::RecordWritten`].
@@ -329,7 +342,8 @@ pub enum Effect {
         mount_id: MountId,
         /// Create policy and owner.
         spec: MountSpec,
-        /// An earlier mount that may still be there: when the mount table shows it, it is the answer and the driver is not called.
+        /// An earlier mount that may still be there: when the mount table shows it, it is the
+        /// answer and the driver is not called.
         adopt: Option<Mountpoint>,
     },
     /// Call the driver's Unmount, once.
@@ -342,13 +356,15 @@ pub enum Effect {
         mount_id: MountId,
         /// Where it was mounted, when that is known.
         mountpoint: Option<Mountpoint>,
-        /// Whether it was seen there since the host booted. Otherwise the driver is asked for the place first, and
-        /// [`UnmountOutcome::Found`] is the answer when something is mounted there.
+        /// Whether it was seen there since the host booted. Otherwise the driver is asked for the
+        /// place first, and [`UnmountOutcome::Found`] is the answer when something is mounted
+        /// there.
         is_place_known: bool,
-        /// False while the volume is mounted under another of its names as well: a driver that counts keeps it mounted then.
+        /// False while the volume is mounted under another of its names as well: a driver that
+        /// counts keeps it mounted then.
         is_last: bool,
-        /// The driver has said before that it is unmounted. Asking again could take the volume from another client of the
-        /// driver, so the mount table is looked at first.
+        /// The driver has said before that it is unmounted. Asking again could take the volume from
+        /// another client of the driver, so the mount table is looked at first.
         was_confirmed: bool,
     },
     /// Take a call out of its queue and say [`Event::Withdrawn`]; when it has begun, do nothing.
@@ -365,7 +381,8 @@ pub enum Effect {
         /// How long.
         delay: Duration,
     },
-    /// Tell the operator that the volume counts as unmounted although the driver keeps refusing its Unmount.
+    /// Tell the operator that the volume counts as unmounted although the driver keeps refusing its
+    /// Unmount.
     TellSettled {
         /// Which volume.
         volume: VolumeKey,
@@ -436,7 +453,7 @@ pub enum VolumeState {
     /// A Create is under way.
     Creating,
     /// Wanted, and still held by another host; asked for again after a delay.
-    Elsewhere,
+    AttachedElsewhere,
     /// A Mount is under way.
     Mounting,
     /// Mounted.
@@ -447,7 +464,8 @@ pub enum VolumeState {
     Unmounting,
     /// An Unmount did not succeed; it is retried in the background.
     Stuck,
-    /// Made for a container, not mounted, and to be removed; a Remove that did not succeed is retried in the background.
+    /// Made for a container, not mounted, and to be removed; a Remove that did not succeed is
+    /// retried in the background.
     Unremoved,
     /// A Remove is under way.
     Removing,
@@ -458,7 +476,7 @@ impl VolumeState {
     pub const ALL: [Self; 10] = [
         Self::Absent,
         Self::Creating,
-        Self::Elsewhere,
+        Self::AttachedElsewhere,
         Self::Mounting,
         Self::Mounted,
         Self::Uncertain,
@@ -473,7 +491,7 @@ impl VolumeState {
         match self {
             Self::Absent => "absent",
             Self::Creating => "creating",
-            Self::Elsewhere => "elsewhere",
+            Self::AttachedElsewhere => "elsewhere",
             Self::Mounting => "mounting",
             Self::Mounted => "mounted",
             Self::Uncertain => "uncertain",

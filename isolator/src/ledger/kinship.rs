@@ -1,10 +1,11 @@
 //! Which spellings are one volume.
 //!
-//! A volume is known by driver and name, and one volume can be spelled in several ways: in another letter case, through a
-//! second driver name that leads to the same socket, by id and by name. Two spellings are one volume when they share a
-//! [`Mark`]. Some marks are known before anything is mounted ([`Identity`]); then both spellings use one entry of the
-//! ledger. The others show only in the mount table, after a second Mount was sent; then both entries stay, and
-//! `ledger/shared.rs` keeps them in step.
+//! A volume is known by driver and name, and one volume can be spelled in several ways: in another
+//! letter case, through a second driver name that leads to the same socket, by id and by name. Two
+//! spellings are one volume when they share a [`Mark`]. Some marks are known before anything is
+//! mounted ([`Identity`]); then both spellings use one entry of the ledger. The others show only in
+//! the mount table, after a second Mount was sent; then both entries stay, and `ledger/shared.rs`
+//! keeps them in step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,8 +13,9 @@ use std::path::PathBuf;
 use crate::mountpoint::Mountpoint;
 use crate::types::{Identity, VolumeKey};
 
-/// File systems whose source names the whole place of the data, so that two mounts of one source show the same files even
-/// where each has a device number of its own. The sources of others, such as `JuiceFS:name`, leave out the folder.
+/// File systems whose source names the whole place of the data, so that two mounts of one source
+/// show the same files even where each has a device number of its own. The sources of others, such
+/// as `JuiceFS:name`, leave out the folder.
 const SOURCE_NAMES_THE_PLACE: [&str; 8] = ["nfs", "nfs4", "ceph", "cifs", "smb3", "9p", "fuse.rclone", "fuse.sshfs"];
 
 /// Something that two different volumes never share.
@@ -111,8 +113,9 @@ impl Kinship {
         self.others_by(key, |_| true)
     }
 
-    /// As [`Self::others`], as far as the spellings alone tell. What the mount table shows is only good for caution, since the
-    /// kernel uses device numbers again: no container is given one volume in place of another because of it.
+    /// As [`Self::others`], as far as the spellings alone tell. What the mount table shows is only
+    /// good for caution, since the kernel uses device numbers again: no container is given one
+    /// volume in place of another because of it.
     pub(super) fn others_by_name(&self, key: &VolumeKey) -> BTreeSet<VolumeKey> {
         self.others_by(key, |mark| matches!(mark, Mark::Identity(_)))
     }

@@ -1,12 +1,15 @@
 //! Volumes that are made for a container: created before its Mount, removed after its Unmount.
 //!
-//! Two promises: none of them is left behind, and nothing else is ever removed. Both rest on the name, which nobody else
-//! makes up ([`crate::ephemeral`]), and on the record, which names it before the Create is sent and as long as it may exist:
+//! Two promises: none of them is left behind, and nothing else is ever removed. Both rest on the
+//! name, which nobody else makes up ([`crate::ephemeral`]), and on the record, which names it
+//! before the Create is sent and as long as it may exist:
 //!
-//! * Whatever a Create without an answer, a refused one, or an agent that was killed left under that name is ours, so it is
-//!   removed. What was there *before* the Create is not, and is not touched (`CreateOutcome::Failed`).
-//! * That the driver does not know the name proves that nothing is left only when no Create can be carried out any more.
-//!   After one without an answer it is asked [`LOOKS_FOR_A_LATE_CREATE`] times.
+//! * Whatever a Create without an answer, a refused one, or an agent that was killed left under
+//!   that name is ours, so it is removed. What was there *before* the Create is not, and is not
+//!   touched (`CreateOutcome::Failed`).
+//! * That the driver does not know the name proves that nothing is left only when no Create can be
+//!   carried out any more. After one without an answer it is asked [`LOOKS_FOR_A_LATE_CREATE`]
+//!   times.
 
 use super::Ledger;
 use super::event::{CreateOutcome, Effect, Op, RecordedState, RecordedVolume, RemoveOutcome};
@@ -16,8 +19,8 @@ use crate::types::VolumeKey;
 use volume_driver_client::Code;
 use volume_labels::Lifetime;
 
-/// How often a Remove must find nothing after a Create without an answer. With the delays between, from half a second on and
-/// each twice the one before, that is a little over a minute.
+/// How often a Remove must find nothing after a Create without an answer. With the delays between,
+/// from half a second on and each twice the one before, that is a little over a minute.
 pub const LOOKS_FOR_A_LATE_CREATE: u32 = 8;
 
 /// What we made of a volume at its driver.
@@ -28,8 +31,8 @@ pub(super) enum Made {
     Nothing,
     /// No Create is under way any more, and what there is under this name is ours.
     Certainly,
-    /// A Create may have been sent, and may still be carried out. Of several records the one that says so counts: another may
-    /// tell of a volume that is gone since.
+    /// A Create may have been sent, and may still be carried out. Of several records the one that
+    /// says so counts: another may tell of a volume that is gone since.
     Perhaps {
         /// How often a Remove found nothing.
         looks: u32,

@@ -1,10 +1,11 @@
 //! The ledger: who uses which volume, as a pure state machine.
 //!
-//! [`Ledger::handle`] takes one [`Event`] and returns the [`Effect`]s it calls for. It does no I/O, reads no clock and
-//! has no threads, so that histories with a crash between any two effects can be run by the thousand.
+//! [`Ledger::handle`] takes one [`Event`] and returns the [`Effect`]s it calls for. It does no I/O,
+//! reads no clock and has no threads, so that histories with a crash between any two effects can be
+//! run by the thousand.
 //!
-//! Every step of a volume and of a container, with its reason, is in `docs/states.md` beside this crate; a test holds
-//! both against the code.
+//! Every step of a volume and of a container, with its reason, is in `docs/states.md` beside this
+//! crate; a test holds both against the code.
 //!
 //! A container's way, left to right; a refusal or a release leads to `Leaving` from everywhere:
 //!
@@ -21,11 +22,12 @@
 //!                                              |  \--not sent--> Absent                              |
 //!                                              +--refused or in doubt--> Uncertain --no holder--> Unmounting
 //!                                                                                                    +--failed--> Stuck
-//!   Mounting --another host holds it--> Elsewhere --delay over--> Mounting
+//!   Mounting --another host holds it--> AttachedElsewhere --delay over--> Mounting
 //!   Stuck --delay over--> Unmounting        Stuck --new user, refusal was certain--> Mounting (adopts what is still mounted)
 //! ```
 //!
-//! One that is made for a container goes round outside (`made.rs`): every way back to `Absent` leads through its removal.
+//! One that is made for a container goes round outside (`made.rs`): every way back to `Absent`
+//! leads through its removal.
 //!
 //! ```text
 //!   Absent --first user's intent on disk--> Creating --ok--> Mounting ...  Unmounting --ok--> Unremoved --> Removing --ok--> Absent
@@ -34,11 +36,13 @@
 //! Two entries that are one volume under two names share their users (`kinship.rs`, `shared.rs`).
 //!
 //! Three rules carry the promises:
-//! * *A record before every call.* A Mount is sent only when the record of some container names the volume; a record is
-//!   removed only when each of its volumes is absent or named by the record of another user.
-//! * *All or nothing.* A container is admitted to all its volumes in one step or to none, so no two containers can each
-//!   hold what the other waits for.
-//! * *One call a volume.* At most one call for a volume is under way; whoever comes meanwhile waits.
+//! * *A record before every call.* A Mount is sent only when the record of some container names the
+//!   volume; a record is removed only when each of its volumes is absent or named by the record of
+//!   another user.
+//! * *All or nothing.* A container is admitted to all its volumes in one step or to none, so no two
+//!   containers can each hold what the other waits for.
+//! * *One call a volume.* At most one call for a volume is under way; whoever comes meanwhile
+//!   waits.
 
 mod container;
 mod event;
@@ -59,7 +63,7 @@ pub use event::{
 pub use made::LOOKS_FOR_A_LATE_CREATE;
 pub use volume::UNMOUNTS_OF_NOTHING;
 
-pub use overview::{Use, VolumeOverview};
+pub use overview::{Usage, VolumeOverview};
 
 use crate::error::Problem;
 use crate::mountpoint::Mountpoint;
@@ -92,8 +96,8 @@ impl Ledger {
         Self::default()
     }
 
-    /// Takes in one event and returns what is to be done, in order. Events about containers, calls or attempts that are
-    /// no longer of interest change nothing.
+    /// Takes in one event and returns what is to be done, in order. Events about containers, calls
+    /// or attempts that are no longer of interest change nothing.
     pub fn handle(&mut self, event: Event) -> Vec<Effect> {
         match event {
             Event::Identified { volume, identities } => self.identified(&volume, identities),
@@ -128,7 +132,8 @@ impl Ledger {
         self.volumes.iter().map(|(key, volume)| (key, volume.state.name()))
     }
 
-    /// Every container with a record or a wish, and whether its prepare has succeeded and it has not left.
+    /// Every container with a record or a wish, and whether its prepare has succeeded and it has
+    /// not left.
     pub fn containers(&self) -> impl Iterator<Item = (&ContainerId, bool)> {
         self.containers.iter().map(|(id, container)| (id, container.holds()))
     }
@@ -143,7 +148,8 @@ impl Ledger {
         self.containers.get(container).map(|container| container.phase)
     }
 
-    /// Every volume that a container whose prepare succeeded holds, where it is known to be mounted.
+    /// Every volume that a container whose prepare succeeded holds, where it is known to be
+    /// mounted.
     pub fn held(&self) -> impl Iterator<Item = Held<'_>> {
         self.in_hands(self.containers.iter(), |volume| Some((volume.mounted_at()?, ())))
             .map(|(held, ())| held)
@@ -164,7 +170,8 @@ impl Ledger {
         }
     }
 
-    /// Every volume that a container holds although its mount is gone, as a restarted agent finds, and how it was lost.
+    /// Every volume that a container holds although its mount is gone, as a restarted agent finds,
+    /// and how it was lost.
     pub fn lost(&self) -> impl Iterator<Item = (Held<'_>, &str)> {
         self.in_hands(self.containers.iter(), |volume| match &volume.state {
             State::Uncertain {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::Ledger;
 use super::container::Phase;
 use super::event::VolumeState;
@@ -24,20 +26,34 @@ pub struct VolumeOverview<'a> {
     /// What went wrong last, in the driver's words or ours.
     pub problem: Option<&'a Problem>,
     /// The containers it matters to.
-    pub users: Vec<(&'a ContainerId, Use)>,
+    pub users: Vec<(&'a ContainerId, Usage)>,
 }
 
 /// What a container has to do with a volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Use {
-    /// Its prepare succeeded and it has not left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Usage {
+    /// It has it.
     Holds,
     /// It is being prepared.
     Preparing,
     /// It waits until the volume is to be had.
     Waiting,
-    /// It has left, and its record still stands for the volume.
+    /// It has left, and what is left to do about the volume is in its record.
     Leaving,
+}
+
+impl Usage {
+    /// The word in `status.json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Preparing => "preparing",
+            Self::Waiting => "waiting",
+            Self::Leaving => "leaving",
+        }
+    }
 }
 
 impl Ledger {
@@ -62,7 +78,7 @@ impl Ledger {
         waiting: &[&'a ContainerId],
     ) -> VolumeOverview<'a> {
         let (attempt, problem) = match &volume.state {
-            State::Elsewhere { attempt, cause } => (*attempt, Some(cause)),
+            State::AttachedElsewhere { attempt, cause } => (*attempt, Some(cause)),
             State::Mounting { attempt, .. } => (attempt + 1, None),
             State::Unmounting { attempt, .. } => (*attempt, None),
             State::Uncertain { why, .. } => (0, Some(why)),
@@ -78,10 +94,10 @@ impl Ledger {
                 .containers
                 .get(id)
                 .is_some_and(|container| container.phase == Phase::Held);
-            (id, if held { Use::Holds } else { Use::Preparing })
+            (id, if held { Usage::Holds } else { Usage::Preparing })
         });
-        let waiting = waiting.iter().map(|id| (*id, Use::Waiting));
-        let leaving = volume.leavers.iter().map(|id| (id, Use::Leaving));
+        let waiting = waiting.iter().map(|id| (*id, Usage::Waiting));
+        let leaving = volume.leavers.iter().map(|id| (id, Usage::Leaving));
         VolumeOverview {
             volume: key,
             state: volume.state.name(),

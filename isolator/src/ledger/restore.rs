@@ -1,4 +1,5 @@
-//! The ledger at agent start: records and what Mesos says of their containers become containers and volumes again.
+//! The ledger at agent start: records and what Mesos says of their containers become containers and
+//! volumes again.
 
 use std::collections::BTreeSet;
 
@@ -54,13 +55,15 @@ impl Ledger {
             }
         }
         let seen = |mountpoint: &Mountpoint| !entry.rebooted && !entry.lost.contains(&mountpoint.path);
-        // A mount that is gone says nothing any more: its device number may be that of another volume by now.
+        // A mount that is gone says nothing any more: its device number may be that of another
+        // volume by now.
         if let Some(at) = recorded.state.mountpoint().filter(|at| seen(at)) {
             self.kinship.add(&recorded.request.volume, marks_of(at));
         }
         match &recorded.state {
-            // The mount table shows what a container that stands for the volume had mounted: no driver is called. When the
-            // container has left, an earlier life of the agent may have sent an Unmount that is carried out only later.
+            // The mount table shows what a container that stands for the volume had mounted: no
+            // driver is called. When the container has left, an earlier life of the agent may have
+            // sent an Unmount that is carried out only later.
             RecordedState::Mounted(mountpoint) if phase == Phase::Held && seen(mountpoint) => {
                 volume.state = State::Mounted {
                     mountpoint: mountpoint.clone(),
@@ -100,8 +103,9 @@ impl Ledger {
     }
 }
 
-/// Whether the container still stands for its volumes. A running one does, whatever its record says: nothing may be
-/// unmounted under it. One left over does until Mesos has ended it, unless its prepare never succeeded.
+/// Whether the container still stands for its volumes. A running one does, whatever its record
+/// says: nothing may be unmounted under it. One left over does until Mesos has ended it, unless its
+/// prepare never succeeded.
 fn holds(entry: &Restored) -> bool {
     let mounted = |volume: &RecordedVolume| matches!(volume.state, RecordedState::Mounted(_));
     !entry.rebooted

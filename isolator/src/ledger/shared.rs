@@ -1,4 +1,5 @@
-//! Entries of the ledger that turn out to be one volume under two spellings: whoever uses one of them uses the others.
+//! Entries of the ledger that turn out to be one volume under two spellings: whoever uses one of
+//! them uses the others.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,8 @@ use crate::types::{ContainerId, Identity, VolumeKey};
 const FORGOTTEN_SPELLINGS: usize = 1000;
 
 impl Ledger {
-    /// Takes note of what a spelling stands for, before a container asks for it or a record that names it is restored.
+    /// Takes note of what a spelling stands for, before a container asks for it or a record that
+    /// names it is restored.
     pub(super) fn identified(&mut self, key: &VolumeKey, identities: BTreeSet<Identity>) {
         if self.kinship.len() > 2 * (self.volumes.len() + self.waiting.len()) + FORGOTTEN_SPELLINGS {
             let waiting: BTreeSet<&VolumeKey> = self
@@ -95,8 +97,9 @@ impl Ledger {
         self.twin_is_called(key) || self.twin_is_used(key)
     }
 
-    /// The Unmount under one spelling may take the mount from under the others, whether or not the driver counts Mounts. From
-    /// here on none of the others counts as mounted, even one whose own Unmount was never sent.
+    /// The Unmount under one spelling may take the mount from under the others, whether or not the
+    /// driver counts Mounts. From here on none of the others counts as mounted, even one whose own
+    /// Unmount was never sent.
     pub(super) fn doubt_twins(&mut self, key: &VolumeKey) {
         for twin in self.twins(key) {
             let volume = self.volumes.get_mut(&twin).expect("twins are entries");
@@ -128,8 +131,8 @@ impl Ledger {
         }
     }
 
-    /// A volume that was just mounted shows what another entry has mounted already. Says whether its Mount cannot be relied
-    /// on, since the other one is being unmounted.
+    /// A volume that was just mounted shows what another entry has mounted already. Says whether
+    /// its Mount cannot be relied on, since the other one is being unmounted.
     pub(super) fn is_being_unmounted_as(&self, key: &VolumeKey) -> Option<VolumeKey> {
         self.twins(key).into_iter().find(|twin| {
             matches!(
@@ -139,10 +142,12 @@ impl Ledger {
         })
     }
 
-    /// The other volumes that the answer of a Mount makes the same volume, with their last known mounts, as far as nobody relies
-    /// on those and no call for them is under way. The kernel uses the device number of a mount that is gone again, and so may
-    /// drivers use a folder: only a mount that is still there tells that two volumes are one. Look for each of them in the mount
-    /// table, and say [`Event::MountGone`](super::Event::MountGone) of those that are gone before [`Event::MountDone`](super::Event::MountDone).
+    /// The other volumes that the answer of a Mount makes the same volume, with their last known
+    /// mounts, as far as nobody relies on those and no call for them is under way. The kernel uses
+    /// the device number of a mount that is gone again, and so may drivers use a folder: only a
+    /// mount that is still there tells that two volumes are one. Look for each of them in the mount
+    /// table, and say [`Event::MountGone`](super::Event::MountGone) of those that are gone before
+    /// [`Event::MountDone`](super::Event::MountDone).
     pub fn seemingly_the_same(&self, op: Op, at: &Mountpoint) -> Vec<(VolumeKey, Mountpoint)> {
         let Some(key) = self.ops.get(&op) else {
             return Vec::new();
@@ -168,8 +173,9 @@ impl Ledger {
         }
     }
 
-    /// What was seen of a mount that is gone tells no more which volumes are one, nor where the volume is mounted. Before the next
-    /// Unmount the driver is asked for the place, in case the volume was mounted again under another name.
+    /// What was seen of a mount that is gone tells no more which volumes are one, nor where the
+    /// volume is mounted. Before the next Unmount the driver is asked for the place, in case the
+    /// volume was mounted again under another name.
     pub(super) fn mount_gone(&mut self, key: &VolumeKey, mountpoint: &Mountpoint) {
         if self.idle_mount(key) == Some(mountpoint) {
             let twins = self.twins(key);
@@ -179,7 +185,8 @@ impl Ledger {
         }
     }
 
-    /// Refuses those who wait for a volume that others use under another spelling, when one of them wants it exclusively.
+    /// Refuses those who wait for a volume that others use under another spelling, when one of them
+    /// wants it exclusively.
     pub(super) fn refuse_if_exclusive_elsewhere(&mut self, key: &VolumeKey) {
         let users = &self.volumes[key].users;
         let mut conflict = None;

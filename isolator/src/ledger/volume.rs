@@ -16,15 +16,18 @@ use crate::error::{PrepareError, Problem};
 use crate::mountpoint::Mountpoint;
 use crate::types::{ContainerId, VolumeKey};
 
-/// The first retry of a failed Unmount or Remove comes after this; every further one after twice the time before.
+/// The first retry of a failed Unmount or Remove comes after this; every further one after twice
+/// the time before.
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(500);
-/// The first look whether another host has let go of a volume; every further one after twice the time before.
+/// The first look whether another host has let go of a volume; every further one after twice the
+/// time before.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// No look waits longer than this.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
-/// After so many refused Unmounts in a row a volume of which nothing is mounted counts as unmounted. With the delays between
-/// them, from half a second on and each twice the one before, that takes a little over four minutes, so that a storage
-/// whose interface fails for a moment does not make the agent forget an attachment.
+/// After so many refused Unmounts in a row a volume of which nothing is mounted counts as
+/// unmounted. With the delays between them, from half a second on and each twice the one before,
+/// that takes a little over four minutes, so that a storage whose interface fails for a moment does
+/// not make the agent forget an attachment.
 pub const UNMOUNTS_OF_NOTHING: u32 = 10;
 /// No retry waits longer than this.
 pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(300);
@@ -43,7 +46,7 @@ pub(super) enum Owed {
 pub(super) enum State {
     #[default]
     Absent,
-    Elsewhere {
+    AttachedElsewhere {
         attempt: u32,
         cause: Problem,
     },
@@ -87,9 +90,11 @@ pub(super) enum State {
         refused: bool,
         /// No Unmount was sent yet: the volume is mounted.
         mounted: bool,
-        /// The driver works on nothing of this volume, so a new user may take over what the mount table still shows.
+        /// The driver works on nothing of this volume, so a new user may take over what the mount
+        /// table still shows.
         idle: bool,
-        /// The driver has said that the volume is unmounted: a new user needs a Mount of its own, whatever is still mounted.
+        /// The driver has said that the volume is unmounted: a new user needs a Mount of its own,
+        /// whatever is still mounted.
         was_confirmed: bool,
     },
     Creating {
@@ -112,7 +117,7 @@ impl State {
     pub(super) fn name(&self) -> VolumeState {
         match self {
             Self::Absent => VolumeState::Absent,
-            Self::Elsewhere { .. } => VolumeState::Elsewhere,
+            Self::AttachedElsewhere { .. } => VolumeState::AttachedElsewhere,
             Self::Mounting { .. } => VolumeState::Mounting,
             Self::Mounted { .. } => VolumeState::Mounted,
             Self::Uncertain { .. } => VolumeState::Uncertain,
@@ -127,7 +132,7 @@ impl State {
     pub(super) fn mountpoint(&self) -> Option<&Mountpoint> {
         match self {
             Self::Absent
-            | Self::Elsewhere { .. }
+            | Self::AttachedElsewhere { .. }
             | Self::Creating { .. }
             | Self::Unremoved { .. }
             | Self::Removing { .. } => None,
@@ -154,7 +159,8 @@ pub(super) struct Volume {
     pub(super) refusals: u32,
     /// How many Removes in a row did not succeed.
     pub(super) failed_removes: u32,
-    /// The driver says that what is to be removed is in use: an Unmount comes before the next Remove.
+    /// The driver says that what is to be removed is in use: an Unmount comes before the next
+    /// Remove.
     pub(super) in_use: bool,
     /// What we made at the driver, or may have made.
     pub(super) made: Made,
@@ -176,7 +182,7 @@ impl Volume {
 
     /// Whether nothing of it is left for us to do, once nobody wants it.
     pub(super) fn settled(&self) -> bool {
-        matches!(self.state, State::Absent | State::Elsewhere { .. }) && self.made == Made::Nothing
+        matches!(self.state, State::Absent | State::AttachedElsewhere { .. }) && self.made == Made::Nothing
     }
 
     pub(super) fn mounted_at(&self) -> Option<&Mountpoint> {
@@ -191,7 +197,10 @@ impl Volume {
             (State::Mounted { mountpoint }, false) => RecordedState::Mounted(mountpoint.clone()),
             (_, false)
             | (
-                State::Absent | State::Elsewhere { .. } | State::Creating { .. } | State::Mounting { adopt: None, .. },
+                State::Absent
+                | State::AttachedElsewhere { .. }
+                | State::Creating { .. }
+                | State::Mounting { adopt: None, .. },
                 true,
             ) => RecordedState::Mounting,
             (state, true) => RecordedState::Unmounting(state.mountpoint().cloned()),
@@ -221,12 +230,12 @@ impl Ledger {
                     self.drop_entry(key);
                 }
             }
-            State::Elsewhere { .. } if volume.made != Made::Nothing => {
+            State::AttachedElsewhere { .. } if volume.made != Made::Nothing => {
                 if volume.users.is_empty() {
                     self.give_up(key);
                 }
             }
-            State::Elsewhere { .. } => {
+            State::AttachedElsewhere { .. } => {
                 if volume.users.is_empty() && volume.leavers.is_empty() {
                     self.drop_entry(key);
                 }
@@ -297,7 +306,7 @@ impl Ledger {
     }
 
     /// As [`Self::advance`], and for a new user also retries at once what waits for its delay.
-    pub(super) fn welcome(&mut self, key: &VolumeKey) {
+    pub(super) fn start_mounting(&mut self, key: &VolumeKey) {
         self.advance(key);
         if self.is_kept_by_twins(key) {
             return;
@@ -360,7 +369,8 @@ impl Ledger {
                 ..
             } => (*mounted, *idle, *refused, *was_confirmed),
             State::Uncertain { refused, .. } => (false, false, *refused, false),
-            // The driver says that a volume which is not mounted is in use: that can only be an attachment.
+            // The driver says that a volume which is not mounted is in use: that can only be an
+            // attachment.
             State::Unremoved { .. } => (false, false, true, false),
             _ => (false, false, false, false),
         };
@@ -388,7 +398,8 @@ impl Ledger {
         });
     }
 
-    /// Takes back a Mount, or the Create before it, that nobody wants any more, if it has not begun.
+    /// Takes back a Mount, or the Create before it, that nobody wants any more, if it has not
+    /// begun.
     pub(super) fn withdraw_mount(&mut self, key: &VolumeKey) {
         if let Some(volume) = self.volumes.get(key)
             && let State::Mounting { op, .. } | State::Creating { op, .. } = volume.state
@@ -444,17 +455,17 @@ impl Ledger {
                     (state, Some(why))
                 }
             },
-            MountOutcome::Failed(cause) | MountOutcome::Elsewhere(cause) if owes != Owed::Nothing => {
+            MountOutcome::Failed(cause) | MountOutcome::AttachedElsewhere(cause) if owes != Owed::Nothing => {
                 (unsettled(&cause, owes == Owed::Attachment), Some(cause))
             }
             MountOutcome::Failed(cause) => (unmounted, Some(cause)),
-            MountOutcome::Elsewhere(cause) => {
+            MountOutcome::AttachedElsewhere(cause) => {
                 let cause = Problem::new(Code::AttachedElsewhere, cause.words);
                 let attempt = attempt + 1;
                 let delay = backoff::doubled(attempt, FIRST_LOOK, LONGEST_LOOK);
                 let volume = key.clone();
                 self.effects.push(Effect::RetryAfter { volume, attempt, delay });
-                (State::Elsewhere { attempt, cause }, None)
+                (State::AttachedElsewhere { attempt, cause }, None)
             }
             MountOutcome::Refused(cause) => (unsettled(&cause, owes != Owed::Mount), Some(cause)),
             MountOutcome::Uncertain(cause) => {
@@ -475,7 +486,8 @@ impl Ledger {
         self.advance_all(&twins);
     }
 
-    /// Whoever asked for the same gets the same answer; a container with other options has a try of its own.
+    /// Whoever asked for the same gets the same answer; a container with other options has a try of
+    /// its own.
     pub(super) fn refuse_mounters(&mut self, key: &VolumeKey, spec: &MountSpec, cause: &Problem) {
         let same = self
             .mounters(key)
@@ -619,7 +631,8 @@ impl Ledger {
     }
 
     pub(super) fn retry_due(&mut self, key: &VolumeKey, attempt: u32) {
-        if let Some(State::Elsewhere { attempt: current, .. }) = self.volumes.get(key).map(|volume| &volume.state)
+        if let Some(State::AttachedElsewhere { attempt: current, .. }) =
+            self.volumes.get(key).map(|volume| &volume.state)
             && *current == attempt
         {
             if self.next_mounter(key).is_some() {

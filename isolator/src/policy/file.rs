@@ -10,8 +10,8 @@ use super::pattern::Patterns;
 /// The only version of this layout there is.
 const VERSION: u32 = 1;
 
-/// What the operator of an agent lets containers have. The first rule whose conditions all hold decides about a volume; without
-/// one, `default` does.
+/// What the operator of an agent lets containers have. The first rule whose conditions all hold
+/// decides about a volume; without one, `default` does.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -25,10 +25,12 @@ pub(crate) struct Policy {
     version: u32,
     /// What happens to a volume that no rule speaks of.
     pub(super) default: Effect,
-    /// Whether a container must hold the ids of its volumes in the agent's SET resource; a rule may say otherwise.
+    /// Whether a container must hold the ids of its volumes in the agent's SET resource; a rule may
+    /// say otherwise.
     #[serde(default)]
     pub(super) require_claim: bool,
-    /// What mounts of volumes forbid: `nosuid`, `nodev`, `noexec`. The first two when left out; a rule that allows may say otherwise.
+    /// What mounts of volumes forbid: `nosuid`, `nodev`, `noexec`. The first two when left out; a
+    /// rule that allows may say otherwise.
     #[serde(default = "safe_flags")]
     #[cfg_attr(test, schemars(with = "Vec<String>", extend("items" = {"enum": ["nosuid", "nodev", "noexec"], "type": "string"})))]
     pub(super) mount_flags: MountFlags,
@@ -46,7 +48,8 @@ pub(crate) struct Policy {
 /// What holds while the operator has written none.
 const BUILTIN: &str = include_str!("builtin.json");
 
-/// A program that root left on a volume does not run as root for others, and no device of the host is reached through one.
+/// A program that root left on a volume does not run as root for others, and no device of the host
+/// is reached through one.
 fn safe_flags() -> MountFlags {
     MountFlags {
         nosuid: true,
@@ -79,8 +82,9 @@ pub(super) enum Effect {
     Deny,
 }
 
-/// One rule. A condition that is left out holds for anything. In patterns `*` stands for any text, `?` for one character; a
-/// rule that allows tells upper from lower case, a rule that denies does not.
+/// One rule. A condition that is left out holds for anything. In patterns `*` stands for any text,
+/// `?` for one character; a rule that allows tells upper from lower case, a rule that denies does
+/// not.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -95,12 +99,13 @@ pub(super) struct Rule {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
     pub(super) drivers: Option<Patterns>,
-    /// The volume's name: as the label spells it, as the driver does, or an id that the name map ties to it.
+    /// The volume's name: as the label spells it, as the driver does, or an id that the name map
+    /// ties to it.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
     pub(super) volumes: Option<Patterns>,
-    /// Driver options, as `key` or `key=value`. A rule that allows wants every option of the volume to match one of these, a rule
-    /// that denies wants one of them to.
+    /// Driver options, as `key` or `key=value`. A rule that allows wants every option of the volume
+    /// to match one of these, a rule that denies wants one of them to.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
     pub(super) options: Option<Patterns>,
@@ -115,8 +120,8 @@ pub(super) struct Rule {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<String>", extend("enum" = ["rw", "ro", null])))]
     pub(super) mode: Option<Mode>,
-    /// The owner that labels give the volume, `uid:gid` or a name. A volume whose labels name none matches a rule that allows and
-    /// no rule that denies.
+    /// The owner that labels give the volume, `uid:gid` or a name. A volume whose labels name none
+    /// matches a rule that allows and no rule that denies.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Vec<String>>", length(min = 1)))]
     pub(super) owners: Option<Patterns>,
@@ -176,7 +181,7 @@ fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> 
 }
 
 fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rule>, D::Error> {
-    /// In a type of its own, so that an error is told at the rule's place.
+    /// In a type of its own, so that an error names the rule.
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct Checked(#[serde(deserialize_with = "rule")] Rule);
@@ -207,8 +212,8 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 impl Policy {
-    /// The policy of an agent whose operator has written none: what a label can do harm with on a cluster that strangers share is
-    /// refused, and whatever exists may be used.
+    /// The policy of an agent whose operator has written none: what a label can do harm with on a
+    /// cluster that strangers share is refused, and whatever exists may be used.
     ///
     /// # Panics
     /// Never: a test reads it.

@@ -1,11 +1,12 @@
 //! The operator's policy: which container may have which volume, and how.
 //!
-//! The first rule whose conditions all hold decides about a volume; without one the file's `default` does. What a rule
-//! allows is then held against limits and, where it says so, against the ids that the container holds. `docs/policy.md`
-//! tells operators the same.
+//! The first rule whose conditions all hold decides about a volume; without one the file's
+//! `default` does. What a rule allows is then held against limits and, where it says so, against
+//! the ids that the container holds. `docs/policy.md` describes this for operators.
 //!
-//! Roles come from what the container's resources are allocated to. The framework's principal is in no message that an isolator
-//! gets: it is read from the agent's own checkpoint of the framework, when a rule is about it.
+//! Roles come from what the container's resources are allocated to. The framework's principal is in
+//! no message that an isolator gets: it is read from the agent's own checkpoint of the framework,
+//! when a rule is about it.
 
 mod file;
 mod pattern;
@@ -28,10 +29,11 @@ use verdict::{Facts, OwnerSpellings};
 pub(crate) use watched::InForce;
 pub use watched::PolicyError;
 
-/// Whether the container may have all of its volumes, and what the mount of each one forbids: what the policy does, and what
-/// the label adds. Where a source implies that a missing volume is created (see
-/// [`RequestedVolume::implies_creation`](crate::request::RequestedVolume::implies_creation)) and only that is denied, the volume is allowed without being
-/// created.
+/// Whether the container may have all of its volumes, and what the mount of each one forbids: what
+/// the policy does, and what the label adds. Where a source implies that a missing volume is
+/// created (see
+/// [`RequestedVolume::implies_creation`](crate::request::RequestedVolume::implies_creation)) and
+/// only that is denied, the volume is allowed without being created.
 ///
 /// # Errors
 /// The first that it may not, with the rule that says so, the label and the value.

@@ -5,8 +5,8 @@ use serde::Deserialize;
 /// The longest pattern accepted: longer than any name or path that a label may carry.
 const MAX_BYTES: usize = 4096;
 
-/// A text in which `*` stands for any characters, none included, and `?` for one. Both match `/` too, since names of
-/// volumes may hold one. The whole of a text has to match.
+/// A text in which `*` stands for any characters, none included, and `?` for one. Both match `/`
+/// too, since names of volumes may hold one. The whole of a text has to match.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Pattern(Vec<char>);
@@ -39,15 +39,17 @@ impl TryFrom<String> for Pattern {
 pub(super) enum Case {
     /// As different letters: what allows must say exactly what.
     Exact,
-    /// As the same: some drivers take either spelling, so what denies denies both. Programs differ in how far they go (is `ſ`
-    /// an `s`, is `ß` an `ss`?), so all spellings that any of them takes for one are the same here.
+    /// As the same: some drivers take either spelling, so what denies denies both. Programs differ
+    /// in how far they go (is `ſ` an `s`, is `ß` an `ss`?), so all spellings that any of them takes
+    /// for one are the same here.
     Ignored,
 }
 
-/// What a character becomes when case is ignored. Both ways through upper case are taken, as `ſ` has no lower case but `s`'s
-/// upper one, and `ẞ` becomes `SS` by way of its lower one.
+/// What a character becomes when case is ignored. Both ways through upper case are taken, as `ſ`
+/// has no lower case but `s`'s upper one, and `ẞ` becomes `SS` by way of its lower one.
 fn folded(c: char) -> impl Iterator<Item = char> {
-    // Of `İ`, whose lower case is an `i` with a dot that combines, some programs take the `i` alone.
+    // Of `İ`, whose lower case is an `i` with a dot that combines, some programs take the `i`
+    // alone.
     let lower = c.to_lowercase().filter(move |&lower| c != 'İ' || lower != '\u{307}');
     lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
@@ -57,7 +59,8 @@ fn all_folded(text: &[char]) -> Vec<char> {
 }
 
 impl Pattern {
-    /// Whether all of `text` matches. Takes time in proportion to the product of the lengths, whatever the pattern.
+    /// Whether all of `text` matches. Takes time in proportion to the product of the lengths,
+    /// whatever the pattern.
     pub(super) fn matches(&self, text: &str, case: Case) -> bool {
         let text: Vec<char> = text.chars().collect();
         match case {
@@ -73,7 +76,8 @@ impl Pattern {
 
 fn matches(pattern: &[char], text: &[char], same: impl Fn(char, char) -> bool) -> bool {
     let (mut at, mut read) = (0, 0);
-    // Where to go on when the text after the last star turns out not to match: one character further.
+    // Where to go on when the text after the last star turns out not to match: one character
+    // further.
     let mut last_star: Option<(usize, usize)> = None;
     while read < text.len() {
         match pattern.get(at) {

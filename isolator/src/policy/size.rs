@@ -2,8 +2,9 @@
 
 const GIB: u128 = 1 << 30;
 
-/// A size in bytes. Units are powers of 1024, the larger of their two readings; a number without a unit is GiB, as REX-Ray,
-/// Portworx and others read it. A fraction is refused, as drivers refuse it.
+/// A size in bytes. Units are powers of 1024, the larger of their two readings; a number without a
+/// unit is GiB, as REX-Ray, Portworx and others read it. A fraction is refused, as drivers refuse
+/// it.
 pub(super) fn bytes(text: &str) -> Option<u128> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -19,7 +19,8 @@ pub(super) struct Facts<'a> {
     pub(super) names: Vec<&'a str>,
     pub(super) options: &'a BTreeMap<String, String>,
     pub(super) create: bool,
-    /// The spelling requested first; an absolute path into the sandbox has its relative one as well.
+    /// The spelling requested first; an absolute path into the sandbox has its relative one as
+    /// well.
     pub(super) paths: Vec<String>,
     pub(super) mode: Mode,
     pub(super) owner: Option<OwnerSpellings>,
@@ -197,7 +198,8 @@ impl Rule {
         match (self.effect, &facts.owner) {
             (Effect::Allow, None) => {}
             (Effect::Deny, None) => meets(&self.owners, "owner", &[])?,
-            // Two users of one number are one user. What is allowed to one name is not allowed to whoever has another group.
+            // Two users of one number are one user. What is allowed to one name is not allowed to
+            // the same user with another group.
             (Effect::Allow, Some(owner)) => meets(&self.owners, "owner", &[&owner.written, &owner.numbers])?,
             (
                 Effect::Deny,

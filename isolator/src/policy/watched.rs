@@ -1,4 +1,5 @@
-//! The policy that is in force: the operator's file, read again when it changes, or the built-in one.
+//! The policy that is in force: the operator's file, read again when it changes, or the built-in
+//! one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use super::Policy;
 /// A policy that a person writes is smaller. A wrong path may lead to a file that never ends.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Why the agent does not start with the policy's file. Every message is one line that names the file.
+/// Why the agent does not start with the policy's file. Every message is one line that names the
+/// file.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The file does not exist.
@@ -34,9 +36,9 @@ pub enum PolicyError {
     NotRead(String),
 }
 
-/// The policy of the module parameter `policy`, or the built-in one. When a new version of the file is
-/// broken, the last good one stays in force: a slip of the operator neither opens the agent nor stops its
-/// tasks.
+/// The policy of the module parameter `policy`, or the built-in one. When a new version of the file
+/// is broken, the last good one stays in force: a slip of the operator neither opens the agent nor
+/// stops its tasks.
 #[derive(Debug)]
 pub(crate) enum InForce {
     /// The operator has named no file.
@@ -49,7 +51,8 @@ impl InForce {
     /// Reads the file for the first time; without one it is the built-in policy.
     ///
     /// # Errors
-    /// When the file cannot be used. The agent must not start without the policy that its operator wrote.
+    /// When the file cannot be used. The agent must not start without the policy that its operator
+    /// wrote.
     pub(crate) fn of(file: Option<&Path>) -> Result<Self, PolicyError> {
         let Some(path) = file else {
             return Ok(Self::Builtin(Arc::new(Policy::builtin())));
@@ -82,8 +85,8 @@ impl InForce {
         }
     }
 
-    /// The policy in force. Looks at the file, and reads it when it has changed; not for a thread that must not wait for a
-    /// disk.
+    /// The policy in force. Looks at the file, and reads it when it has changed; not for a thread
+    /// that must not wait for a disk.
     pub(crate) fn current(&self) -> Arc<Policy> {
         match self {
             Self::Builtin(policy) => Arc::clone(policy),

@@ -5,18 +5,21 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// The file system under the records. [`super::LinuxDisk`] is the real one; a simulator may have one that loses, tears and
-/// fails.
+/// The file system under the records. [`super::LinuxDisk`] is the real one; a simulator may have
+/// one that loses, tears and fails.
 ///
 /// # What is counted on
-/// * After the end of the process, everything it did is there; only a power cut (a reboot, a kernel that panics) loses.
-/// * What was written to a file survives a power cut once [`Self::sync_all`] returned. Until then a power cut leaves all of
-///   it, some of it, zeros, or nothing.
-/// * What was done to a name (made, renamed onto, removed) survives a power cut once [`Self::sync_folder`] of its folder
-///   returned. Until then each name is as it was before or after any of the changes, whatever became of other names.
-/// * A rename within a folder puts the new file in place of the old one at once: nobody, at no time, sees neither.
-/// * A sync that failed says nothing, and a second one of the same file proves nothing (Linux reports a lost write once):
-///   the records never sync a file again, they write another one.
+/// * After the end of the process, everything it did is there; only a power cut (a reboot, a kernel
+///   that panics) loses.
+/// * What was written to a file survives a power cut once [`Self::sync_all`] returned. Until then a
+///   power cut leaves all of it, some of it, zeros, or nothing.
+/// * What was done to a name (made, renamed onto, removed) survives a power cut once
+///   [`Self::sync_folder`] of its folder returned. Until then each name is as it was before or
+///   after any of the changes, whatever became of other names.
+/// * A rename within a folder replaces the old file by the new one at once: a reader always sees
+///   one of the two.
+/// * A sync that failed says nothing, and a second one of the same file proves nothing (Linux
+///   reports a lost write once): the records never sync a file again, they write another one.
 pub trait Disk: fmt::Debug {
     /// A file being written; it is closed when dropped.
     type File;
@@ -29,8 +32,8 @@ pub trait Disk: fmt::Debug {
     /// `AlreadyExists` when the name is taken, `NotFound` when the folder around it is not there.
     fn make_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Locks a file against other processes, making it when it is not there; `None` when another process holds it.
-    /// `holder` is written into it for people, when that can be done.
+    /// Locks a file against other processes, making it when it is not there; `None` when another
+    /// process holds it. `holder` is written into it for people, when that can be done.
     ///
     /// # Errors
     /// When it can neither be opened nor made.
@@ -42,8 +45,8 @@ pub trait Disk: fmt::Debug {
     /// When it cannot be listed.
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
 
-    /// The bytes of a file, at most `limit` of them. What is no plain file is refused: a symbolic link is not followed,
-    /// a pipe is not waited for.
+    /// The bytes of a file, at most `limit` of them. What is no plain file is refused: a symbolic
+    /// link is not followed, a pipe is not waited for.
     ///
     /// # Errors
     /// `NotFound` when it is not there; any other when it cannot be read.
@@ -61,8 +64,8 @@ pub trait Disk: fmt::Debug {
     /// When some of it could not be written.
     fn write(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what was written to each file survive a power cut; the answers are in the order of the files. Several at
-    /// once cost little more than one.
+    /// Makes what was written to each file survive a power cut; the answers are in the order of the
+    /// files. Several at once cost little more than one.
     ///
     /// # Errors
     /// For each file for which that is not certain.

@@ -50,8 +50,8 @@ impl Layout {
     }
 }
 
-/// A container's file: its ids, outermost first, with everything but letters, digits, `-` and `_` as `%xx`, joined by
-/// dots; a hash when that is too long for a file name.
+/// A container's file: its ids, outermost first, with everything but letters, digits, `-` and `_`
+/// as `%xx`, joined by dots; a hash when that is too long for a file name.
 pub(super) fn file_name(container: &ContainerId) -> String {
     use std::fmt::Write;
     let mut plain = String::new();

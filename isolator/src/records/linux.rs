@@ -13,12 +13,13 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::disk::Disk;
 
-/// How long a held lock is waited for: an operator's command holds it for a moment, and so does a process that is on its
-/// way out.
+/// How long a held lock is waited for: an operator's command holds it for a moment, and so does a
+/// process that is on its way out.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
-/// fsyncs under way at once. They share the journal's commits then; on ext4, 20 files take about as long as 2.
+/// fsyncs under way at once. They share the journal's commits then; on ext4, 20 files take about as
+/// long as 2.
 const SYNC_THREADS: usize = 4;
 
 /// Linux, through the standard library; locks are `flock`'s.
@@ -126,7 +127,8 @@ impl Disk for LinuxDisk {
     }
 }
 
-/// For writing, so that the holder can be noted; on a read-only disk a file that is there can still be locked.
+/// For writing, so that the holder can be noted; on a read-only disk a file that is there can still
+/// be locked.
 fn open_lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
@@ -139,7 +141,8 @@ fn open_lock(path: &Path) -> io::Result<File> {
     })
 }
 
-/// Whether a process holds the lock on a file. Asking takes a shared lock for a moment, which [`LinuxDisk::lock`] waits for.
+/// Whether a process holds the lock on a file. Asking takes a shared lock for a moment, which
+/// [`LinuxDisk::lock`] waits for.
 pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
     let file = match OpenOptions::new()
         .read(true)

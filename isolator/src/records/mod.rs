@@ -1,4 +1,5 @@
-//! Records on disk: one JSON file a container, so that an agent that was killed knows what it had mounted.
+//! Records on disk: one JSON file a container, so that an agent that was killed knows what it had
+//! mounted.
 //!
 //! ```text
 //! <state_dir>/                   0700, root
@@ -8,8 +9,9 @@
 //!   quarantine/                  what could not be read, kept for a person to look at
 //! ```
 //!
-//! Every change is durable before it is reported; [`Store::commit`] says in which order. A record that is torn, empty, of
-//! a later version or not ours is moved to `quarantine/` with a line in the log, and no other record suffers for it.
+//! Every change is durable before it is reported; [`Store::commit`] says in which order. A record
+//! that is torn, empty, of a later version or not ours is moved to `quarantine/` with a line in the
+//! log, and no other record suffers for it.
 //!
 //! The file system is a [`Disk`], so that one which loses, tears and fails can prove that order.
 
@@ -40,7 +42,8 @@ use crate::types::ContainerId;
 /// No record of ours comes near this; what is larger is not read into the agent's memory.
 const LARGEST_RECORD: u64 = 4 << 20;
 
-/// Why the state folder cannot be used. Each is for the operator: the agent must not start with such a folder.
+/// Why the state folder cannot be used. Each is for the operator: the agent must not start with
+/// such a folder.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The folder, or a file that must be there, cannot be made or opened.
@@ -74,7 +77,7 @@ pub enum StoreError {
         /// What the lock file says of the holder.
         holder: String,
     },
-    /// While the folder could not be written, somebody else gave it a host id.
+    /// While the folder could not be written, another process gave it a host id.
     #[error("{} appeared while this agent could not write the folder: restart the agent", path.display())]
     HostId {
         /// The file.
@@ -83,7 +86,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether it is a matter of a disk that is full or read-only, which an operator can change while the agent runs.
+    /// Whether it is a matter of a disk that is full or read-only, which an operator can change
+    /// while the agent runs.
     fn may_pass(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         matches!(self, Self::Io { source, .. }

@@ -43,8 +43,8 @@ pub(super) fn boot_id() -> Result<String, StoreError> {
     boot::boot_id().map_err(at("read", Path::new(boot::BOOT_ID)))
 }
 
-/// How far the folder is in use. A full or a read-only disk does not keep the agent from starting: what could not be done
-/// is done before the next record is written.
+/// How far the folder is in use. A full or a read-only disk does not keep the agent from starting:
+/// what could not be done is done before the next record is written.
 #[derive(Debug)]
 pub(super) struct Opening<L> {
     lock: Option<L>,
@@ -87,7 +87,8 @@ impl<L> Opening<L> {
         })
     }
 
-    /// The id that the folder gives its host, found or made up. It is not on disk before [`Self::complete`].
+    /// The id that the folder gives its host, found or made up. It is not on disk before
+    /// [`Self::complete`].
     pub(super) fn host_id<D: Disk>(&mut self, disk: &D, layout: &Layout, host: &Host) -> Result<String, StoreError> {
         let path = layout.host_id();
         match disk.read(&path, LARGEST_RECORD) {
@@ -99,12 +100,13 @@ impl<L> Opening<L> {
                 let kept = layout.quarantine().join("host-id");
                 let moved = disk.rename(&path, &kept);
                 warn!(file = %path.display(), kept = %kept.display(), kept_failed = moved.err().map(tracing::field::display),
-                    "the host's id for mounts is damaged: it is taken from the records, or made anew when there are none");
+                    "the host's id for mounts is damaged: it is taken from the records, or a new one is made when there are none");
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(at("read", &path)(error)),
         }
-        // Drivers know their mounts by it: as long as there is a record, its id is the one to go on with.
+        // Drivers know their mounts by it: as long as there is a record, its id is the one to go on
+        // with.
         let names = disk.list(layout.containers()).unwrap_or_default();
         let recorded = names.iter().find_map(|name| {
             let bytes = disk.read(&layout.containers().join(name), LARGEST_RECORD).ok()?;
@@ -113,8 +115,8 @@ impl<L> Opening<L> {
         Ok(recorded.unwrap_or_else(|| host.fresh_id.clone()))
     }
 
-    /// Does what is left to do before a record may be written: everything [`Self::take`] does, the host's id on disk, and
-    /// all of that durable.
+    /// Does what is left to do before a record may be written: everything [`Self::take`] does, the
+    /// host's id on disk, and all of that durable.
     pub(super) fn complete<D: Disk<Lock = L>>(
         &mut self,
         disk: &D,
@@ -129,7 +131,8 @@ impl<L> Opening<L> {
             put_host_id(disk, layout, host_id)?;
             self.host_id_stands = true;
         }
-        // Whoever made the folders may have been killed before they were durable: it is done at every start.
+        // The agent that made the folders may have been killed before they were durable, so this is
+        // done at every start.
         for folder in [Some(layout.root()), layout.root().parent()].into_iter().flatten() {
             disk.sync_folder(folder).map_err(at("fsync", folder))?;
         }
@@ -156,7 +159,8 @@ fn put_host_id<D: Disk>(disk: &D, layout: &Layout, host_id: &str) -> Result<(), 
     Ok(())
 }
 
-/// Makes a folder and those around it that are missing; each of the latter is durable when this returns.
+/// Makes a folder and those around it that are missing; each of the latter is durable when this
+/// returns.
 fn make_folders<D: Disk>(disk: &D, folder: &Path) -> Result<(), StoreError> {
     match make_folder(disk, folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::mountpoint::MountIdentity;
 
-/// The mount that shows the volume, as a line of `/proc/self/mountinfo`. After a restart of the agent another mount at the
-/// same place is not taken for it.
+/// The mount that shows the volume, as a line of `/proc/self/mountinfo`. After a restart of the
+/// agent another mount at the same place is not taken for it.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Mount"))]
 pub(super) struct MountV1 {
     /// The kernel's id of the mount, not to be confused with the `mount_id` that the driver gets.
     id: u64,
-    /// The mount namespace that the id belongs to, in words that no other namespace of this boot has; absent when the kernel
-    /// offers none, and then the id is not compared.
+    /// The mount namespace that the id belongs to, in words that no other namespace of this boot
+    /// has; absent when the kernel offers none, and then the id is not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,
     /// Major and minor number of the file system's device, as in `8:16`.

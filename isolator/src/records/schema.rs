@@ -1,9 +1,10 @@
-//! A record as it stands on disk, version 1 or 2. Apart from the live types on purpose: those may change, this may only grow
-//! a new version beside it. `docs/record.schema.json` tells the same to others, and a test keeps the two equal.
+//! A record as it stands on disk, version 1 or 2. Apart from the live types on purpose: those may
+//! change, this may only grow another version. `docs/record.schema.json` describes the same for
+//! other programs, and a test keeps the two equal.
 //!
-//! Version 2 is version 1 with the field `lifetime`. It is written only for a container with a volume that was made for it: a
-//! build that knows version 1 only would let such a volume go and leave it behind, so it shall not read the record. It reads all
-//! others.
+//! Version 2 is version 1 with the field `lifetime`. It is written only for a container with a
+//! volume that was made for it: a build that knows version 1 only would let such a volume go and
+//! leave it behind, so it shall not read the record. It reads all others.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,18 +34,21 @@ struct AnyVersion {
     version: u32,
 }
 
-/// What one container holds, as the external volumes module of a Mesos agent keeps it on disk: one file a container in
-/// `containers/` of the state folder. Readers ignore what they do not know; what changes the meaning of a field changes
-/// the version.
+/// What one container holds, as the external volumes module of a Mesos agent keeps it on disk: one
+/// file a container in `containers/` of the state folder. Readers ignore what they do not know;
+/// what changes the meaning of a field changes the version.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Record"))]
 pub(super) struct RecordV1 {
-    /// The version of this layout: 2 when a volume has a `lifetime`, which version 1 does not know, and 1 otherwise.
+    /// The version of this layout: 2 when a volume has a `lifetime`, which version 1 does not know,
+    /// and 1 otherwise.
     #[cfg_attr(test, schemars(extend("enum" = [1, 2])))]
     version: u32,
-    /// The kernel's boot id when the record was written: with another one, every mount in it is gone.
+    /// The kernel's boot id when the record was written: with another one, every mount in it is
+    /// gone.
     boot_id: String,
-    /// The id of the host that the mount ids derive from, 64 hexadecimal digits. Records of the first builds have none.
+    /// The id of the host that the mount ids derive from, 64 hexadecimal digits. Records of the
+    /// first builds have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(regex(pattern = "^[0-9A-Fa-f]{64}$")))]
     host_id: Option<String>,
@@ -66,7 +70,8 @@ pub(super) struct RecordV1 {
     "then" = { "required": ["mountpoint"], "properties": { "mountpoint": { "type": "string" } } }
 )))]
 struct VolumeV1 {
-    /// The slot of its labels, or what else named the volume: `ContainerInfo.volumes[0]`, `DVDI_VOLUME_NAME1`.
+    /// The slot of its labels, or what else named the volume: `ContainerInfo.volumes[0]`,
+    /// `DVDI_VOLUME_NAME1`.
     slot: String,
     /// The driver's name.
     driver: String,
@@ -83,7 +88,8 @@ struct VolumeV1 {
     /// Options for Create; absent when the volume may not be created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     create: Option<BTreeMap<String, String>>,
-    /// Who is to own the volume's root, as `uid:gid` or a user's name; absent when it stays as it is.
+    /// Who is to own the volume's root, as `uid:gid` or a user's name; absent when it stays as it
+    /// is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     owner: Option<Owner>,
@@ -94,7 +100,8 @@ struct VolumeV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     mountpoint: Option<PathBuf>,
-    /// Which mount the mount table showed there; absent of a plain directory, and in records of earlier builds.
+    /// Which mount the mount table showed there; absent of a plain directory, and in records of
+    /// earlier builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mount: Option<MountV1>,
 }
@@ -241,7 +248,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, RecordError> {
     }
     let mut on_disk: RecordV1 = serde_json::from_slice(bytes)?;
     if version == VERSION {
-        // A field that its writer did not know says nothing, and least of all that something may be removed.
+        // A field that its writer did not know says nothing, and least of all that something may be
+        // removed.
         on_disk.volumes.iter_mut().for_each(|volume| volume.lifetime = None);
     }
     on_disk.into_parsed()
@@ -428,7 +436,8 @@ mod tests {
         );
     }
 
-    /// The published list of fields holds for what is written, and what it calls required is required.
+    /// The published list of fields holds for what is written, and what it calls required is
+    /// required.
     #[test]
     fn written_records_have_the_published_fields_and_no_others() {
         let written = |record: &Value| -> Value {
@@ -485,7 +494,7 @@ mod tests {
             ("/volumes/0/access", json!("Shared")),
             ("/volumes/0/state", json!("stuck")),
             ("/volumes/0/lifetime", json!("persistent")),
-            // Nobody is to have it removed by writing a record.
+            // A record that another program wrote must not remove a volume.
             ("/volumes/0/name", json!("vol-1")),
             ("/volumes/0/create", json!({ "size": 1 })),
             ("/volumes/0/target", json!(null)),

@@ -32,8 +32,8 @@ pub struct Store<D: Disk = LinuxDisk> {
 impl Store {
     /// Opens the state folder, making it when it is not there.
     ///
-    /// A full or a read-only disk is no error, since it must not keep an agent from starting: there is a line in the log,
-    /// and no record can be written until that has changed.
+    /// A full or a read-only disk is no error, since it must not keep an agent from starting: there
+    /// is a line in the log, and no record can be written until that has changed.
     ///
     /// # Errors
     /// See [`StoreError`]; nothing was changed but folders made and a damaged host id quarantined.
@@ -77,8 +77,8 @@ impl<D: Disk> Store<D> {
         &self.host_id
     }
 
-    /// Every readable record, in the order of their files' names. The others are in quarantine afterwards, if they could
-    /// be moved there, and a line in the log names each.
+    /// Every readable record, in the order of their files' names. The others are in quarantine
+    /// afterwards, if they could be moved there, and a line in the log names each.
     ///
     /// What is returned is durable: the process that wrote it may have been killed before it was.
     ///
@@ -152,15 +152,17 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Carries out changes, the later of two about one container winning, and returns once they are durable: a driver is
-    /// called on the strength of a record, and a record is the only thing that tells of the call after a crash.
+    /// Carries out changes, the later of two about one container winning, and returns once they are
+    /// durable: a driver is called on the strength of a record, and after a crash the record is the
+    /// only trace of the call.
     ///
-    /// The order is: every record written to a temporary file, each of these fsynced, then in the order of the changes
-    /// each renamed over its record, or the record removed, then the folder fsynced. Cut off at any point, by the end of
-    /// the process or of the machine, each record is as it was before or as it is after, and whole.
+    /// The order is: every record written to a temporary file, each of these fsynced, then in the
+    /// order of the changes each renamed over its record, or the record removed, then the folder
+    /// fsynced. Cut off at any point, by the end of the process or of the machine, each record is
+    /// as it was before or as it is after, and whole.
     ///
-    /// The answer stands for each change in the same order; an error names the file and has the kernel's words. A change
-    /// reported as failed may have happened all the same.
+    /// The answer stands for each change in the same order; an error names the file and has the
+    /// kernel's words. A change reported as failed may have happened all the same.
     pub fn commit(&self, changes: &[Change]) -> Vec<Result<(), CommitError>> {
         if let Err(error) = self.complete() {
             return vec![Err(CommitError::StateFolder(error.to_string())); changes.len()];
@@ -202,7 +204,8 @@ impl<D: Disk> Store<D> {
         opening.complete(&self.disk, &self.layout, &self.host_id)
     }
 
-    /// Everything but the last fsync: a step for all changes, then the next for those that have not failed.
+    /// Everything but the last fsync: a step for all changes, then the next for those that have not
+    /// failed.
     fn apply(&self, changes: &[&Change]) -> Vec<Result<(), StoreError>> {
         let staged: Vec<Result<Option<D::File>, StoreError>> =
             changes.iter().map(|change| self.stage(change)).collect();
@@ -269,7 +272,8 @@ impl<D: Disk> Store<D> {
     }
 
     fn discard(&self, temporary: &Path) {
-        // The error that is told is the one that led here; a leftover is removed at the next start anyway.
+        // The error that is reported is the one that led here; a leftover is removed at the next
+        // start anyway.
         let _ = self.disk.remove(temporary);
     }
 }

@@ -1,4 +1,5 @@
-//! Looking into a state folder from outside: beside a running agent, without its lock, changing nothing.
+//! Looks into a state folder from outside: while an agent runs, without its lock, and without a
+//! change.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -23,7 +24,7 @@ pub struct Survey {
     pub holder: Option<String>,
     /// Every readable record, in the order of their files' names.
     pub records: Vec<Surveyed>,
-    /// The files beside them, which the next start of the agent quarantines.
+    /// The other files, which the next start of the agent quarantines.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -34,7 +35,8 @@ pub struct Surveyed {
     pub record: Record,
     /// Whether the host rebooted since it was written.
     pub rebooted: bool,
-    /// When it was written: of a container that has its volumes when it got them, of one that left when it did.
+    /// When it was written: of a container that has its volumes when it got them, of one that left
+    /// when it did.
     pub written: SystemTime,
 }
 
@@ -59,7 +61,8 @@ pub struct Quarantined {
 }
 
 impl Survey {
-    /// Looks into the folder. An agent that writes meanwhile is not disturbed; each record is seen as it was before or after.
+    /// Looks into the folder. An agent that writes meanwhile is not disturbed; each record is seen
+    /// as it was before or after.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -131,7 +134,8 @@ pub fn quarantined_bytes(root: &Path, name: &OsStr) -> Result<Vec<u8>, StoreErro
     LinuxDisk.read(&path, LARGEST_RECORD).map_err(at("read", &path))
 }
 
-/// Removes a file from quarantine, or a folder with all that is in it. An agent that runs does not mind.
+/// Removes a file from quarantine, or a folder with all that is in it. An agent that runs does not
+/// mind.
 ///
 /// # Errors
 /// When there is none of that name, or it cannot be removed.
@@ -147,9 +151,9 @@ pub fn discard_quarantined(root: &Path, name: &OsStr) -> Result<(), StoreError> 
 }
 
 impl Store {
-    /// Marks a container as gone, so that the next start of an agent settles its volumes: it is asked to unmount each that
-    /// no other container has. Nothing is unmounted now. Whoever calls this knows that the container does not run: the
-    /// agent will believe it.
+    /// Marks a container as gone, so that the next start of an agent settles its volumes: it is
+    /// asked to unmount each that no other container has. Nothing is unmounted now. The caller must
+    /// know that the container does not run: the agent will believe it.
     ///
     /// # Errors
     /// As those of [`Self::commit`].

@@ -1,4 +1,5 @@
-//! The audit log: who had which volume, when and for how long; one JSON object a line, only ever appended.
+//! The audit log: who had which volume, when and for how long; one JSON object a line, only ever
+//! appended.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,12 +18,13 @@ use serde::Serialize;
 use tracing::{error, info};
 use volume_driver_client::Code;
 
-use super::usage::{Use, Who};
+use super::usage::{LaunchedBy, VolumeUse};
 use crate::error::Problem;
 use crate::origin::Origin;
 use crate::types::{ContainerId, VolumeKey};
 
-/// Lines that may wait for a slow disk. A line beyond these is lost, counted, and reported in the agent's log.
+/// Lines that may wait for a slow disk. A line beyond these is lost, counted, and reported in the
+/// agent's log.
 const WAITING: usize = 8192;
 
 /// Permissions of a file that this code makes: its group may read it.
@@ -78,8 +80,8 @@ impl Entry {
         }
     }
 
-    fn of_container(event: &'static str, id: &ContainerId, who: &Who) -> Self {
-        let Who { workload, user } = who.clone();
+    fn of_container(event: &'static str, id: &ContainerId, who: &LaunchedBy) -> Self {
+        let LaunchedBy { workload, user } = who.clone();
         Self {
             containers: vec![id.to_string()],
             framework: workload.framework,
@@ -92,7 +94,13 @@ impl Entry {
     }
 
     /// A container got a volume, or left it.
-    pub(super) fn of_use(event: &'static str, id: &ContainerId, who: &Who, used: &Use, took: Option<Duration>) -> Self {
+    pub(super) fn of_use(
+        event: &'static str,
+        id: &ContainerId,
+        who: &LaunchedBy,
+        used: &VolumeUse,
+        took: Option<Duration>,
+    ) -> Self {
         Self {
             slot: Some(used.origin.recorded()),
             driver: Some(used.volume.driver.clone()),
@@ -117,7 +125,7 @@ impl Entry {
     }
 
     /// A container did not get its volumes.
-    pub(super) fn of_refusal(id: &ContainerId, who: &Who, problem: String, took: Option<Duration>) -> Self {
+    pub(super) fn of_refusal(id: &ContainerId, who: &LaunchedBy, problem: String, took: Option<Duration>) -> Self {
         Self {
             problem: Some(problem),
             seconds: took.map(seconds),
@@ -128,7 +136,7 @@ impl Entry {
     /// A container is ended because of a volume.
     pub(super) fn of_limitation(
         id: &ContainerId,
-        who: &Who,
+        who: &LaunchedBy,
         origin: &Origin,
         volume: &VolumeKey,
         problem: &str,
@@ -208,7 +216,8 @@ impl Audit {
         })
     }
 
-    /// Hands a line to the thread that writes. Never waits: when too many lines wait already, this one is lost.
+    /// Hands a line to the thread that writes. Never waits: when too many lines wait already, this
+    /// one is lost.
     pub(super) fn write(&self, entry: Entry) {
         if self.lines.try_send(Some(entry)).is_ok() {
             return;
@@ -250,7 +259,8 @@ struct Log {
     path: PathBuf,
     open: Option<File>,
     losses: Losses,
-    /// Lines lost since the file was last written. The first of them is reported at once, the number at the end.
+    /// Lines lost since the file was last written. The first of them is reported at once, the
+    /// number at the end.
     lost: u64,
 }
 
@@ -303,8 +313,9 @@ impl Log {
             .map_err(|cause| AppendError::Write { path, cause })
     }
 
-    /// The file at the path as it is now: a program that rotates logs moves the file away, and a new one begins. What is not
-    /// a regular file of our own, a symlink included, is refused without waiting for anybody.
+    /// The file at the path as it is now: a program that rotates logs moves the file away, and a
+    /// new one begins. What is not a regular file of our own, a symlink included, is refused
+    /// without waiting for anybody.
     fn file(&mut self) -> Result<&mut File, FileError> {
         let in_place = |open: &File| -> io::Result<bool> {
             let (open, there) = (open.metadata()?, fs::symlink_metadata(&self.path)?);
@@ -325,7 +336,12 @@ mod tests {
     use super::*;
 
     fn entry(problem: &str) -> Entry {
-        Entry::of_refusal(&ContainerId::root("c"), &Who::default(), problem.to_owned(), None)
+        Entry::of_refusal(
+            &ContainerId::root("c"),
+            &LaunchedBy::default(),
+            problem.to_owned(),
+            None,
+        )
     }
 
     fn problems(path: &Path) -> Vec<String> {

@@ -1,4 +1,5 @@
-//! The metrics for others to read: a file for node_exporter's textfile collector, and a unix socket that answers HTTP.
+//! The metrics for others to read: a file for node_exporter's textfile collector, and a unix socket
+//! that answers HTTP.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
@@ -25,12 +26,13 @@ use crate::ledger_reader::LedgerReader;
 
 /// The file is not written more often than this.
 const PAUSE: Duration = Duration::from_secs(2);
-/// It is written this often even when nothing changed: its age then tells whether the agent lives.
+/// It is written this often even when nothing changes, so that its age shows whether the agent
+/// runs.
 const KEEP_FRESH: Duration = Duration::from_secs(60);
-/// How long one who asks may take to ask and to take the answer.
+/// How long a client may take to send its request, and to read the response.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A longer question is none for metrics.
-const QUESTION: usize = 4096;
+/// Bytes of a request. A longer one does not ask for metrics.
+const MAX_REQUEST: usize = 4096;
 
 /// The threads that show metrics; dropping it ends them.
 #[derive(Default)]
@@ -40,7 +42,8 @@ pub(crate) struct Exposition {
 }
 
 impl Exposition {
-    /// Starts what the configuration asks for. What cannot be shown is told in the log: no agent stays down for its metrics.
+    /// Starts what the configuration asks for. What cannot be started is logged, and the agent
+    /// starts all the same.
     pub(crate) fn start(config: &Config, reports: &Arc<Reports>, ledger: &LedgerReader) -> Self {
         let source = Source {
             reports: Arc::clone(reports),
@@ -79,11 +82,12 @@ impl Drop for Exposition {
         }
         if let Some((path, stop, thread)) = self.socket.take() {
             stop.store(true, Ordering::Relaxed);
-            // A last visitor, since the thread waits for one. When it cannot be reached, it is left alone.
+            // The thread waits for a client, and this is the last one. A thread that cannot be
+            // reached is left alone.
             if is_answering(&path) {
                 ended(thread);
             }
-            // Gone already when somebody removed it.
+            // The socket may have been removed already.
             let _ = fs::remove_file(&path);
         }
     }
@@ -105,7 +109,8 @@ struct Source {
     reports: Arc<Reports>,
     ledger: LedgerReader,
     quarantine: PathBuf,
-    /// Held from the reset of the gauges until they are shown: the file and the socket have a thread each.
+    /// Held from the reset of the gauges until they are shown: the file and the socket have a
+    /// thread each.
     counting: Arc<Mutex<()>>,
 }
 
@@ -160,8 +165,8 @@ fn keep_file(path: &Path, source: &Source, stopped: &Receiver<()>) {
     }
 }
 
-/// A reader sees the old file or the new one. It is not fsynced: after a crash of the host old metrics are
-/// worth nothing.
+/// A reader sees the old file or the new one. It is not fsynced: after a crash of the host old
+/// metrics are worth nothing.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     durable_files::replace(path, 0o644, Durability::Unsynced, |file| {
         file.write_all(text.as_bytes())
@@ -185,7 +190,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Whether a process listens on the socket. Never waits, also when that process takes no more connections.
+/// Whether a process listens on the socket. Never waits, also when that process takes no more
+/// connections.
 fn is_answering(path: &Path) -> bool {
     let connect = || -> rustix::io::Result<()> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -195,7 +201,8 @@ fn is_answering(path: &Path) -> bool {
     matches!(connect(), Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS))
 }
 
-/// Lets the group of the socket connect to it. What another user may have put in its place is not touched.
+/// Lets the group of the socket connect to it. What another user may have put in its place is not
+/// touched.
 fn give_to_group(path: &Path) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = rustix::fs::open(path, flags, Mode::empty())?;
@@ -206,30 +213,31 @@ fn give_to_group(path: &Path) -> io::Result<()> {
             "another user has replaced it: choose a folder that only root can write",
         ));
     }
-    // The kernel has no call that changes the mode of a descriptor like this one, other than by its name in /proc.
+    // The kernel has no call that changes the mode of a descriptor like this one, other than by its
+    // name in /proc.
     let name = format!("/proc/self/fd/{}", found.as_raw_fd());
     fs::set_permissions(name, Permissions::from_mode(0o660))
 }
 
-/// One visitor at a time; a slow one holds up the others for a few seconds at most.
+/// Serves one client at a time. A slow one delays the others for a few seconds at most.
 fn serve(listener: &UnixListener, source: &Source, stop: &AtomicBool) {
-    for visitor in listener.incoming() {
+    for client in listener.incoming() {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        match visitor {
-            // A visitor who left is no concern of anybody's.
-            Ok(visitor) => drop(answer(visitor, source)),
+        match client {
+            // A client that disconnects early is no problem.
+            Ok(client) => drop(respond(client, source)),
             // Out of descriptors, most likely: no reason to spin.
             Err(_) => thread::sleep(PATIENCE),
         }
     }
 }
 
-fn answer(mut visitor: UnixStream, source: &Source) -> io::Result<()> {
-    visitor.set_write_timeout(Some(PATIENCE))?;
-    let question = question(&mut visitor)?;
-    let mut words = question.split_whitespace();
+fn respond(mut client: UnixStream, source: &Source) -> io::Result<()> {
+    client.set_write_timeout(Some(PATIENCE))?;
+    let request = read_request(&mut client)?;
+    let mut words = request.split_whitespace();
     let (status, body) = match (words.next(), words.next()) {
         (Some("GET"), Some("/" | "/metrics")) => ("200 OK", source.text()),
         (Some("GET"), Some(_)) => ("404 Not Found", "the metrics are at /metrics\n".to_owned()),
@@ -239,27 +247,27 @@ fn answer(mut visitor: UnixStream, source: &Source) -> io::Result<()> {
         "HTTP/1.0 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    visitor.write_all(head.as_bytes())?;
-    visitor.write_all(body.as_bytes())
+    client.write_all(head.as_bytes())?;
+    client.write_all(body.as_bytes())
 }
 
 /// The head of a request, all of it, so that closing the connection does not cut the answer off.
-fn question(visitor: &mut UnixStream) -> io::Result<String> {
+fn read_request(client: &mut UnixStream) -> io::Result<String> {
     let until = Instant::now() + PATIENCE;
-    let mut question = Vec::new();
+    let mut request = Vec::new();
     let mut part = [0; 512];
-    while !question.windows(4).any(|end| end == b"\r\n\r\n") && question.len() < QUESTION {
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < MAX_REQUEST {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        visitor.set_read_timeout(Some(left))?;
-        match visitor.read(&mut part)? {
+        client.set_read_timeout(Some(left))?;
+        match client.read(&mut part)? {
             0 => break,
-            length => question.extend_from_slice(&part[..length]),
+            length => request.extend_from_slice(&part[..length]),
         }
     }
-    Ok(String::from_utf8_lossy(&question).into_owned())
+    Ok(String::from_utf8_lossy(&request).into_owned())
 }
 
 #[cfg(test)]
@@ -289,9 +297,9 @@ mod tests {
         }
     }
 
-    fn ask(folder: &Path, question: &str) -> String {
+    fn ask(folder: &Path, request: &str) -> String {
         let mut socket = UnixStream::connect(folder.join("metrics.sock")).unwrap();
-        socket.write_all(question.as_bytes()).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
         answer
@@ -354,7 +362,7 @@ mod tests {
         assert!(metrics.contains("\nmesos_external_volumes_containers 0\n"), "{metrics}");
         assert!(ask(folder.path(), "GET /passwd HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 404"));
         assert!(ask(folder.path(), "POST / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 400"));
-        assert!(ask(folder.path(), &"x".repeat(QUESTION)).starts_with("HTTP/1.0 400"));
+        assert!(ask(folder.path(), &"x".repeat(MAX_REQUEST)).starts_with("HTTP/1.0 400"));
         let mode = fs::metadata(folder.path().join("metrics.sock"))
             .unwrap()
             .permissions()
@@ -444,16 +452,16 @@ mod tests {
         let path = folder.path().join("metrics.sock");
         let _busy = UnixListener::bind(&path).unwrap();
         // As many as the listener's queue takes; each is kept open.
-        let mut visitors = Vec::new();
+        let mut clients = Vec::new();
         loop {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let visitor = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
-            if rustix::net::connect(&visitor, &SocketAddrUnix::new(&path).unwrap()).is_err() {
+            let client = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+            if rustix::net::connect(&client, &SocketAddrUnix::new(&path).unwrap()).is_err() {
                 break;
             }
-            visitors.push(visitor);
+            clients.push(client);
         }
-        assert!(!visitors.is_empty());
+        assert!(!clients.is_empty());
         assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 

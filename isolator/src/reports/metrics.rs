@@ -6,13 +6,14 @@ use prometheus::{
 };
 use volume_driver_client::Code;
 
-/// Seconds. A mount of a device that is attached takes some milliseconds, an attachment up to minutes.
+/// Seconds. A mount of a device that is attached takes some milliseconds, an attachment up to
+/// minutes.
 const BUCKETS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
 
-/// The metrics of one isolator. Labels are drivers that are installed, words of ours, and names of the operator's rules: nothing
-/// that a task can make up.
+/// The metrics of one isolator. Labels are drivers that are installed, words of ours, and names of
+/// the operator's rules: nothing that a task can make up.
 pub(super) struct Metrics {
     registry: Registry,
     /// By driver, operation and outcome.
@@ -48,7 +49,7 @@ impl Metrics {
                 HistogramVec::new(
                     HistogramOpts::from(named(
                         "driver_call_seconds",
-                        "Time of Mounts (with what they need before: Get, Create) and Unmounts, and of the Creates and Removes of volumes made for containers, by driver and outcome.",
+                        "Seconds that calls take: Mounts (with the Get and Create before them) and Unmounts, and the Creates and Removes of ephemeral volumes, by driver, operation and outcome.",
                     ))
                     .buckets(BUCKETS.into()),
                     &["driver", "operation", "outcome"],
@@ -69,7 +70,7 @@ impl Metrics {
                 IntCounterVec::new(
                     named(
                         "retries_total",
-                        "Mounts, Unmounts and Removes tried again after a delay, by driver.",
+                        "Mounts, Unmounts and Removes that were retried after a delay, by driver.",
                     ),
                     &["driver"],
                 ),
@@ -89,7 +90,7 @@ impl Metrics {
                 IntCounterVec::new(
                     named(
                         "prepares_total",
-                        "Containers that asked for volumes: granted, refused, timed_out, or abandoned (ended meanwhile).",
+                        "Containers that requested volumes: granted, refused, timed_out, or abandoned (the container ended before the answer).",
                     ),
                     &["result"],
                 ),
@@ -109,7 +110,7 @@ impl Metrics {
                 Histogram::with_opts(
                     HistogramOpts::from(named(
                         "prepare_seconds",
-                        "Time from a container's question for volumes to the answer, whatever it was.",
+                        "Seconds from a container's request for volumes to the answer, whatever it is.",
                     ))
                     .buckets(BUCKETS.into()),
                 ),
@@ -119,7 +120,7 @@ impl Metrics {
                 IntCounterVec::new(
                     named(
                         "limitations_total",
-                        "Containers ended because a volume was not well, by driver, cause and error code.",
+                        "Containers ended because a volume failed, by driver, cause and error code.",
                     ),
                     &["driver", "cause", "code"],
                 ),
@@ -129,7 +130,7 @@ impl Metrics {
                 IntGaugeVec::new(
                     named(
                         "volume_warnings",
-                        "Volumes in use that are full, do not answer, or cannot be looked at, by driver and cause.",
+                        "Volumes in use that are full, do not answer, or cannot be probed, by driver and cause.",
                     ),
                     &["driver", "cause"],
                 ),
@@ -144,7 +145,7 @@ impl Metrics {
             volumes: known(
                 &registry,
                 IntGaugeVec::new(
-                    named("volumes", "Volumes that are not simply absent, by driver and state."),
+                    named("volumes", "Volumes that are mounted, may be mounted, or are requested, by driver and state."),
                     &["driver", "state"],
                 ),
             ),
@@ -158,7 +159,8 @@ impl Metrics {
             ),
             registry,
         };
-        // What is counted from nought on is there before it happens first, so that a rate can be taken of it.
+        // These counters are there from the start, so that a rate can be computed for the first
+        // event.
         for result in ["granted", "refused", "timed_out", "abandoned"] {
             metrics.prepares.with_label_values(&[result]);
         }
@@ -171,7 +173,8 @@ impl Metrics {
     /// In Prometheus' text format.
     pub(super) fn text(&self) -> String {
         let mut text = Vec::new();
-        // What is gathered is well-formed, and a vector takes any bytes; a metric left out would be the worst of it.
+        // The gathered metrics are well-formed, and a vector takes any bytes. At worst a metric is
+        // missing.
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::warn!(%error, "cannot write the metrics as text");
         }

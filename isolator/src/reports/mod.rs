@@ -1,8 +1,8 @@
-//! What operators see of the module beside its log: metrics and the audit log. Nothing here decides anything, waits for
-//! anything but memory, or fails a container.
+//! What operators see of the module besides its log: metrics and the audit log. Nothing here
+//! decides anything, waits for anything but memory, or fails a container.
 //!
-//! [`Reports`] is told what happens, on whatever thread it happens. Two threads show the metrics, in a file and on a socket;
-//! one writes the audit log.
+//! [`Reports`] is called on whatever thread something happens. Two threads show the metrics, in a
+//! file and on a socket; one writes the audit log.
 
 mod audit;
 mod exposition;
@@ -25,7 +25,7 @@ use crate::types::{BindMount, ContainerId, ContainerLaunch, VolumeFault, VolumeK
 
 use audit::{Audit, Entry};
 use metrics::Metrics;
-use usage::Followed;
+use usage::UsageTracker;
 
 pub(crate) use exposition::Exposition;
 
@@ -58,7 +58,7 @@ impl Warning {
 pub(crate) struct Reports {
     metrics: Metrics,
     audit: Option<Audit>,
-    followed: Followed,
+    usage: UsageTracker,
     /// Whether the metrics may differ from those last written.
     changed: AtomicBool,
 }
@@ -72,14 +72,14 @@ impl Reports {
         Ok(Arc::new(Self {
             metrics,
             audit: audit.transpose()?,
-            followed: Followed::default(),
+            usage: UsageTracker::default(),
             changed: AtomicBool::new(true),
         }))
     }
 
     /// A container wants volumes.
     pub(crate) fn requested(&self, id: &ContainerId, launch: &ContainerLaunch) {
-        self.followed.begin(id, launch);
+        self.usage.begin(id, launch);
     }
 
     /// The policy refused a volume.
@@ -91,12 +91,12 @@ impl Reports {
     pub(crate) fn event(&self, event: &Event) {
         self.changed.store(true, Ordering::Relaxed);
         match event {
-            Event::Acquire { container, requests } => self.followed.wants(container, requests),
+            Event::Acquire { container, requests } => self.usage.wants(container, requests),
             Event::Release { container } => self.released(container),
             Event::RetryDue { volume, .. } => self.metrics.retries.with_label_values(&[&volume.driver]).inc(),
             Event::Restore(restored) => {
                 for restored in restored {
-                    self.followed.restore(&restored.record);
+                    self.usage.restore(&restored.record);
                     if restored.presence == Presence::Gone {
                         self.released(&restored.record.container);
                     }
@@ -107,7 +107,7 @@ impl Reports {
     }
 
     fn released(&self, container: &ContainerId) {
-        let Some(left) = self.followed.end(container) else {
+        let Some(left) = self.usage.end(container) else {
             return;
         };
         let held = left.granted.map(|since| since.elapsed());
@@ -124,7 +124,7 @@ impl Reports {
                 MountOutcome::Mounted(mountpoint) => ("mount", "ok", None, Some(&mountpoint.path)),
                 MountOutcome::Failed(problem) => ("mount", "failed", Some(problem), None),
                 MountOutcome::Refused(problem) => ("mount", "refused", Some(problem), None),
-                MountOutcome::Elsewhere(problem) => ("mount", "elsewhere", Some(problem), None),
+                MountOutcome::AttachedElsewhere(problem) => ("mount", "elsewhere", Some(problem), None),
                 MountOutcome::Uncertain(problem) => ("mount", "uncertain", Some(problem), None),
             },
             Event::UnmountDone { outcome, .. } => match outcome {
@@ -132,7 +132,7 @@ impl Reports {
                 UnmountOutcome::Failed(problem) => ("unmount", "failed", Some(problem), None),
                 UnmountOutcome::NothingMounted(problem) => ("unmount", "nothing_mounted", Some(problem), None),
                 UnmountOutcome::Uncertain(problem) => ("unmount", "uncertain", Some(problem), None),
-                // The driver was only asked for the place of the volume.
+                // The driver was only asked where the volume is.
                 UnmountOutcome::Found(_) => return,
                 UnmountOutcome::Unproven(problem) => ("unmount", "unproven", Some(problem), None),
                 UnmountOutcome::NotSent(problem) => ("unmount", "not_sent", Some(problem), None),
@@ -200,7 +200,7 @@ impl Reports {
                 warn!(volume = name, driver, milliseconds, problem, "{line}");
             }
         }
-        let users = self.followed.users(volume, event, self.audit.is_some());
+        let users = self.usage.users(volume, event, self.audit.is_some());
         self.record(|| Entry::of_call(operation, outcome, volume, &users, mountpoint, problem, took).coded(code));
     }
 
@@ -225,7 +225,7 @@ impl Reports {
             Err(_) => "refused",
         };
         self.metrics.prepares.with_label_values(&[label]).inc();
-        let followed = self.followed.answered(id, result.is_ok());
+        let followed = self.usage.answered(id, result.is_ok());
         let waited = followed.as_ref().and_then(|followed| Some(followed.asked?.elapsed()));
         if let Some(waited) = waited {
             self.metrics.prepare_seconds.observe(waited.as_secs_f64());
@@ -259,13 +259,13 @@ impl Reports {
         self.changed.store(true, Ordering::Relaxed);
         warn!(container = %id, problem, "container refused");
         self.metrics.refusals.with_label_values(&[code.as_str()]).inc();
-        let who = self.followed.who(id);
+        let who = self.usage.who(id);
         self.record(|| Entry::of_refusal(id, &who, problem.to_owned(), None).coded(Some(code)));
     }
 
     /// A container whose labels cannot be read is refused before anything begins.
     pub(crate) fn refused_at_once(&self, id: &ContainerId, launch: &ContainerLaunch, problem: &Refusal) {
-        self.followed.begin(id, launch);
+        self.usage.begin(id, launch);
         self.prepared(id, &Err(PrepareError::Request(problem.clone())));
     }
 
@@ -282,9 +282,9 @@ impl Reports {
         let labels = [volume.driver.as_str(), fault.as_str(), fault.code().as_str()];
         self.metrics.limitations.with_label_values(&labels).inc();
         warn!(container = %id, slot = origin.recorded(), volume = volume.name, driver = volume.driver, problem,
-            "ending a container whose volume is not well");
+            "ending a container because its volume has failed");
         self.record(|| {
-            Entry::of_limitation(id, &self.followed.who(id), origin, volume, problem).coded(Some(fault.code()))
+            Entry::of_limitation(id, &self.usage.who(id), origin, volume, problem).coded(Some(fault.code()))
         });
     }
 
@@ -298,11 +298,11 @@ impl Reports {
             driver = volume.driver,
             containers = containers.join(","),
             problem,
-            "a volume in use needs a look"
+            "a volume in use needs attention"
         );
     }
 
-    /// It is over, or nobody uses the volume any more.
+    /// The problem is over, or no container uses the volume any more.
     pub(crate) fn unwarned(&self, volume: &VolumeKey, warning: Warning, in_use: bool) {
         self.changed.store(true, Ordering::Relaxed);
         self.metrics.warnings.with_label_values(&warning.labels(volume)).dec();
@@ -311,7 +311,7 @@ impl Reports {
                 volume = volume.name,
                 driver = volume.driver,
                 was = warning.word(),
-                "a volume in use is well again"
+                "a volume in use is healthy again"
             );
         }
     }

@@ -11,7 +11,7 @@ use crate::origin::Origin;
 use crate::types::{ContainerId, ContainerLaunch, VolumeKey, Workload};
 
 #[derive(Default)]
-pub(super) struct Followed(Mutex<State>);
+pub(super) struct UsageTracker(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -23,39 +23,39 @@ struct State {
 /// One container.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Container {
-    pub(super) who: Who,
+    pub(super) who: LaunchedBy,
     /// When it asked; unknown of one from before the agent's restart, like the rest of who it is.
     pub(super) asked: Option<Instant>,
     /// When it got its volumes.
     pub(super) granted: Option<Instant>,
     /// It has them, be it from before the agent's restart.
     has: bool,
-    pub(super) uses: Vec<Use>,
+    pub(super) uses: Vec<VolumeUse>,
 }
 
 /// Whose container it is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Who {
+pub(super) struct LaunchedBy {
     pub(super) workload: Workload,
     pub(super) user: Option<String>,
 }
 
 /// One volume in it.
 #[derive(Clone, Debug)]
-pub(super) struct Use {
+pub(super) struct VolumeUse {
     pub(super) origin: Origin,
     pub(super) volume: VolumeKey,
     pub(super) target: PathBuf,
     pub(super) read_only: bool,
 }
 
-impl Use {
+impl VolumeUse {
     pub(super) fn mode(&self) -> &'static str {
         if self.read_only { "ro" } else { "rw" }
     }
 }
 
-impl From<&VolumeRequest> for Use {
+impl From<&VolumeRequest> for VolumeUse {
     fn from(request: &VolumeRequest) -> Self {
         Self {
             origin: request.origin.clone(),
@@ -77,16 +77,17 @@ impl State {
     }
 }
 
-impl Followed {
+impl UsageTracker {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No invariant spans a panic here.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A container asks for volumes. A second prepare of one that has them changes nothing: it will be refused.
+    /// A container asks for volumes. A second prepare of one that has them changes nothing: it will
+    /// be refused.
     pub(super) fn begin(&self, id: &ContainerId, launch: &ContainerLaunch) {
         self.lock().containers.entry(id.clone()).or_insert_with(|| Container {
-            who: Who {
+            who: LaunchedBy {
                 workload: launch.workload.clone(),
                 user: launch.user.clone(),
             },
@@ -97,7 +98,7 @@ impl Followed {
 
     pub(super) fn wants(&self, id: &ContainerId, requests: &[VolumeRequest]) {
         if let Some(container) = self.lock().containers.get_mut(id) {
-            container.uses = requests.iter().map(Use::from).collect();
+            container.uses = requests.iter().map(VolumeUse::from).collect();
         }
     }
 
@@ -119,7 +120,11 @@ impl Followed {
     /// A record of an earlier life of the agent.
     pub(super) fn restore(&self, record: &Record) {
         let mut state = self.lock();
-        let uses: Vec<Use> = record.volumes.iter().map(|volume| Use::from(&volume.request)).collect();
+        let uses: Vec<VolumeUse> = record
+            .volumes
+            .iter()
+            .map(|volume| VolumeUse::from(&volume.request))
+            .collect();
         if record.released {
             let left = uses.into_iter().map(|used| (used.volume, record.container.clone()));
             state.last_users.extend(left);
@@ -147,8 +152,9 @@ impl Followed {
         Some(container)
     }
 
-    /// Whose sake a call to a driver was for: of a Create or a Mount those that want the volume, of an Unmount or a Remove the one
-    /// that left it last. Those of a Create or a Mount are looked for only when they are `wanted`.
+    /// Whose sake a call to a driver was for: of a Create or a Mount those that want the volume, of
+    /// an Unmount or a Remove the one that left it last. Those of a Create or a Mount are looked
+    /// for only when they are `wanted`.
     pub(super) fn users(&self, volume: &VolumeKey, event: &Event, wanted: bool) -> Vec<ContainerId> {
         let mut state = self.lock();
         match event {
@@ -169,7 +175,7 @@ impl Followed {
         }
     }
 
-    pub(super) fn who(&self, id: &ContainerId) -> Who {
+    pub(super) fn who(&self, id: &ContainerId) -> LaunchedBy {
         let state = self.lock();
         state
             .containers

@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::names::NameMap;
 use crate::types::ContainerLaunch;
 
-/// Whether the container holds the volume's id. It is the operator's name map, and not the label, that
-/// says which id belongs to the volume.
+/// Whether the container holds the volume's id. It is the operator's name map, and not the label,
+/// that says which id belongs to the volume.
 ///
 /// # Errors
 /// When it does not hold the id, or the name map does not connect the id and the name.

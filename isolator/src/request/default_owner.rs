@@ -32,7 +32,8 @@ impl DefaultOwner {
         }
     }
 
-    /// The owner of what this container writes to. The root user needs no volume of its own to write to it.
+    /// The owner of what this container writes to. The root user needs no volume of its own to
+    /// write to it.
     fn of(&self, launch: &ContainerLaunch) -> Option<Owner> {
         match self {
             Self::Unchanged => None,
@@ -45,8 +46,8 @@ impl DefaultOwner {
     }
 }
 
-/// Gives each volume that the container may write to, and for which no label names an owner, the operator's default. A volume
-/// that is only read keeps its owner.
+/// Gives each volume that the container may write to, and for which no label names an owner, the
+/// operator's default. A volume that is only read keeps its owner.
 ///
 /// # Errors
 /// When the host has no such user.

@@ -1,4 +1,5 @@
-//! `ContainerInfo.volumes` with a `DOCKER_VOLUME` source, as Mesos' built-in isolator docker/volume takes them.
+//! `ContainerInfo.volumes` with a `DOCKER_VOLUME` source, as Mesos' built-in isolator docker/volume
+//! takes them.
 
 use volume_labels::{Create, Mode};
 
@@ -8,7 +9,8 @@ use super::unchecked::{self, UncheckedVolume};
 use crate::origin::Origin;
 use crate::types::DockerVolume;
 
-/// The volumes, in their order. docker/volume has dvdcli create what is missing, so these are to be created too.
+/// The volumes, in their order. docker/volume has dvdcli create what is missing, so these are to be
+/// created too.
 ///
 /// # Errors
 /// When labels could not request the volume either.

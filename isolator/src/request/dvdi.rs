@@ -1,8 +1,8 @@
-//! The environment variables of mesos-module-dvdi: `DVDI_VOLUME_NAME` and others, each alone or with a
-//! digit from 1 to 9 behind it, so that a container has up to ten volumes.
+//! The environment variables of mesos-module-dvdi: `DVDI_VOLUME_NAME` and others, each alone or
+//! with a digit from 1 to 9 behind it, so that a container has up to ten volumes.
 //!
-//! mesos-module-dvdi handed these values to a shell. Here they are data: names and options go to the driver
-//! as they are, and no program is run, whatever `DVDI_VOLUME_DVDCLI` says.
+//! mesos-module-dvdi handed these values to a shell. Here they are data: names and options go to
+//! the driver as they are, and no program is run, whatever `DVDI_VOLUME_DVDCLI` says.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,9 @@ const MAX_NUMBER: usize = 9;
 /// The names of the variables between the prefix and the digit.
 pub(super) const PARTS: [&str; 6] = ["NAME", "DRIVER", "OPTS", "CONTAINERPATH", "EXPLICITCREATE", "DVDCLI"];
 
-/// The volumes, in the order of their digits. As in mesos-module-dvdi, a digit whose name is absent or
-/// empty has no volume, and a missing volume is created unless `DVDI_VOLUME_EXPLICITCREATE` is `true`.
+/// The volumes, in the order of their digits. As in mesos-module-dvdi, a digit whose name is absent
+/// or empty has no volume, and a missing volume is created unless `DVDI_VOLUME_EXPLICITCREATE` is
+/// `true`.
 ///
 /// # Errors
 /// When a variable is not understood.

@@ -11,10 +11,10 @@ use crate::types::{ContainerId, ContainerLaunch};
 
 /// The volumes that labels give a container.
 ///
-/// The labels of a task with a command are among its executor's too (a Mesos rule), and what both say in
-/// the same words counts once. A member of a pod carries its executor's labels, never its own (a Mesos
-/// rule), so each non-DEBUG member sees the pod's volumes. A member that holds items of the claim resource
-/// itself gets only the volumes that it holds.
+/// The labels of a task with a command are among its executor's too (a Mesos rule), and what both
+/// say in the same words counts once. A member of a pod carries its executor's labels, never its
+/// own (a Mesos rule), so each non-DEBUG member sees the pod's volumes. A member that holds items
+/// of the claim resource itself gets only the volumes that it holds.
 ///
 /// # Errors
 /// When a label is not understood, or the task's and the executor's labels contradict each other.

@@ -1,5 +1,5 @@
-//! From what Mesos says about a container to the volumes that it gets: which origins count, whose volumes
-//! they are, and whether the container may have them.
+//! From what Mesos says about a container to the volumes that it gets: which origins count, whose
+//! volumes they are, and whether the container may have them.
 
 mod claim;
 mod default_owner;
@@ -39,12 +39,13 @@ pub(crate) struct ResolvedRequest {
     pub(crate) spec: MountSpec,
 }
 
-/// The volumes that a container requests; none when it requests none. Touches no file and no driver, so
-/// it may run on the agent's own thread.
+/// The volumes that a container requests; none when it requests none. Touches no file and no
+/// driver, so it may run on the agent's own thread.
 ///
-/// Origins add up: the labels of the task and of its executor; then, where the operator has turned them
-/// on, the Docker volumes of the container's own `ContainerInfo`, and the `DVDI_VOLUME_*` variables of its
-/// own command. Members of a pod do not inherit the latter two from their executor, as in Mesos.
+/// Origins add up: the labels of the task and of its executor; then, where the operator has turned
+/// them on, the Docker volumes of the container's own `ContainerInfo`, and the `DVDI_VOLUME_*`
+/// variables of its own command. Members of a pod do not inherit the latter two from their
+/// executor, as in Mesos.
 ///
 /// # Errors
 /// When an origin is not understood, or two origins contradict each other.
@@ -114,12 +115,12 @@ fn resolve_one(
     {
         return Err(ResolveError::Claim { volume, cause });
     }
-    // A driver that does not find a volume whose id is known has it in another zone. Creating a second
-    // volume with its name, which would be empty, is not what the author means.
+    // A driver that does not find a volume whose id is known has it in another zone. Creating a
+    // second volume with its name, which would be empty, is not what the author means.
     let may_be_missing = labels.create == Create::IfMissing && !is_known_by_id(labels, names);
     let creates = may_be_missing || labels.lifetime == Lifetime::Container;
-    // The owner's numbers count, not the name: for the policy, and to find out whether two containers want
-    // the same.
+    // The owner's numbers count, not the name: for the policy, and to find out whether two
+    // containers want the same.
     let owner = match labels.owner.as_ref().map(resolved_owner).transpose() {
         Ok(owner) => owner,
         Err(cause) => return Err(ResolveError::Owner { volume, cause }),
@@ -150,8 +151,8 @@ fn resolve_one(
     })
 }
 
-/// Whether the volume's id is known: from the operator's name map, from the label `claim`, or because the
-/// name is itself an id of EBS.
+/// Whether the volume's id is known: from the operator's name map, from the label `claim`, or
+/// because the name is itself an id of EBS.
 fn is_known_by_id(labels: &VolumeLabels, names: &NameMap) -> bool {
     let is_hexadecimal = |digits: &str| matches!(digits.len(), 8 | 17) && digits.bytes().all(|c| c.is_ascii_hexdigit());
     names.knows(&labels.name)
@@ -159,7 +160,8 @@ fn is_known_by_id(labels: &VolumeLabels, names: &NameMap) -> bool {
         || labels.name.strip_prefix("vol-").is_some_and(is_hexadecimal)
 }
 
-/// Where labels name a volume too, their options and owner also count for another origin that gives none.
+/// Where labels name a volume too, their options and owner also count for another origin that gives
+/// none.
 fn take_over_from_labels(resolved: &mut [ResolvedRequest]) {
     for index in 0..resolved.len() {
         let request = &resolved[index];
@@ -175,7 +177,8 @@ fn take_over_from_labels(resolved: &mut [ResolvedRequest]) {
     }
 }
 
-/// One container may request a volume twice (at two paths), and must then say the same about it both times.
+/// One container may request a volume twice (at two paths), and must then say the same about it
+/// both times.
 fn agree(resolved: &[ResolvedRequest]) -> Result<(), ResolveError> {
     for (index, request) in resolved.iter().enumerate() {
         let others = &mut resolved[..index].iter();

@@ -9,10 +9,10 @@ use crate::types::{ContainerId, ContainerLaunch};
 
 /// The requested volumes that this container gets.
 ///
-/// A pod's labels are its executor's, and meant for its members. Mesos' default executor runs nothing of the
-/// pod, but gets the same volumes, so that a volume which cannot be mounted fails the pod at once and with a
-/// clear message. It never has an image, so it has no place for a volume at an absolute path of its members,
-/// and it must not take an exclusive volume away from them.
+/// A pod's labels are its executor's, and meant for its members. Mesos' default executor runs
+/// nothing of the pod, but gets the same volumes, so that a volume which cannot be mounted fails
+/// the pod at once and with a clear message. It never has an image, so it has no place for a volume
+/// at an absolute path of its members, and it must not take an exclusive volume away from them.
 pub(crate) fn of_this_container(
     mut volumes: Vec<RequestedVolume>,
     id: &ContainerId,

@@ -6,7 +6,8 @@ use super::error::ParseError;
 use super::requested_volume::RequestedVolume;
 use crate::config::Config;
 
-/// Adds the volumes of one more origin. A volume that two origins request in the same words counts once.
+/// Adds the volumes of one more origin. A volume that two origins request in the same words counts
+/// once.
 ///
 /// # Errors
 /// When two origins want the same path for different volumes, or when there are too many volumes.
@@ -37,8 +38,8 @@ pub(super) fn add(
     }
 }
 
-/// Whether the second origin adds nothing to what the first one says about the volume. Labels can say more
-/// than the other origins, and silence does not contradict them.
+/// Whether the second origin adds nothing to what the first one says about the volume. Labels can
+/// say more than the other origins, and silence does not contradict them.
 fn says_the_same(first: &RequestedVolume, next: &RequestedVolume, config: &Config) -> bool {
     let (a, b) = (&first.labels, &next.labels);
     a.name == b.name

@@ -1,5 +1,5 @@
-//! Reports volumes that a container requests in an origin that the operator has not turned on. Otherwise
-//! the container runs without its volume, and nothing says why.
+//! Reports volumes that a container requests in an origin that the operator has not turned on.
+//! Otherwise the container runs without its volume, and nothing says why.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,8 @@ use tracing::info;
 use crate::config::Config;
 use crate::types::{ContainerId, ContainerLaunch};
 
-/// Another isolator may well read an origin that is off here, so only the first container is logged.
+/// Another isolator may well read an origin that is off here, so only the first container is
+/// logged.
 static DOCKER_VOLUMES_LOGGED: AtomicBool = AtomicBool::new(false);
 static DVDI_LOGGED: AtomicBool = AtomicBool::new(false);
 

@@ -1,4 +1,5 @@
-//! One call for a volume, from the ledger's wish to an outcome it can act on. Runs on a driver's own worker.
+//! One call for a volume, from what the ledger asks for to an outcome that it can act on. It runs
+//! on one of the driver's own workers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -92,12 +93,12 @@ impl Call<'_> {
                 _ => problem,
             });
         }
-        // What is there before the call is told from what comes with it.
+        // Mounts that exist before the call are not taken for the one that the call makes.
         let before = match MountTable::read() {
             Ok(table) => table,
             Err(error) => {
                 let words = format!(
-                    "cannot read the mount table, so that nobody could see whether the volume gets mounted: {error}"
+                    "cannot read the mount table, so that the module could not see whether the volume is mounted: {error}"
                 );
                 return MountOutcome::Failed(words.into());
             }
@@ -111,7 +112,8 @@ impl Call<'_> {
         }
     }
 
-    /// Creates a volume for a container, whose name only we make up ([`ephemeral`]). What is there already is not touched.
+    /// Creates a volume for a container, whose name only we make up ([`ephemeral`]). What is there
+    /// already is not touched.
     pub(super) fn create(&self, options: &BTreeMap<String, String>) -> CreateOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
@@ -156,8 +158,9 @@ impl Call<'_> {
         }
     }
 
-    /// Removes a volume that was made for a container, once. The driver's word is not enough either way: REX-Ray with
-    /// `remove.disable` says that it did and did not, and finds nothing to remove while another host holds the volume.
+    /// Removes a volume that was made for a container, once. The driver's word is not enough either
+    /// way: REX-Ray with `remove.disable` says that it did and did not, and finds nothing to remove
+    /// while another host holds the volume.
     pub(super) fn remove(&self) -> RemoveOutcome {
         let driver = match self.drivers.driver(&self.volume.driver) {
             Ok(driver) => driver,
@@ -192,7 +195,8 @@ impl Call<'_> {
         }
     }
 
-    /// Get first, Create only when allowed and on a positive not-found. A driver without Get is simply asked to mount.
+    /// Get first, Create only when allowed and on a positive not-found. A driver without Get is
+    /// simply asked to mount.
     fn ensure(&self, driver: &Driver, spec: &MountSpec) -> Result<(), Error> {
         let policy = match &spec.create {
             Some(options) => CreatePolicy::IfMissing(options.clone()),
@@ -209,14 +213,14 @@ impl Call<'_> {
             // Our constant id holds it already: an earlier life of this agent mounted it.
             ErrorKind::AlreadyMounted => match driver.path(&self.volume.name) {
                 Ok(Some(mountpoint)) => self.accept(mountpoint, spec, before),
-                Ok(None) => MountOutcome::Uncertain(format!("{error}, but the driver tells no path").into()),
+                Ok(None) => MountOutcome::Uncertain(format!("{error}, but the driver gives no path").into()),
                 Err(path_error) => MountOutcome::Uncertain(format!("{error}; then {path_error}").into()),
             },
             ErrorKind::Uncertain => MountOutcome::Uncertain(error.into()),
-            ErrorKind::AttachedElsewhere => MountOutcome::Elsewhere(error.into()),
-            // A driver that shows the volume and then does not find it cannot attach it here (REX-Ray filters out
-            // volumes that another host holds, or that lie in another zone).
-            ErrorKind::NotFound if spec.lifetime == Lifetime::Persistent => MountOutcome::Elsewhere(
+            ErrorKind::AttachedElsewhere => MountOutcome::AttachedElsewhere(error.into()),
+            // A driver that shows the volume and then does not find it cannot attach it here
+            // (REX-Ray filters out volumes that another host holds, or that lie in another zone).
+            ErrorKind::NotFound if spec.lifetime == Lifetime::Persistent => MountOutcome::AttachedElsewhere(
                 format!(
                     "{error} (the driver knows the volume, so it is likely attached to another host or in another zone)"
                 )
@@ -227,14 +231,15 @@ impl Call<'_> {
             | ErrorKind::Misconfigured
             | ErrorKind::UnsupportedName
             | ErrorKind::Unsupported => MountOutcome::Failed(error.into()),
-            // REX-Ray attaches a volume, finds that its file system is broken, and refuses: the attachment stays.
+            // REX-Ray attaches a volume, finds that its file system is broken, and refuses: the
+            // attachment stays.
             _ if driver.profile().unmount_after_failed_mount_is_safe => MountOutcome::Refused(error.into()),
             _ => MountOutcome::Failed(error.into()),
         }
     }
 
-    /// A Mount that answered well still has to be seen in the agent's own mount table: a driver in a mount namespace of
-    /// its own reports success while the agent sees an empty folder.
+    /// A Mount that answered well still has to be seen in the agent's own mount table: a driver in
+    /// a mount namespace of its own reports success while the agent sees an empty folder.
     fn accept(&self, mountpoint: PathBuf, spec: &MountSpec, before: &MountTable) -> MountOutcome {
         let proven = if self.directory_backed {
             self.check_is_no_other_volumes(&mountpoint, around(&mountpoint).as_ref())
@@ -280,9 +285,9 @@ impl Call<'_> {
         Ok(proof)
     }
 
-    /// Checks that no volume of another driver is mounted there. The driver of a volume may show it under
-    /// other names as well. If another driver did, containers that may have that driver's volumes would get
-    /// this one.
+    /// Checks that no volume of another driver is mounted there. The driver of a volume may show it
+    /// under other names as well. If another driver did, containers that may have that driver's
+    /// volumes would get this one.
     ///
     /// # Errors
     /// When another driver's volume is mounted there.
@@ -324,8 +329,8 @@ impl Call<'_> {
         }
     }
 
-    /// Unmounts, once, and looks whether the volume is unmounted then. When the driver `was_confirmed` to have unmounted it,
-    /// the look comes first.
+    /// Unmounts, once, and looks whether the volume is unmounted then. When the driver
+    /// `was_confirmed` to have unmounted it, the look comes first.
     pub(super) fn unmount(
         &self,
         mount_id: &MountId,
@@ -353,8 +358,9 @@ impl Call<'_> {
             Ok(driver) => driver,
             Err(error) => return UnmountOutcome::NotSent(error.into()),
         };
-        // The Mount had no usable answer, or was before the host booted. What is mounted at the volume's place may have been
-        // mounted under another of its names, for containers that rely on it.
+        // The Mount had no usable answer, or was before the host booted. What is mounted at the
+        // volume's place may have been mounted under another of its names, for containers that rely
+        // on it.
         if !is_place_known
             && let Ok(Some(place)) = driver.path(&self.volume.name)
             && (self.directory_backed
@@ -365,7 +371,7 @@ impl Call<'_> {
         {
             return UnmountOutcome::Found(place.into());
         }
-        // Of a plain directory the mount table tells nothing.
+        // The mount table does not show a plain directory.
         let at = at.filter(|_| !self.directory_backed);
         let poisons = driver.profile().unmount_when_not_mounted == UnmountWhenNotMounted::Poisons;
         if let Some(at) = at
@@ -383,7 +389,7 @@ impl Call<'_> {
                     }
                 }
                 Ok(Some(_)) => {}
-                // Nobody knows whether there is anything to unmount.
+                // It is not known whether there is anything to unmount.
                 Err(error) => return UnmountOutcome::NotSent(format!("cannot read the mount table: {error}").into()),
             }
         }
@@ -415,27 +421,28 @@ impl Call<'_> {
         }
     }
 
-    /// The driver says that nothing is mounted any more; the mount table has the last word, if it is known what to look for, and
-    /// the volume is not mounted under another of its names as well.
-    fn confirmed(&self, at: Option<&Mountpoint>, said: &str) -> UnmountOutcome {
+    /// The driver says that nothing is mounted any more; the mount table has the last word, if it
+    /// is known what to look for, and the volume is not mounted under another of its names as well.
+    fn confirmed(&self, at: Option<&Mountpoint>, reason: &str) -> UnmountOutcome {
         let Some(at) = at else {
             return UnmountOutcome::Unmounted;
         };
         match self.place(&at.path).mounted_after_unmount(at) {
             Ok(None) => UnmountOutcome::Unmounted,
             Ok(Some(mount)) => UnmountOutcome::Unproven(format!(
-                "{said}, and {} is still mounted: see which other client of the driver uses the volume (Docker, another agent), \
+                "{reason}, and {} is still mounted: see which other client of the driver uses the volume (Docker, another agent), \
                  or unmount it by hand",
                 mount.identity()
             ).into()),
             Err(error) => UnmountOutcome::Unproven(format!(
-                "{said}, and nobody can see whether it is, because the mount table cannot be read: {error}"
+                "{reason}, but whether it is cannot be seen, because the mount table cannot be read: {error}"
             ).into()),
         }
     }
 
-    /// Whether nothing of the volume is left: no mount where it was, or where the driver says that it would be, and no block
-    /// device that it was on. Says nothing of plain directories, nor when the table cannot be read.
+    /// Whether nothing of the volume is left: no mount where it was, or where the driver says that
+    /// it would be, and no block device that it was on. Says nothing of plain directories, nor when
+    /// the table cannot be read.
     fn is_certainly_not_mounted(&self, driver: &Driver, at: Option<&Mountpoint>) -> bool {
         if self.directory_backed {
             return false;
@@ -458,8 +465,8 @@ impl Call<'_> {
     }
 }
 
-/// Whether the host has a block device of these numbers, as in `8:16`, with something on it: a loop device without a file
-/// stays, and has no size.
+/// Whether the host has a block device of these numbers, as in `8:16`, with something on it: a loop
+/// device without a file stays, and has no size.
 fn has_device(numbers: &str) -> bool {
     let size = fs::read_to_string(Path::new("/sys/dev/block").join(numbers).join("size"));
     size.is_ok_and(|sectors| sectors.trim() != "0")
@@ -483,7 +490,8 @@ fn around(folder: &Path) -> Option<MountIdentity> {
 
 /// What an operator can do about a device that stays busy after its last container.
 fn private_hint(mountpoint: Option<&Path>) -> &'static str {
-    // A driver that unmounts and then cannot detach leaves no mount to look at: the copies that keep it busy are elsewhere.
+    // A driver that unmounts and then cannot detach leaves no mount to look at: the copies that
+    // keep it busy are elsewhere.
     let may_be_copied = |path: &Path| {
         MountTable::read_for(path).map_or(true, |table| table.covering(path).is_none() || table.is_private(path))
     };

@@ -1,4 +1,5 @@
-//! The thread that owns the ledger: takes in what happens, carries out what the ledger asks for, keeps the time.
+//! The thread that owns the ledger: takes in what happens, carries out what the ledger asks for,
+//! keeps the time.
 
 mod health;
 
@@ -27,10 +28,11 @@ use crate::identity;
 use crate::ledger::{Effect, Event, Ledger, Phase};
 use crate::records::{Change, Store};
 use crate::reports::Reports;
-use crate::status::Noted;
+use crate::status::StatusChanges;
 use crate::types::{Answer, BindMount, ContainerId, VolumeKey};
 
-/// A record that could not be removed is tried again after this; until then it names volumes that need nothing.
+/// A record that could not be removed is tried again after this; until then it names volumes that
+/// need nothing.
 const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the engine works with; the threads at its other ends are started by the isolator.
@@ -45,7 +47,7 @@ pub(crate) struct Engine {
     pub(crate) monitor: Sender<Vec<WatchedVolume>>,
     pub(crate) baselines: Baselines,
     pub(crate) reports: Arc<Reports>,
-    pub(crate) status: Noted,
+    pub(crate) status: StatusChanges,
 }
 
 #[derive(Default)]
@@ -79,7 +81,7 @@ enum Alarm {
 }
 
 impl Engine {
-    /// Runs until told to stop, or until nobody can tell it anything any more.
+    /// Runs until [`Message::Stop`] arrives, or all senders are gone.
     pub(crate) fn run(self) {
         let mut state = State::default();
         if let Some(interval) = self.config.health_interval {
@@ -218,7 +220,8 @@ impl Engine {
                     change: Change::Remove(container),
                     revision: None,
                 }),
-                // A new container with the same id, which may leave without having written a record of its own.
+                // A new container with the same id, which may leave without having written a record
+                // of its own.
                 Some(Phase::Waiting) => {
                     state.set(REMOVE_AGAIN, Alarm::Remove(container));
                 }
@@ -312,8 +315,8 @@ impl Engine {
         None
     }
 
-    /// Queues a call on its driver's workers. A call that cannot be queued is over at once, and its event is
-    /// returned.
+    /// Queues a call on its driver's workers. A call that cannot be queued is over at once, and its
+    /// event is returned.
     fn submit(&self, state: &mut State, call: DriverCall) -> Option<Event> {
         let call = Arc::new(call);
         let job = {
@@ -340,7 +343,8 @@ impl Engine {
                     call.uncertain(Problem::new(Code::Uncertain, words))
                 });
                 reports.called(volume, &event, begun.elapsed());
-                // The engine stops listening only when the agent goes away; the record tells the next one.
+                // The engine stops listening only when the agent goes away; the record tells the
+                // next one.
                 let _ = outbox.send(Message::Event(event));
             }
         };
@@ -364,8 +368,8 @@ impl Engine {
         }
     }
 
-    /// Looks at the volumes that a container is about to get: one that another container holds may have been unmounted by
-    /// hand meanwhile, and what lies below its mountpoint is the host's.
+    /// Looks at the volumes that a container is about to get: one that another container holds may
+    /// have been unmounted by hand meanwhile, and what lies below its mountpoint is the host's.
     fn still_there(&self, state: &State, id: &ContainerId) -> Result<(), PrepareError> {
         let volumes = state.ledger.held_by(id);
         for held in volumes.filter(|held| !self.config.is_directory_backed(&held.volume.driver)) {

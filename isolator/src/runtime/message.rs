@@ -1,4 +1,4 @@
-//! What the ledger's thread is told, and how it answers.
+//! The messages to the ledger's thread, and its answers.
 
 use crate::error::PrepareError;
 use crate::health::HealthReport;
@@ -10,11 +10,12 @@ use crate::types::{Answer, BindMount, ContainerId, Limitation, RecoveredContaine
 /// Answers a prepare.
 pub(crate) type PrepareAnswer = Box<dyn FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send>;
 
-/// Answers a watch. It is dropped uncalled when the container leaves and no volume gave a reason to end it.
+/// Answers a watch. It is dropped uncalled when the container leaves and no volume gave a reason to
+/// end it.
 pub(crate) type Watcher = Box<dyn FnOnce(Limitation) + Send>;
 
-/// Numbers every prepare, so that what was begun for an earlier container with the same id is not taken
-/// for what the present one waits for: Mesos uses the ids of standalone containers again.
+/// Numbers every prepare, so that what was begun for an earlier container with the same id is not
+/// taken for what the present one waits for: Mesos uses the ids of standalone containers again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn(pub(crate) u64);
 
@@ -26,7 +27,8 @@ pub(crate) enum Message {
         orphans: Vec<ContainerId>,
         answer: Answer,
     },
-    /// Mesos called `prepare()` for a container that requests volumes; its targets are being resolved.
+    /// Mesos called `prepare()` for a container that requests volumes; its targets are being
+    /// resolved.
     Prepare {
         id: ContainerId,
         turn: Turn,

@@ -1,5 +1,5 @@
-//! One queue for each driver, whatever its names, with as many workers as the driver can handle calls at
-//! a time. A driver that hangs blocks its own workers and no others.
+//! One queue for each driver, whatever its names, with as many workers as the driver can handle
+//! calls at a time. A driver that hangs blocks its own workers and no others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -43,8 +43,8 @@ struct State {
 }
 
 impl State {
-    /// The oldest call that may begin. Background calls leave one worker to the others, so that a few volumes
-    /// whose Unmount hangs do not delay every container of the driver.
+    /// The oldest call that may begin. Background calls leave one worker to the others, so that a
+    /// few volumes whose Unmount hangs do not delay every container of the driver.
     fn next(&mut self) -> Option<(Urgency, Job)> {
         let has_room = self.background < self.background_limit;
         let next = self
@@ -58,8 +58,8 @@ impl State {
 }
 
 impl Queues {
-    /// Queues a call to the driver with this address, or with this name when its address is not known. The
-    /// driver can handle `limit` calls at a time.
+    /// Queues a call to the driver with this address, or with this name when its address is not
+    /// known. The driver can handle `limit` calls at a time.
     ///
     /// # Errors
     /// When there is no worker and no thread can be started for one. The call is not made then.
@@ -70,7 +70,8 @@ impl Queues {
         state.jobs.push_back((op, urgency, job));
         if state.jobs.len() > state.idle && state.workers < limit.max(1) {
             let worker = Arc::clone(queue);
-            // `unix:///run/docker/plugins/rexray.sock` becomes `rexray`. The kernel shows 15 bytes of a thread's name.
+            // `unix:///run/docker/plugins/rexray.sock` becomes `rexray`. The kernel shows 15 bytes
+            // of a thread's name.
             let file = driver.rsplit('/').next().unwrap_or(driver);
             let name = file.strip_suffix(".sock").unwrap_or(file);
             match thread::Builder::new()

@@ -15,12 +15,13 @@ use crate::mountpoint::Mountpoint;
 use crate::records::{Found, Store};
 use crate::types::{ContainerId, RecoveredContainer, VolumeKey};
 
-/// A table without a recorded mount is read again after this: before Linux 5.8 a line can be missing while other mounts go,
-/// and a healthy task would be ended for it.
+/// A table without a recorded mount is read again after this: before Linux 5.8 a line can be
+/// missing while other mounts go, and a healthy task would be ended for it.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// What the records say of before, beside what Mesos and the kernel say of now. A folder that cannot be read is told in the
-/// log: the agent starts all the same. Of drivers whose volumes are plain directories the mount table says nothing.
+/// What the records say about the past, with what Mesos and the kernel say about the present. A
+/// folder that cannot be read is logged, and the agent starts all the same. Of drivers whose
+/// volumes are plain directories the mount table says nothing.
 ///
 /// What a recorded mount was like becomes the measure for the monitor.
 pub(super) fn restored(
@@ -73,7 +74,8 @@ pub(super) fn restored(
     restored
 }
 
-/// Those whose mount is gone, or is another one by now. A table that cannot be read is no proof that any is.
+/// Those whose mount is gone, or is another one by now. A table that cannot be read is no proof
+/// that any is.
 fn lost(
     mut recorded: Vec<(&VolumeKey, &Mountpoint)>,
     baselines: &Baselines,
@@ -111,13 +113,13 @@ fn lost(
         });
     }
     for (volume, at) in &recorded {
-        warn!(%volume, mountpoint = %at.path.display(), "the mount that a record tells of is gone, or another one is in its place");
+        warn!(%volume, mountpoint = %at.path.display(), "the mount that a record describes is gone, or another one is in its place");
     }
     let lost = recorded.into_iter();
     lost.map(|(volume, at)| (volume.clone(), at.path.clone())).collect()
 }
 
-/// Of a recorded mount that nobody could look at yet.
+/// The baseline of a recorded mount that could not be looked at yet.
 fn unseen(at: &Mountpoint) -> Baseline {
     Baseline {
         mountpoint: at.path.clone(),

@@ -1,5 +1,5 @@
-//! The thread that writes records. Changes that arrive while it writes go into the next batch, which
-//! shares one fsync of the folder.
+//! The thread that writes records. Changes that arrive while it writes go into the next batch,
+//! which shares one fsync of the folder.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -23,17 +23,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A file that could not be written is tried again after this, though nothing changes.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 
-/// What the ledger's thread notes for the keeper; it waits for nothing.
+/// Changes that the ledger's thread reports to the keeper, without waiting.
 #[derive(Clone, Debug)]
-pub(crate) struct Noted {
+pub(crate) struct StatusChanges {
     changed: Sender<()>,
     retries: Arc<Mutex<BTreeMap<VolumeKey, Timestamp>>>,
 }
 
-impl Noted {
+impl StatusChanges {
     /// Something may have changed.
     pub(crate) fn change(&self) {
-        // When the keeper has not taken the last note yet, that one will do.
+        // When the keeper has not seen the last change yet, it will see both at once.
         let _ = self.changed.try_send(());
     }
 
@@ -60,14 +60,14 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the thread; [`Noted`] is for the one of the ledger, to which `ledger` leads.
+    /// Starts the thread; [`StatusChanges`] is for the one of the ledger, to which `ledger` leads.
     ///
     /// # Errors
     /// When there is no thread to be had.
     pub(crate) fn start(
         state_dir: &Path,
         audit_log: Option<PathBuf>,
-        noted: Noted,
+        status_changes: StatusChanges,
         changes: Receiver<()>,
         ledger: LedgerReader,
     ) -> io::Result<Self> {
@@ -77,7 +77,7 @@ impl Keeper {
             audit_log,
             started: now(),
             boot_id: boot_id()?,
-            noted,
+            status_changes,
             ledger,
         };
         let thread = thread::Builder::new()
@@ -90,10 +90,10 @@ impl Keeper {
     }
 
     /// What connects the two threads.
-    pub(crate) fn channel() -> (Noted, Receiver<()>) {
+    pub(crate) fn channel() -> (StatusChanges, Receiver<()>) {
         let (changed, changes) = bounded(1);
         let retries = Arc::default();
-        (Noted { changed, retries }, changes)
+        (StatusChanges { changed, retries }, changes)
     }
 }
 
@@ -111,7 +111,7 @@ struct File {
     audit_log: Option<PathBuf>,
     started: Timestamp,
     boot_id: String,
-    noted: Noted,
+    status_changes: StatusChanges,
     ledger: LedgerReader,
 }
 
@@ -154,14 +154,15 @@ impl File {
                 recv(stopped) -> _ => return,
             };
             if !changed {
-                // Nobody can change anything any more.
+                // The ledger's thread has ended, so that nothing changes any more.
                 let _ = stopped.recv();
                 return;
             }
         }
     }
 
-    /// What an earlier agent wrote since the host booted: a volume that is in the same state still has been so since then.
+    /// What an earlier agent wrote since the host booted: a volume that is in the same state still
+    /// has been so since then.
     fn of_before(&self) -> Option<Status> {
         let state_dir = self.path.parent()?;
         Status::read(state_dir)
@@ -182,7 +183,7 @@ impl File {
             .flat_map(|last| &last.volumes)
             .map(|volume| ((volume.driver.as_str(), volume.name.as_str()), volume))
             .collect();
-        let mut retries = self.noted.retries();
+        let mut retries = self.status_changes.retries();
         for volume in &mut volumes {
             if let Some(before) = before.get(&(volume.driver.as_str(), volume.name.as_str()))
                 && before.mountpoint == volume.mountpoint

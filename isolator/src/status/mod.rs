@@ -1,8 +1,10 @@
-//! `status.json` in the state folder: what the agent knows of its volumes and no record tells, for people and programs.
+//! `status.json` in the state folder: what the agent knows about its volumes, for people and
+//! programs.
 //!
-//! The agent writes it at most once a second, when something changed. It is replaced whole, so a reader sees one moment;
-//! it is not fsynced, since after a crash of the host it is worth nothing. It says nothing that the agent itself relies on:
-//! [`crate::records`] does that. Whether it is of now, the lock of the state folder tells.
+//! The agent writes it at most once a second, when something changed. It is replaced whole, so a
+//! reader sees one moment; it is not fsynced, since after a crash of the host it is worth nothing.
+//! It says nothing that the agent itself relies on: [`crate::records`] does that. The file is
+//! current as long as an agent holds the lock of the state folder.
 
 mod keeper;
 
@@ -12,10 +14,11 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Use, VolumeOverview, VolumeState};
+use crate::ledger::{VolumeOverview, VolumeState};
 use crate::types::ContainerId;
 
-pub(crate) use keeper::{Keeper, Noted};
+pub use crate::ledger::Usage;
+pub(crate) use keeper::{Keeper, StatusChanges};
 
 /// The version this build writes and reads.
 const VERSION: u32 = 1;
@@ -53,9 +56,11 @@ pub struct VolumeStatus {
     pub driver: String,
     /// The volume's name, as the driver spells it.
     pub name: String,
-    /// `absent`, `creating`, `elsewhere`, `mounting`, `mounted`, `uncertain`, `unmounting`, `stuck`, `unremoved` or `removing`.
+    /// `absent`, `creating`, `elsewhere`, `mounting`, `mounted`, `uncertain`, `unmounting`,
+    /// `stuck`, `unremoved` or `removing`.
     pub state: String,
-    /// Since when it is in that state, to the second; of a stuck or unremoved one since its first failure.
+    /// Since when it is in that state, to the second; of a stuck or unremoved one since its first
+    /// failure.
     #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     pub since: Timestamp,
     /// Where it is mounted, or was when last heard of.
@@ -87,34 +92,7 @@ pub struct UserStatus {
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub container: ContainerId,
     /// What it has to do with it.
-    pub does: Does,
-}
-
-/// What a container has to do with a volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Does {
-    /// It has it.
-    Holds,
-    /// It is being prepared.
-    Preparing,
-    /// It waits until the volume is to be had.
-    Waiting,
-    /// It has left, and what is left to do about the volume is in its record.
-    Leaving,
-}
-
-impl Does {
-    /// The word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Holds => "holds",
-            Self::Preparing => "preparing",
-            Self::Waiting => "waiting",
-            Self::Leaving => "leaving",
-        }
-    }
+    pub does: Usage,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
@@ -150,19 +128,19 @@ impl Status {
 }
 
 impl VolumeStatus {
-    /// Whether an Unmount has failed and is tried again, be it that it is being tried just now.
+    /// An Unmount has failed and is tried again, now or later.
     fn retries_unmount(&self) -> bool {
         self.state == "stuck" || self.state == "unmounting" && self.attempt > 1
     }
 
-    /// The same of a Remove.
+    /// A Remove has failed and is tried again, now or later.
     fn retries_remove(&self) -> bool {
         self.state == "unremoved" && self.attempt > 0 || self.state == "removing" && self.attempt > 1
     }
 
     fn new(seen: &VolumeOverview<'_>, now: Timestamp) -> Self {
         let retried = match seen.state {
-            VolumeState::Elsewhere | VolumeState::Stuck => true,
+            VolumeState::AttachedElsewhere | VolumeState::Stuck => true,
             VolumeState::Unremoved => seen.attempt > 0,
             _ => false,
         };
@@ -180,14 +158,9 @@ impl VolumeStatus {
             users: seen
                 .users
                 .iter()
-                .map(|(container, does)| UserStatus {
+                .map(|(container, usage)| UserStatus {
                     container: (*container).clone(),
-                    does: match does {
-                        Use::Holds => Does::Holds,
-                        Use::Preparing => Does::Preparing,
-                        Use::Waiting => Does::Waiting,
-                        Use::Leaving => Does::Leaving,
-                    },
+                    does: *usage,
                 })
                 .collect(),
         }

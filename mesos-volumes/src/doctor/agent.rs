@@ -79,7 +79,7 @@ impl AskError {
     }
 
     /// The remedy.
-    pub(super) fn mend(&self) -> String {
+    pub(super) fn remedy(&self) -> String {
         let remedy = match self {
             Self::Address(_) => {
                 "correct --agent-url: it is like http://10.0.0.7:5051, or https:// for an agent with TLS"
@@ -150,7 +150,8 @@ impl Agent {
         self.flags.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    /// What `--modules` says, or the files of `--modules_dir` in the order in which the agent reads them.
+    /// What `--modules` says, or the files of `--modules_dir` in the order in which the agent reads
+    /// them.
     ///
     /// # Errors
     /// One line about the folder or the file.

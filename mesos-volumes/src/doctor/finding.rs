@@ -31,7 +31,7 @@ pub(super) struct Finding {
     /// What was seen.
     pub(super) found: String,
     /// What to do about it; empty when it is well.
-    pub(super) mend: String,
+    pub(super) remedy: String,
 }
 
 impl Finding {
@@ -40,23 +40,23 @@ impl Finding {
             check,
             state: State::Ok,
             found: found.into(),
-            mend: String::new(),
+            remedy: String::new(),
         }
     }
 
-    pub(super) fn warn(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+    pub(super) fn warn(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding {
             check,
             state: State::Warn,
             found: found.into(),
-            mend: mend.into(),
+            remedy: remedy.into(),
         }
     }
 
-    pub(super) fn fail(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+    pub(super) fn fail(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding {
             state: State::Fail,
-            ..Finding::warn(check, found, mend)
+            ..Finding::warn(check, found, remedy)
         }
     }
 
@@ -65,7 +65,7 @@ impl Finding {
             "check": self.check,
             "state": self.state.word(),
             "found": self.found,
-            "mend": if self.mend.is_empty() { Value::Null } else { self.mend.clone().into() },
+            "mend": if self.remedy.is_empty() { Value::Null } else { self.remedy.clone().into() },
         })
     }
 }

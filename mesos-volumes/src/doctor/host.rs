@@ -53,9 +53,9 @@ pub(super) fn state_folder(config: &Config) -> Vec<Finding> {
             )];
         }
         Err(error) => {
-            let mend =
+            let remedy =
                 "the agent makes it when the module starts: see whether it is in --isolation, and run this on its host";
-            return vec![Finding::fail(CHECK, format!("{shown}: {error}"), mend)];
+            return vec![Finding::fail(CHECK, format!("{shown}: {error}"), remedy)];
         }
     };
     let kind = statfs(folder).map(|found| i128::from(found.f_type) & 0xffff_ffff);
@@ -85,7 +85,7 @@ pub(super) fn state_folder(config: &Config) -> Vec<Finding> {
         ),
         Ok(TMPFS | RAMFS) => Finding::fail(
             CHECK,
-            format!("{shown} is in memory: after a reboot nobody knows which volumes are attached"),
+            format!("{shown} is in memory: after a reboot it is not known which volumes are attached"),
             "put state_dir on a disk",
         ),
         Ok(OVERLAY) => Finding::warn(
@@ -160,8 +160,8 @@ pub(super) fn drivers(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Whether the module waits for calls of a driver for longer than the driver works on them. Only drivers of which a limit of
-/// their own is known are looked at.
+/// Whether the module waits for calls of a driver for longer than the driver works on them. Only
+/// drivers of which a limit of their own is known are looked at.
 fn own_limit(drivers: &Drivers, candidate: &Candidate) -> Option<Finding> {
     const CHECK: &str = "time limits";
     let name = &candidate.name;

@@ -1,4 +1,5 @@
-//! `doctor`: looks at a running agent from outside, and says what is wrong and what to do about it. Changes nothing.
+//! `doctor`: looks at a running agent from outside, and says what is wrong and what to do about it.
+//! Changes nothing.
 
 mod agent;
 mod finding;
@@ -42,10 +43,12 @@ pub(crate) struct Arguments {
     /// Where the agent answers, as in `http://10.0.0.7:5051` or `https://agent-7.example:5051`
     #[arg(long, value_name = "URL")]
     agent_url: String,
-    /// A file with a principal and its secret, separated by a space, for an agent that authenticates readers
+    /// A file with a principal and its secret, separated by a space, for an agent that
+    /// authenticates readers
     #[arg(long, value_name = "FILE")]
     credential: Option<PathBuf>,
-    /// The certificate authorities to believe for an https:// agent, in PEM [default: those that this host trusts]
+    /// The certificate authorities to believe for an https:// agent, in PEM [default: those that
+    /// this host trusts]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// The certificate to show to an agent that asks for one, with its chain, in PEM
@@ -92,7 +95,7 @@ fn examine(asking: &Asking<'_>) -> Vec<Finding> {
     let agent = match Agent::ask(asking) {
         Ok(agent) => agent,
         Err(problem) => {
-            findings.push(Finding::fail(problem.check(), problem.to_string(), problem.mend()));
+            findings.push(Finding::fail(problem.check(), problem.to_string(), problem.remedy()));
             return findings;
         }
     };
@@ -133,8 +136,8 @@ fn human(findings: &[Finding]) -> String {
     };
     for finding in findings {
         line(finding.state.word(), finding.check, &finding.found);
-        if !finding.mend.is_empty() {
-            line("", "", &format!("-> {}", finding.mend));
+        if !finding.remedy.is_empty() {
+            line("", "", &format!("-> {}", finding.remedy));
         }
     }
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();

@@ -1,5 +1,5 @@
-//! What an agent was told to load: `--modules` as its `/flags` shows it, in protobuf's text format, and the files of
-//! `--modules_dir`, which are JSON.
+//! What an agent was told to load: `--modules` as its `/flags` shows it, in protobuf's text format,
+//! and the files of `--modules_dir`, which are JSON.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -12,7 +12,8 @@ pub(super) const MODULE: &str = "mesos_external_volumes";
 /// One entry for our module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// The library's file; empty where the operator named it by `name`, for the dynamic loader to find.
+    /// The library's file; empty where the operator named it by `name`, for the dynamic loader to
+    /// find.
     pub(super) file: String,
     pub(super) parameters: Vec<(String, String)>,
 }

@@ -22,7 +22,7 @@ pub(super) fn unrecorded(config: &Config) -> Vec<Finding> {
         Err(error) => {
             return vec![Finding::warn(
                 CHECK,
-                format!("nobody can tell which mounted volumes have no record: {error}"),
+                format!("it cannot be seen which mounted volumes have no record: {error}"),
                 "see what the check 'state folder' says",
             )];
         }
@@ -41,7 +41,7 @@ pub(super) fn unrecorded(config: &Config) -> Vec<Finding> {
                     it.mountpoint.display()
                 ),
                 format!(
-                    "when nobody on this host uses it any more: {}{}",
+                    "when no process on this host uses it any more: {}{}",
                     it.command(&config.discovery, &config.state_dir, None),
                     if has_address {
                         " (with --drivers and the file of the module's parameter drivers)"
@@ -57,7 +57,7 @@ pub(super) fn unrecorded(config: &Config) -> Vec<Finding> {
         Finding::warn(
             CHECK,
             format!("driver '{driver}' does not list its volumes: {reason}"),
-            "see the driver's log; until it answers, nobody can tell which of its mounted volumes have no record",
+            "see the driver's log; until it answers, it is not known which of its mounted volumes have no record",
         )
     }));
     if findings.is_empty() {

@@ -54,8 +54,8 @@ pub(super) fn loaded(agent: &Agent) -> (Finding, Option<Entry>) {
     match entries.as_slice() {
         [] => {
             let found = format!("neither --modules nor --modules_dir names {MODULE}");
-            let mend = "add the library and the module to --modules, as the README shows, and restart the agent";
-            (Finding::fail("modules", found, mend), None)
+            let remedy = "add the library and the module to --modules, as the README shows, and restart the agent";
+            (Finding::fail("modules", found, remedy), None)
         }
         [entry] => {
             let file = Path::new(&entry.file);
@@ -148,7 +148,8 @@ pub(super) fn parameters(entry: &Entry) -> (Finding, Option<Config>) {
     }
 }
 
-/// Each source of volumes has one reader: two would mount a volume twice, and unmount it under each other's containers.
+/// Each source of volumes has one reader: two would mount a volume twice, and unmount it under each
+/// other's containers.
 pub(super) fn sources(agent: &Agent, config: &Config) -> Finding {
     let flag = agent.flag("isolation");
     let sources = [
@@ -205,8 +206,9 @@ pub(super) fn deadline(agent: &Agent, config: &Config) -> Finding {
         Ok(registration) => registration,
         Err(error) => {
             let found = format!("--executor_registration_timeout={flag}: {error}");
-            let mend = "compare it with prepare_timeout and cleanup_wait by hand: it must be longer than both together";
-            return Finding::warn("deadline", found, mend);
+            let remedy =
+                "compare it with prepare_timeout and cleanup_wait by hand: it must be longer than both together";
+            return Finding::warn("deadline", found, remedy);
         }
     };
     match config.deadline_fit(registration) {

@@ -18,7 +18,7 @@ pub(super) fn run(driver: &Driver, name: &str, id: &MountId) -> Result<Said, Fai
     Ok(said(name, id, String::new()))
 }
 
-/// A volume that was mounted under an id that nobody knows any more, as after the state folder was
+/// A volume that was mounted under an id that is lost, as after the state folder was
 /// lost.
 ///
 /// Drivers that ignore the id (REX-Ray) unmount and detach it on the first call. Others (rclone)
@@ -49,11 +49,11 @@ pub(super) fn unrecorded(driver: &Driver, name: &str, id: &MountId, state_dir: &
     if !mounted_after_unmount(&mount).map_err(no_table)? {
         return Ok(said(name, id, String::new()));
     }
-    // Not lazily: while the mount is busy, somebody uses it.
+    // The unmount is not lazy: a mount that is busy is in use.
     unmount(&mount.target, UnmountFlags::NOFOLLOW).map_err(|error| {
         let target = mount.target.display();
         Failure::Refused(format!(
-            "the driver does not unmount volume '{name}' ({}), and {mount} cannot be unmounted by hand: {error}; see who uses it \
+            "the driver does not unmount volume '{name}' ({}), and {mount} cannot be unmounted directly: {error}; see which process uses it \
              with 'fuser -vm {target}'",
             first.as_deref().unwrap_or("though it says that it did")
         ))

@@ -144,7 +144,8 @@ impl Flags {
             "volumedriver" => self.driver = Some(value()?),
             "volumename" => self.volume = Some(value()?),
             "volumeopts" => add_options(&mut self.options, &value()?)?,
-            // The second is how dvdcli's own README and mesos-module-dvdi spell it, which dvdcli does not understand.
+            // The second is how dvdcli's own README and mesos-module-dvdi spell it, which dvdcli
+            // does not understand.
             "explicitcreate" | "explicitCreate" => self.explicit_create = boolean(name, inline.as_deref())?,
             _ => return Err(format!("unknown flag: --{name}")),
         }

@@ -1,8 +1,9 @@
 //! The drop-in for dvdcli 0.2, which Mesos' isolator `docker/volume` calls.
 //!
-//! Same flags and the same stdout: `mount` and `path` print the path, `get` and `list` names, the others nothing.
-//! What differs: a stable mount id, one Mount for any number of `mount`s, a Create only when the driver says that it does not know the volume, no Get before
-//! an Unmount, options with `=` and `,`, deadlines, and exit codes that are not 0 when something failed.
+//! Same flags and the same stdout: `mount` and `path` print the path, `get` and `list` names, the
+//! others nothing. What differs: a stable mount id, one Mount for any number of `mount`s, a Create
+//! only when the driver says that it does not know the volume, no Get before an Unmount, options
+//! with `=` and `,`, deadlines, and exit codes that are not 0 when something failed.
 
 mod arguments;
 mod mounted;
@@ -88,8 +89,8 @@ fn id(driver: &Driver, volume: &str) -> Result<MountId, Failure> {
     Ok(MountId::derive(&host, driver.name(), volume))
 }
 
-/// Mounts once: Mesos calls `mount` for every container and `unmount` after the last, and a driver that counts would be left with
-/// the difference.
+/// Mounts once: Mesos calls `mount` for every container and `unmount` after the last, and a driver
+/// that counts would be left with the difference.
 fn mount(driver: &Driver, volume: &str, policy: &CreatePolicy) -> Result<PathBuf, Failure> {
     let id = id(driver, volume)?;
     let mounted = Mounted::of(&id);

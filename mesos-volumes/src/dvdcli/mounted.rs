@@ -16,9 +16,11 @@ use crate::settings;
 /// How long a mountpoint may take to answer.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// The note on one mount: a file in `/run`, empty after a boot as the mount table is, that holds the mountpoint and which mount it was on.
+/// The note on one mount: a file in `/run`, empty after a boot as the mount table is, that holds
+/// the mountpoint and which mount it was on.
 ///
-/// It only ever saves a Mount. A note that cannot be read or written costs a count at drivers that count, and is said on stderr.
+/// It only ever saves a Mount. A note that cannot be read or written costs a count at drivers that
+/// count, and is said on stderr.
 pub(super) struct Mounted {
     file: PathBuf,
 }
@@ -46,7 +48,8 @@ impl Mounted {
         (mount == mount_under(&path)? && answers(&path)).then_some(path)
     }
 
-    /// Notes that the volume is mounted there. A directory of the root file system is not: drivers of such volumes do not count.
+    /// Notes that the volume is mounted there. A directory of the root file system is not: drivers
+    /// of such volumes do not count.
     pub(super) fn note(&self, path: &Path) {
         let Some(mount) = mount_under(path) else { return };
         let folder = self.file.parent().expect("the file has a folder");
@@ -79,8 +82,8 @@ impl Mounted {
     }
 }
 
-/// Which mount the path is on, unless it is the root's: the number, device and place of the deepest, and of those at one place the
-/// last.
+/// Which mount the path is on, unless it is the root's: the number, device and place of the
+/// deepest, and of those at one place the last.
 fn mount_under(path: &Path) -> Option<String> {
     let mounts = match Process::myself().and_then(|this| this.mountinfo()) {
         Ok(mounts) => mounts,
@@ -95,7 +98,8 @@ fn mount_under(path: &Path) -> Option<String> {
         .then(|| format!("{} {} {}", mount.mnt_id, mount.majmin, mount.mount_point.display()))
 }
 
-/// Whether the file system there is alive: a dead FUSE mount answers ENOTCONN, a hung NFS one nothing.
+/// Whether the file system there is alive: a dead FUSE mount answers ENOTCONN, a hung NFS one
+/// nothing.
 fn answers(path: &Path) -> bool {
     let (sender, receiver) = mpsc::channel();
     let path = path.to_owned();

@@ -17,8 +17,8 @@ const MAX_BYTES: u64 = 16 << 20;
 /// Where events come from, and how many are shown.
 #[derive(Args)]
 pub(super) struct Source {
-    /// The file of the module's parameter audit_log, where events are read [default: the one that the running agent names in
-    /// the state folder]
+    /// The file of the module's parameter audit_log, where events are read [default: the one that
+    /// the running agent names in the state folder]
     #[arg(long, value_name = "FILE", env = "MESOS_VOLUMES_AUDIT_LOG")]
     audit_log: Option<PathBuf>,
     /// How many events are shown at most, those that came last
@@ -78,7 +78,8 @@ impl Source {
     }
 }
 
-/// The end of a file, and whether there is more before it. What is no regular file is refused and not waited for.
+/// The end of a file, and whether there is more before it. What is no regular file is refused and
+/// not waited for.
 fn tail(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let mut file = File::from(open(path, flags, Mode::empty())?);

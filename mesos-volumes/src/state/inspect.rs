@@ -6,7 +6,7 @@ use std::path::Path;
 use isolator::ContainerId;
 use isolator::ledger::RecordedState;
 use isolator::records::Surveyed;
-use isolator::status::Does;
+use isolator::status::Usage;
 use serde_json::{Value, json};
 use volume_labels::Lifetime;
 
@@ -119,7 +119,7 @@ fn of_volume(volume: &Volume) -> String {
     );
     line(&mut text, "next try", words(volume.next_retry));
     for user in &volume.users {
-        let mut words = vec![format!("{} {}", user.container, user.does.word())];
+        let mut words = vec![format!("{} {}", user.container, user.does.as_str())];
         words.extend(user.since.map(|since| format!("since {since}")));
         words.extend(user.mode().map(str::to_owned));
         words.extend(user.access().map(str::to_owned));
@@ -138,14 +138,14 @@ fn of_volume(volume: &Volume) -> String {
 
 fn of_container(picture: &Picture, container: &ContainerId) -> Said {
     let record = picture.records.iter().find(|it| it.record.container == *container);
-    let uses = |volume: &Volume| -> Option<Does> {
+    let uses = |volume: &Volume| -> Option<Usage> {
         volume
             .users
             .iter()
             .find(|user| user.container == *container)
             .map(|user| user.does)
     };
-    let volumes: Vec<(&Volume, Does)> = picture
+    let volumes: Vec<(&Volume, Usage)> = picture
         .volumes
         .iter()
         .filter_map(|volume| Some((volume, uses(volume)?)))
@@ -172,7 +172,7 @@ fn of_container(picture: &Picture, container: &ContainerId) -> Said {
     }
     for (volume, does) in &volumes {
         text.push_str(&of_volume(volume));
-        line(&mut text, "this one", does.word());
+        line(&mut text, "this one", does.as_str());
     }
     let json = json!({
         "container": container.to_string(),

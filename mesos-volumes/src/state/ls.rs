@@ -26,9 +26,10 @@ pub(super) struct Output {
     /// Print the volumes' names only, one a line
     #[arg(long, short, conflicts_with_all = ["json", "format"])]
     quiet: bool,
-    /// Print a line for each volume, with these fields in braces: {volume}, {driver}, {state}, {mountpoint}, {since}, {try},
-    /// {next_try}, {last_error}; or for each container of each volume, when {container} or {does} is among them. '{{' and '}}'
-    /// stand for braces, '\t' for a tab, '\n' for a new line
+    /// Print a line for each volume, with these fields in braces: {volume}, {driver}, {state},
+    /// {mountpoint}, {since}, {try}, {next_try}, {last_error}; or for each container of each
+    /// volume, when {container} or {does} is among them. '{{' and '}}' stand for braces, '\t' for a
+    /// tab, '\n' for a new line
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "json")]
     format: Option<Template>,
 }
@@ -86,7 +87,7 @@ pub(super) fn run(state_dir: &Path, selection: &Selection, output: &Output, look
         let at = plain(&it.mountpoint.display().to_string());
         let _ = writeln!(
             text,
-            "volume {volume} is mounted at {at}, and no record names it; when nobody uses it any more, release it with\n  {}",
+            "volume {volume} is mounted at {at}, and no record names it; when no process uses it any more, release it with\n  {}",
             plain(&command)
         );
         unrecorded.push(it.to_json(&command));
@@ -107,7 +108,8 @@ pub(super) fn run(state_dir: &Path, selection: &Selection, output: &Output, look
     Ok(Said { json, text })
 }
 
-/// What a script reads: a line for each volume that has a record or that the agent knows. Drivers are not asked.
+/// What a script reads: a line for each volume that has a record or that the agent knows. Drivers
+/// are not asked.
 fn lines(state_dir: &Path, selection: &Selection, template: Option<&Template>) -> Result<Said, Failure> {
     let picture = Picture::take(state_dir)?;
     for unreadable in &picture.unreadable {
@@ -138,7 +140,7 @@ fn known(picture: &Picture) -> Vec<Known> {
     volumes.collect()
 }
 
-/// A row for each container, or one for a volume that nobody is about.
+/// A row for each container, or one for a volume that no container uses.
 fn rows_of(volume: &Volume) -> Vec<Vec<String>> {
     let row = |user: Option<&User>| {
         let since = user.map_or(volume.since, |user| user.since);
@@ -147,7 +149,7 @@ fn rows_of(volume: &Volume) -> Vec<Vec<String>> {
             plain(&volume.key.driver),
             volume.state.clone(),
             user.map(|user| plain(&user.container.to_string())).unwrap_or_default(),
-            user.map(|user| user.does.word().to_owned()).unwrap_or_default(),
+            user.map(|user| user.does.as_str().to_owned()).unwrap_or_default(),
             words(since),
             if volume.attempt > 0 {
                 volume.attempt.to_string()

@@ -1,4 +1,5 @@
-//! `ls`, `inspect`, `release` and `quarantine`: the agent's state folder, read and, with care, repaired.
+//! `ls`, `inspect`, `release` and `quarantine`: the agent's state folder, read and, with care,
+//! repaired.
 
 mod events;
 mod inspect;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use isolator::ledger::{RecordedState, RecordedVolume};
 use isolator::records::{Survey, Surveyed, Unreadable, quarantined};
-use isolator::status::{Does, Status, VolumeStatus};
+use isolator::status::{Status, Usage, VolumeStatus};
 use isolator::{ContainerId, VolumeKey};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -31,7 +31,8 @@ pub(super) struct Agent {
     /// As its lock file says.
     pub(super) holder: String,
     pub(super) pid: Option<u32>,
-    /// When it wrote its status; `None` when it has not yet, or is of a version that writes another one.
+    /// When it wrote its status; `None` when it has not yet, or is of a version that writes another
+    /// one.
     pub(super) status: Option<Timestamp>,
 }
 
@@ -53,7 +54,7 @@ pub(super) struct Volume {
 /// A container and what it has to do with a volume.
 pub(super) struct User {
     pub(super) container: ContainerId,
-    pub(super) does: Does,
+    pub(super) does: Usage,
     /// Since when, as its record tells.
     pub(super) since: Option<Timestamp>,
     /// What its record says; a container that waits has none.
@@ -65,7 +66,7 @@ impl Picture {
         let survey = Survey::take(state_dir)?;
         let holder = survey.holder;
         let pid = holder.as_deref().and_then(pid_in);
-        // Of an agent that is gone, or of another one, the file tells nothing.
+        // The file of an agent that is gone, or of another one, says nothing.
         let status = Status::read(state_dir).unwrap_or(None);
         let audit_log = status.as_ref().and_then(|status| status.audit_log.clone());
         let status = status.filter(|status| pid == Some(status.pid));
@@ -197,9 +198,9 @@ impl Volume {
             None => self.users.push(User {
                 container: record.container.clone(),
                 does: match &recorded.state {
-                    _ if record.released => Does::Leaving,
-                    RecordedState::Mounted(_) => Does::Holds,
-                    _ => Does::Preparing,
+                    _ if record.released => Usage::Leaving,
+                    RecordedState::Mounted(_) => Usage::Holds,
+                    _ => Usage::Preparing,
                 },
                 since,
                 recorded: Some(recorded.clone()),
@@ -228,7 +229,7 @@ impl User {
         let request = self.recorded.as_ref().map(|recorded| &recorded.request);
         json!({
             "container": self.container.to_string(),
-            "does": self.does.word(),
+            "does": self.does.as_str(),
             "since": self.since,
             "slot": request.map(|request| request.origin.recorded()),
             "target": request.map(|request| &request.target),

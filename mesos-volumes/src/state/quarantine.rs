@@ -40,7 +40,7 @@ enum What {
         #[arg(value_name = "FILE")]
         name: OsString,
     },
-    /// Removes files for good; the agent may run
+    /// Removes files; the agent may run
     #[command(after_help = "Examples:\n\
 \x20 mesos-volumes quarantine rm 5b1c2d3e.json")]
     Rm {

@@ -1,6 +1,7 @@
-//! `release`: the record of a container that is gone for good, marked so while the agent is down.
+//! `release`: marks the record of a container that is gone, while the agent is down.
 //!
-//! While the agent runs it refuses: the agent's memory is the truth then, and what is done behind its back is lost or undone.
+//! While the agent runs it refuses: the agent's memory is the truth then, and what is done behind
+//! its back is lost or undone.
 
 use clap::{ArgGroup, Args};
 use isolator::records::{Store, Survey, Surveyed};

@@ -1,4 +1,5 @@
-//! Whether a container still runs, as far as the kernel tells: its agent is down, so nobody can be asked.
+//! Whether a container still runs, as far as the kernel shows it: its agent is down and cannot be
+//! asked.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,7 +12,8 @@ use procfs::process::all_processes;
 
 use crate::failure::Failure;
 
-/// Proof that it does: a process in its cgroup, or one that sees its volumes where the container has them.
+/// Proof that it does: a process in its cgroup, or one that sees its volumes where the container
+/// has them.
 pub(super) fn running(record: &Record) -> Result<Option<String>, Failure> {
     let cannot = |error: procfs::ProcError| Failure::Settings(format!("cannot look at the host's processes: {error}"));
     let own_space = mount_space("self");

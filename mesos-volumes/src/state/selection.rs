@@ -21,8 +21,9 @@ pub(super) struct Selection {
     /// Only volumes in this state
     #[arg(long, value_parser = PossibleValuesParser::new(states()))]
     state: Option<String>,
-    /// Only volumes for which this holds: state=STATE, driver=NAME, volume=NAME, or container=ID (also user=ID; the beginning
-    /// of the id is enough). May be repeated: values of one key are alternatives, and different keys must all hold
+    /// Only volumes for which this holds: state=STATE, driver=NAME, volume=NAME, or container=ID
+    /// (also user=ID; the beginning of the id is enough). May be repeated: values of one key are
+    /// alternatives, and different keys must all hold
     #[arg(long = "filter", value_name = "KEY=VALUE")]
     conditions: Vec<Condition>,
 }
@@ -107,7 +108,8 @@ impl Selection {
             && KEYS.into_iter().all(holds)
     }
 
-    /// Whether a volume that is mounted and that no record names is to be shown. It has neither a state nor a container.
+    /// Whether a volume that is mounted and that no record names is to be shown. It has neither a
+    /// state nor a container.
     pub(super) fn has_unrecorded(&self, driver: &str, name: &str) -> bool {
         let holds = |key: &str, value: &str| {
             let mut of_key = self

@@ -1,4 +1,5 @@
-//! `ls --format`: one line for each volume, with names in braces that stand for what is known of it.
+//! `ls --format`: one line for each volume, with names in braces that stand for what is known of
+//! it.
 
 use std::str::FromStr;
 
@@ -23,8 +24,9 @@ const FIELDS: [&str; 10] = [
 
 /// What to print of each volume.
 ///
-/// `{name}` stands for a field, `{{` and `}}` for a brace, `\t` for a tab and `\n` for a new line. A template with `{container}`
-/// or `{does}` gives a line for each container of a volume, any other one a line for each volume.
+/// `{name}` stands for a field, `{{` and `}}` for a brace, `\t` for a tab and `\n` for a new line.
+/// A template with `{container}` or `{does}` gives a line for each container of a volume, any other
+/// one a line for each volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template(Vec<Part>);
 
@@ -114,7 +116,7 @@ fn field(name: &str, volume: &Volume, user: Option<&User>) -> String {
             .map(|path| path.display().to_string())
             .unwrap_or_default(),
         "container" => user.map(|user| user.container.to_string()).unwrap_or_default(),
-        "does" => user.map(|user| user.does.word().to_owned()).unwrap_or_default(),
+        "does" => user.map(|user| user.does.as_str().to_owned()).unwrap_or_default(),
         "since" => words(user.map_or(volume.since, |user| user.since)),
         "try" if volume.attempt > 0 => volume.attempt.to_string(),
         "next_try" => words(volume.next_retry),

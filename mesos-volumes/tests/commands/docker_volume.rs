@@ -1,5 +1,5 @@
-//! Mesos' own isolator `docker/volume` on a real agent, with our dvdcli and Debian's rclone: where the original dvdcli
-//! loses tasks to "already mounted by this id", or hangs, none fails.
+//! Mesos' own isolator `docker/volume` on a real agent, with our dvdcli and Debian's rclone: where
+//! the original dvdcli loses tasks to "already mounted by this id", or hangs, none fails.
 
 use std::time::Duration;
 

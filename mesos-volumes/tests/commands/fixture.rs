@@ -1,4 +1,5 @@
-//! A host for one test: folders of drivers, an rclone when one is wanted, and the program run in it.
+//! A host for one test: folders of drivers, an rclone when one is wanted, and the program run in
+//! it.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,7 +20,8 @@ use serde_json::Value;
 /// Longest wait for a state that must come.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Answers every request as Activate is answered. A body is taken for the beginning of the next request.
+/// Answers every request as Activate is answered. A body is taken for the beginning of the next
+/// request.
 fn answer_all(mut connection: TcpStream) {
     let body = r#"{"Implements":["VolumeDriver"]}"#;
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());

@@ -141,7 +141,8 @@ fn repairs_are_refused_while_the_agent_runs_and_looking_is_not() {
     cleanup(&agent, "c-1");
 }
 
-/// A look takes the lock for a moment; an agent that starts just then must not be refused its folder.
+/// A look takes the lock for a moment; an agent that starts just then must not be refused its
+/// folder.
 #[test]
 fn looking_keeps_no_agent_from_starting() {
     let site = Site::new();

@@ -1,5 +1,5 @@
-//! `ls`, `inspect`, `release` and `quarantine`, as people and programs call them: on folders without an agent, and beside
-//! the isolator at work.
+//! `ls`, `inspect`, `release` and `quarantine`, as people and programs call them: on folders
+//! without an agent, and beside the isolator at work.
 //!
 //! Root is needed for cgroups and mounts.
 

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::site::{Site, mounted, record, write};
 
-/// A folder in whose quarantine there is a record that was damaged, and one that somebody had renamed.
+/// A folder in whose quarantine there is a record that was damaged, and one that somebody had
+/// renamed.
 fn damaged() -> Site {
     let site = Site::new();
     let store = site.store();

@@ -1,4 +1,5 @@
-//! A disk in memory that loses what was not synced, tears it, and fails when told to: the worst that [`Disk`] allows.
+//! A disk in memory that loses what was not synced, tears it, and fails when told to: the worst
+//! that [`Disk`] allows.
 
 mod tree;
 
@@ -49,15 +50,15 @@ impl MemoryDisk {
         Self::default()
     }
 
-    /// From the operation after the next `after` ones on, this is wrong with each of the next `count` operations. It
-    /// replaces an earlier fault.
+    /// From the operation after the next `after` ones on, this is wrong with each of the next
+    /// `count` operations. It replaces an earlier fault.
     pub fn fail(&self, fault: Fault, after: u64, count: u64) {
         let first = self.operations().saturating_add(after);
         self.0.fault.set(Some((fault, first, first.saturating_add(count))));
     }
 
     /// Nothing is wrong any more.
-    pub fn mend(&self) {
+    pub fn repair(&self) {
         self.0.fault.set(None);
     }
 
@@ -71,8 +72,8 @@ impl MemoryDisk {
         self.0.syncs.get()
     }
 
-    /// Lets the sync of this number, counted from 0 as [`Self::syncs`] does, do nothing and report success: what code
-    /// without it would do.
+    /// Lets the sync of this number, counted from 0 as [`Self::syncs`] does, do nothing and report
+    /// success: what code without it would do.
     pub fn skip_sync(&self, number: u64) {
         self.0.skipped_sync.set(Some(number));
     }

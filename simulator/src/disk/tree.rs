@@ -23,7 +23,8 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Unsynced bytes: all of them, some, zeros where the size was written and the data was not, or none.
+    /// Unsynced bytes: all of them, some, zeros where the size was written and the data was not, or
+    /// none.
     fn lose(&self, rng: &mut Rng) {
         if self.synced.replace(true) {
             return;
@@ -44,7 +45,8 @@ pub(super) struct Folder {
     names: RefCell<BTreeMap<OsString, Name>>,
 }
 
-/// What a name stands for on disk, and what was done to it since, in order: a power cut leaves any of these.
+/// What a name stands for on disk, and what was done to it since, in order: a power cut leaves any
+/// of these.
 #[derive(Debug, Default)]
 struct Name {
     durable: Option<Node>,
@@ -119,8 +121,9 @@ impl Folder {
         });
     }
 
-    /// Each name comes out of a power cut as it was before or after any of the unsynced changes, whatever became of the
-    /// others: worse than a file system with a journal, which keeps them in order.
+    /// Each name comes out of a power cut as it was before or after any of the unsynced changes,
+    /// whatever became of the others: worse than a file system with a journal, which keeps them in
+    /// order.
     pub(super) fn lose(&self, rng: &mut Rng) {
         self.names.borrow_mut().retain(|_, name| {
             name.settle(rng.usize(0..=name.pending.len()));

@@ -1,5 +1,5 @@
-//! The engine's alarms, which are about containers by their ids: Mesos uses some ids again, and what
-//! was set for an earlier container touches no later one.
+//! The engine's alarms, which are about containers by their ids: Mesos uses some ids again, and
+//! what was set for an earlier container touches no later one.
 
 use isolator::ContainerId;
 use isolator::ledger::{Event, Phase};

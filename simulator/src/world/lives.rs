@@ -16,7 +16,7 @@ impl World {
         let (changes, _) = self.take_orders(orders);
         self.disk.fail(Fault::Killed, operations);
         self.disk.commit(&changes);
-        self.disk.mend();
+        self.disk.repair();
     }
 
     pub(super) fn crash(&mut self, known: u32) -> Result<(), String> {
@@ -59,7 +59,8 @@ impl World {
         self.restart(|_| 3)
     }
 
-    /// The agent starts: 0 and 1 of a container still running, 2 of one left over, 3 of one that Mesos does not know.
+    /// The agent starts: 0 and 1 of a container still running, 2 of one left over, 3 of one that
+    /// Mesos does not know.
     fn restart(&mut self, known: impl Fn(usize) -> u32) -> Result<(), String> {
         let mut presence = BTreeMap::new();
         for (index, (id, life)) in self.containers.iter_mut().filter(|(_, life)| !life.over).enumerate() {

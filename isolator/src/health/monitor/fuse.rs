@@ -1,4 +1,5 @@
-//! A FUSE file system of one empty folder that answers as a test wants: the kernel's own errors, from a real mount.
+//! A FUSE file system of one empty folder that answers as a test wants: the kernel's own errors,
+//! from a real mount.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -129,7 +130,7 @@ fn serve(mut device: File, behaviour: &Mutex<Behaviour>) {
         };
         let length = u32::try_from(16 + body.len()).expect("an answer is short");
         let answer = [&length.to_le_bytes()[..], &error.to_le_bytes(), unique, &body].concat();
-        // Whoever asked may be gone.
+        // The process that asked may be gone.
         drop(device.write(&answer));
     }
 }

@@ -16,7 +16,8 @@ use rustix::mount::{
 use crate::host::descriptor::{DIRECTORY, Identity, entry};
 use volume_labels::MountFlags as Forbidden;
 
-/// A mount is not deeper than this below its root; a walk that takes longer is being led in circles.
+/// A mount is not deeper than this below its root; a walk that takes longer is being led in
+/// circles.
 const DEEPEST: usize = 4096;
 
 /// What a bind forbids beyond what the volume's own mount does.
@@ -51,8 +52,9 @@ fn refused(what: &'static str) -> impl Fn(Errno) -> AttachError {
     move |cause| AttachError::Refused { what, cause }
 }
 
-/// Binds the folder `source` with all mounts inside it on the folder `target`, which lies at `path`, and returns the root of what is
-/// mounted there. Nothing of it is seen in another mount namespace.
+/// Binds the folder `source` with all mounts inside it on the folder `target`, which lies at
+/// `path`, and returns the root of what is mounted there. Nothing of it is seen in another mount
+/// namespace.
 ///
 /// # Errors
 /// When it is not bound, or not as restricted as it has to be.
@@ -83,15 +85,16 @@ pub(super) fn older_kernels_attach(
     attach_step_by_step(source, target, path, limits)
 }
 
-/// Cuts the mount that `folder` lies on off from its copies in other namespaces. The other mounts of this namespace stay as they are:
-/// some may have to propagate.
+/// Cuts the mount that `folder` lies on off from its copies in other namespaces. The other mounts
+/// of this namespace stay as they are: some may have to propagate.
 fn keep_to_ourselves(folder: BorrowedFd<'_>) -> Result<(), AttachError> {
     let root = mount_root(folder).map_err(refused("find the mount of the target"))?;
     mount_change(entry(&root), MountPropagationFlags::DOWNSTREAM)
         .map_err(refused("keep the mount inside the container (MS_SLAVE)"))
 }
 
-/// The topmost folder of the mount that `folder` lies on, even when that is covered by another mount.
+/// The topmost folder of the mount that `folder` lies on, even when that is covered by another
+/// mount.
 fn mount_root(folder: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let above = |folder: &OwnedFd| openat(folder, "..", DIRECTORY, Mode::empty());
     let mount = mount_id(folder)?;
@@ -136,7 +139,8 @@ struct MountAttributes {
     user_namespace: u64,
 }
 
-/// `mount_setattr(2)` on every mount of the tree: what is forbidden, and that mounts come in but do not go out.
+/// `mount_setattr(2)` on every mount of the tree: what is forbidden, and that mounts come in but do
+/// not go out.
 #[allow(unsafe_code, reason = "no crate in use here wraps this call")]
 fn set_attributes(tree: &OwnedFd, limits: Limits) -> Result<(), Errno> {
     let Forbidden { nosuid, nodev, noexec } = limits.forbidden;
@@ -151,8 +155,8 @@ fn set_attributes(tree: &OwnedFd, limits: Limits) -> Result<(), Errno> {
         propagation: MountPropagationFlags::DOWNSTREAM.bits().into(),
         user_namespace: 0,
     };
-    // SAFETY: The descriptor is open, the path is an empty C string, and the structure lives until the call returns and has the
-    // size that is handed over.
+    // SAFETY: The descriptor is open, the path is an empty C string, and the structure lives until
+    // the call returns and has the size that is handed over.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
@@ -169,8 +173,8 @@ fn set_attributes(tree: &OwnedFd, limits: Limits) -> Result<(), Errno> {
     Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
 }
 
-/// The same with `mount(2)`, for older kernels. The volume can be seen before it is restricted, by nobody but the agent: the
-/// container's process has not begun.
+/// The same with `mount(2)`, for older kernels. Before it is restricted, only the agent can see the
+/// volume: the container's process has not begun.
 fn attach_step_by_step(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,

@@ -1,8 +1,10 @@
-//! Which volumes a container waits for, from its preparation to the moment when its process is there and they can be bound.
+//! Which volumes a container waits for, from its preparation to the moment when its process is
+//! there and they can be bound.
 //!
-//! Each container's volumes are bound by a thread of its own, since that thread moves into the container's mount namespace. A
-//! file system may hang there. So of one driver no more than [`AT_ONCE`] containers are served at a time, the others wait their turn, and
-//! every container is answered within [`LIMIT`]; containers with volumes of other drivers do not notice.
+//! Each container's volumes are bound by a thread of its own, since that thread moves into the
+//! container's mount namespace. A file system may hang there. So of one driver no more than
+//! [`AT_ONCE`] containers are served at a time, the others wait their turn, and every container is
+//! answered within [`LIMIT`]; containers with volumes of other drivers do not notice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -68,7 +70,8 @@ struct Job {
 }
 
 impl Binder {
-    /// No volume is in `agents`, the folders of the agent. Answers are given by whoever listens at `answers`: a thread that binds is in another mount namespace.
+    /// No volume may be in `agents`, the folders of the agent. Answers go through `answers`, since
+    /// a thread that binds is in another mount namespace.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -96,7 +99,8 @@ impl Binder {
         Register(Arc::clone(&self.launched))
     }
 
-    /// Binds the container's volumes in the mount namespace of its process; there is nothing to do for one without.
+    /// Binds the container's volumes in the mount namespace of its process; there is nothing to do
+    /// for one without.
     pub(crate) fn bind(&self, id: &ContainerId, pid: i32, answer: BindAnswer) {
         let answer = Arc::new(Once {
             answer: Mutex::new(Some((answer, self.answers.clone()))),
@@ -185,7 +189,8 @@ fn lock(launched: &Mutex<HashMap<ContainerId, Launched>>) -> MutexGuard<'_, Hash
     launched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An answer that is given once, by whoever comes first. A thread that hangs keeps nothing of it.
+/// An answer that is given once, by the first thread that has one. A thread that hangs does not
+/// hold it.
 struct Once {
     answer: Mutex<Option<(BindAnswer, Sender<Answer>)>>,
 }
@@ -210,7 +215,8 @@ impl Once {
     }
 }
 
-/// Serves containers in the order in which they come, as far as their drivers are not busy, and answers each within `limit`.
+/// Serves containers in the order in which they come, as far as their drivers are not busy, and
+/// answers each within `limit`.
 fn dispatch(asked: &Receiver<Job>, limit: Duration) {
     let (finished, done) = unbounded::<BTreeSet<String>>();
     let mut busy: BTreeMap<String, usize> = BTreeMap::new();
@@ -266,7 +272,7 @@ fn serve(job: Job, finished: Sender<BTreeSet<String>>) {
     let work = move || {
         let bound = catch_unwind(AssertUnwindSafe(job.work));
         job.answer.give(bound.unwrap_or(Err(BindError::NotPrepared)));
-        // Nobody listens any more only when the agent goes away.
+        // The dispatcher stops listening only when the agent goes away.
         let _ = finished.send(job.drivers);
     };
     // Not joined at the end: it may hang.
@@ -357,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_when_the_agent_ends_is_told_so() {
+    fn a_container_that_waits_when_the_agent_ends_is_answered() {
         let (jobs, given, answers) = start(Duration::from_secs(3600));
         let (told, hears) = unbounded();
         let (release, hang) = bounded::<()>(0);

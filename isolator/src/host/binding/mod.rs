@@ -1,5 +1,5 @@
-//! Binding volumes into a container, by descriptor: what is bound is the folder that was checked, whatever anybody does to names
-//! on the way to it meanwhile.
+//! Binding volumes into a container, by descriptor: what is bound is the folder that was checked,
+//! whatever anybody does to names on the way to it meanwhile.
 
 mod attach;
 mod binder;
@@ -99,7 +99,7 @@ pub enum Cause {
     /// The driver's mount was replaced.
     #[error("the volume's folder is another one in the container's namespace than on the host")]
     OtherSource,
-    /// Somebody replaced a part of the path.
+    /// Another process replaced a part of the path.
     #[error("the path does not lead to the folder that was checked any more; another process replaced part of it")]
     Replaced,
     /// The target cannot be opened.
@@ -133,7 +133,8 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whatever somebody has to change is [`Code::Invalid`]; where the kernel lacks something, another agent may have it.
+    /// [`Code::Invalid`] means that an author or an operator has to change something. Where the
+    /// kernel lacks something, another agent may have it.
     fn code(&self) -> Code {
         match self {
             Self::OtherSource => Code::Unreachable,
@@ -143,10 +144,12 @@ impl Cause {
     }
 }
 
-/// Binds volumes in the mount namespace of process `pid`; none of them is in `agents`, the folders of the agent. The calling thread stays there: it is of no use for anything else.
+/// Binds volumes in the mount namespace of process `pid`; none of them is in `agents`, the folders
+/// of the agent. The calling thread stays there: it is of no use for anything else.
 ///
 /// # Errors
-/// The first volume that is not where it belongs. Those before it are bound; they go with the namespace.
+/// The first volume that is not where it belongs. Those before it are bound; they go with the
+/// namespace.
 fn bind_in_namespace_of(pid: i32, binds: &[Bind], agents: &[PathBuf]) -> Result<(), BindError> {
     let found = binds
         .iter()
@@ -156,7 +159,8 @@ fn bind_in_namespace_of(pid: i32, binds: &[Bind], agents: &[PathBuf]) -> Result<
     bind_here(binds, &found)
 }
 
-/// Binds volumes in the calling thread's mount namespace. `found` says where each one's folder is, and which.
+/// Binds volumes in the calling thread's mount namespace. `found` says where each one's folder is,
+/// and which.
 fn bind_here(binds: &[Bind], found: &[(Source, Identity)]) -> Result<(), BindError> {
     let mut order: Vec<usize> = (0..binds.len()).collect();
     // Paths order by component, so a target comes before what lies in it.
@@ -235,7 +239,8 @@ impl Bind {
     }
 }
 
-/// Opens a folder of a volume. Where it may be written to, what is missing is made, with the owner and the mode of the volume's root.
+/// Opens a folder of a volume. Where it may be written to, what is missing is made, with the owner
+/// and the mode of the volume's root.
 fn folder_of_volume(root: &OwnedFd, subpath: &Path, make: bool) -> Result<OwnedFd, Errno> {
     if !make {
         return open(root, subpath, DIRECTORY, ResolveFlags::BENEATH | NO_LINKS);
@@ -253,8 +258,8 @@ fn folder_of_volume(root: &OwnedFd, subpath: &Path, make: bool) -> Result<OwnedF
     })
 }
 
-/// Opens the folder `way` in a mounted volume, and makes what is missing on the way. Whoever fills the volume decides what is in it,
-/// so no symlink is followed.
+/// Opens the folder `way` in a mounted volume, and makes what is missing on the way. The tasks that
+/// write to the volume decide what is in it, so no symlink is followed.
 fn made_beneath(root: &OwnedFd, way: &Path, finish: impl Fn(&OwnedFd) -> Result<(), Errno>) -> Result<OwnedFd, Errno> {
     let step = |folder: &OwnedFd, name: &Path| open(folder, name, DIRECTORY, ResolveFlags::BENEATH | NO_LINKS);
     let mut folder = step(root, Path::new("."))?;

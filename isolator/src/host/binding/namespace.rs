@@ -37,8 +37,8 @@ impl NamespaceError {
     }
 }
 
-/// Moves the calling thread into the mount namespace of process `pid`, for good: the thread sees the container's mounts from now
-/// on and is of no use for anything else.
+/// Moves the calling thread into the mount namespace of process `pid`. It stays there: the thread
+/// sees the container's mounts from now on and is of no use for anything else.
 ///
 /// # Errors
 /// When it stays where it is.
@@ -55,9 +55,11 @@ pub(super) fn enter(pid: i32) -> Result<(), NamespaceError> {
     move_into_link_name_space(theirs.as_fd(), Some(LinkNameSpaceType::Mount)).map_err(refused)
 }
 
-/// Gives the calling thread a root and a working directory of its own; the kernel changes no mount namespace without.
+/// Gives the calling thread a root and a working directory of its own; the kernel changes no mount
+/// namespace without.
 #[allow(unsafe_code, reason = "unshare can part a thread from its descriptors")]
 fn leave_the_shared_root() -> Result<(), Errno> {
-    // SAFETY: The table of descriptors stays shared (no `UnshareFlags::FILES`), so every descriptor keeps its meaning.
+    // SAFETY: The table of descriptors stays shared (no `UnshareFlags::FILES`), so every descriptor
+    // keeps its meaning.
     unsafe { unshare_unsafe(UnshareFlags::FS) }
 }

@@ -1,4 +1,5 @@
-//! Where a mounted volume is: the folder that a driver names, reached without following anything that the volume's content says.
+//! Where a mounted volume is: the folder that a driver names, reached without following anything
+//! that the volume's content says.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// Why the folder that a driver names is not a volume's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// The table of mounts tells where the volume begins.
+    /// The mount table shows where the volume begins.
     #[error("cannot read the mount table: {0}")]
     MountTable(String),
     /// The mount itself, or a plain folder, cannot be opened.
@@ -80,9 +81,10 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Of the folder that a driver named. Of a driver that mounts, everything below its mount is the volume's content, which
-    /// anybody may have written; `directory_backed` drivers have plain folders in a place that is the operator's. Neither is in the
-    /// kernel's file systems or in `agents`, the folders of the agent itself.
+    /// Of the folder that a driver named. Of a driver that mounts, everything below its mount is
+    /// the volume's content, which anybody may have written; `directory_backed` drivers have plain
+    /// folders in a place that is the operator's. Neither is in the kernel's file systems or in
+    /// `agents`, the folders of the agent itself.
     ///
     /// # Errors
     /// When it is no folder of the volume.
@@ -174,8 +176,8 @@ impl Source {
     }
 }
 
-/// The folders of the agent that this process is, as its command line and environment name them (`--work_dir`, `--runtime_dir`, and the
-/// default of the latter).
+/// The folders of the agent that this process is, as its command line and environment name them
+/// (`--work_dir`, `--runtime_dir`, and the default of the latter).
 pub(crate) fn agents_folders() -> Vec<PathBuf> {
     let arguments: Vec<String> = std::env::args().collect();
     let named = |flag: &str| {

@@ -1,4 +1,5 @@
-//! Binds in mount namespaces that these tests make for themselves. They need root, as the agent does.
+//! Binds in mount namespaces that these tests make for themselves. They need root, as the agent
+//! does.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -11,7 +12,8 @@ use volume_labels::MountFlags;
 
 use super::*;
 
-/// A process in a mount namespace of its own, whose mounts are shared with the host's as those of a container are at first.
+/// A process in a mount namespace of its own, whose mounts are shared with the host's as those of a
+/// container are at first.
 struct Container(Child);
 
 impl Container {
@@ -176,7 +178,8 @@ fn limits_hold_for_the_volume_and_for_every_mount_inside_it() {
     }
 }
 
-/// Linux before 5.12 has no `mount_setattr`: there the bind is made visible first and restricted then.
+/// Linux before 5.12 has no `mount_setattr`: there the bind is made visible first and restricted
+/// then.
 #[test]
 fn on_an_older_kernel_the_same_is_mounted_with_the_same_limits_or_refused() {
     let (host, container) = (Host::new(), Container::start());

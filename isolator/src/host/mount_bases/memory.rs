@@ -1,4 +1,5 @@
-//! Which folders this module has bound on themselves, kept in the state folder across starts of the agent.
+//! Which folders this module has bound on themselves, kept in the state folder across starts of the
+//! agent.
 
 use std::fs;
 use std::io;
@@ -42,7 +43,8 @@ impl OwnBind {
         }
     }
 
-    /// Whether the mount of this id, in this namespace and boot, is the bind. When in doubt it is somebody else's.
+    /// Whether the mount of this id, in this namespace and boot, is the bind. When in doubt, it is
+    /// not.
     pub(super) fn is(&self, id: u64) -> bool {
         self.id == id
             && self.boot_id == boot_id().unwrap_or_default()
@@ -52,7 +54,8 @@ impl OwnBind {
 }
 
 impl Memory {
-    /// A file that does not exist remembers nothing. Neither does one that cannot be read, which is logged.
+    /// A file that does not exist remembers nothing. Neither does one that cannot be read, which is
+    /// logged.
     pub(super) fn read(state_dir: &Path) -> Self {
         let nothing = || Self {
             version: VERSION,

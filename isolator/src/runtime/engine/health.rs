@@ -1,5 +1,5 @@
-//! The engine's part in the health of volumes: it tells the monitor which volumes to probe, and ends
-//! containers whose volume has a fault.
+//! The engine's part in the health of volumes: it tells the monitor which volumes to probe, and
+//! ends containers whose volume has a fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::origin::Origin;
 use crate::types::{ContainerId, Limitation, VolumeFault, VolumeKey};
 
 impl Engine {
-    /// Sends the monitor every volume that a container holds. As long as a container holds a volume, the
-    /// module does not unmount it.
+    /// Sends the monitor every volume that a container holds. As long as a container holds a
+    /// volume, the module does not unmount it.
     pub(super) fn make_round(&self, state: &mut State) {
         let mut watched: BTreeMap<&VolumeKey, WatchedVolume> = BTreeMap::new();
         for held in state.ledger.held() {
@@ -24,7 +24,8 @@ impl Engine {
             });
             volume.holders.insert(held.container.clone());
         }
-        // A monitor that has not begun its last round gets no second one: the first would be outdated.
+        // A monitor that has not begun its last round gets no second one: the first would be
+        // outdated.
         if self.monitor.is_empty() {
             let _ = self.monitor.send(watched.into_values().collect());
         }
@@ -41,8 +42,8 @@ impl Engine {
         }
     }
 
-    /// Ends every container that held the volume when the round began and still holds it, except those
-    /// to which the fault does not matter.
+    /// Ends every container that held the volume when the round began and still holds it, except
+    /// those to which the fault does not matter.
     pub(super) fn limit(&self, state: &mut State, report: &HealthReport) {
         let HealthReport {
             watched,
@@ -71,8 +72,8 @@ impl Engine {
         problem: &str,
     ) {
         let (container, origin) = holder;
-        // Without a watcher, Mesos has not called `watch` yet or has its answer already. In the first case
-        // the next round finds the same fault.
+        // Without a watcher, Mesos has not called `watch` yet or has its answer already. In the
+        // first case the next round finds the same fault.
         if let Some(watcher) = state.watchers.remove(&container) {
             let message = fault
                 .code()

@@ -1,5 +1,5 @@
-//! `driver test`: how a driver behaves in the situations of the volume-driver-client's `drivers.md`, and the profile that
-//! follows.
+//! `driver test`: how a driver behaves in the situations of the volume-driver-client's
+//! `drivers.md`, and the profile that follows.
 //!
 //! * [`trial`] makes the calls on a volume of its own, and takes away what it made.
 //! * [`situations`] is what is tried, in which order.

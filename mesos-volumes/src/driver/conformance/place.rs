@@ -1,4 +1,5 @@
-//! Where a mountpoint lies in the mount table, and whether the driver's mounts can be seen here at all.
+//! Where a mountpoint lies in the mount table, and whether the driver's mounts can be seen here at
+//! all.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,8 @@ pub(super) fn place_of(path: &Path, before: &MountTable) -> Result<(Place, Optio
     Ok((place, mount))
 }
 
-/// The id of a process that serves this socket in a mount namespace other than ours: what it mounts may not be seen here.
+/// The id of a process that serves this socket in a mount namespace other than ours: what it mounts
+/// may not be seen here.
 pub(super) fn in_another_namespace(endpoint: &Endpoint) -> Option<i32> {
     let socket = endpoint.socket()?.canonicalize().ok()?;
     let own = mount_namespace(&Process::myself().ok()?)?;

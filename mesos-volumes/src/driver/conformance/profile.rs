@@ -6,7 +6,8 @@ use volume_driver_client::{ErrorKind, Operation, Profile};
 use super::observed::{Answer, Counting, Observed};
 use super::place::Place;
 
-/// The fields of a profile that were observed, as the settings of drivers take them. What was not tried has no field.
+/// The fields of a profile that were observed, as the settings of drivers take them. What was not
+/// tried has no field.
 pub(super) fn suggested(seen: &Observed, known: &Profile) -> Value {
     let mut fields = Map::new();
     match &seen.place {
@@ -136,7 +137,8 @@ fn phrases(seen: &Observed) -> Map<String, Value> {
     phrases
 }
 
-/// The part of the words that can stand in a phrase: nothing of a server's own failure, and no path of this host.
+/// The part of the words that can stand in a phrase: nothing of a server's own failure, and no path
+/// of this host.
 fn telling(words: &str) -> Option<String> {
     if words.to_lowercase().contains("internal server error") {
         return None;

@@ -179,7 +179,8 @@ fn first_mount(trial: &mut Trial<'_>, seen: &mut Observed) -> Result<(), Failure
     trial.settle().map(drop)
 }
 
-/// A driver that counts what is not there takes the next Mount for a second one, and mounts nothing.
+/// A driver that counts what is not there takes the next Mount for a second one, and mounts
+/// nothing.
 fn unneeded_unmount(trial: &mut Trial<'_>, seen: &mut Observed) -> Result<(), Failure> {
     let (name, id) = (trial.name().to_owned(), trial.id("first"));
     let answer = trial.unmount(&name, &id);
@@ -376,7 +377,8 @@ fn removal(trial: &mut Trial<'_>, seen: &mut Observed) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Mounts and unmounts several volumes at once. The driver gets as many calls at a time as there are threads.
+/// Mounts and unmounts several volumes at once. The driver gets as many calls at a time as there
+/// are threads.
 fn concurrent(trial: &mut Trial<'_>, seen: &mut Observed) {
     let mut profile = trial.driver().profile().clone();
     profile.max_in_flight = AT_ONCE;

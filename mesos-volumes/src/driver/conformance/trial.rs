@@ -15,7 +15,8 @@ use crate::failure::Failure;
 /// How often an Unmount or a Remove is repeated before something counts as left behind.
 const TRIES: usize = 5;
 
-/// A test volume of a driver. Everything that [`Trial`] creates or mounts is remembered until it is gone again.
+/// A test volume of a driver. Everything that [`Trial`] creates or mounts is remembered until it is
+/// gone again.
 pub(super) struct Trial<'a> {
     driver: &'a Driver,
     name: String,
@@ -26,7 +27,8 @@ pub(super) struct Trial<'a> {
     mounted: BTreeSet<(String, MountId)>,
     /// Where the volume was mounted when that was seen last.
     seen_at: Option<PathBuf>,
-    /// The driver's words for a volume that does not exist, where no table knows them; `{}` stands for the name.
+    /// The driver's words for a volume that does not exist, where no table knows them; `{}` stands
+    /// for the name.
     words_for_unknown: BTreeSet<String>,
 }
 
@@ -77,7 +79,8 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether the driver says that there is no such volume, in words that are known or that it used for one that does not exist.
+    /// Whether the driver says that there is no such volume, in words that are known or that it
+    /// used for one that does not exist.
     fn says_unknown(&self, error: &Error) -> bool {
         error.kind() == ErrorKind::NotFound
             || error.kind() == ErrorKind::Rejected && self.words_for_unknown.contains(&generalized(error.words()))
@@ -137,7 +140,8 @@ impl<'a> Trial<'a> {
         Answer::of(&result, start)
     }
 
-    /// Takes away the test volume's own mount when the driver leaves it there. Nothing else is ever mounted at that place.
+    /// Takes away the test volume's own mount when the driver leaves it there. Nothing else is ever
+    /// mounted at that place.
     ///
     /// # Errors
     /// The mount is still there, with the reason.
@@ -160,7 +164,8 @@ impl<'a> Trial<'a> {
         self.mounted.insert((name.to_owned(), id.clone()));
     }
 
-    /// Whether the test volume's own mount is in the mount table; false for a driver without mounts.
+    /// Whether the test volume's own mount is in the mount table; false for a driver without
+    /// mounts.
     ///
     /// # Errors
     /// The mount table cannot be read.
@@ -171,7 +176,8 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Unmounts the test volume under all ids that may have it, until its mount is gone. Returns how many Unmounts it took.
+    /// Unmounts the test volume under all ids that may have it, until its mount is gone. Returns
+    /// how many Unmounts it took.
     ///
     /// # Errors
     /// The mount table cannot be read.
@@ -221,7 +227,8 @@ impl<'a> Trial<'a> {
         left
     }
 
-    /// Removes a volume, and a second one of the same name. Returns the last refusal when the volume stays.
+    /// Removes a volume, and a second one of the same name. Returns the last refusal when the
+    /// volume stays.
     fn remove_all(&self, name: &str) -> Option<Error> {
         let mut last = None;
         for _ in 0..TRIES {
