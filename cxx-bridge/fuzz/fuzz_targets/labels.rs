@@ -19,7 +19,9 @@ use isolator::{ContainerId, ContainerLaunch, DVDI_PREFIX};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&how, lines)) = input.split_first() else { return };
+    let Some((&how, lines)) = input.split_first() else {
+        return;
+    };
     let mut launch = ContainerLaunch {
         rootfs: (how & 1 != 0).then(PathBuf::new),
         ..ContainerLaunch::default()
@@ -33,7 +35,11 @@ fuzz_target!(|input: &[u8]| {
         };
         pairs.push((key, value.to_owned()));
     }
-    let path = if how & 2 != 0 { vec!["pod".to_owned(), "c".to_owned()] } else { vec!["c".to_owned()] };
+    let path = if how & 2 != 0 {
+        vec!["pod".to_owned(), "c".to_owned()]
+    } else {
+        vec!["c".to_owned()]
+    };
     let id = ContainerId::from_path(path).expect("no part is empty");
     // One a thread: libFuzzer has one.
     thread_local!(static GROUND: Ground = Ground::new());
