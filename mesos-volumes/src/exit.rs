@@ -42,6 +42,8 @@ pub(crate) const DRIVER_HELP: &str = help!(
 pub(crate) const USAGE: u8 = 2;
 /// There is nothing of that name.
 pub(crate) const UNKNOWN: u8 = 3;
+/// What was to be called cannot be reached; nothing was done.
+pub(crate) const UNREACHABLE: u8 = 4;
 /// A setting cannot be used.
 pub(crate) const SETTINGS: u8 = 6;
 
@@ -53,7 +55,7 @@ pub(crate) fn code(kind: ErrorKind) -> u8 {
         // A server answers, and it is no volume driver: nothing is gained by waiting for it.
         _ if kind == ErrorKind::Protocol => 1,
         Code::NotFound => UNKNOWN,
-        Code::Unreachable => 4,
+        Code::Unreachable => UNREACHABLE,
         Code::Uncertain => 5,
         _ => 1,
     }

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Unknown(String),
     /// A file of settings, or an option's value, cannot be used.
     Settings(String),
+    /// No master can be reached.
+    Unreachable(String),
     /// The output cannot be written.
     Output(std::io::Error),
 }
@@ -30,6 +32,7 @@ impl Failure {
             Failure::Driver(error) => exit::code(error.kind()),
             Failure::Settings(_) => exit::SETTINGS,
             Failure::Unknown(_) => exit::UNKNOWN,
+            Failure::Unreachable(_) => exit::UNREACHABLE,
             Failure::Refused(_) | Failure::LeftBehind(_) | Failure::Output(_) => 1,
         }
     }
@@ -52,6 +55,7 @@ impl Failure {
             Failure::Refused(message) | Failure::LeftBehind(message) => coded(Code::Denied, "refused", message),
             Failure::Unknown(message) => coded(Code::NotFound, "not_found", message),
             Failure::Settings(message) => coded(Code::Invalid, "settings", message),
+            Failure::Unreachable(message) => coded(Code::Unreachable, "unreachable", message),
             Failure::Output(error) => json!({ "kind": "output", "message": error.to_string() }),
         };
         json!({ "error": error })
@@ -69,7 +73,8 @@ impl fmt::Display for Failure {
             Failure::Refused(message)
             | Failure::LeftBehind(message)
             | Failure::Unknown(message)
-            | Failure::Settings(message) => f.write_str(message),
+            | Failure::Settings(message)
+            | Failure::Unreachable(message) => f.write_str(message),
             Failure::Output(error) => write!(f, "cannot write the output: {error}"),
         }
     }

@@ -3,6 +3,7 @@
 //! One file per command. Called by the name `dvdcli` it is the drop-in for that program.
 #![forbid(unsafe_code)]
 
+mod agents;
 mod doctor;
 mod driver;
 mod dvdcli;
@@ -10,6 +11,7 @@ mod exit;
 mod failure;
 mod host;
 mod print;
+mod reach;
 mod settings;
 mod state;
 mod unrecorded;
@@ -30,6 +32,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Shows the drivers and volumes of all agents of a master, and which agents need a look
+    #[command(after_long_help = agents::HELP)]
+    Agents(agents::Arguments),
     /// Looks at a running agent: whether its containers will get their volumes, and if not, what to
     /// do.
     #[command(after_long_help = doctor::HELP)]
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         return dvdcli::run(&words);
     }
     match Arguments::parse().command {
+        Command::Agents(arguments) => agents::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Driver(arguments) => driver::run(arguments),
         Command::Inspect(arguments) => state::inspect(&arguments),

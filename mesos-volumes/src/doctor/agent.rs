@@ -8,17 +8,15 @@ use std::time::Duration;
 use mesos_http::Endpoint;
 use mesos_http::endpoint::EndpointError;
 use mesos_http::operator;
-use mesos_http::tls::{Tls, TlsError, TlsFiles};
-use volume_labels::counted;
+use mesos_http::tls::TlsError;
+
+use crate::reach::{CredentialError, Reach};
 
 /// An agent that is well answers at once.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The port of an agent's API unless `--port` sets another one (Mesos' documentation of agents).
 const AGENTS_PORT: u16 = 5051;
-
-/// Longest credential file that is read.
-const MAX_CREDENTIAL_BYTES: u64 = 64 << 10;
 
 /// Its version and the flags it runs with, those left at their defaults included.
 #[derive(Debug)]
@@ -30,29 +28,21 @@ pub(super) struct Agent {
 /// How to ask it.
 pub(super) struct Asking<'a> {
     pub(super) url: &'a str,
-    /// A file with a principal and its secret, separated by a space.
-    pub(super) credential: Option<&'a Path>,
-    /// For an `https://` address.
-    pub(super) tls: TlsFiles,
+    /// As whom, and by which certificates.
+    pub(super) reach: &'a Reach,
+    /// How long each answer may take.
+    pub(super) patience: Duration,
 }
 
 /// Why an agent does not answer, and what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     /// The address is none.
     #[error(transparent)]
     Address(#[from] EndpointError),
-    /// The file of `--credential` cannot be read.
-    #[error("{0}")]
-    Credential(#[from] operator_files::FileError),
-    /// The file of `--credential` does not have two words.
-    #[error("{}: expected one line 'PRINCIPAL SECRET'; found {}", file.display(), counted(*words, "word"))]
-    CredentialForm {
-        /// The file.
-        file: PathBuf,
-        /// How many words it has.
-        words: usize,
-    },
+    /// The credential cannot be used.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// A master answers at the address.
     #[error("{url} is a Mesos master, not an agent")]
     Master {
@@ -73,7 +63,7 @@ impl AskError {
     /// The check that failed.
     pub(super) fn check(&self) -> &'static str {
         match self {
-            Self::Credential(_) | Self::CredentialForm { .. } => "credential",
+            Self::Credential(_) => "credential",
             _ => "agent",
         }
     }
@@ -84,15 +74,17 @@ impl AskError {
             Self::Address(_) => {
                 "correct --agent-url: it is like http://10.0.0.7:5051, or https:// for an agent with TLS"
             }
-            Self::Credential(_) => "name a file in --credential that this user can read",
-            Self::CredentialForm { .. } => "correct the file",
+            Self::Credential(CredentialError::File(_)) => {
+                "name a file in --credential or --secret-file that this user can read"
+            }
+            Self::Credential(CredentialError::Form { .. }) => "correct the file",
             Self::Master { usual, .. } => return format!("give the agent's address, usually {usual}"),
             Self::Call(mesos_http::Error::HostNotFound { .. }) => {
                 "correct the host in --agent-url, or the name resolution of this host"
             }
-            Self::TlsFiles(_) => "correct --ca, --cert or --key: files in PEM",
+            Self::TlsFiles(_) => "correct --ca-file, --cert or --key: files in PEM",
             Self::Call(mesos_http::Error::Tls { .. }) => {
-                "name the file of the authority that signed the agent's certificate (--ca), and a certificate with its key if \
+                "name the file of the authority that signed the agent's certificate (--ca-file), and a certificate with its key if \
                  the agent wants one (--cert, --key); for an agent without TLS write http:// in --agent-url"
             }
             Self::Call(mesos_http::Error::Unauthenticated { .. } | mesos_http::Error::Forbidden { .. }) => {
@@ -119,12 +111,11 @@ impl Agent {
             "http"
         };
         let usual = format!("{scheme}://{host}:{AGENTS_PORT}");
-        let mut agent = operator::Agent::new(endpoint, PATIENCE);
+        let mut agent = operator::Agent::new(endpoint, asking.patience);
         if asking.url.starts_with("https://") {
-            agent = agent.with_tls(Tls::load(&asking.tls)?);
+            agent = agent.with_tls(asking.reach.tls()?);
         }
-        if let Some(file) = asking.credential {
-            let (principal, secret) = read_credential(file)?;
+        if let Some((principal, secret)) = asking.reach.credential()? {
             agent = agent.with_credential(&principal, &secret);
         }
         let found = Agent {
@@ -172,16 +163,5 @@ impl Agent {
             .iter()
             .map(|file| fs::read_to_string(file).map_err(|error| failed(file, error)))
             .collect()
-    }
-}
-
-fn read_credential(file: &Path) -> Result<(String, String), AskError> {
-    let text = operator_files::read(file, MAX_CREDENTIAL_BYTES)?;
-    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [principal, secret] => Ok(((*principal).to_owned(), (*secret).to_owned())),
-        words => Err(AskError::CredentialForm {
-            file: file.to_owned(),
-            words: words.len(),
-        }),
     }
 }

@@ -1,6 +1,7 @@
 //! `doctor`: looks at a running agent from outside, and says what is wrong and what to do about it.
 //! Changes nothing.
 
+mod afar;
 mod agent;
 mod finding;
 mod host;
@@ -10,28 +11,29 @@ mod settings;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 
-use mesos_http::tls::TlsFiles;
 use volume_labels::counted;
 
-use agent::{Agent, Asking};
+use agent::{Agent, Asking, PATIENCE};
 use finding::{Finding, State};
 
 use crate::exit;
 use crate::print::{self, plain};
+use crate::reach::Reach;
+
+pub(crate) use afar::from_afar;
 
 /// What the codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
 Run it on the agent's host as root: folders, drivers and mounts are looked at from there.
 
 Examples:
-  mesos-volumes doctor --agent-url http://127.0.0.1:5051
-  mesos-volumes doctor --agent-url https://agent-7.example:5051 --ca /etc/mesos/ca.pem --credential /etc/mesos/credential
+  mesos-volumes doctor
+  mesos-volumes doctor --agent-url https://agent-7.example:5051 --ca-file /etc/mesos/ca.pem --credential /etc/mesos/credential
 
 Exit codes:
   0  nothing failed; there may be warnings
@@ -41,22 +43,15 @@ Exit codes:
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Where the agent answers, as in `http://10.0.0.7:5051` or `https://agent-7.example:5051`
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MESOS_VOLUMES_AGENT_URL",
+        default_value = "http://127.0.0.1:5051"
+    )]
     agent_url: String,
-    /// A file with a principal and its secret, separated by a space, for an agent that
-    /// authenticates readers
-    #[arg(long, value_name = "FILE")]
-    credential: Option<PathBuf>,
-    /// The certificate authorities to believe for an https:// agent, in PEM [default: those that
-    /// this host trusts]
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// The certificate to show to an agent that asks for one, with its chain, in PEM
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-    /// The certificate's key, in PEM
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
     /// Print what was found as JSON
     #[arg(long)]
     json: bool,
@@ -65,12 +60,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let asking = Asking {
         url: &arguments.agent_url,
-        credential: arguments.credential.as_deref(),
-        tls: TlsFiles {
-            ca_file: arguments.ca.clone(),
-            cert_file: arguments.cert.clone(),
-            key_file: arguments.key.clone(),
-        },
+        reach: &arguments.reach,
+        patience: PATIENCE,
     };
     let findings = examine(&asking);
     let worst = findings.iter().map(|finding| finding.state).max().unwrap_or(State::Ok);

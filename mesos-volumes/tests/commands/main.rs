@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot be set up fails its test")]
 
+mod agents;
 mod docker_volume;
 mod driver;
 mod dvdcli;
