@@ -12,9 +12,9 @@ use volume_driver_client::{Code, Discovery, Drivers};
 
 use crate::config::Config;
 use crate::error::Refusal;
-use crate::host::targets;
 use crate::names::NameMap;
 use crate::policy::{self, Policy};
+use crate::request::targets;
 use crate::request::{parse_request, resolve};
 use crate::types::{ContainerId, ContainerLaunch};
 

@@ -1,15 +1,13 @@
 //! The host as the module sees and changes it: mounts, folders, users and mount namespaces.
 
 pub(crate) mod binding;
-mod descriptor;
-mod mesos_mounts;
+pub(crate) mod descriptor;
 pub(crate) mod mount_bases;
 pub(crate) mod mount_table;
 mod namespace;
 mod outside;
 pub(crate) mod owner;
 pub(crate) mod proof;
-mod target;
 
 pub use binding::BindError;
 pub(crate) use binding::{Binder, Register, agents_folders};
@@ -18,4 +16,3 @@ pub use outside::{VolumeFolder, is_on_shared_mount, is_shared_mount, mounted_aft
 pub(crate) use owner::OwnerError;
 pub(crate) use owner::{name_of, resolved as resolved_owner};
 pub use proof::user_in_another_namespace;
-pub(crate) use target::targets;

@@ -7,9 +7,11 @@ mod docker_volume;
 mod dvdi;
 mod error;
 mod labels;
+mod mesos_mounts;
 mod pod;
 mod requested_volume;
 mod sources;
+mod target;
 mod unchecked;
 mod unread;
 
@@ -28,6 +30,7 @@ pub use default_owner::DefaultOwner;
 pub(crate) use error::{ParseError, ResolveError};
 pub(crate) use pod::of_this_container;
 pub(crate) use requested_volume::RequestedVolume;
+pub(crate) use target::targets;
 
 /// A volume that a container requests and may have. Its target is not resolved yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

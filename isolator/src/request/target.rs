@@ -17,14 +17,14 @@ use rustix::io::Errno;
 use volume_driver_client::{Code, Drivers};
 use volume_labels::{ContainerPath, MountFlags};
 
-use super::binding::Place;
-use super::descriptor::{DIRECTORY, Identity, open, path_of, remedy};
+use super::ResolvedRequest;
 use super::mesos_mounts::{OverlapError, keep_away};
 use crate::config::Config;
 use crate::error::Refusal;
+use crate::host::binding::Place;
+use crate::host::descriptor::{DIRECTORY, Identity, open, path_of, remedy};
 use crate::ledger::VolumeRequest;
 use crate::origin::Origin;
-use crate::request::ResolvedRequest;
 use crate::types::ContainerLaunch;
 
 /// A folder that was found or made for a volume.
