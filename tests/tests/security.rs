@@ -33,6 +33,31 @@ fn tests_below(folder: &Path, names: &mut BTreeSet<String>) {
     }
 }
 
+/// A page tells frameworks what to do, and what it says is what tests do.
+#[test]
+fn third_party_each_line_of_the_page_for_frameworks_names_tests_that_exist() {
+    let page = fs::read_to_string(workspace().join("docs/frameworks.md")).unwrap();
+    let mut known = BTreeSet::new();
+    tests_below(workspace(), &mut known);
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| a framework "));
+    let mut lines = 0;
+    for line in rows {
+        let tests = line.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test proves this line: {line}");
+        for name in named {
+            assert!(
+                known.contains(name),
+                "there is no test '{name}', which docs/frameworks.md names"
+            );
+        }
+        lines += 1;
+    }
+    assert!(lines >= 12, "{lines} lines: the table is read");
+}
+
 #[test]
 fn each_line_of_the_threat_model_names_tests_that_exist() {
     let page = fs::read_to_string(workspace().join("SECURITY.md")).unwrap();
