@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use testbed::package::PythonPrograms;
 use testbed::{built, mounts_below};
 
@@ -145,7 +145,16 @@ impl PythonDriver {
     fn start(folder: &Path, socket: PathBuf, arguments: &str) -> Self {
         fs::create_dir_all(folder.join("base")).expect("a folder");
         let at = folder.display();
-        let script = format!("umask 077\nsetsid {arguments} >>{at}/log 2>&1 </dev/null &\necho $! >{at}/pid\n");
+        // A shell watches: when this test is killed, nothing of the driver stays.
+        let script = format!(
+            "umask 077\n\
+             setsid sh -c '{arguments} & echo $! >{at}/pid; echo $$ >{at}/group\n\
+             while [ -d /proc/{test} ]; do sleep 1; done\n\
+             grep -o \" {at}[^ ]*\" /proc/self/mounts | sort -r | while read mount; do umount -l $mount; done\n\
+             kill -KILL 0' >>{at}/log 2>&1 </dev/null &\n\
+             until [ -s {at}/group ]; do sleep 0.05; done\n",
+            test = std::process::id()
+        );
         fs::write(folder.join("start"), script).expect("a script");
         let driver = Self {
             folder: folder.to_owned(),
@@ -166,9 +175,14 @@ impl PythonDriver {
         let at = self.folder.display();
         format!(
             "pid=$(cat {at}/pid); kill $pid; while grep -q '^State:.[^Z]' /proc/$pid/status 2>/dev/null; do sleep 0.1; done; \
-             rm -f {}; sh {at}/start",
+             kill -KILL $(cat {at}/group); rm -f {at}/group {}; sh {at}/start",
             self.socket.display()
         )
+    }
+
+    fn group(&self) -> Option<Pid> {
+        let written = fs::read_to_string(self.folder.join("group")).ok()?;
+        Pid::from_raw(written.trim().parse().ok()?)
     }
 
     /// A file or folder of its folder.
@@ -184,14 +198,29 @@ impl PythonDriver {
 
 impl Drop for PythonDriver {
     fn drop(&mut self) {
-        let at = self.folder.display();
-        // The session of `setsid` is its process group as well.
-        shell(&format!("kill -KILL -- -$(cat {at}/pid) 2>/dev/null || true"));
+        match self.group() {
+            // With its workers and the shell that watches: a session is a process group as well.
+            Some(group) => match kill_process_group(group, Signal::KILL) {
+                Ok(()) => eventually("the driver has ended", || match test_kill_process_group(group) {
+                    // Whoever inherits the processes may be slow to reap them.
+                    Ok(()) if runs(group) => Err(format!("{group:?} runs")),
+                    _ => Ok(()),
+                }),
+                Err(error) => eprintln!("the driver of {}: {error}", self.folder.display()),
+            },
+            None => eprintln!("the driver of {} has not been started", self.folder.display()),
+        }
         let mounts = mounts_below(&self.folder).unwrap_or_default();
         for mount in mounts.iter().rev() {
             shell(&format!("umount -l '{}'", mount.target.display()));
         }
     }
+}
+
+/// Whether the first process of a group runs; one that has ended and is not reaped does not.
+fn runs(group: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", group.as_raw_nonzero()));
+    status.is_ok_and(|status| !status.contains("State:\tZ"))
 }
 
 fn shell(script: &str) {

@@ -37,7 +37,7 @@ fn third_party_toil_runs_an_unmodified_workflow_on_the_volume_of_default_contain
             "default_container_info",
             json!({ "type": "MESOS", "volumes": [volume] }).to_string(),
         )
-        .env("PATH", path);
+        .flag("executor_environment_variables", json!({ "PATH": &path }).to_string());
     let site = Site::with_agents(1, &spec);
     let id = site.volume("etl");
     let work = site.cluster().folder();
@@ -50,10 +50,10 @@ fn third_party_toil_runs_an_unmodified_workflow_on_the_volume_of_default_contain
             "--mesosEndpoint",
             &site.cluster().master().address(),
         ])
-        .args(["--disableCaching", "True", "--logInfo"])
+        .args(["--disableCaching", "--logInfo"])
         .arg(work.join("job-store"))
         .arg(&folder)
-        .env("PATH", toil.programs())
+        .env("PATH", &path)
         .env("HOME", work);
     let mut workflow = Program::start(&mut command, &work.join("toil.log"));
     workflow.finish();
