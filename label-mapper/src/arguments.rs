@@ -147,6 +147,9 @@ pub(crate) enum Command {
         /// Replace this file atomically instead of printing
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Print one JSON object: the names, those that are doubtful, and the file that was written
+        #[arg(long)]
+        json: bool,
     },
     /// Print the volumes of the catalogue
     #[command(after_help = "Examples:\n\
@@ -177,6 +180,9 @@ pub(crate) enum Command {
     JobFile {
         #[command(flatten)]
         definition: Definition,
+        /// Print one JSON object: the job file's text and the notes on what it leaves out
+        #[arg(long)]
+        json: bool,
     },
     /// Print a definition with its external volumes turned into labels
     #[command(after_help = "Examples:\n\

@@ -55,18 +55,27 @@ fn run(command: Command) -> Result<ExitCode> {
                 shown::mapped(&mapped)
             }
         }
-        Command::NameMap { source, output } => {
+        Command::NameMap { source, output, json } => {
             let catalogue = catalogue(&source)?;
             let names = NameMap::from_catalogue(&catalogue);
-            for doubtful in names.doubtful() {
-                eprintln!("label-mapper: {doubtful}");
+            let volumes = names.doubtful().iter().map(ToString::to_string);
+            let aliases = catalogue.doubtful_aliases().map(ToString::to_string);
+            let doubtful: Vec<String> = volumes.chain(aliases).collect();
+            if !json {
+                for doubtful in &doubtful {
+                    eprintln!("label-mapper: {doubtful}");
+                }
             }
-            for doubtful in catalogue.doubtful_aliases() {
-                eprintln!("label-mapper: {doubtful}");
+            if let Some(path) = &output {
+                names.write(path)?;
             }
             match output {
+                file if json => {
+                    let names: serde_json::Value = serde_json::from_str(&names.to_json())?;
+                    let object = serde_json::json!({ "file": file, "names": names, "doubtful": doubtful });
+                    serde_json::to_string_pretty(&object)? + "\n"
+                }
                 Some(path) => {
-                    names.write(&path)?;
                     format!(
                         "{}: {} {}\n",
                         path.display(),
@@ -100,15 +109,24 @@ fn run(command: Command) -> Result<ExitCode> {
             let act = |text: &str, options: &Options<'_>| label_mapper::convert(definition.from, text, options);
             written(&definition.file, &volumes, json, "", &mut code, act)?
         }
-        Command::JobFile { definition } => {
+        Command::JobFile { definition, json } => {
             let made = label_mapper::job_file(definition.from, &file(&definition.file, "the definition")?)?;
-            for note in &made.notes {
-                eprintln!("label-mapper: {note}");
-            }
             if made.leaves_volumes_out {
                 code = ExitCode::from(NOT_ALL);
             }
-            made.text
+            if json {
+                let object = serde_json::json!({
+                    "job_file": made.text,
+                    "notes": made.notes,
+                    "leaves_volumes_out": made.leaves_volumes_out,
+                });
+                serde_json::to_string_pretty(&object)? + "\n"
+            } else {
+                for note in &made.notes {
+                    eprintln!("label-mapper: {note}");
+                }
+                made.text
+            }
         }
         Command::Migrate {
             definition,

@@ -106,6 +106,37 @@ fn name_map_leaves_doubtful_names_out_and_tells_them() {
     assert!(names.get("vol-0aaaaaaaaaaaaaaa3").is_none(), "{names}");
 }
 
+#[test]
+fn name_map_and_job_file_print_one_json_object_with_their_notes_inside() {
+    let output = label_mapper(&["name-map", "--catalogue", "-", "--json"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["names"]["vol-0aaaaaaaaaaaaaaa1"], "orders");
+    assert_eq!(
+        (json["doubtful"].as_array().map(Vec::len), &json["file"]),
+        (Some(1), &serde_json::Value::Null)
+    );
+
+    let app = br#"{"id": "/a", "cmd": "x", "container": {"volumes": [{"containerPath": "d", "external": {"provider": "csi", "name": "v"}}]}}"#;
+    let mut file = tempfile::NamedTempFile::new().expect("there is room for a file");
+    file.write_all(app).expect("there is room for a file");
+    let path = file.path().to_str().expect("the path is text");
+    let output = label_mapper(&["job-file", "--from", "marathon", "--json", path]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["leaves_volumes_out"], true);
+    assert!(
+        json["job_file"].as_str().is_some_and(|text| text.contains("tasks:")),
+        "{json:#}"
+    );
+    assert_eq!(
+        json["notes"].as_array().map(|notes| !notes.is_empty()),
+        Some(true),
+        "{json:#}"
+    );
+}
+
 /// Runs with a catalogue of its own in a file.
 fn with_catalogue(catalogue: &[u8], arguments: &[&str]) -> Output {
     let mut file = tempfile::NamedTempFile::new().expect("there is room for a file");
