@@ -38,6 +38,14 @@ pub enum RunError {
     /// An address of a master is wrong.
     #[error("--master: {0}")]
     Address(#[from] EndpointError),
+    /// The master wants a framework to authenticate, and this one does not, or not as it should.
+    #[error("{}", credentials(url, principal.as_deref()))]
+    Credentials {
+        /// What was called.
+        url: String,
+        /// The principal whose secret was sent, if one was.
+        principal: Option<String>,
+    },
     /// The master refuses this framework for good.
     #[error("{cause}{}", remedy(cause))]
     Master {
@@ -46,9 +54,48 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// Tells what is wrong with the credentials of the framework, when they are.
+    pub fn about(self, framework: &Framework) -> Self {
+        match self {
+            Self::Master {
+                cause: mesos_http::Error::Unauthenticated { url, .. },
+            } => Self::Credentials {
+                url,
+                principal: framework.credential.as_ref().map(|(principal, _)| principal.clone()),
+            },
+            other => other,
+        }
+    }
+}
+
+/// Why there is no subscription, with what to look at when this lasts.
+pub(crate) fn outage(error: &mesos_http::Error) -> String {
+    use mesos_http::Error::{HostNotFound, NotListening, NotReady};
+    match error {
+        HostNotFound { .. } | NotListening { .. } => {
+            format!("{error}; if this lasts, check --master and that a master runs there")
+        }
+        NotReady { status: 404, .. } => {
+            format!("{error}; if this lasts, check that --master names masters, usually at port 5050, and no agents")
+        }
+        _ => error.to_string(),
+    }
+}
+
 impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))
+    }
+}
+
+fn credentials(url: &str, principal: Option<&str>) -> String {
+    match principal {
+        None => format!("the master at {url} requires frameworks to authenticate: give --principal and --secret-file"),
+        Some(principal) => format!(
+            "the master at {url} rejects the principal '{principal}': correct the secret in the file of --secret-file, or add the \
+             principal to the file of the master's --credentials"
+        ),
     }
 }
 

@@ -25,7 +25,7 @@ use scheduler::plan::{Plan, Volumes};
 use scheduler::progress::Progress;
 use scheduler::report::Report;
 use scheduler::run::Rules;
-use scheduler::state::{JobState, Millis};
+use scheduler::state::{JobState, Millis, Standing};
 use scheduler::store::Store;
 use volume_labels::counted;
 
@@ -44,6 +44,22 @@ const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 /// The state cannot be written any more.
 const STATE: u8 = 4;
+
+/// What `scheduler run --help` ends with.
+const RUN_EXAMPLES: &str = "\
+Examples:
+  Show what the tasks would request, without a master:
+    scheduler run etl.yml --dry-run
+  Run a job; when this is killed, the same command goes on where it stopped:
+    scheduler run etl.yml --master 10.0.0.1:5050,10.0.0.2:5050 --state /var/lib/etl/2026-11-28
+  With volumes named by their Name tags, and a report:
+    aws ec2 describe-volumes > volumes.json
+    scheduler run etl.yml --master 10.0.0.1:5050 --state runs/1 --catalogue volumes.json --report report.json
+  Where the master asks for credentials and has TLS:
+    scheduler run etl.yml --master https://master.example.org:5050 --ca-file ca.pem --state runs/1 \\
+      --principal etl --secret-file /etc/scheduler/secret
+  Show why a run of 'scheduler serve' is not further:
+    scheduler run explain etl.7 --url http://127.0.0.1:8180";
 
 /// Runs a job file on Mesos: tasks with volumes, each after the tasks it depends on.
 #[derive(Parser)]
@@ -65,14 +81,7 @@ struct Cli {
 enum Command {
     /// Run a job until it is over; with the state folder of an earlier run, continue where that run
     /// stopped. Or show, explain and cancel the runs of a running `scheduler serve`
-    #[command(
-        args_conflicts_with_subcommands = true,
-        subcommand_negates_reqs = true,
-        after_help = "Examples:\n\
-\x20 scheduler run job.yml --master 10.0.0.1:5050 --state /var/lib/job\n\
-\x20 scheduler run job.yml --dry-run --catalogue volumes.json\n\
-\x20 scheduler run ls --status failed"
-    )]
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = RUN_EXAMPLES)]
     Run(Box<client::RunOr<RunArgs>>),
     /// List, add, run, pause and remove the jobs of a running `scheduler serve`
     #[command(subcommand)]
@@ -276,6 +285,7 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
     let clock = Clock::start();
     let store = Store::open(folder).map_err(usage)?;
     let state = store.load(&plan, clock.now()).map_err(usage)?;
+    let was_over = state.end.is_some();
     if let Some(end) = state.end.as_ref().filter(|_| !arguments.json) {
         let outcome = if end.failures.is_empty() {
             "is done"
@@ -289,10 +299,14 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
     }
     let (json, started) = (arguments.json, clock.now());
     let report = move |now: Millis, _: Option<&String>, progress: &Progress| {
-        print_progress(json, now, now - started, progress);
+        // What this process ends with says the same.
+        let is_failure = matches!(progress, Progress::Ended { failures, .. } if !failures.is_empty());
+        if json || !is_failure {
+            print_progress(json, now, now - started, progress);
+        }
     };
     let (state, ended) = one_job::run(plan.clone(), state, store, &framework, &clock, Box::new(report));
-    let outcome = conclusion(ended, &state);
+    let outcome = conclusion(ended, &state, json || was_over);
     if let Some(path) = &arguments.report {
         let stopped = outcome.as_ref().err().map(|Failure(message, _)| message.clone());
         let written = Report::new(&plan, &state, stopped).write(path);
@@ -301,16 +315,25 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
     outcome
 }
 
-fn conclusion(outcome: Result<(), RunError>, state: &JobState) -> Result<(), Failure> {
+/// How the job ended. `in_full`: the causes of failures were not printed as text when they came.
+fn conclusion(outcome: Result<(), RunError>, state: &JobState, in_full: bool) -> Result<(), Failure> {
     outcome.map_err(|error| match error {
         RunError::Store(_) => Failure(error.to_string(), STATE),
         RunError::Address(_) => usage(error),
-        RunError::Master { .. } => Failure(error.to_string(), REFUSED),
+        RunError::Master { .. } | RunError::Credentials { .. } => Failure(error.to_string(), REFUSED),
     })?;
     match &state.end {
         Some(end) if end.failures.is_empty() => Ok(()),
         Some(end) => {
-            let mut lines = end.failures.clone();
+            let failed = state
+                .tasks
+                .iter()
+                .filter(|(_, record)| record.standing() == Standing::Failed);
+            let failed: Vec<&str> = failed.map(|(name, _)| name.as_str()).collect();
+            let mut lines = match in_full || failed.is_empty() {
+                true => end.failures.clone(),
+                false => vec![format!("the job has failed: {}", failed.join(", "))],
+            };
             if !end.blocked.is_empty() {
                 lines.push(format!("not started because of that: {}", end.blocked.join(", ")));
             }

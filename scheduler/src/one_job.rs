@@ -38,5 +38,5 @@ pub fn run(
     let shared = running.shared();
     let ended = running.run();
     let state = shared.read(|service, _| service.only_run().map(|run| run.state().clone()));
-    (state.unwrap_or(before), ended)
+    (state.unwrap_or(before), ended.map_err(|error| error.about(framework)))
 }

@@ -6,7 +6,7 @@ use mesos_http::types::{Reason, TaskState};
 use serde::Serialize;
 
 use crate::plan::PlannedTask;
-use crate::state::{Agent, Attempt, Millis};
+use crate::state::{Agent, Attempt, Millis, Verdict};
 
 /// One thing to report. `Display` is a line for people; as JSON it is an object whose `event` names
 /// the kind.
@@ -18,10 +18,20 @@ pub enum Progress {
         /// The framework's id.
         framework_id: String,
     },
-    /// Not subscribed.
+    /// Not subscribed. Reported once, and again from time to time as long as it lasts.
     Disconnected {
         /// The cause, in one line.
         reason: String,
+        /// For how long. 0: until now there was a subscription, or this is the first attempt.
+        for_ms: Millis,
+    },
+    /// The operator stream is closed, although there is a subscription. Reported once, and again
+    /// from time to time as long as it lasts.
+    OperatorStreamClosed {
+        /// The cause, in one line.
+        reason: String,
+        /// For how long.
+        for_ms: Millis,
     },
     /// A task is being launched.
     Launched {
@@ -48,6 +58,13 @@ pub enum Progress {
         message: Option<String>,
         /// How long after the launch was decided.
         after_ms: Millis,
+        /// Where the task ran.
+        agent: Agent,
+        /// Whether the task has failed with this and is not launched again.
+        failed: bool,
+        /// Where the output of a task is that failed while it ran.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<String>,
     },
     /// A task is going to be launched again.
     Retry {
@@ -150,6 +167,8 @@ pub enum Progress {
     Ended {
         /// One line for each task that failed.
         failures: Vec<String>,
+        /// The names of the tasks that failed.
+        failed: Vec<String>,
         /// The tasks that were not started because of these failures.
         blocked: Vec<String>,
     },
@@ -169,8 +188,11 @@ impl Progress {
         }
     }
 
-    /// The state of an attempt after an update.
-    pub(crate) fn state(task: &str, attempt: &Attempt, now: Millis) -> Self {
+    /// The state of an attempt after an update. `framework_id` is the framework's.
+    pub(crate) fn state(task: &str, attempt: &Attempt, framework_id: Option<&str>, now: Millis) -> Self {
+        // Nothing else leaves a sandbox with the task's output in it.
+        let ran = attempt.has_begun() && matches!(attempt.state, Some(TaskState::Failed | TaskState::Killed));
+        let output = framework_id.filter(|_| ran);
         Self::State {
             task: task.to_owned(),
             task_id: attempt.task_id.clone(),
@@ -182,6 +204,9 @@ impl Progress {
                 .last()
                 .map_or(now, |change| change.at_ms)
                 .saturating_sub(attempt.intended_ms),
+            agent: attempt.agent.clone(),
+            failed: attempt.verdict == Some(Verdict::Failed),
+            output: output.map(|framework| attempt.output(framework)),
         }
     }
 
@@ -189,7 +214,9 @@ impl Progress {
     pub fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::Disconnected { .. }
+            Self::State { failed: true, .. }
+                | Self::Disconnected { .. }
+                | Self::OperatorStreamClosed { .. }
                 | Self::Waiting { .. }
                 | Self::Stray { .. }
                 | Self::InDoubt { .. }
@@ -217,7 +244,25 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connected { framework_id } => write!(f, "subscribed as framework {framework_id}"),
-            Self::Disconnected { reason } => write!(f, "not subscribed; the scheduler tries again: {}", line(reason)),
+            Self::Disconnected { reason, for_ms: 0 } => {
+                write!(f, "not subscribed; the scheduler tries again: {}", line(reason))
+            }
+            Self::Disconnected { reason, for_ms } => {
+                write!(
+                    f,
+                    "still not subscribed after {} s; the scheduler tries again: {}",
+                    for_ms / 1000,
+                    line(reason)
+                )
+            }
+            Self::OperatorStreamClosed { reason, for_ms } => {
+                f.write_str("the tasks of other frameworks are not seen, because the operator stream is closed")?;
+                match for_ms {
+                    0 => f.write_str("; the scheduler tries again")?,
+                    _ => write!(f, " for {} s; the scheduler tries again", for_ms / 1000)?,
+                }
+                write!(f, ": {}", line(reason))
+            }
             Self::Launched {
                 task,
                 task_id,
@@ -236,14 +281,23 @@ impl fmt::Display for Progress {
                 reason,
                 message,
                 after_ms,
+                agent,
+                failed,
+                output,
                 ..
             } => {
                 write!(f, "{task}: {state} after {}", seconds(*after_ms))?;
+                if *failed {
+                    write!(f, " on {agent}")?;
+                }
                 if let Some(reason) = reason.as_ref().filter(|_| *state != TaskState::Finished) {
                     write!(f, ", {}", reason.as_str())?;
                 }
-                match message {
-                    Some(message) => write!(f, ": {}", line(message)),
+                if let Some(message) = message {
+                    write!(f, ": {}", line(message))?;
+                }
+                match output {
+                    Some(output) => write!(f, "; its output is in {output}"),
                     None => Ok(()),
                 }
             }
@@ -310,18 +364,20 @@ impl fmt::Display for Progress {
             }
             Self::Skipped { job, reason } => write!(f, "{job}: a run was due and is not started: {}", line(reason)),
             Self::Deferred { job, reason } => write!(f, "{job}: a run was due and starts later: {}", line(reason)),
-            Self::Ended { failures, blocked } => match (failures.is_empty(), blocked.is_empty()) {
-                (true, true) => f.write_str("the job is done"),
-                (_, true) => write!(f, "the job has failed: {}", failures.join("; ")),
-                (_, false) => {
-                    write!(
-                        f,
-                        "the job has failed: {}; not started: {}",
-                        failures.join("; "),
-                        blocked.join(", ")
-                    )
+            Self::Ended { failures, .. } if failures.is_empty() => f.write_str("the job is done"),
+            Self::Ended {
+                failures,
+                failed,
+                blocked,
+            } => {
+                // Why a task failed was reported when it did. A run that was cancelled has no such task.
+                let causes = if failed.is_empty() { failures } else { failed };
+                write!(f, "the job has failed: {}", causes.join(", "))?;
+                match blocked.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, "; not started because of that: {}", blocked.join(", ")),
                 }
-            },
+            }
         }
     }
 }

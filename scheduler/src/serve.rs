@@ -159,7 +159,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
     let refused = |error: RunError| match error {
         RunError::Address(_) => usage(error),
         RunError::Store(_) => Failure(error.to_string(), STATE),
-        RunError::Master { .. } => Failure(error.to_string(), REFUSED),
+        RunError::Master { .. } | RunError::Credentials { .. } => Failure(error.to_string(), REFUSED),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -214,7 +214,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
             .unwrap_or_else(|| address.to_string());
         print(&format!("serving {scheme}://{known_as}\n"))?;
     }
-    running.run().map_err(refused)
+    running.run().map_err(|error| refused(error.about(&framework)))
 }
 
 /// How commands of job files are run; `None`: not at all.

@@ -256,6 +256,16 @@ impl Attempt {
         self.verdict.is_none() && self.state.as_ref().is_some_and(doubtful)
     }
 
+    /// Where the task's output is: its sandbox, which an agent has below its work directory.
+    /// `framework` is the framework's id.
+    pub fn output(&self, framework: &str) -> String {
+        let Agent { id, hostname, .. } = &self.agent;
+        format!(
+            "stdout and stderr of WORK_DIR/slaves/{id}/frameworks/{framework}/executors/{}/runs/latest on {hostname}",
+            self.task_id
+        )
+    }
+
     /// Whether it is known to have begun.
     pub fn has_begun(&self) -> bool {
         self.seen_running || self.was_started()

@@ -2,13 +2,14 @@
 //! workspace's end-to-end tests are for.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testbed::{AgentSpec, Cluster};
+use testbed::{AgentSpec, Cluster, MasterSpec};
 
 /// Nothing here takes half as long.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -170,7 +171,7 @@ fn a_failing_task_ends_the_job_with_code_1_and_the_names_of_what_it_blocks() {
     let job = "version: 1
 name: bad
 tasks:
-  a: {command: exit 3}
+  a: {command: 'echo why >&2; exit 3'}
   b: {command: 'true', after: a}
   c: {command: sleep 0.5}
 ";
@@ -184,6 +185,19 @@ tasks:
         let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         assert!(event["at_ms"].as_u64() > Some(1_500_000_000_000), "{line}");
     }
+    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let output = events.filter_map(|event| Some(event["output"].as_str()?.to_owned()));
+    let output: Vec<String> = output.collect();
+    let [output] = output.as_slice() else {
+        panic!("one task has failed: {output:?}")
+    };
+    let work_dir = site.cluster.agent(0).work_dir();
+    let sandbox = output
+        .split_once("WORK_DIR/")
+        .and_then(|(_, rest)| rest.split_once(" on "))
+        .map(|(path, _)| work_dir.join(path))
+        .unwrap_or_else(|| panic!("no path is in '{output}'"));
+    assert_eq!(fs::read_to_string(sandbox.join("stderr")).unwrap(), "why\n");
     let error = fs::read_to_string(site.path().join("err")).unwrap();
     assert!(
         error.contains("task 'a' (bad.a.1) on agent") && error.contains("TASK_FAILED"),
@@ -198,6 +212,74 @@ tasks:
         "what does not depend on it goes on"
     );
     assert_eq!(task(&report, "b")["standing"], "waiting");
+}
+
+#[test]
+fn the_cause_of_a_failure_is_printed_once_and_the_end_names_the_task() {
+    let site = Site::start(&[agent()]);
+    let job = "version: 1\nname: bad\ntasks:\n  a: {command: exit 3}\n  b: {command: 'true', after: a}\n";
+    let mut run = site.scheduler(job, &[]);
+    run.wait_for("not started because of that: b");
+    let said = run.said();
+    assert_eq!(run.end(), Some(1));
+    assert_eq!(said.matches("exited with status 3").count(), 1, "{said}");
+    assert!(
+        said.contains("; its output is in stdout and stderr of WORK_DIR/slaves/"),
+        "{said}"
+    );
+    assert!(said.contains("scheduler: the job has failed: a\n"), "{said}");
+
+    // Another process only knows the state: it says why.
+    let again = site.scheduler(job, &[]);
+    assert_eq!(again.end(), Some(1));
+    let error = fs::read_to_string(site.path().join("err")).unwrap();
+    assert!(
+        error.contains("task 'a' (bad.a.1) on agent") && error.contains("exited with status 3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_master_that_asks_for_credentials_names_the_options_and_the_principal() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let credentials = folder.path().join("credentials");
+    fs::write(
+        &credentials,
+        r#"{"credentials": [{"principal": "etl", "secret": "right"}]}"#,
+    )
+    .expect("the folder is ours");
+    let master = MasterSpec::default()
+        .flag("authenticate_http_frameworks", "true")
+        .flag("http_framework_authenticators", "basic")
+        .flag("credentials", credentials.display().to_string());
+    let cluster = Cluster::builder()
+        .master(master)
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let site = Site { cluster, folder };
+    let secret = |text: &str| {
+        let path = site.path().join("secret");
+        fs::write(&path, text).expect("the folder is ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the folder is ours");
+    };
+    let refused = |arguments: &[&str]| {
+        let run = site.scheduler("version: 1\nname: j\ntasks:\n  a: {command: 'true'}\n", arguments);
+        assert_eq!(run.end(), Some(3));
+        fs::read_to_string(site.path().join("err")).expect("the folder is ours")
+    };
+    let error = refused(&[]);
+    assert!(
+        error.contains("requires frameworks to authenticate: give --principal and --secret-file"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+    secret("wrong");
+    let error = refused(&["--principal", "etl", "--secret-file", "secret"]);
+    assert!(
+        error.contains("rejects the principal 'etl': correct the secret"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
 
 #[test]

@@ -54,7 +54,10 @@ pub(super) fn all(view: View<'_>) -> Markup {
                                 @match job.next_ms {
                                     Some(next) => { span { (time(next)) " " span.faint { "(" (distance(next, now)) ")" } } },
                                     None if job.paused => { span.faint { "paused" } },
-                                    None => { span.faint { "on request" } },
+                                    None if service.file(name).is_some_and(|file| file.schedule.is_none()) => {
+                                        span.faint { "on request" }
+                                    },
+                                    None => { span.faint { "never" } },
                                 }
                             }
                             td.act data-label="" {

@@ -31,11 +31,13 @@ pub(crate) enum Unfit {
     NotSame(String),
     #[error("'agent.not-same-as' wants another agent than that of '{0}'")]
     Same(String),
-    #[error(
-        "it does not offer volume {name} ({item} in {}): not in its --resources, or held by another task",
-        label_mapper::EBS_VOLUMES
-    )]
-    Volume { name: String, item: String },
+    #[error("it does not offer volume {name} ({item} in {}): {}", label_mapper::EBS_VOLUMES, lacking(item, holder.as_ref()))]
+    Volume {
+        name: String,
+        item: String,
+        /// The task that holds the item there, as far as the ledger knows.
+        holder: Option<Holder>,
+    },
     #[error("{0}")]
     Claim(Refusal),
     #[error(
@@ -44,6 +46,26 @@ pub(crate) enum Unfit {
     Slots { held: usize, wanted: usize, limit: u32 },
     #[error("{0}")]
     Shortage(String),
+}
+
+/// Why an agent does not offer a volume, and what to do.
+fn lacking(item: &str, holder: Option<&Holder>) -> String {
+    match holder {
+        Some(holder) => format!("{holder} has it; wait until that task ends"),
+        None => format!("add {item} to the agent's --resources, or wait when a task of another framework has it there"),
+    }
+}
+
+/// What an agent lacks, in the words of the job file.
+fn short_of(shortage: &Shortage) -> String {
+    match shortage {
+        Shortage::Scalar {
+            name,
+            wanted,
+            available,
+        } => format!("the task needs {wanted} {name}, and it offers {available}"),
+        other => other.to_string(),
+    }
 }
 
 /// An agent that is right for a task.
@@ -201,9 +223,12 @@ fn take(task: &PlannedTask, pool: &Pool, ledger: &Ledger) -> Result<(Resources, 
         Err(Shortage::Item { item, .. }) => {
             let volume = task.volumes.iter().find(|volume| volume.claim.as_ref() == Some(&item));
             let name = volume.map_or_else(|| item.clone(), |volume| format!("'{}'", volume.name));
-            Err(Unfit::Volume { name, item })
+            let claims = ledger.volumes.get(&item).into_iter().flat_map(|entry| &entry.claims);
+            let mut here = claims.filter(|claim| claim.agent == pool.agent.id && !claim.without_item);
+            let holder = here.next().map(|claim| claim.holder.clone());
+            Err(Unfit::Volume { name, item, holder })
         }
-        Err(shortage) => Err(Unfit::Shortage(shortage.to_string())),
+        Err(shortage) => Err(Unfit::Shortage(short_of(&shortage))),
     }
 }
 

@@ -287,8 +287,10 @@ impl Run {
             .filter(|name| matches!(standing(name), Standing::Waiting | Standing::Ready))
             .map(str::to_owned)
             .collect();
+        let failed = names().filter(|name| standing(name) == Standing::Failed);
         effects.progress.push(Progress::Ended {
             failures: failures.clone(),
+            failed: failed.map(str::to_owned).collect(),
             blocked: blocked.clone(),
         });
         self.state.end = Some(End {

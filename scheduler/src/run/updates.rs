@@ -22,9 +22,10 @@ impl Run {
         });
         match found {
             Some((name, attempt)) if attempt.verdict.is_none() => {
-                if note(attempt, &status, now) {
+                let reported_at = effects.progress.len();
+                let is_new = note(attempt, &status, now);
+                if is_new {
                     effects.save = true;
-                    effects.progress.push(Progress::state(&name, attempt, now));
                     if attempt.is_in_doubt() {
                         effects.progress.push(Progress::InDoubt {
                             task: name.clone(),
@@ -41,6 +42,12 @@ impl Run {
                 attempt.verdict = verdict(attempt);
                 let verdict = attempt.verdict;
                 self.concluded(&name, verdict, now, effects);
+                let last = self.state.tasks[&name].attempts.last();
+                if let Some(attempt) = last.filter(|_| is_new) {
+                    // Whether the task has failed for good is known only now.
+                    let state = Progress::state(&name, attempt, self.state.framework_id.as_deref(), now);
+                    effects.progress.insert(reported_at, state);
+                }
             }
             // The task was given up, or belongs to a state that was lost, but it runs. It must not
             // write while its successor does.

@@ -58,6 +58,7 @@ impl Service {
         for event in events {
             self.agents.take(&event);
             self.operator_stream.take(&event, now);
+            self.report_stream(&event, now, &mut effects);
             for task_id in self.shown_running(&event) {
                 self.seen_running(&task_id, now, &mut effects);
             }
@@ -82,6 +83,22 @@ impl Service {
         }
         self.advance(now, &mut effects);
         effects
+    }
+
+    /// Reports that the operator stream is closed. While there is no subscription either, both have
+    /// one cause, which is reported already.
+    fn report_stream(&mut self, event: &ClusterEvent, now: Millis, effects: &mut Effects) {
+        match event {
+            ClusterEvent::Snapshot(_) => self.stream_outage.is_over(),
+            ClusterEvent::Disconnected(error) if self.connected => {
+                if let Some(for_ms) = self.stream_outage.failed(now) {
+                    let reason = error.to_string();
+                    let progress = Progress::OperatorStreamClosed { reason, for_ms };
+                    effects.progress.push((None, progress));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The tasks of this framework that an event of the operator stream shows to run, or to have run.
@@ -141,8 +158,11 @@ impl Service {
                 self.connected = false;
                 self.offers.forget();
                 // The master may close the stream before it has answered the end of the framework.
-                if !self.is_ending() {
-                    effects.progress.push((None, Progress::Disconnected { reason }));
+                if !self.is_ending()
+                    && let Some(for_ms) = self.outage.failed(now)
+                {
+                    let progress = Progress::Disconnected { reason, for_ms };
+                    effects.progress.push((None, progress));
                 }
                 self.each_run(&run::Event::Disconnected, now, effects);
             }
@@ -168,6 +188,7 @@ impl Service {
 
     fn subscribed(&mut self, framework_id: String, now: Millis, effects: &mut Effects) {
         self.connected = true;
+        self.outage.is_over();
         self.stale = true;
         self.ask_for_all_tasks_soon(now);
         self.offers.forget();

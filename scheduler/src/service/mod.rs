@@ -22,6 +22,7 @@ pub mod listing;
 pub mod logs;
 pub mod metrics;
 pub mod openapi;
+mod outage;
 mod place;
 mod reconcile;
 mod record;
@@ -49,6 +50,7 @@ pub use effects::Effects;
 pub use events::Event;
 use last::OneJob;
 use metrics::Counters;
+use outage::Outage;
 pub use record::{Cause, JobRecord, RunId, RunRecord, ServiceRecord, VERSION};
 pub use run::RunEntry;
 pub use watch::OperatorStream;
@@ -112,6 +114,10 @@ pub struct Service {
     offers: Offers,
     waiting: Waiting,
     connected: bool,
+    /// While there is no subscription.
+    outage: Outage,
+    /// While the operator stream is closed.
+    stream_outage: Outage,
     /// Of `scheduler run`: the service ends with its only run.
     one_job: Option<OneJob>,
     /// When the master was last asked for all tasks.
@@ -173,6 +179,8 @@ impl Service {
             offers: Offers::default(),
             waiting: Waiting::default(),
             connected: false,
+            outage: Outage::default(),
+            stream_outage: Outage::default(),
             one_job: None,
             all_asked: now,
             counters: Counters::default(),

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use mesos_http::endpoint::Endpoint;
-use mesos_http::operator::{ClusterEvent, Master};
+use mesos_http::operator::Master;
 use mesos_http::scheduler::{Call, Caller, Connection, Notice};
 
 use super::listing::Listing;
@@ -13,7 +13,7 @@ use super::storage::{self, Storage};
 use super::{Effects, Event, RequestError, RunId, Service};
 use crate::clock::Clock;
 use crate::crash_point;
-use crate::framework::{Framework, RunError};
+use crate::framework::{self, Framework, RunError};
 use crate::notification::Notifier;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -278,12 +278,6 @@ impl Running {
                 let mut events = vec![event];
                 events.extend(watch.events().try_iter().take(TOGETHER));
                 let mut core = shared.lock();
-                for event in &events {
-                    if let ClusterEvent::Disconnected(error) = event {
-                        let reason = format!("the operator stream: {error}");
-                        (core.report)(core.clock.now(), None, &Progress::Disconnected { reason });
-                    }
-                }
                 let now = core.clock.now();
                 let effects = core.service.cluster_all(events, now);
                 core.carry_out(effects);
@@ -365,7 +359,7 @@ fn event(notice: Notice) -> Result<Option<Event>, mesos_http::Error> {
         },
         Notice::Event(event) => Event::Master(Box::new(event)),
         Notice::Disconnected { error, .. } => Event::Disconnected {
-            reason: error.to_string(),
+            reason: framework::outage(&error),
         },
         Notice::Failed(error) => return Err(error),
         _ => return Ok(None),

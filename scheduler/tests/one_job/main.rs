@@ -206,8 +206,8 @@ fn what_does_not_fit_is_given_back_and_told() {
         [
             "host-s1 (s1), host-s2 (s2): it is in zone zone-b, and the volumes are in zone-a",
             "host-s5 (s5): its attribute 'rack' is not set, and 'agent.attributes' wants 'r1'",
-            "host-s3 (s3): it does not offer volume 'orders' (vol-1 in ebsvolumes): not in its --resources, or held by another task",
-            "host-s4 (s4): 2 cpus asked for, 1 there",
+            "host-s3 (s3): it does not offer volume 'orders' (vol-1 in ebsvolumes): add vol-1 to the agent's --resources, or wait when a task of another framework has it there",
+            "host-s4 (s4): the task needs 2 cpus, and it offers 1",
         ]
     );
 
@@ -511,4 +511,66 @@ fn every_state_has_its_consequence() {
         };
         assert_eq!(got, *expected, "{state}");
     }
+}
+
+#[test]
+fn a_master_that_is_away_is_reported_once_and_then_every_half_minute() {
+    let mut world = World::new(ONE);
+    world.connect();
+    for _ in 0..240 {
+        world.disconnect("nothing listens on m:5050");
+        world.now += 250;
+    }
+    let lines: Vec<String> = world.reports.iter().map(ToString::to_string).collect();
+    let lines: Vec<&String> = lines.iter().filter(|line| line.contains("not subscribed")).collect();
+    assert_eq!(
+        lines,
+        [
+            "not subscribed; the scheduler tries again: nothing listens on m:5050",
+            "still not subscribed after 30 s; the scheduler tries again: nothing listens on m:5050",
+        ]
+    );
+    // The next outage is another one.
+    world.connect();
+    world.disconnect("closed");
+    let last = world.reports.last().expect("it is reported").to_string();
+    assert_eq!(last, "not subscribed; the scheduler tries again: closed");
+}
+
+#[test]
+fn the_cause_of_a_failure_is_printed_once_with_the_place_of_the_output() {
+    let job = "version: 1\nname: j\ntasks:\n  a: {command: x, retries: 1}\n  b: {command: x, after: a}\n";
+    let mut world = World::new(job);
+    world.connect();
+    for attempt in ["j.a.1", "j.a.2"] {
+        world.offer(&[agent("s1")]);
+        world.update(update(attempt, Running).acknowledged());
+        world.update(update(attempt, Failed).message("exited with status 3").acknowledged());
+        world.pass(2_000);
+    }
+    let with_cause = |warnings: bool| -> Vec<String> {
+        let reports = world.reports.iter().filter(|report| report.is_warning() == warnings);
+        let lines = reports.map(ToString::to_string);
+        lines.filter(|line| line.contains("exited with status 3")).collect()
+    };
+    let output = |attempt: u32| {
+        format!("stdout and stderr of WORK_DIR/slaves/s1/frameworks/F/executors/j.a.{attempt}/runs/latest on host-s1")
+    };
+    assert_eq!(
+        with_cause(false),
+        [format!(
+            "a: TASK_FAILED after 0.00 s: exited with status 3; its output is in {}",
+            output(1)
+        )],
+        "it is launched again"
+    );
+    let last = format!("exited with status 3; its output is in {}", output(2));
+    let [failed] = with_cause(true).try_into().expect("it is printed once");
+    assert!(
+        failed.starts_with("a: TASK_FAILED after ") && failed.contains(" on host-s1 (s1)"),
+        "{failed}"
+    );
+    assert!(failed.ends_with(&last), "{failed}");
+    let ended = world.reports.last().expect("the job is over").to_string();
+    assert_eq!(ended, "the job has failed: a; not started because of that: b");
 }

@@ -115,6 +115,11 @@ impl World {
         })
     }
 
+    pub(crate) fn disconnect(&mut self, reason: &str) {
+        let reason = reason.to_owned();
+        self.event(Event::Disconnected { reason });
+    }
+
     pub(crate) fn update(&mut self, status: Update) -> Effects {
         self.event(Event::Master(Box::new(MasterEvent::Update(status.0))))
     }
