@@ -5,6 +5,7 @@
 mod claims;
 mod client;
 mod dead;
+mod framework_args;
 mod listen;
 mod serve;
 
@@ -14,17 +15,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use framework_args::FrameworkArgs;
 use label_mapper::{Catalogue, Spelling};
 use mesos_http::tls::{Tls, TlsFiles};
 use scheduler::bounded::supervise;
 use scheduler::clock::Clock;
-use scheduler::framework::{Framework, RunError};
+use scheduler::framework::RunError;
 use scheduler::job::{Job, Schedule};
 use scheduler::one_job;
 use scheduler::plan::{Plan, Volumes};
 use scheduler::progress::Progress;
 use scheduler::report::Report;
-use scheduler::run::Rules;
 use scheduler::state::{JobState, Millis, Standing};
 use scheduler::store::Store;
 use volume_labels::counted;
@@ -33,8 +34,6 @@ use volume_labels::counted;
 const NEXT_TIMES: usize = 3;
 /// Longest job file or catalogue that is read: a listing has about 1 KB for each volume.
 const MAX_BYTES: u64 = 256 << 20;
-/// Longest secret that is read.
-const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// A task of the job failed.
 const FAILED: u8 = 1;
@@ -165,26 +164,8 @@ struct RunArgs {
     /// The folder that keeps the job's state, made when missing; one for each run of a job
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     state: Option<PathBuf>,
-    /// The role offers are for
-    #[arg(long, default_value = "*")]
-    role: String,
-    /// The user of tasks that name none
-    #[arg(long, default_value = "root")]
-    user: String,
-    /// The principal to authenticate as; its secret is read from the file of --secret-file
-    #[arg(long, requires = "secret_file")]
-    principal: Option<String>,
-    /// A file with the principal's secret
-    #[arg(long, value_name = "FILE", requires = "principal")]
-    secret_file: Option<PathBuf>,
     #[command(flatten)]
-    tls: TlsArgs,
-    /// How often in a row a task is launched again because another host still holds its volume
-    #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
-    volume_retries: u32,
-    /// How many volumes may be attached to an agent's host, for agents without an attribute `attach_limit`
-    #[arg(long, value_name = "N")]
-    attach_limit: Option<u32>,
+    framework: FrameworkArgs,
     /// Write a report about the job to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -281,7 +262,8 @@ fn run_job(arguments: RunArgs) -> Result<(), Failure> {
         return print(&explained(&plan));
     }
     let folder = arguments.state.as_deref().ok_or_else(|| usage("--state is missing"))?;
-    let framework = framework(&arguments, &plan.job)?;
+    let masters = arguments.master.clone().ok_or_else(|| usage("--master is missing"))?;
+    let framework = arguments.framework.framework(&plan.job, masters)?;
     let clock = Clock::start();
     let store = Store::open(folder).map_err(usage)?;
     let state = store.load(&plan, clock.now()).map_err(usage)?;
@@ -344,37 +326,6 @@ fn conclusion(outcome: Result<(), RunError>, state: &JobState, in_full: bool) ->
             REFUSED,
         )),
     }
-}
-
-fn framework(arguments: &RunArgs, job: &str) -> Result<Framework, Failure> {
-    let credential = credentials(arguments.principal.as_ref(), arguments.secret_file.as_ref())?;
-    let rules = Rules {
-        role: arguments.role.clone(),
-        volume_retries: arguments.volume_retries,
-        attach_limit: arguments.attach_limit,
-        ..Rules::default()
-    };
-    let masters = arguments.master.clone().ok_or_else(|| usage("--master is missing"))?;
-    Ok(Framework {
-        name: job.to_owned(),
-        masters,
-        user: arguments.user.clone(),
-        credential,
-        tls: arguments.tls.load()?,
-        rules,
-    })
-}
-
-fn credentials(principal: Option<&String>, file: Option<&PathBuf>) -> Result<Option<(String, String)>, Failure> {
-    let (Some(principal), Some(file)) = (principal, file) else {
-        return Ok(None);
-    };
-    let secret = operator_files::read(file, MAX_SECRET_BYTES)
-        .map_err(|error| usage(format!("cannot read the secret {error}")))?;
-    Ok(Some((
-        principal.clone(),
-        secret.trim_end_matches(['\r', '\n']).to_owned(),
-    )))
 }
 
 /// Reads job file and catalogue; every line of an error begins with the file, as compilers write it.

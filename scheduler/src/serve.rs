@@ -10,9 +10,8 @@ use rustix::process::getuid;
 use scheduler::access::{self, Limits};
 use scheduler::bounded::{CommandUser, Commands};
 use scheduler::clock::Clock;
-use scheduler::framework::{Framework, RunError, subscribe};
+use scheduler::framework::{RunError, subscribe};
 use scheduler::notification::{self, Notifier};
-use scheduler::run::Rules;
 use scheduler::service::listing::Listing;
 use scheduler::service::logs::AgentAccess;
 use scheduler::service::serve::Running;
@@ -20,8 +19,9 @@ use scheduler::service::storage::{Folder, framework_id};
 use scheduler::service::{Service, Settings, api};
 use scheduler::store::StoreError;
 
+use crate::framework_args::FrameworkArgs;
 use crate::listen::ListenArgs;
-use crate::{Failure, REFUSED, STATE, TlsArgs, credentials, print, print_run_progress, usage};
+use crate::{Failure, REFUSED, STATE, print, print_run_progress, usage};
 
 /// How long an instance that was taken over may take to end.
 const STEP_BACK: Duration = Duration::from_secs(30);
@@ -84,26 +84,8 @@ pub(crate) struct ServeArgs {
     /// How labels spell the volumes of the catalogue: `id`, or `name` for agents without a `name_map` file
     #[arg(long, value_enum, default_value_t)]
     spelling: Spelling,
-    /// The role offers are for
-    #[arg(long, default_value = "*")]
-    role: String,
-    /// The user of tasks that name none
-    #[arg(long, default_value = "root")]
-    user: String,
-    /// The principal to authenticate as; its secret is read from the file of --secret-file
-    #[arg(long, requires = "secret_file")]
-    principal: Option<String>,
-    /// A file with the principal's secret
-    #[arg(long, value_name = "FILE", requires = "principal")]
-    secret_file: Option<PathBuf>,
     #[command(flatten)]
-    tls: TlsArgs,
-    /// How often in a row a task is launched again because another host still holds its volume
-    #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
-    volume_retries: u32,
-    /// How many volumes may be attached to an agent's host, for agents without an attribute `attach_limit`
-    #[arg(long, value_name = "N")]
-    attach_limit: Option<u32>,
+    framework: FrameworkArgs,
     /// Report a claim that has been RELEASING, SUSPECT or FENCED for this many seconds, and again
     /// each time after as many
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
@@ -117,20 +99,7 @@ pub(crate) struct ServeArgs {
 }
 
 pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
-    let rules = Rules {
-        role: arguments.role.clone(),
-        volume_retries: arguments.volume_retries,
-        attach_limit: arguments.attach_limit,
-        ..Rules::default()
-    };
-    let framework = Framework {
-        name: "scheduler".to_owned(),
-        masters: arguments.master.clone(),
-        user: arguments.user.clone(),
-        credential: credentials(arguments.principal.as_ref(), arguments.secret_file.as_ref())?,
-        tls: arguments.tls.load()?,
-        rules: rules.clone(),
-    };
+    let framework = arguments.framework.framework("scheduler", arguments.master.clone())?;
     let every = Duration::try_from_secs_f64(arguments.catalogue_every)
         .ok()
         .filter(|every| *every >= Duration::from_millis(100))
@@ -146,7 +115,7 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<(), Failure> {
     };
     let listing = (!listing.is_empty()).then_some(listing);
     let settings = Settings {
-        rules,
+        rules: framework.rules.clone(),
         storage: listing.is_some(),
         source: listing.as_ref().map(Listing::source).unwrap_or_default(),
         spelling: arguments.spelling,
