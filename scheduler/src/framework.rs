@@ -28,8 +28,8 @@ pub struct Framework {
     pub rules: Rules,
 }
 
-/// Why a scheduler stopped before its job was over. Its tasks, if any, go on, and a scheduler with the same state folder
-/// takes them over.
+/// Why a scheduler stopped before its job was over. Its tasks, if any, go on, and a scheduler with
+/// the same state folder takes them over.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The state cannot be written.

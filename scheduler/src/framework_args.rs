@@ -30,7 +30,8 @@ pub(crate) struct FrameworkArgs {
     /// How often in a row a task is launched again because another host still holds its volume
     #[arg(long, value_name = "N", default_value_t = Rules::default().volume_retries)]
     volume_retries: u32,
-    /// How many volumes may be attached to an agent's host, for agents without an attribute `attach_limit`
+    /// How many volumes may be attached to an agent's host, for agents without an attribute
+    /// `attach_limit`
     #[arg(long, value_name = "N")]
     attach_limit: Option<u32>,
 }

@@ -14,7 +14,8 @@ use crate::store::Store;
 /// everything that happens. Returns the state that the job is in then.
 ///
 /// A master that cannot be reached is no error: this is reported, and tried again for as long as it
-/// takes. The errors are that the state cannot be written, or that the master refuses the framework.
+/// takes. The errors are that the state cannot be written, or that the master refuses the
+/// framework.
 pub fn run(
     plan: Plan,
     state: JobState,

@@ -123,8 +123,9 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// The best agent for the task: the one to whose host the storage has most of its volumes attached, else one where they
-/// were last, so that nothing has to move; else the one with the most CPUs left. Or why each is unfit.
+/// The best agent for the task: the one to whose host the storage has most of its volumes attached,
+/// else one where they were last, so that nothing has to move; else the one with the most CPUs
+/// left. Or why each is unfit.
 pub(super) fn choose(
     run: &Run,
     task: &PlannedTask,
@@ -197,9 +198,10 @@ fn refusal(task: &PlannedTask, task_id: &str, pool: &Pool, placement: &Placement
     })
 }
 
-/// The volumes of the task that others read on this agent, and whose item of the SET resource one of them holds: as long as
-/// that reader runs no task is offered the item. A reader that finds no such reader needs the item itself, since another
-/// framework may have taken it. On an agent that refuses tasks without a claim every reader needs it.
+/// The volumes of the task that others read on this agent, and whose item of the SET resource one
+/// of them holds: as long as that reader runs no task is offered the item. A reader that finds no
+/// such reader needs the item itself, since another framework may have taken it. On an agent that
+/// refuses tasks without a claim every reader needs it.
 fn held_by_readers<'a>(task: &'a PlannedTask, pool: &Pool, ledger: &Ledger) -> BTreeSet<&'a str> {
     if pool.requires_claim {
         return BTreeSet::new();

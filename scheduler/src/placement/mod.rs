@@ -94,7 +94,8 @@ pub(crate) struct Placement<'a> {
 
 impl Placement<'_> {
     /// Launches the task on the best agent of `pools`, if one is right for it and its volumes are
-    /// free. The claims, and then the run's state, have to be on disk before the pools are answered.
+    /// free. The claims, and then the run's state, have to be on disk before the pools are
+    /// answered.
     ///
     /// # Errors
     /// Why each agent is unfit. Nothing is claimed then; a task that waits for a volume to be let

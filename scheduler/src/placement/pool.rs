@@ -8,24 +8,26 @@ use mesos_http::types::{Filters, Offer, OfferId, TaskInfo};
 
 use crate::state::Agent;
 
-/// For how many seconds not to be offered what nothing can use as long as no task is to be launched. REVIVE ends it.
+/// For how many seconds not to be offered what nothing can use as long as no task is to be
+/// launched. REVIVE ends it.
 pub(crate) const REFUSE_WHILE_IDLE: f64 = 3600.0;
 
 /// Attributes that name the zone of an agent without a fault domain.
 pub(crate) const ZONE_ATTRIBUTES: &[&str] = &["zone", "az", "availability_zone"];
 
-/// Attributes that say under which name the storage knows an agent's host, apart from its host name.
+/// Attributes that say under which name the storage knows an agent's host, apart from its host
+/// name.
 const INSTANCE_ATTRIBUTES: &[&str] = &["instance", "instance_id"];
 
 /// The attribute, text or number, that says how many volumes may be attached to an agent's host.
 const ATTACH_LIMIT: &str = "attach_limit";
 
-/// The attribute whose `true` says that the agent refuses tasks without a claim on their volumes (`require_claim` of its
-/// policy).
+/// The attribute whose `true` says that the agent refuses tasks without a claim on their volumes
+/// (`require_claim` of its policy).
 const REQUIRES_CLAIM: &str = "require_claim";
 
-/// What one agent offers, all its offers taken together: an item that has just become free often comes in an offer of its
-/// own.
+/// What one agent offers, all its offers taken together: an item that has just become free often
+/// comes in an offer of its own.
 pub(crate) struct Pool {
     pub(super) agent: Agent,
     pub(super) attributes: BTreeMap<String, String>,

@@ -44,7 +44,8 @@ impl Waiting {
         self.reasons.retain(|task, _| self.since.contains_key(task));
     }
 
-    /// When the reasons are to be reported, `every` so many milliseconds; `None` when no task waits.
+    /// When the reasons are to be reported, `every` so many milliseconds; `None` when no task
+    /// waits.
     pub(crate) fn deadline(&self, every: Millis) -> Option<Millis> {
         let first = self.since.values().min()? + PATIENCE;
         Some(self.last_explained.map_or(first, |last| first.max(last + every)))

@@ -60,8 +60,8 @@ impl Run {
         (attempt, number)
     }
 
-    /// Launches the task not before `until`. This is not worth a write to the disk: a scheduler that
-    /// starts again asks again.
+    /// Launches the task not before `until`. This is not worth a write to the disk: a scheduler
+    /// that starts again asks again.
     pub(crate) fn delay(&mut self, name: &str, until: Millis) {
         if let Some(record) = self.state.tasks.get_mut(name) {
             record.not_before_ms = until;

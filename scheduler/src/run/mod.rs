@@ -64,8 +64,8 @@ pub enum Event {
 }
 
 /// What the caller has to do, in this order: save, report, call. A call must not be made before the
-/// state that it follows from is on disk: an ACCEPT after a crash that forgot it would launch a task
-/// twice, an ACKNOWLEDGE would make the agent forget an update that is recorded nowhere else.
+/// state that it follows from is on disk: an ACCEPT after a crash that forgot it would launch a
+/// task twice, an ACKNOWLEDGE would make the agent forget an update that is recorded nowhere else.
 #[derive(Debug, Default, PartialEq)]
 pub struct Effects {
     /// Whether [`Run::state`] has to be made durable first.

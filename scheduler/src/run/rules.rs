@@ -24,8 +24,8 @@ pub struct Rules {
     pub pause: Millis,
     /// The longest pause.
     pub longest_pause: Millis,
-    /// The first pause before a task that failed is run again, unless the job file says another; each further one is twice
-    /// as long.
+    /// The first pause before a task that failed is run again, unless the job file says another;
+    /// each further one is twice as long.
     pub retry_pause: Millis,
     /// The longest such pause.
     pub longest_retry_pause: Millis,
@@ -43,7 +43,8 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// Fifteen retries with pauses up to 30 s are about 4.5 minutes, in which EC2 detaches a volume.
+    /// Fifteen retries with pauses up to 30 s are about 4.5 minutes, in which EC2 detaches a
+    /// volume.
     fn default() -> Self {
         Self {
             role: "*".to_owned(),

@@ -64,8 +64,8 @@ impl Run {
         effects.calls.extend(acknowledge);
     }
 
-    /// Launches that ended without a fault of the task are made again, and a task that failed when it has retries: a
-    /// bounded number of times each.
+    /// Launches that ended without a fault of the task are made again, and a task that failed when
+    /// it has retries: a bounded number of times each.
     fn concluded(&mut self, name: &str, verdict: Option<Verdict>, now: Millis, effects: &mut Effects) {
         let own_retries = self.plan.task(name).map_or(0, |task| task.task.retries);
         let cancelled = self.state.cancelled;
@@ -119,14 +119,16 @@ fn note(attempt: &mut Attempt, status: &TaskStatus, now: Millis) -> bool {
     true
 }
 
-/// What the attempt's state means for its task; `None` while it may still run. An unreachable, lost or unknown task may:
-/// whatever it writes to stays its own until an agent or an operator says that it is over. Whether the task began is judged
-/// by everything that is known of it: its own earlier states, and what the operator stream showed.
+/// What the attempt's state means for its task; `None` while it may still run. An unreachable, lost
+/// or unknown task may: whatever it writes to stays its own until an agent or an operator says that
+/// it is over. Whether the task began is judged by everything that is known of it: its own earlier
+/// states, and what the operator stream showed.
 fn verdict(attempt: &Attempt) -> Option<Verdict> {
     match attempt.state.as_ref()? {
         TaskState::Finished => Some(Verdict::Finished),
         TaskState::Dropped if !attempt.has_begun() => Some(Verdict::NeverLaunched),
-        // The agent is there and does not know the task: it is the answer for a launch that the master never got.
+        // The agent is there and does not know the task: it is the answer for a launch that the
+        // master never got.
         TaskState::Gone if !attempt.has_begun() => Some(Verdict::NeverLaunched),
         // A master that does not know PARTITION_AWARE's states says so of an offer that was gone.
         TaskState::Lost if attempt.reason == Some(Reason::InvalidOffers) && !attempt.has_begun() => {

@@ -101,7 +101,8 @@ impl Service {
         }
     }
 
-    /// The tasks of this framework that an event of the operator stream shows to run, or to have run.
+    /// The tasks of this framework that an event of the operator stream shows to run, or to have
+    /// run.
     fn shown_running(&self, event: &ClusterEvent) -> Vec<String> {
         let own = |framework: &FrameworkId| self.record.framework_id.as_deref() == Some(framework.as_str());
         match event {
@@ -230,7 +231,8 @@ impl Service {
         match self.run_of(status.task_id.as_str()) {
             Some(id) => self.event(&id, run::Event::Update(Box::new(status)), now, effects),
             None => {
-                // A run that was forgotten, or another scheduler's with the same id: it must not go on unwatched.
+                // A run that was forgotten, or another scheduler's with the same id: it must not go
+                // on unwatched.
                 if matches!(
                     status.state,
                     TaskState::Staging | TaskState::Starting | TaskState::Running
@@ -296,8 +298,8 @@ fn is_running(state: &TaskState) -> bool {
     matches!(state, TaskState::Starting | TaskState::Running | TaskState::Killing)
 }
 
-/// What a state means for the claims. A master that does not know the states of partition-aware frameworks
-/// says LOST of a launch that it refuses.
+/// What a state means for the claims. A master that does not know the states of partition-aware
+/// frameworks says LOST of a launch that it refuses.
 fn meant(state: &TaskState, reason: Option<&Reason>) -> TaskState {
     match (state, reason) {
         (TaskState::Lost, Some(Reason::InvalidOffers)) => TaskState::Dropped,

@@ -21,8 +21,8 @@ pub(super) struct OneJob {
 }
 
 impl Service {
-    /// A service with one job, which goes on where `state` left it and ends the framework when it is
-    /// over. `state` is that of `plan`, and all that is kept: the claims follow from it.
+    /// A service with one job, which goes on where `state` left it and ends the framework when it
+    /// is over. `state` is that of `plan`, and all that is kept: the claims follow from it.
     pub fn of_one_job(plan: Plan, state: JobState, rules: Rules, now: Millis) -> Self {
         let settings = Settings {
             rules,
@@ -64,8 +64,8 @@ impl Service {
         }
     }
 
-    /// Ends the framework when the only job is over and its notifications were sent. Returns whether
-    /// nothing else is to be done.
+    /// Ends the framework when the only job is over and its notifications were sent. Returns
+    /// whether nothing else is to be done.
     pub(super) fn end_with_its_job(&mut self, effects: &mut Effects) -> bool {
         let Some(one) = &mut self.one_job else { return false };
         let entry = self.runs.get(&one.run);

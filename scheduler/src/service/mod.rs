@@ -6,9 +6,10 @@
 //!    scheduler API ───┘  └─── operator stream, the storage's listings
 //! ```
 //!
-//! [`Service`] does no I/O and is given the time. Each run keeps the state of its own DAG ([`Run`]); the service shares the
-//! offers out among them, by priority and age, and enters every launch in the claim ledger. `scheduler run` is a service
-//! with one run, which ends with it ([`Service::of_one_job`]).
+//! [`Service`] does no I/O and is given the time. Each run keeps the state of its own DAG
+//! ([`Run`]); the service shares the offers out among them, by priority and age, and enters every
+//! launch in the claim ledger. `scheduler run` is a service with one run, which ends with it
+//! ([`Service::of_one_job`]).
 
 pub mod agents;
 mod alarm;
@@ -62,7 +63,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Whether the storage is asked, and so has to say that a volume is detached.
     pub storage: bool,
-    /// The fingerprint of where its listings come from ([`Listing::source`](listing::Listing::source)).
+    /// The fingerprint of where its listings come from
+    /// ([`Listing::source`](listing::Listing::source)).
     pub source: String,
     /// How labels spell the catalogue's volumes.
     pub spelling: Spelling,
@@ -95,12 +97,14 @@ pub enum RequestError {
 /// The service without its I/O.
 ///
 /// Calling order: the [`Effects`] of every event are carried out before the next one;
-/// [`Event::Tick`] goes in several times a second, and when the [`deadline`](Self::deadline) has come.
+/// [`Event::Tick`] goes in several times a second, and when the [`deadline`](Self::deadline) has
+/// come.
 #[derive(Debug)]
 pub struct Service {
     settings: Settings,
     record: ServiceRecord,
-    /// The files of the jobs in [`record`](Self::record), parsed. An error: an older version accepted the file.
+    /// The files of the jobs in [`record`](Self::record), parsed. An error: an older version
+    /// accepted the file.
     files: BTreeMap<String, Result<Job, JobFileError>>,
     runs: BTreeMap<RunId, RunEntry>,
     /// The runs that are not over.
@@ -133,7 +137,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Takes up where the records left it. Claims of launches that no run knows were never made: those are free.
+    /// Takes up where the records left it. Claims of launches that no run knows were never made:
+    /// those are free.
     ///
     /// # Errors
     /// A run's job file, which was good when it was begun, is not any more.

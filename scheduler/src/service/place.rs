@@ -51,8 +51,8 @@ impl Service {
         runs.chain(waiting).min()
     }
 
-    /// The tasks that could be launched as far as their jobs go: higher priorities first, then older runs, then the order of
-    /// the job file.
+    /// The tasks that could be launched as far as their jobs go: higher priorities first, then
+    /// older runs, then the order of the job file.
     fn candidates(&self, now: Millis) -> Vec<RunTask> {
         let mut candidates = Vec::new();
         for id in self.ready.keys() {
@@ -72,8 +72,9 @@ impl Service {
         self.in_the_way(task).next().is_some()
     }
 
-    /// Remembers which tasks wait for an agent: those that could be launched, and those that are delayed until a volume is
-    /// let go. A task that waits for another one of its own run is in the order of the job.
+    /// Remembers which tasks wait for an agent: those that could be launched, and those that are
+    /// delayed until a volume is let go. A task that waits for another one of its own run is in the
+    /// order of the job.
     fn keep_waiting(&mut self, candidates: Vec<RunTask>, now: Millis) {
         let of_run = |id| {
             let paused = self.runs[id].run.paused(now);

@@ -16,7 +16,8 @@ impl Service {
     /// Takes a job, or another version of it; runs that were begun go on as they were.
     ///
     /// # Errors
-    /// The job file is wrong, a volume is not found, or there is a job of this name and `replace` is false.
+    /// The job file is wrong, a volume is not found, or there is a job of this name and `replace`
+    /// is false.
     pub fn put(&mut self, text: String, replace: bool, now: Millis) -> Result<(String, Effects), RequestError> {
         let job = parse(&text)?;
         self.take_job(job, text, replace, now)
@@ -106,8 +107,8 @@ impl Service {
         })
     }
 
-    /// The highest number that a run of the job is known to have had. What was saved last may be the job, one of its runs,
-    /// or that it was deleted.
+    /// The highest number that a run of the job is known to have had. What was saved last may be
+    /// the job, one of its runs, or that it was deleted.
     fn last_number(&self, job: &str) -> u64 {
         let record = self.record.jobs.get(job).map_or(0, |job| job.runs);
         let deleted = self.record.last_numbers.get(job).copied().unwrap_or(0);

@@ -1,4 +1,5 @@
-//! The service with its I/O: the master, the operator stream, the storage's listings, a folder, a clock.
+//! The service with its I/O: the master, the operator stream, the storage's listings, a folder, a
+//! clock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -43,8 +44,8 @@ pub struct Core {
     calls: crossbeam_channel::Sender<Call>,
     clock: Clock,
     report: Reporter,
-    /// Why it cannot go on. From then on nothing is written: what is on disk is what the next instance goes on from, and
-    /// another line behind half a line would spoil it.
+    /// Why it cannot go on. From then on nothing is written: what is on disk is what the next
+    /// instance goes on from, and another line behind half a line would spoil it.
     broken: Option<Arc<StoreError>>,
     /// Runs whose notifications are to be sent.
     ended: crossbeam_channel::Sender<EndedRun>,
@@ -289,8 +290,8 @@ impl Running {
     /// Runs until the only job of the service is over, or for ever.
     ///
     /// # Errors
-    /// It cannot go on: the master refuses the framework, another instance has taken it over, or the state cannot be
-    /// written.
+    /// It cannot go on: the master refuses the framework, another instance has taken it over, or
+    /// the state cannot be written.
     pub fn run(self) -> Result<(), RunError> {
         let mut ticked = None;
         loop {

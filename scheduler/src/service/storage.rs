@@ -24,8 +24,8 @@ pub struct Saved {
     pub runs: Vec<RunRecord>,
 }
 
-/// Keeps the state of one service. What a `save` has returned from must be there after a crash; the service launches
-/// nothing before that.
+/// Keeps the state of one service. What a `save` has returned from must be there after a crash; the
+/// service launches nothing before that.
 pub trait Storage: Send {
     /// Keeps the framework's id.
     ///
@@ -96,7 +96,8 @@ pub fn save(storage: &mut dyn Storage, service: &Service, effects: &Effects) -> 
     effects.forget.iter().try_for_each(|id| storage.remove_run(id))
 }
 
-/// A folder: `service.json`, `jobs/<name>.json`, `runs/<job>.<number>.json`, `claims.json` with its log.
+/// A folder: `service.json`, `jobs/<name>.json`, `runs/<job>.<number>.json`, `claims.json` with its
+/// log.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -171,8 +172,8 @@ impl Folder {
     }
 }
 
-/// The values of all files `*.json` of a folder, by the first part of their names. What a crash left of a file that was
-/// being written has another ending.
+/// The values of all files `*.json` of a folder, by the first part of their names. What a crash
+/// left of a file that was being written has another ending.
 fn all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<(String, T)>, StoreError> {
     let unreadable = |error: io::Error| StoreError::Unreadable {
         path: folder.to_owned(),
@@ -265,8 +266,8 @@ impl Storage for Folder {
     }
 }
 
-/// The folder of `scheduler run`: the state of the only run is all that is kept, as `job.json`. It has the framework's id,
-/// and the claims follow from it.
+/// The folder of `scheduler run`: the state of the only run is all that is kept, as `job.json`. It
+/// has the framework's id, and the claims follow from it.
 impl Storage for Store {
     fn save_service(&mut self, _: &ServiceRecord) -> Result<(), StoreError> {
         Ok(())

@@ -1,6 +1,6 @@
-//! `scheduler run` without its I/O: a service with one job on streams of events, with a clock of its own. The world around
-//! it is a master in a few lines: it keeps what the service may rely on (what is saved before a call is made) and nothing
-//! else.
+//! `scheduler run` without its I/O: a service with one job on streams of events, with a clock of
+//! its own. The world around it is a master in a few lines: it keeps what the service may rely on
+//! (what is saved before a call is made) and nothing else.
 
 mod own_volumes;
 mod retries;

@@ -251,7 +251,8 @@ pub(crate) struct AgentOffer {
     volumes: Vec<String>,
 }
 
-/// An agent with 4 cpus, 1024 MB and no volumes. Of several the last one in the order of ids is preferred.
+/// An agent with 4 cpus, 1024 MB and no volumes. Of several the last one in the order of ids is
+/// preferred.
 pub(crate) fn agent(id: &str) -> AgentOffer {
     let json = serde_json::json!({
         "framework_id": {"value": "F"}, "agent_id": {"value": id}, "hostname": format!("host-{id}"),
