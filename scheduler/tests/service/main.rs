@@ -8,6 +8,7 @@ mod proofs;
 mod schedules;
 mod world;
 
+use mesos_http::operator::ClusterEvent;
 use mesos_http::scheduler::{Call, Event as MasterEvent};
 use mesos_http::types::TaskState;
 use scheduler::progress::Progress;
@@ -278,4 +279,43 @@ fn aliases_are_found_in_job_files_and_survive_a_crash() {
     world.begin(&job("j", ", volumes: {v: plan}"));
     world.restart();
     assert_eq!(world.offer("a1", 8.0, &["vol-1"]), ["j.1.a.1"]);
+}
+
+#[test]
+fn a_task_that_waits_for_a_volume_of_another_job_says_which_task_has_it() {
+    let mut world = World::new();
+    world.begin(&job("one", ", volumes: {v: vol-1}"));
+    world.begin(&job("two", ", volumes: {v: vol-1}"));
+    assert_eq!(world.offer("s1", 4.0, &["vol-1"]), ["one.1.a.1"]);
+    world.update("one.1.a.1", TaskState::Running);
+    world.pass(10_000);
+    let reports = world.reports.iter().map(ToString::to_string);
+    let waiting: Vec<String> = reports.filter(|report| report.contains("waiting")).collect();
+    assert_eq!(
+        waiting,
+        ["a: waiting for 5.00 s: volume vol-1 is IN_USE by task one.1.a.1 of framework F on agent s1"]
+    );
+}
+
+#[test]
+fn a_closed_operator_stream_is_reported_once_and_not_while_the_master_is_away() {
+    let mut world = World::new();
+    let close = |world: &mut World| {
+        let url = "http://m:5050/api/v1".to_owned();
+        let event = ClusterEvent::Disconnected(mesos_http::Error::Closed { url });
+        let effects = world.service.cluster(event, world.now);
+        world.take(effects);
+        world.now += 1_000;
+    };
+    world.event(Event::Disconnected {
+        reason: "the master is away".to_owned(),
+    });
+    (0..5).for_each(|_| close(&mut world));
+    world.connect();
+    (0..31).for_each(|_| close(&mut world));
+    let reports = world.reports.iter().map(ToString::to_string);
+    let closed: Vec<String> = reports.filter(|report| report.contains("operator stream")).collect();
+    let why = "the tasks of other frameworks are not seen, because the operator stream is closed";
+    let cause = "the scheduler tries again: http://m:5050/api/v1 closed the event stream";
+    assert_eq!(closed, [format!("{why}; {cause}"), format!("{why} for 30 s; {cause}")]);
 }
