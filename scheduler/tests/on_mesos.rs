@@ -197,7 +197,9 @@ tasks:
         .and_then(|(_, rest)| rest.split_once(" on "))
         .map(|(path, _)| work_dir.join(path))
         .unwrap_or_else(|| panic!("no path is in '{output}'"));
-    assert_eq!(fs::read_to_string(sandbox.join("stderr")).unwrap(), "why\n");
+    // The executor writes there too.
+    let stderr = fs::read_to_string(sandbox.join("stderr")).expect("the sandbox is there");
+    assert!(stderr.lines().any(|line| line == "why"), "{stderr}");
     let error = fs::read_to_string(site.path().join("err")).unwrap();
     assert!(
         error.contains("task 'a' (bad.a.1) on agent") && error.contains("TASK_FAILED"),

@@ -381,7 +381,14 @@ fn a_principal_with_its_secret_is_let_in_and_a_role_gets_the_volumes_that_are_ke
     fs::write(folder.path().join("wrong"), "open barley\n").unwrap();
     let identity = ["--principal", "etl", "--secret-file", "secret"];
 
-    for wrong in [&["--principal", "etl", "--secret-file", "wrong"][..], &[]] {
+    let named = ["--principal", "etl", "--secret-file", "wrong"];
+    for (wrong, expected) in [
+        (&named[..], "rejects the principal 'etl': correct the secret"),
+        (
+            &[],
+            "requires frameworks to authenticate: give --principal and --secret-file",
+        ),
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scheduler"));
         command
             .args(["serve", "--state", "refused", "--listen", "127.0.0.1:0"])
@@ -391,7 +398,7 @@ fn a_principal_with_its_secret_is_let_in_and_a_role_gets_the_volumes_that_are_ke
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains("401"), "{said}");
+        assert!(said.contains(expected), "{said}");
     }
     let service = Service::start(
         &cluster,
