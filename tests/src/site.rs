@@ -72,6 +72,14 @@ impl Site {
         Self::on_hosts(Cluster::builder().agents(count, spec), emulated_host)
     }
 
+    /// The agents of this cluster, which may be of several kinds.
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn of_cluster(cluster: ClusterBuilder) -> Self {
+        Self::on_hosts(cluster, emulated_host)
+    }
+
     /// One agent of this kind, and its master, on any release of Mesos.
     ///
     /// # Panics
