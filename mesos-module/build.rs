@@ -1,4 +1,4 @@
-//! Compiles the C++ shim and sees to it that the module shows the agent one symbol only.
+//! Compiles the C++ shim and sees to it that the library shows the agent its two descriptors only.
 
 use std::env;
 use std::error::Error;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     shim.compile("external_volumes_shim");
 
     // rustc exports every `extern "C"` item of every crate in it, the glue of cxx among them. All
-    // of them but the descriptor come from archives, and this makes them local.
+    // of them but the descriptors come from archives, and this makes them local.
     // scripts/check-symbols proves it.
     println!("cargo::rustc-cdylib-link-arg=-Wl,--exclude-libs,ALL");
     Ok(())

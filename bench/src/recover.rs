@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use isolator::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use isolator::records::{Change, Store};
-use isolator::{Config, ContainerId, Isolator, RecoveredContainer, VolumeKey};
+use isolator::{Config, ContainerId, Containerizer, Isolator, RecoveredContainer, VolumeKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use volume_driver_client::MountId;
@@ -169,6 +169,7 @@ fn make_records(scratch: &Scratch, state: &Path, records: usize) -> Result<()> {
     };
     let first = Record {
         container: ContainerId::root(container(0)),
+        containerizer: Containerizer::Mesos,
         released: false,
         volumes: vec![RecordedVolume {
             request,

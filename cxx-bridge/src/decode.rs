@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use isolator::{
-    ContainerClass, ContainerId, ContainerLaunch, DVDI_PREFIX, DockerVolume, MesosMount, RecoveredContainer, Workload,
+    ArrivingTask, ContainerClass, ContainerId, ContainerLaunch, DVDI_PREFIX, DockerHostPath, DockerLaunch,
+    DockerVolume, MesosMount, RecoveredContainer, Workload,
 };
 use prost::Message;
 
@@ -101,11 +103,155 @@ pub(crate) fn launch(bytes: &[u8], of_root: Option<wire::ExecutorInfo>) -> Resul
         dvdi_variables: dvdi_variables(config.command_info),
         set_resources: sets(resources),
         workload,
+        docker: None,
     })
 }
 
-/// A `ContainerState`, as recover() gets one for each container that is still running, and its
-/// executor.
+/// What the hook is told of a Docker container before its launch.
+pub(crate) struct Prelaunch<'a> {
+    /// A `TaskInfo`; no bytes when the container is an executor's.
+    pub(crate) task: &'a [u8],
+    /// An `ExecutorInfo`.
+    pub(crate) executor: &'a [u8],
+    /// The container's name in Docker.
+    pub(crate) name: &'a [u8],
+    /// The sandbox on the host, or a symlink to it.
+    pub(crate) sandbox: &'a [u8],
+    /// Where the container sees the sandbox.
+    pub(crate) mapped: &'a [u8],
+    /// The agent's release of Mesos.
+    pub(crate) mesos: &'a str,
+}
+
+/// Where the agent keeps symlinks to sandboxes whose path has a colon, which Docker would take for
+/// a separator.
+const DOCKER_LINKS: &str = "docker/links";
+
+/// A Docker container by the id that Mesos gave it, and what its launch says.
+pub(crate) fn docker_launch(told: &Prelaunch<'_>) -> Result<(ContainerId, ContainerLaunch), DecodeError> {
+    let task: Option<wire::TaskInfo> = match told.task {
+        [] => None,
+        bytes => Some(read("TaskInfo", bytes)?),
+    };
+    let executor: wire::ExecutorInfo = read("ExecutorInfo", told.executor)?;
+    let named = path(told.sandbox.to_vec());
+    let is_link = named.parent().is_some_and(|folder| folder.ends_with(DOCKER_LINKS));
+    // What is not there any more is refused later, with its name.
+    let directory = if is_link {
+        std::fs::read_link(&named).unwrap_or(named)
+    } else {
+        named
+    };
+    // `mesos-<container>`, and the sandbox is `.../runs/<container>`.
+    let name = text(told.name.to_vec());
+    let id = name.strip_prefix("mesos-").filter(|id| !id.is_empty());
+    let id = ContainerId::root(id.ok_or(DecodeError::NoContainerId { message: "TaskInfo" })?);
+    let is_executor = task.is_none();
+    let task = task.unwrap_or_default();
+    let container = match is_executor {
+        true => executor.container,
+        false => task.container,
+    };
+    let (mapped, mesos) = (path(told.mapped.to_vec()), told.mesos.to_owned());
+    let docker = docker(container, name, is_executor, mapped, mesos);
+    let framework = value(executor.framework_id);
+    let resources: Vec<wire::Resource> = executor.resources.into_iter().chain(task.resources).collect();
+    let workload = Workload {
+        framework_info: framework
+            .as_deref()
+            .and_then(|id| checkpoint::framework_info(&directory, id)),
+        role: role(&resources),
+        framework,
+        executor: value(executor.executor_id),
+        task: value(task.task_id),
+    };
+    let launch = ContainerLaunch {
+        user: owner(&directory),
+        directory,
+        task_labels: labels(task.labels),
+        executor_labels: labels(executor.labels),
+        set_resources: sets(resources),
+        workload,
+        docker: Some(docker),
+        ..ContainerLaunch::default()
+    };
+    Ok((id, launch))
+}
+
+fn docker(
+    container: Option<wire::ContainerInfo>,
+    name: String,
+    is_executor: bool,
+    mapped: PathBuf,
+    mesos: String,
+) -> DockerLaunch {
+    let container = container.unwrap_or_default();
+    let info = container.docker.unwrap_or_default();
+    let host_path = |(index, volume): (usize, wire::Volume)| {
+        Some(DockerHostPath {
+            index,
+            container_path: path(volume.container_path?),
+            host_path: path(volume.host_path?),
+        })
+    };
+    let parameters = info.parameters.into_iter().map(|parameter| {
+        let (key, value) = (parameter.key.unwrap_or_default(), parameter.value.unwrap_or_default());
+        (text(key), text(value))
+    });
+    DockerLaunch {
+        name,
+        is_executor,
+        mapped,
+        host_paths: container
+            .volumes
+            .into_iter()
+            .enumerate()
+            .filter_map(host_path)
+            .collect(),
+        volume_driver: info.volume_driver.map(text),
+        parameters: parameters.collect(),
+        mesos,
+    }
+}
+
+/// The user whom the agent gave the sandbox to: the hook is not told the user.
+fn owner(sandbox: &Path) -> Option<String> {
+    let owner = std::fs::metadata(sandbox).ok()?.uid();
+    Some(isolator::user_name(owner).unwrap_or_else(|| owner.to_string()))
+}
+
+/// A task that the agent was handed, and the `ExecutorInfo` of its executor.
+pub(crate) fn arriving(task: &[u8], executor: &[u8]) -> Result<ArrivingTask, DecodeError> {
+    let task: wire::TaskInfo = read("TaskInfo", task)?;
+    let executor: wire::ExecutorInfo = read("ExecutorInfo", executor)?;
+    Ok(ArrivingTask {
+        framework: value(executor.framework_id).unwrap_or_default(),
+        executor: value(executor.executor_id).unwrap_or_default(),
+        task: value(task.task_id).unwrap_or_default(),
+        has_custom_executor: task.executor.is_some(),
+        labels: labels(task.labels),
+        set_resources: sets(task.resources),
+    })
+}
+
+/// `TaskState`s after which a task does not run: FINISHED, FAILED, KILLED, LOST, ERROR, DROPPED, GONE.
+const ENDED: [i32; 7] = [2, 3, 4, 5, 7, 9, 11];
+
+/// The framework and the id of a task whose status says that it has ended.
+pub(crate) fn ended_task(framework_id: &[u8], status: &[u8]) -> Result<Option<(String, String)>, DecodeError> {
+    let framework: wire::Id = read("FrameworkID", framework_id)?;
+    let status: wire::TaskStatus = read("TaskStatus", status)?;
+    let has_ended = status.state.is_some_and(|state| ENDED.contains(&state));
+    Ok(value(Some(framework)).zip(value(status.task_id)).filter(|_| has_ended))
+}
+
+/// The ids of an executor's framework and of the executor.
+pub(crate) fn executor(bytes: &[u8]) -> Result<Option<(String, String)>, DecodeError> {
+    let executor: wire::ExecutorInfo = read("ExecutorInfo", bytes)?;
+    Ok(value(executor.framework_id).zip(value(executor.executor_id)))
+}
+
+/// A `ContainerState`, as recover() gets one for each container that is still running, and its executor.
 pub(crate) fn recovered(bytes: &[u8]) -> Result<(RecoveredContainer, wire::ExecutorInfo), DecodeError> {
     const MESSAGE: &str = "ContainerState";
     let state: wire::ContainerState = read(MESSAGE, bytes)?;

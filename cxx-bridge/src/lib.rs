@@ -13,10 +13,14 @@ mod encode;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
+mod hook;
+mod instance;
 mod log;
 mod module;
 mod roots;
 
+pub use hook::HookModule;
+use hook::start_hook;
 use module::start;
 pub use module::{Module, ModuleError};
 
@@ -67,6 +71,24 @@ pub mod ffi {
         fn update(self: &Module, container_id: &[u8], resources: &CxxVector<CxxString>, answer: UniquePtr<Answer>);
         fn watch(self: &Module, container_id: &[u8], answer: UniquePtr<Answer>);
         fn cleanup(self: &Module, container_id: &[u8], answer: UniquePtr<Answer>);
+
+        type HookModule;
+
+        fn start_hook(parameters: &[u8], mesos: &CxxString, log: UniquePtr<Log>) -> Result<Box<HookModule>>;
+
+        fn agent_starts(self: &HookModule);
+        fn task_arrives(self: &HookModule, task: &[u8], executor: &[u8]);
+        fn prelaunch(
+            self: &HookModule,
+            task: &[u8],
+            executor: &[u8],
+            name: &[u8],
+            sandbox: &[u8],
+            mapped: &[u8],
+            answer: UniquePtr<Answer>,
+        );
+        fn task_status(self: &HookModule, framework_id: &[u8], status: &[u8]);
+        fn executor_removed(self: &HookModule, executor: &[u8]);
     }
 
     // Rust moves answers between threads.

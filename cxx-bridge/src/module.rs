@@ -1,17 +1,20 @@
 //! The calls of Mesos' isolator interface, as the shim makes them: decode, call the isolator,
 //! encode.
 
+use std::sync::Arc;
+
 use cxx::{CxxString, CxxVector, UniquePtr};
-use isolator::{Config, ConfigError, Isolator, StartError};
+use isolator::{ConfigError, StartError};
 
 use crate::answer::{Promise, Reply};
 use crate::decode::DecodeError;
+use crate::instance::{self, Instance};
 use crate::roots::Roots;
-use crate::{decode, encode, ffi, guard, log};
+use crate::{decode, encode, ffi, guard};
 
-/// The isolator behind one instance of the module.
+/// The calls of Mesos' isolator interface.
 pub struct Module {
-    isolator: Isolator,
+    instance: Arc<Instance>,
     roots: Roots,
 }
 
@@ -28,6 +31,12 @@ pub enum ModuleError {
     /// The isolator itself does not start, for example since another agent holds its folder.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// The library's other module in this agent was started otherwise.
+    #[error(
+        "the modules mesos_external_volumes and mesos_external_volumes_hook share everything, and their parameters differ: {0}; give \
+         both the same parameters in --modules"
+    )]
+    Differs(String),
     /// A bug, contained.
     #[error("{0}")]
     Panic(String),
@@ -40,29 +49,15 @@ pub enum ModuleError {
 /// When a parameter is not accepted or the isolator does not start. The log is installed all the
 /// same, unless it is the `log_level` that is wrong.
 pub(crate) fn start(parameters: &[u8], log: UniquePtr<ffi::Log>) -> Result<Box<Module>, ModuleError> {
-    guard::contain("create", || {
-        let mut parameters =
-            decode::parameters(parameters).map_err(|error| ModuleError::Parameters(guard::one_line(&error)))?;
-        let level = log::take_level(&mut parameters)?;
-        log::install(level, log);
-        Ok(Box::new(Module::new(&parameters)?))
-    })
-    .unwrap_or_else(|panic| Err(ModuleError::Panic(panic)))
+    let instance = instance::shared(parameters, log)?;
+    instance.has_isolator();
+    Ok(Box::new(Module::of(instance)))
 }
 
 impl Module {
-    /// With the parameters of the modules file, `log_level` taken out.
-    ///
-    /// # Errors
-    /// As [`start`].
-    fn new(parameters: &[(String, String)]) -> Result<Self, ModuleError> {
-        let config = Config {
-            principal_of: crate::checkpoint::principal,
-            ..Config::from_parameters(parameters)?
-        };
-        let isolator = Isolator::start(config)?;
+    fn of(instance: Arc<Instance>) -> Self {
         let roots = Roots::default();
-        Ok(Self { isolator, roots })
+        Self { instance, roots }
     }
 
     /// What runs on this agent at its start: `ContainerState` and `ContainerID` messages. The
@@ -129,7 +124,9 @@ impl Module {
             }
             let orphans = orphans.map(decode::container_id).collect::<Result<_, _>>()?;
             let answer = promise.share();
-            self.isolator.recover(running, orphans, move || answer.ready(&[]));
+            self.instance
+                .isolator
+                .recover(running, orphans, move || answer.ready(&[]));
             Ok(())
         };
         settle(&promise, "recover", call);
@@ -141,11 +138,13 @@ impl Module {
             let id = decode::container_id(container_id)?;
             let launch = decode::launch(config, self.roots.executor_of(&id))?;
             let answer = promise.share();
-            self.isolator.prepare(id, launch, move |prepared| match prepared {
-                Ok(Some(mounts)) => answer.ready(&encode::launch_info(&mounts)),
-                Ok(None) => answer.ready(&[]),
-                Err(error) => answer.fail(&guard::one_line(&error)),
-            });
+            self.instance
+                .isolator
+                .prepare(id, launch, move |prepared| match prepared {
+                    Ok(Some(mounts)) => answer.ready(&encode::launch_info(&mounts)),
+                    Ok(None) => answer.ready(&[]),
+                    Err(error) => answer.fail(&guard::one_line(&error)),
+                });
             Ok(())
         };
         settle(&promise, "prepare", call);
@@ -156,7 +155,7 @@ impl Module {
         let call = || -> Result<(), DecodeError> {
             let id = decode::container_id(container_id)?;
             let answer = promise.share();
-            self.isolator.isolate(&id, pid, move |bound| match bound {
+            self.instance.isolator.isolate(&id, pid, move |bound| match bound {
                 Ok(()) => answer.ready(&[]),
                 Err(error) => answer.fail(&guard::one_line(&error)),
             });
@@ -171,7 +170,7 @@ impl Module {
             let id = decode::container_id(container_id)?;
             let held = decode::set_resources(resources)?;
             let answer = promise.share();
-            self.isolator.update(id, held, move || answer.ready(&[]));
+            self.instance.isolator.update(id, held, move || answer.ready(&[]));
             Ok(())
         };
         if let Some(reason) = failure("update", call) {
@@ -183,7 +182,8 @@ impl Module {
     fn on_watch(&self, container_id: &[u8], reply: impl Reply) {
         let call = || -> Result<(), DecodeError> {
             let id = decode::container_id(container_id)?;
-            self.isolator
+            self.instance
+                .isolator
                 .watch(id, move |limitation| reply.ready(&encode::limitation(&limitation)));
             Ok(())
         };
@@ -198,7 +198,7 @@ impl Module {
             let id = decode::container_id(container_id)?;
             self.roots.forget(&id);
             let answer = promise.share();
-            self.isolator.cleanup(id, move || answer.ready(&[]));
+            self.instance.isolator.cleanup(id, move || answer.ready(&[]));
             Ok(())
         };
         settle(&promise, "cleanup", call);
@@ -206,13 +206,13 @@ impl Module {
 }
 
 /// Makes a call; when it did not even reach the isolator, the promise fails with the reason.
-fn settle<R: Reply>(promise: &Promise<R>, what: &str, call: impl FnOnce() -> Result<(), DecodeError>) {
+pub(crate) fn settle<R: Reply>(promise: &Promise<R>, what: &str, call: impl FnOnce() -> Result<(), DecodeError>) {
     if let Some(reason) = failure(what, call) {
         promise.fail(&reason);
     }
 }
 
-fn failure(what: &str, call: impl FnOnce() -> Result<(), DecodeError>) -> Option<String> {
+pub(crate) fn failure(what: &str, call: impl FnOnce() -> Result<(), DecodeError>) -> Option<String> {
     match guard::contain(what, call) {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(guard::one_line(&error)),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use isolator::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use isolator::records::{Change, Store};
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Containerizer, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::Access;
 
@@ -33,6 +33,7 @@ fn volume(name: String) -> RecordedVolume {
 fn record(number: usize) -> Record {
     Record {
         container: ContainerId::root(format!("4f0e8a6c-7c1e-4c5e-9b0f-{number:012}")),
+        containerizer: Containerizer::Mesos,
         released: false,
         volumes: vec![volume(format!("vol-{number:017x}")), volume("vol-shared".into())],
     }

@@ -60,6 +60,10 @@ pub struct Config {
     /// The agent's own folders, which no driver may show to containers. Not a parameter: the
     /// isolator finds them when it starts.
     pub agents_folders: Vec<PathBuf>,
+    /// Where the Docker daemon listens.
+    pub docker_socket: PathBuf,
+    /// For how long a Docker container may run after Mesos has given up on it; `None` for ever.
+    pub docker_orphan_grace: Option<Duration>,
     /// Where metrics are written for a collector of files.
     pub metrics_file: Option<PathBuf>,
     /// The unix socket where they are served.
@@ -147,6 +151,14 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     (
         "policy",
         "an absolute file of JSON, as docs/policy.md describes it: which containers may have which volumes (default: the built-in policy, which lets nothing be created)",
+    ),
+    (
+        "docker_socket",
+        "the absolute path of the Docker daemon's unix socket, as the agent's --docker_socket has it (default /var/run/docker.sock)",
+    ),
+    (
+        "docker_orphan_grace",
+        "a duration for which a Docker container with volumes may run without its executor before it is stopped, as in '30secs' (the default); 'keep' lets it run",
     ),
     (
         "metrics_file",
@@ -298,6 +310,8 @@ impl Default for Config {
             policy: None,
             principal_of: |_| Ok(None),
             agents_folders: Vec::new(),
+            docker_socket: "/var/run/docker.sock".into(),
+            docker_orphan_grace: Some(Duration::from_secs(30)),
             metrics_file: None,
             metrics_socket: None,
             audit_log: None,
@@ -381,6 +395,10 @@ impl Config {
                     return Err(ParameterProblem::NotProm);
                 }
                 self.metrics_file = Some(path);
+            }
+            "docker_socket" => self.docker_socket = absolute(value)?,
+            "docker_orphan_grace" => {
+                self.docker_orphan_grace = if value == "keep" { None } else { Some(duration(value)?) };
             }
             "metrics_socket" => self.metrics_socket = Some(absolute(value)?),
             "audit_log" => self.audit_log = Some(absolute(value)?),

@@ -60,6 +60,13 @@ impl Config {
         }
     }
 
+    /// How long Mesos may take from the hook's answer to the registration of an executor, with
+    /// twice the agent's own limit, and ten minutes at least.
+    pub(crate) fn launch_limit() -> Duration {
+        let registration = registration_timeout().unwrap_or(DEFAULT);
+        (registration * 2).max(Duration::from_secs(600))
+    }
+
     /// Warns in the log when the limits do not fit those of the agent that this process is.
     pub(crate) fn warn_of_deadline(&self) {
         let registration = match registration_timeout() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use volume_driver_client::{Code, Error};
 
+use crate::host::BindError;
 use crate::origin::Origin;
 use crate::types::VolumeKey;
 
@@ -109,6 +110,17 @@ impl From<Refusal> for String {
     fn from(refusal: Refusal) -> Self {
         refusal.to_string()
     }
+}
+
+/// Why a Docker container is not launched. The text reaches the framework in the task's status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PrelaunchError {
+    /// Its volumes cannot be had.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// Its volumes cannot be bound into its sandbox.
+    #[error(transparent)]
+    Bind(#[from] BindError),
 }
 
 /// Why `prepare` failed. The text reaches the framework in the task's status, behind Mesos' own

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -13,7 +14,9 @@ use volume_driver_client::{Code, Drivers};
 
 use crate::claims::Claims;
 use crate::config::Config;
-use crate::error::{PrepareError, Refusal};
+use crate::docker::{self, Daemon, Tracker, Watch, Watcher, daemon_sees};
+use crate::error::{PrelaunchError, PrepareError, Refusal};
+use crate::first_tasks::FirstTasks;
 use crate::health::{Baselines, WatchedVolume, make_rounds};
 use crate::host::{BindError, Binder, Register, agents_folders, share_mount_bases};
 use crate::identity;
@@ -24,9 +27,9 @@ use crate::policy::{self, InForce, PolicyError};
 use crate::records::{Store, StoreError};
 use crate::reports::{Exposition, Reports};
 use crate::request::{RequestedVolume, of_this_container, parse_request, resolve, targets};
-use crate::runtime::{Engine, Message, RecordWrite, Turn, write_records};
+use crate::runtime::{Engine, Message, RecordWrite, Turn, crash_point, write_records};
 use crate::status::Keeper;
-use crate::types::{Answer, BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
+use crate::types::{Answer, ArrivingTask, BindMount, ContainerId, ContainerLaunch, Limitation, RecoveredContainer};
 
 /// Threads that resolve paths of containers. A sandbox lies on the agent's own disk, so two are
 /// plenty.
@@ -63,6 +66,12 @@ pub struct Isolator {
     threads: Vec<JoinHandle<()>>,
     reports: Arc<Reports>,
     claims: Claims,
+    first_tasks: FirstTasks,
+    docker: Watch,
+    /// Taken when the isolator ends.
+    watcher: Option<Watcher>,
+    /// Whether [`Self::recover`] was called.
+    is_recovered: AtomicBool,
     /// Taken when the isolator ends.
     binder: Option<Binder>,
     /// Ends with the isolator.
@@ -149,7 +158,22 @@ impl Isolator {
         // The thread is not joined: it ends when the engine does.
         drop(spawn("mev-monitor", move || make_rounds(&rounds, report, known, told))?);
         let (status, changes) = Keeper::channel();
+        let tracker = Tracker::new(Config::launch_limit(), config.docker_orphan_grace);
+        let ended = engine.clone();
+        // The ledger's thread stops listening only when the agent goes away.
+        let release = Box::new(move |id| {
+            let answer = Box::new(|| {});
+            let _ = ended.send(Message::Cleanup { id, answer });
+        });
+        let (watcher, docker) =
+            Watcher::start(Daemon::new(&config.docker_socket), tracker, release).map_err(|source| {
+                StartError::Thread {
+                    name: "mev-docker",
+                    source,
+                }
+            })?;
         let ledger = Engine {
+            docker: docker.clone(),
             config: Arc::clone(&config),
             drivers,
             store,
@@ -184,6 +208,10 @@ impl Isolator {
             threads,
             reports,
             claims,
+            first_tasks: FirstTasks::default(),
+            docker,
+            watcher: Some(watcher),
+            is_recovered: AtomicBool::new(false),
             binder: Some(binder),
             _exposition: exposition,
             _status: status.ok(),
@@ -198,6 +226,7 @@ impl Isolator {
         orphans: Vec<ContainerId>,
         answer: impl FnOnce() + Send + 'static,
     ) {
+        self.is_recovered.store(true, Ordering::Relaxed);
         for container in &running {
             self.claims.recovered(container);
         }
@@ -215,9 +244,10 @@ impl Isolator {
     pub fn prepare(
         &self,
         id: ContainerId,
-        launch: ContainerLaunch,
+        mut launch: ContainerLaunch,
         answer: impl FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send + 'static,
     ) {
+        self.first_tasks.launched(&id, &mut launch);
         let volumes = parse_request(&id, &launch, &self.config);
         if let Ok(volumes) = &volumes {
             let labels = volumes.iter().map(|requested| &requested.labels);
@@ -274,6 +304,110 @@ impl Isolator {
         self.binder().bind(id, pid, Box::new(answer));
     }
 
+    /// Takes up what an earlier life of the agent left, unless [`Self::recover`] did: Mesos
+    /// recovers no Mesos containers on an agent with Docker containers alone.
+    pub fn recover_without_isolator(&self) {
+        if !self.is_recovered.load(Ordering::Relaxed) {
+            self.recover(Vec::new(), Vec::new(), || {});
+        }
+    }
+
+    /// Gets a Docker container its volumes, before Mesos asks Docker to run it. They are bound into
+    /// the sandbox on the host.
+    ///
+    /// The answer comes within the parameter `prepare_timeout` and half a minute. When it is an
+    /// error, the container must not be launched, and it has left.
+    pub fn prelaunch(
+        self: &Arc<Self>,
+        id: ContainerId,
+        launch: ContainerLaunch,
+        answer: impl FnOnce(Result<(), PrelaunchError>) + Send + 'static,
+    ) {
+        let workload = &launch.workload;
+        let name = launch.docker.as_ref().map_or("", |docker| &docker.name);
+        let (framework, executor) = (workload.framework.clone(), workload.executor.clone());
+        self.docker
+            .launching(&id, name, launch.containerizer(), framework, executor);
+        let (this, container) = (Arc::downgrade(self), id.clone());
+        self.prepare(id, launch, move |prepared| {
+            // The agent ends, and its record tells the next one.
+            let Some(this) = this.upgrade() else {
+                return answer(Err(PrepareError::Stopped.into()));
+            };
+            match prepared {
+                Ok(None) => {
+                    this.docker.forget(&container);
+                    answer(Ok(()));
+                }
+                Ok(Some(mounts)) => this.bind_for_docker(container, &mounts, answer),
+                Err(problem) => {
+                    this.not_launched(container);
+                    answer(Err(problem.into()));
+                }
+            }
+        });
+    }
+
+    fn bind_for_docker(
+        self: &Arc<Self>,
+        id: ContainerId,
+        mounts: &[BindMount],
+        answer: impl FnOnce(Result<(), PrelaunchError>) + Send + 'static,
+    ) {
+        let targets = mounts.iter().map(|mount| mount.target.clone()).collect();
+        if !self.docker.begin_binding(&id, targets) {
+            self.not_launched(id);
+            return answer(Err(BindError::Destroyed.into()));
+        }
+        let daemon = Daemon::new(&self.config.docker_socket);
+        let (this, container) = (Arc::downgrade(self), id.clone());
+        let answer = move |bound: Result<(), BindError>| {
+            let Some(this) = this.upgrade() else {
+                return answer(Err(BindError::Stopped.into()));
+            };
+            match bound {
+                Ok(()) => {
+                    let (docker, id) = (this.docker.clone(), container.clone());
+                    this.watch(container.clone(), move |limitation| docker.limit(&id, &limitation));
+                    this.docker.bound(&container);
+                    crash_point("bind-end");
+                    answer(Ok(()));
+                }
+                Err(problem) => {
+                    this.reports.not_bound(&container, problem.code(), &problem.to_string());
+                    this.not_launched(container);
+                    answer(Err(problem.into()));
+                }
+            }
+        };
+        let is_seen = move |places: &[PathBuf]| daemon_sees(&daemon, places);
+        crash_point("bind-begin");
+        self.binder().bind_on_host(&id, is_seen, Box::new(answer));
+    }
+
+    /// Mesos calls nothing more for a Docker container that was refused.
+    fn not_launched(&self, id: ContainerId) {
+        self.docker.forget(&id);
+        self.cleanup(id, || {});
+    }
+
+    /// A task was handed to the agent: the first of an executor is seen before the executor's
+    /// container is launched.
+    pub fn task_arrives(&self, task: ArrivingTask) {
+        self.first_tasks.arrived(task);
+    }
+
+    /// Mesos says that a task has ended.
+    pub fn task_ended(&self, framework: &str, task: &str) {
+        self.docker.task_ended(framework, task);
+    }
+
+    /// Mesos says that an executor has ended.
+    pub fn executor_ended(&self, framework: &str, executor: &str) {
+        self.first_tasks.executor_ended(framework, executor);
+        self.docker.executor_ended(framework, executor);
+    }
+
     /// Takes note of the resources a container holds now.
     pub fn update(
         &self,
@@ -300,6 +434,7 @@ impl Isolator {
     /// background.
     pub fn cleanup(&self, id: ContainerId, answer: impl FnOnce() + Send + 'static) {
         self.claims.ended(&id);
+        self.first_tasks.container_ended(&id);
         self.binder().forget(&id);
         self.send(Message::Cleanup {
             id,
@@ -328,6 +463,7 @@ impl Drop for Isolator {
     fn drop(&mut self) {
         self.resolver = None;
         self.binder = None;
+        self.watcher = None;
         self.send(Message::Stop);
         // Channels close one after the other: ledger, then writer and answers.
         let (answers, _) = unbounded();
@@ -388,8 +524,14 @@ impl Resolver {
                 })
             });
             let result = result.map_err(PrepareError::Request);
+            let containerizer = launch.containerizer();
             // The ledger's thread ends only with the isolator.
-            let _ = done.send(Message::Resolved { id, turn, result });
+            let _ = done.send(Message::Resolved {
+                id,
+                turn,
+                containerizer,
+                result,
+            });
         }
     }
 
@@ -399,6 +541,9 @@ impl Resolver {
         launch: &ContainerLaunch,
         volumes: Vec<RequestedVolume>,
     ) -> Result<Vec<VolumeRequest>, Refusal> {
+        if let Some(docker) = &launch.docker {
+            docker::check(docker, launch)?;
+        }
         let names = self
             .names
             .current()

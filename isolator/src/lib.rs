@@ -18,8 +18,10 @@ mod boot;
 mod claims;
 mod config;
 mod deadline;
+mod docker;
 pub mod ephemeral;
 mod error;
+mod first_tasks;
 mod health;
 mod host;
 mod identity;
@@ -43,8 +45,8 @@ pub mod untrusted;
 
 pub use config::{Config, ConfigError, PARAMETERS, ParameterProblem, PrincipalError};
 pub use deadline::{DEADLINE_REMEDY, DeadlineFit};
-pub use error::{PrepareError, Problem, Refusal};
-pub use host::BindError;
+pub use error::{PrelaunchError, PrepareError, Problem, Refusal};
+pub use host::{BindError, user_name};
 pub use host::{
     VolumeFolder, is_on_shared_mount, is_shared_mount, mounted_after_unmount, user_in_another_namespace,
     volume_mounted_at,
@@ -55,6 +57,6 @@ pub use origin::{DVDI_PREFIX, Origin};
 pub use policy::PolicyError;
 pub use request::DefaultOwner;
 pub use types::{
-    BindMount, ContainerClass, ContainerId, ContainerLaunch, DockerVolume, Identity, Limitation, MesosMount,
-    RecoveredContainer, VolumeKey, Workload,
+    ArrivingTask, BindMount, ContainerClass, ContainerId, ContainerLaunch, Containerizer, DockerHostPath, DockerLaunch,
+    DockerVolume, Identity, Limitation, MesosMount, RecoveredContainer, VolumeKey, Workload,
 };

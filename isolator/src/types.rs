@@ -115,7 +115,27 @@ pub enum ContainerClass {
     Debug,
 }
 
-/// The parts of what `prepare()` gets (`ContainerConfig`) that decide about volumes.
+/// Which part of Mesos runs a container, and so who knows when it has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Containerizer {
+    /// The Mesos containerizer: it calls `cleanup()` and `recover()`.
+    #[default]
+    Mesos,
+    /// The Docker containerizer, for a task with a command: the Docker container is the task's, and
+    /// its executor is a process of the host.
+    Docker,
+    /// The Docker containerizer, for an executor: the executor runs in the Docker container.
+    DockerExecutor,
+}
+
+impl Containerizer {
+    /// Whether the Docker daemon knows when the container has ended.
+    pub fn is_docker(self) -> bool {
+        self != Self::Mesos
+    }
+}
+
+/// What Mesos tells `prepare()` of a container (`ContainerConfig`), reduced to what decides about volumes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerLaunch {
     /// DEBUG or not.
@@ -144,6 +164,51 @@ pub struct ContainerLaunch {
     pub set_resources: Vec<(String, BTreeSet<String>)>,
     /// Whose container it is.
     pub workload: Workload,
+    /// Of a Docker container, how Docker will be asked to run it.
+    pub docker: Option<DockerLaunch>,
+}
+
+/// What Mesos tells the hook of a Docker container that it is about to launch, reduced to what
+/// decides about volumes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DockerLaunch {
+    /// The container's name in Docker.
+    pub name: String,
+    /// Whether the container is an executor's, and not that of a task with a command.
+    pub is_executor: bool,
+    /// Where the container sees its sandbox.
+    pub mapped: PathBuf,
+    /// The volumes of `ContainerInfo.volumes` that have a `host_path`, in their order.
+    pub host_paths: Vec<DockerHostPath>,
+    /// The driver that the deprecated field `volume_driver` names: Docker then takes a relative
+    /// `host_path` for a volume's name.
+    pub volume_driver: Option<String>,
+    /// The names of the parameters that Mesos hands to `docker run`, with their values.
+    pub parameters: Vec<(String, String)>,
+    /// The agent's release of Mesos, as in `1.11.0`.
+    pub mesos: String,
+}
+
+/// One `-v` of `docker run` that Mesos makes of a `host_path`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DockerHostPath {
+    /// Its place among all of the container's volumes, from 0.
+    pub index: usize,
+    /// Where the container sees it; relative to the sandbox when it is not absolute.
+    pub container_path: PathBuf,
+    /// What it sees; relative to the sandbox when it is not absolute.
+    pub host_path: PathBuf,
+}
+
+impl ContainerLaunch {
+    /// Which part of Mesos launches the container.
+    pub fn containerizer(&self) -> Containerizer {
+        match &self.docker {
+            None => Containerizer::Mesos,
+            Some(docker) if docker.is_executor => Containerizer::DockerExecutor,
+            Some(_) => Containerizer::Docker,
+        }
+    }
 }
 
 /// A mount that Mesos makes by path, as root, in the container's mount namespace.
@@ -206,6 +271,24 @@ pub struct BindMount {
     pub target: PathBuf,
     /// Whether the bind is read-only, with every mount inside it.
     pub read_only: bool,
+}
+
+/// A task that the agent was handed, as a hook hears of it (`slaveRunTaskLabelDecorator`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArrivingTask {
+    /// Whose executor it is.
+    pub framework: String,
+    /// The executor that will run it.
+    pub executor: String,
+    /// Its id.
+    pub task: String,
+    /// Whether the framework brings the executor. That of a task with a command is Mesos' own, and
+    /// so is that of a pod.
+    pub has_custom_executor: bool,
+    /// Its labels, in the order given.
+    pub labels: Vec<(String, String)>,
+    /// Every SET resource item that it holds, by resource name.
+    pub set_resources: Vec<(String, BTreeSet<String>)>,
 }
 
 /// A container found at agent start (`recover()`).

@@ -6,7 +6,7 @@ use isolator::ledger::{
     Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, RecordedVolume, Restored,
     UnmountOutcome, VolumeRequest, VolumeState,
 };
-use isolator::{ContainerId, PrepareError, VolumeKey};
+use isolator::{ContainerId, Containerizer, PrepareError, VolumeKey};
 use volume_driver_client::{Code, MountId};
 use volume_labels::{Access, Owner};
 
@@ -59,6 +59,7 @@ impl Agent {
     fn acquire(&mut self, container: &str, requests: Vec<VolumeRequest>) -> &mut Self {
         self.tell(Event::Acquire {
             container: ContainerId::root(container),
+            containerizer: Containerizer::Mesos,
             requests,
         })
     }
@@ -158,6 +159,7 @@ fn nothing_is_mounted_before_the_intent_is_on_disk() {
     let container = ContainerId::root("a");
     let effects = ledger.handle(Event::Acquire {
         container: container.clone(),
+        containerizer: Containerizer::Mesos,
         requests: vec![wants("v")],
     });
     let [Effect::WriteRecord { revision, record }] = effects.as_slice() else {
@@ -542,6 +544,7 @@ fn restored(container: &str, state: RecordedState, presence: Presence) -> Restor
     }];
     let record = Record {
         container: ContainerId::root(container),
+        containerizer: Containerizer::Mesos,
         released: false,
         volumes,
     };
@@ -654,6 +657,7 @@ fn a_late_word_about_the_record_of_an_earlier_container_is_not_taken_for_one_wit
     let acquire = |ledger: &mut Ledger| {
         let effects = ledger.handle(Event::Acquire {
             container: ContainerId::root("a"),
+            containerizer: Containerizer::Mesos,
             requests: vec![wants("v")],
         });
         let [Effect::WriteRecord { revision, .. }] = effects.as_slice() else {

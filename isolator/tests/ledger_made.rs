@@ -5,7 +5,7 @@ use isolator::ledger::{
     CreateOutcome, Effect, Event, LOOKS_FOR_A_LATE_CREATE, Ledger, MountOutcome, MountSpec, Op, Presence, Record,
     RecordedState, RecordedVolume, RemoveOutcome, Restored, UnmountOutcome, VolumeRequest, VolumeState,
 };
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Containerizer, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime};
 
@@ -74,6 +74,7 @@ impl Agent {
     fn acquire(&mut self, container: &str) -> &mut Self {
         self.tell(Event::Acquire {
             container: ContainerId::root(container),
+            containerizer: Containerizer::Mesos,
             requests: vec![scratch()],
         })
     }
@@ -296,6 +297,7 @@ fn found(state: RecordedState, rebooted: bool) -> Event {
     Event::Restore(vec![Restored {
         record: Record {
             container: ContainerId::root("a"),
+            containerizer: Containerizer::Mesos,
             released: true,
             volumes,
         },

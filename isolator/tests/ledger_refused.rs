@@ -5,7 +5,7 @@ use isolator::ledger::{
     CreateOutcome, Effect, Event, Ledger, MountOutcome, MountSpec, Op, Record, RecordedState, RemoveOutcome,
     UNMOUNTS_OF_NOTHING, UnmountOutcome, VolumeRequest, VolumeState,
 };
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Containerizer, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime};
 
@@ -68,6 +68,7 @@ impl Agent {
     fn acquire(&mut self, container: &str, volume: &str) -> &mut Self {
         self.tell(Event::Acquire {
             container: ContainerId::root(container),
+            containerizer: Containerizer::Mesos,
             requests: vec![wants(volume)],
         })
     }

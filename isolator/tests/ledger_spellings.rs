@@ -7,7 +7,7 @@ use isolator::ledger::{
     Effect, Event, Ledger, MountOutcome, MountSpec, Op, Presence, Record, RecordedState, RecordedVolume, Restored,
     UnmountOutcome, VolumeRequest, VolumeState,
 };
-use isolator::{ContainerId, Identity, MountIdentity, Mountpoint, VolumeKey};
+use isolator::{ContainerId, Containerizer, Identity, MountIdentity, Mountpoint, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::Access;
 
@@ -91,6 +91,7 @@ impl Agent {
         }
         self.tell(Event::Acquire {
             container: ContainerId::root(container),
+            containerizer: Containerizer::Mesos,
             requests: vec![wants(spelled, access)],
         })
     }
@@ -164,6 +165,7 @@ fn held(container: &str, spelled: &str, number: u32) -> Restored {
     Restored {
         record: Record {
             container: ContainerId::root(container),
+            containerizer: Containerizer::Mesos,
             released: false,
             volumes: vec![RecordedVolume {
                 request: wants(spelled, Access::Exclusive),
@@ -215,6 +217,7 @@ fn a_container_that_waits_is_known_by_its_volume_before_that_has_an_entry() {
     });
     agent.tell(Event::Acquire {
         container: ContainerId::root("b"),
+        containerizer: Containerizer::Mesos,
         requests: vec![wants("ebs/x", Access::Shared), wants("ebs/w2", Access::Exclusive)],
     });
     agent.acquire("c", "ebs/W2", Access::Shared, true);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use isolator::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use isolator::records::{Change, Store};
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Containerizer, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Owner};
 
@@ -40,6 +40,7 @@ fn record(container: ContainerId) -> Record {
         volume("d", RecordedState::Unmounting(Some("/volumes/d".into()))),
     ];
     Record {
+        containerizer: Containerizer::Mesos,
         container,
         released: false,
         volumes,
@@ -180,7 +181,7 @@ fn whatever_cannot_be_read_is_quarantined_with_a_line_in_the_log_and_no_other_re
     put("torn.json", &text.as_bytes()[..text.len() / 2]);
     put("empty.json", b"");
     put("zeros.json", &vec![0; text.len()]);
-    put("later.json", br#"{"version": 3, "anything": []}"#);
+    put("later.json", br#"{"version": 4, "anything": []}"#);
     put("no-version.json", b"{}");
     put("list.json", b"[1]");
     put("foreign.txt", b"hello");
@@ -200,7 +201,7 @@ fn whatever_cannot_be_read_is_quarantined_with_a_line_in_the_log_and_no_other_re
         ("torn.json", "EOF while parsing"),
         ("empty.json", "it is empty"),
         ("zeros.json", "it is not a JSON object"),
-        ("later.json", "it has version 3, this module reads versions 1 and 2"),
+        ("later.json", "it has version 4, this module reads versions 1 to 3"),
         ("no-version.json", "missing field `version`"),
         ("list.json", "it is not a JSON object"),
         ("foreign.txt", "it is not a JSON object"),
@@ -367,6 +368,7 @@ fn a_record_that_is_too_large_to_be_read_back_is_not_written() {
         let mut one = volume("v", RecordedState::Mounting);
         one.request.spec.create = Some(options(count));
         Record {
+            containerizer: Containerizer::Mesos,
             container: ContainerId::root(id),
             released: false,
             volumes: vec![one],

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use isolator::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use isolator::records::{Change, Store};
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Containerizer, VolumeKey};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount};
 use tempfile::TempDir;
 use volume_driver_client::MountId;
@@ -65,6 +65,7 @@ fn record(container: &str) -> Record {
     };
     Record {
         container: ContainerId::root(container),
+        containerizer: Containerizer::Mesos,
         released: false,
         volumes: vec![RecordedVolume {
             request,

@@ -43,6 +43,17 @@ private:
   alignas(8) unsigned char room[ROOM];
 };
 
+// Environments for a Docker container. None is ever given.
+class DockerTaskExecutorPrepareInfo {
+public:
+  DockerTaskExecutorPrepareInfo();
+  DockerTaskExecutorPrepareInfo(const DockerTaskExecutorPrepareInfo&);
+  ~DockerTaskExecutorPrepareInfo();
+
+private:
+  alignas(8) unsigned char room[ROOM];
+};
+
 namespace slave {
 
 class ContainerConfig;

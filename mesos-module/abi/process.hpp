@@ -10,6 +10,8 @@
 
 namespace process {
 
+class Text;
+
 // One shared_ptr to the shared state. Copies are one future; `set` and `fail` take a lock inside, may be called from any
 // thread, and return false when the future is complete already. Both run the waiters' callbacks before they return.
 template <typename T>
@@ -17,9 +19,20 @@ class Future {
 public:
   Future();
 
+  // Completed from the start.
+  template <typename U>
+  explicit Future(const U& value);
+
   bool set(const T& value);
   bool fail(const std::string& message);
   const T& get() const;
+  // A std::string. The type is hidden because its name in a result would become part of this
+  // function's own, which it is not in the library.
+  const Text& failure() const;
+
+  // What `set` is made of.
+  template <typename U>
+  bool _set(U&& value);
 
   // The first bytes of the shared state; what follows depends on T and is the library's business. 1.4 has padding where
   // the others have `abandoned`.

@@ -18,20 +18,22 @@ struct Release {
   Shape shape;
   // A default-constructed future counts as abandoned; before that was thought of there is nothing at that place.
   bool futuresCanBeAbandoned;
+  // Whether the hook interface has masterLaunchTaskResourceDecorator as its second function.
+  bool hooksDecorateResources;
   // sizeof(mesos::slave::ContainerState), the one message of which several lie side by side. For the reader: the module
   // asks the library.
   std::size_t containerState;
 };
 
 constexpr Release RELEASES[] = {
-    {4, Shape::LIST, false, 56},
-    {5, Shape::STANDALONE, true, 56},
-    {6, Shape::STANDALONE, true, 56},
-    {7, Shape::VECTOR, true, 56},
-    {8, Shape::VECTOR, true, 56},
-    {9, Shape::VECTOR, true, 88},
-    {10, Shape::LIMITS, true, 88},
-    {11, Shape::LIMITS, true, 88},
+    {4, Shape::LIST, false, false, 56},
+    {5, Shape::STANDALONE, true, false, 56},
+    {6, Shape::STANDALONE, true, false, 56},
+    {7, Shape::VECTOR, true, false, 56},
+    {8, Shape::VECTOR, true, true, 56},
+    {9, Shape::VECTOR, true, true, 88},
+    {10, Shape::LIMITS, true, true, 88},
+    {11, Shape::LIMITS, true, true, 88},
 };
 
 constexpr const char* OLDEST_KNOWN = "1.4";

@@ -3,19 +3,10 @@
 #include <memory>
 #include <utility>
 
+#include "bytes.hpp"
 #include "promise.hpp"
 
 namespace {
-
-// Incomplete on purpose: never looked into.
-template <typename Message>
-std::string serialized(const Message& message) {
-  return asMessage(message).SerializePartialAsString();
-}
-
-rust::Slice<const std::uint8_t> bytes(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
 
 // A pending future, and the answer that completes it.
 template <typename T, Unanswered UNANSWERED = Unanswered::FAILS>

@@ -6,27 +6,13 @@
 #include <array>
 #include <cstring>
 
+#include "measure.hpp"
 #include "modules.hpp"
 #include "promise.hpp"
 
 namespace {
 
 using mesos::slave::ContainerLaunchInfo;
-
-// A message is made here first, where it fits whatever its size.
-constexpr std::size_t AMPLE = 65536;
-
-template <typename Message>
-std::size_t bytesOf() {
-  struct Storage {
-    alignas(16) unsigned char bytes[AMPLE];
-  };
-  auto storage = std::make_unique<Storage>();
-  auto* message = new (storage->bytes) Message();
-  const std::size_t bytes = reinterpret_cast<google::protobuf::Message*>(message)->SpaceUsedLong();
-  message->~Message();
-  return bytes;
-}
 
 template <typename Message>
 bool fits() {

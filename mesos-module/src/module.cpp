@@ -1,8 +1,10 @@
-// What stands behind the module's descriptor: the release it names, and its factory.
+// What stands behind the modules' descriptors: the release they name, and their factories.
 
 #include <exception>
 
+#include "bytes.hpp"
 #include "cxx-bridge/src/lib.rs.h"
+#include "hook.hpp"
 #include "layout.hpp"
 #include "log.hpp"
 #include "messages.hpp"
@@ -28,36 +30,61 @@ extern "C" const char* external_volumes_mesos_version() noexcept {
     if (findRelease(running.c_str()) != nullptr) {
       return running.c_str();
     }
-    logError(__FILE__, __LINE__, "Refused to load mesos_external_volumes: " + unknown(running));
+    logError(__FILE__, __LINE__, "Refused to load the external volumes modules: " + unknown(running));
   } catch (const std::exception& error) {
     logError(__FILE__, __LINE__, std::string("Cannot find out which Mesos runs: ") + error.what());
   }
   return NEWEST_TESTED;
 }
 
-// Null makes the agent exit; the line in its log says what is wrong. Nothing is made on a library that is laid out in another
-// way than its release: it would corrupt the agent.
-extern "C" void* external_volumes_create(const mesos::Parameters& parameters) {
+namespace {
+
+// Null makes the agent exit; the line in its log says what is wrong. Nothing is made on a library
+// that is laid out in another way than its release: it would corrupt the agent. `make` gets the
+// release, its version and the parameters.
+template <typename Problem, typename Make>
+void* create(const char* name, const mesos::Parameters& parameters, Problem problemOf, Make make) {
   try {
     const std::string running = runningMesos();
     const Release* release = findRelease(running.c_str());
     std::optional<std::string> refusal;
     if (release == nullptr) {
       refusal = unknown(running);
-    } else if (std::optional<std::string> problem = layoutProblem(*release)) {
+    } else if (std::optional<std::string> problem = problemOf(*release)) {
       refusal = *problem + "; the agent's Mesos " + running + " is not built as the official one";
     }
     if (refusal) {
-      logError(__FILE__, __LINE__, "Refused to start mesos_external_volumes: " + *refusal);
+      logError(__FILE__, __LINE__, std::string("Refused to start ") + name + ": " + *refusal);
       return nullptr;
     }
-    const std::string message = asMessage(parameters).SerializePartialAsString();
-    const rust::Slice<const std::uint8_t> bytes{
-        reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
-    Calls calls(external_volumes::start(bytes, std::make_unique<AgentLog>()));
-    return makeIsolator(release->shape, containerStateBytes(), std::move(calls));
+    const std::string message = serialized(parameters);
+    return make(*release, running, bytes(message));
   } catch (const std::exception& error) {
-    logError(__FILE__, __LINE__, std::string("Cannot start mesos_external_volumes: ") + error.what());
+    logError(__FILE__, __LINE__, std::string("Cannot start ") + name + ": " + error.what());
     return nullptr;
   }
+}
+
+}  // namespace
+
+extern "C" void* external_volumes_create(const mesos::Parameters& parameters) {
+  return create(
+      "mesos_external_volumes",
+      parameters,
+      layoutProblem,
+      [](const Release& release, const std::string&, rust::Slice<const std::uint8_t> message) {
+        Calls calls(external_volumes::start(message, std::make_unique<AgentLog>()));
+        return makeIsolator(release.shape, containerStateBytes(), std::move(calls));
+      });
+}
+
+extern "C" void* external_volumes_create_hook(const mesos::Parameters& parameters) {
+  return create(
+      "mesos_external_volumes_hook",
+      parameters,
+      hookProblem,
+      [](const Release& release, const std::string& running, rust::Slice<const std::uint8_t> message) {
+        HookCalls calls(external_volumes::start_hook(message, running, std::make_unique<AgentLog>()));
+        return makeHook(release, std::move(calls));
+      });
 }

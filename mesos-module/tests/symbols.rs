@@ -12,7 +12,7 @@ fn module() -> PathBuf {
 }
 
 #[test]
-fn the_descriptor_is_the_only_symbol_and_mesos_is_not_linked() {
+fn the_descriptors_are_the_only_symbols_and_mesos_is_not_linked() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/check-symbols");
     let output = Command::new(&script)
         .arg(module())

@@ -193,11 +193,16 @@ impl Mutant {
                 Self::ExclusiveIgnored,
                 Event::Acquire {
                     container,
+                    containerizer,
                     mut requests,
                 },
             ) => {
                 requests.iter_mut().for_each(|request| request.access = Access::Shared);
-                Event::Acquire { container, requests }
+                Event::Acquire {
+                    container,
+                    containerizer,
+                    requests,
+                }
             }
             (
                 Self::RecordErrorIsSuccess,

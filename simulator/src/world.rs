@@ -12,7 +12,7 @@ use isolator::ledger::{
     VolumeRequest, VolumeState,
 };
 use isolator::records::Change;
-use isolator::{ContainerId, PrepareError, VolumeKey};
+use isolator::{ContainerId, Containerizer, PrepareError, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::{Access, Lifetime};
 
@@ -176,6 +176,7 @@ impl World {
         self.identify(&spelled)?;
         self.tell(Event::Acquire {
             container: id,
+            containerizer: Containerizer::Mesos,
             requests,
         })
     }

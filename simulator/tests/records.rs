@@ -6,7 +6,7 @@ use std::path::Path;
 use fastrand::Rng;
 use isolator::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use isolator::records::{Change, Host, Store};
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Containerizer, VolumeKey};
 use simulator::{Fault, MemoryDisk};
 use volume_driver_client::MountId;
 use volume_labels::Access;
@@ -49,6 +49,7 @@ fn record(container: &str, written: u32) -> Record {
     };
     Record {
         container: ContainerId::root(container),
+        containerizer: Containerizer::Mesos,
         released: false,
         volumes: vec![RecordedVolume {
             request,

@@ -25,6 +25,8 @@
 //! | `lost_state_folder` | volumes that a lost state folder leaves mounted are shown, each with a command that releases it |
 //! | `hung_driver` | a driver that does not answer delays its own volumes and nothing else |
 //! | `rclone` | the same with a driver nobody here wrote, twenty tasks at a time |
+//! | `docker` | Docker containers get their volumes through the hook, keep them while Docker says that they run, and let them go after |
+//! | `docker_crashes` | an agent that is killed at any step of a Docker launch, executors and daemons that are killed |
 //! | `third_party_drivers` | drivers that others wrote: what `mesos-volumes driver test` finds, and tasks on their volumes |
 //! | `third_party_frameworks` | frameworks that others wrote, started as they say: their tasks get volumes |
 //! | `third_party_storage` | what the real AWS CLI prints is what the catalogue reads |
@@ -41,6 +43,7 @@ pub mod third_party;
 pub use docker_volume::{docker_volume, docker_volume_with, read_only, with_docker_volume_isolator, with_volumes};
 pub use rclone::Rclone;
 pub use site::{
-    DRIVER, MODULE, Site, eventually, module, module_with_policy, module_without_policy, separate_file_system,
+    DOCKER_IMAGE, DRIVER, HOOK, MODULE, Site, docker_agent, eventually, module, module_with_policy,
+    module_without_policy, separate_file_system,
 };
 pub use tasks::{Tasks, end, finished, running};

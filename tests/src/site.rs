@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use ebs_emulator::{Emulator, EmulatorOptions, Event, EventKind, HostSpec, Manners};
 use rustix::mount::{MountFlags, mount};
-use testbed::{Agent, AgentSpec, Cluster, ClusterBuilder, Module, Mount, built, mounts_below};
+use testbed::{Agent, AgentSpec, Cluster, ClusterBuilder, Dockerd, Module, Mount, Namespace, built, mounts_below};
 
 /// The module's name, as an operator writes it in `--isolation`.
 pub const MODULE: &str = "mesos_external_volumes";
+/// The hook's name, as an operator writes it in `--hooks`.
+pub const HOOK: &str = "mesos_external_volumes_hook";
+/// The image of Docker tasks.
+pub const DOCKER_IMAGE: &str = "busybox";
 /// The emulator's driver on every agent.
 pub const DRIVER: &str = "ebs";
 
@@ -24,6 +28,15 @@ pub fn module() -> Module {
     // Copied to the agent's folder: the agent refuses a policy in the hands of another user, as a checkout may be.
     let policy = include_str!("../../docs/policy.one-team.json");
     module_without_policy().parameter_file("policy", "one-team.json", policy)
+}
+
+/// An agent with these containerizers, whose isolator and hook share the usual module's parameters.
+///
+/// # Panics
+/// When the module is not built.
+pub fn docker_agent(containerizers: &str) -> AgentSpec {
+    let module = module().parameter("docker_socket", "{docker}/docker.sock").hook(HOOK);
+    AgentSpec::default().docker(containerizers).module(module)
 }
 
 /// The same with another policy.
@@ -119,6 +132,25 @@ impl Site {
             let around = separate_file_system(agent.folder());
             emulated_host(agent, driver).base(around.join("base"))
         })
+    }
+
+    /// One agent of this kind on a release of Mesos, and a Docker daemon with the image
+    /// [`DOCKER_IMAGE`].
+    ///
+    /// # Panics
+    /// When it cannot be started; the cluster's report says why.
+    pub fn with_docker(version: Option<&str>, spec: &AgentSpec, namespace: Namespace) -> (Self, Dockerd) {
+        let builder = Cluster::builder().agents(1, spec);
+        let builder = match version {
+            Some(version) => builder.mesos(version),
+            None => builder,
+        };
+        let site = Self::prepare(builder, emulated_host);
+        let dockerd = Dockerd::start(&site.cluster, namespace).unwrap_or_else(|error| panic!("{error}"));
+        dockerd
+            .make_image(DOCKER_IMAGE)
+            .unwrap_or_else(|error| panic!("{error}"));
+        (site.started(), dockerd)
     }
 
     /// One agent of this kind that offers one volume, which has this name and 1 GiB; and the volume's id. Its driver has these

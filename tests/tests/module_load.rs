@@ -103,7 +103,7 @@ fn a_second_agent_on_the_same_state_folder_is_refused() {
 }
 
 #[test]
-fn the_built_module_shows_one_symbol() {
+fn the_built_library_shows_two_symbols() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/check-symbols");
     let output = Command::new(script).arg(module().library).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -13,7 +13,9 @@ use mesos_http::types::TaskState;
 use serde_json::{Value, json};
 use testbed::package::{MesosInstall, Package, inspect};
 use testbed::{Agent, AgentSpec, Cluster, Container, Image, Job, LaunchedTask};
-use tests::{DRIVER, MODULE, Site, Tasks, docker_volume, end, finished, module, read_only, running, with_volumes};
+use tests::{
+    DRIVER, HOOK, MODULE, Site, Tasks, docker_volume, end, finished, module, read_only, running, with_volumes,
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -58,12 +60,13 @@ fn works(release: &'static str) {
         .parameter("log_level", "debug")
         .parameter("health_interval", "200ms")
         .parameter("docker_volume_source", "true")
-        .parameter("dvdi_source", "true");
+        .parameter("dvdi_source", "true")
+        .hook(HOOK);
     let site = Site::on_mesos(release, &spec.module(told));
     let agent = site.agent(0);
     let version = agent.version().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(version, release);
-    checks.passed("the module loads");
+    checks.passed("the isolator and the hook load");
 
     let tasks = Tasks::connect(site.cluster());
     tasks.finish(agent, Job::shell("[ ! -e data ]"));

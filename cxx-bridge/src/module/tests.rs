@@ -42,7 +42,7 @@ fn heard(answers: &Receiver<Heard>) -> Heard {
 
 fn module(folder: &TempDir) -> Module {
     let state_dir = folder.path().join("state").display().to_string();
-    Module::new(&[("state_dir".to_owned(), state_dir)]).unwrap()
+    Module::of(Arc::new(Instance::new(&[("state_dir".to_owned(), state_dir)]).unwrap()))
 }
 
 fn id(value: &str) -> Vec<u8> {
@@ -158,7 +158,7 @@ fn a_panic_in_a_call_fails_the_promise_and_nothing_else() {
 
 #[test]
 fn a_parameter_that_is_not_accepted_is_named() {
-    let error = Module::new(&[("no_such_parameter".to_owned(), "1".to_owned())])
+    let error = Instance::new(&[("no_such_parameter".to_owned(), "1".to_owned())])
         .err()
         .unwrap();
     assert!(error.to_string().contains("no_such_parameter"), "{error}");

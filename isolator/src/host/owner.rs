@@ -67,7 +67,7 @@ pub(crate) fn resolved(owner: &Owner) -> Result<Owner, OwnerError> {
 }
 
 /// The name that this host has for a user.
-pub(crate) fn name_of(uid: u32) -> Option<String> {
+pub fn name_of(uid: u32) -> Option<String> {
     User::from_uid(nix::unistd::Uid::from_raw(uid))
         .ok()
         .flatten()

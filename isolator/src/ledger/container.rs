@@ -11,7 +11,7 @@ use super::volume::{State, Volume};
 use volume_driver_client::Code;
 
 use crate::error::{PrepareError, Problem};
-use crate::types::{BindMount, ContainerId, VolumeKey};
+use crate::types::{BindMount, ContainerId, Containerizer, VolumeKey};
 
 /// How far a container came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,7 @@ impl fmt::Display for Phase {
 
 #[derive(Debug)]
 pub(super) struct Container {
+    containerizer: Containerizer,
     pub(super) requests: Vec<VolumeRequest>,
     pub(super) phase: Phase,
     pub(super) revision: u64,
@@ -60,8 +61,9 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn restored(requests: Vec<VolumeRequest>, phase: Phase) -> Self {
+    pub(super) fn restored(containerizer: Containerizer, requests: Vec<VolumeRequest>, phase: Phase) -> Self {
         Self {
+            containerizer,
             requests,
             phase,
             revision: 0,
@@ -105,7 +107,7 @@ impl Container {
 }
 
 impl Ledger {
-    pub(super) fn acquire(&mut self, id: ContainerId, mut requests: Vec<VolumeRequest>) {
+    pub(super) fn acquire(&mut self, id: ContainerId, containerizer: Containerizer, mut requests: Vec<VolumeRequest>) {
         if self.containers.contains_key(&id) {
             let result = Err(PrepareError::Repeated(id.to_string()));
             self.effects.push(Effect::AnswerPrepare { container: id, result });
@@ -118,7 +120,7 @@ impl Ledger {
             return;
         }
         self.next_ticket += 1;
-        let mut container = Container::restored(requests, Phase::Waiting);
+        let mut container = Container::restored(containerizer, requests, Phase::Waiting);
         container.ticket = self.next_ticket;
         self.waiting.insert(self.next_ticket, id.clone());
         self.containers.insert(id, container);
@@ -225,6 +227,7 @@ impl Ledger {
             .collect();
         let record = Record {
             container: id.clone(),
+            containerizer: container.containerizer,
             released,
             volumes,
         };

@@ -11,7 +11,7 @@ use volume_labels::{Access, Lifetime, Owner};
 use crate::error::{PrepareError, Problem};
 use crate::mountpoint::Mountpoint;
 use crate::origin::Origin;
-use crate::types::{BindMount, ContainerId, Identity, VolumeKey};
+use crate::types::{BindMount, ContainerId, Containerizer, Identity, VolumeKey};
 
 /// One volume at one place in a container, with everything resolved that can be before it is
 /// mounted.
@@ -219,6 +219,8 @@ pub enum Event {
     Acquire {
         /// Who.
         container: ContainerId,
+        /// Which part of Mesos runs it; for its record.
+        containerizer: Containerizer,
         /// What; never empty.
         requests: Vec<VolumeRequest>,
     },
@@ -408,6 +410,8 @@ pub enum Effect {
 pub struct Record {
     /// Whose record it is.
     pub container: ContainerId,
+    /// Which part of Mesos runs the container.
+    pub containerizer: Containerizer,
     /// Whether the container has left and only work on its volumes remains.
     pub released: bool,
     /// Its volumes; of a released container those that still need work.

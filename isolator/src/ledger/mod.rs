@@ -101,7 +101,11 @@ impl Ledger {
     pub fn handle(&mut self, event: Event) -> Vec<Effect> {
         match event {
             Event::Identified { volume, identities } => self.identified(&volume, identities),
-            Event::Acquire { container, requests } => self.acquire(container, requests),
+            Event::Acquire {
+                container,
+                containerizer,
+                requests,
+            } => self.acquire(container, containerizer, requests),
             Event::Release { container } => self.release(&container),
             Event::PrepareDeadline { container } => self.prepare_deadline(&container),
             Event::CleanupDeadline { container } => self.answer_cleanup(&container),

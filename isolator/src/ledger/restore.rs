@@ -19,7 +19,7 @@ impl Ledger {
         let mut left = Vec::new();
         // Taken apart one by one: an agent may come back to very many.
         for entry in restored {
-            if !holds(&entry) {
+            if !entry.is_held() {
                 left.push(entry.record.container.clone());
             }
             self.restore_container(entry);
@@ -35,13 +35,19 @@ impl Ledger {
     }
 
     fn restore_container(&mut self, entry: Restored) {
-        let phase = if holds(&entry) { Phase::Held } else { Phase::Left };
+        let phase = if entry.is_held() { Phase::Held } else { Phase::Left };
         for recorded in &entry.record.volumes {
             self.restore_volume(&entry, recorded, phase);
         }
-        let Record { container, volumes, .. } = entry.record;
+        let Record {
+            container,
+            containerizer,
+            volumes,
+            ..
+        } = entry.record;
         let requests = volumes.into_iter().map(|volume| volume.request).collect();
-        self.containers.insert(container, Container::restored(requests, phase));
+        self.containers
+            .insert(container, Container::restored(containerizer, requests, phase));
     }
 
     fn restore_volume(&mut self, entry: &Restored, recorded: &RecordedVolume, phase: Phase) {
@@ -103,18 +109,20 @@ impl Ledger {
     }
 }
 
-/// Whether the container still stands for its volumes. A running one does, whatever its record
-/// says: nothing may be unmounted under it. One left over does until Mesos has ended it, unless its
-/// prepare never succeeded.
-fn holds(entry: &Restored) -> bool {
-    let mounted = |volume: &RecordedVolume| matches!(volume.state, RecordedState::Mounted(_));
-    !entry.rebooted
-        && !entry.record.released
-        && match entry.presence {
-            Presence::Running => true,
-            Presence::Orphan => entry.record.volumes.iter().all(mounted),
-            Presence::Gone => false,
-        }
+impl Restored {
+    /// Whether the container still stands for its volumes. A running one does, whatever its record
+    /// says: nothing may be unmounted under it. One left over does until Mesos has ended it, unless
+    /// its prepare never succeeded.
+    pub(crate) fn is_held(&self) -> bool {
+        let mounted = |volume: &RecordedVolume| matches!(volume.state, RecordedState::Mounted(_));
+        !self.rebooted
+            && !self.record.released
+            && match self.presence {
+                Presence::Running => true,
+                Presence::Orphan => self.record.volumes.iter().all(mounted),
+                Presence::Gone => false,
+            }
+    }
 }
 
 fn doubt(entry: &Restored, state: &RecordedState) -> String {

@@ -1,10 +1,14 @@
-//! A record as it stands on disk, version 1 or 2. Apart from the live types on purpose: those may
-//! change, this may only grow another version. `docs/record.schema.json` describes the same for
-//! other programs, and a test keeps the two equal.
+//! A record as it stands on disk, version 1, 2 or 3. Apart from the live types on purpose: those
+//! may change, this may only grow a new version beside it. `docs/record.schema.json` tells the same
+//! to others, and a test keeps the two equal.
 //!
-//! Version 2 is version 1 with the field `lifetime`. It is written only for a container with a
-//! volume that was made for it: a build that knows version 1 only would let such a volume go and
-//! leave it behind, so it shall not read the record. It reads all others.
+//! Version 2 is version 1 with the field `lifetime`. It is written only for a container with a volume that was made for it: a
+//! build that knows version 1 only would let such a volume go and leave it behind, so it shall not read the record. It reads all
+//! others.
+//!
+//! Version 3 is version 2 with the field `containerizer`. It is written only for a Docker
+//! container: Mesos names none of those when it recovers, and a build that knows version 2 only
+//! would let their volumes go while they run.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,12 +25,14 @@ use super::recorded_mount::MountV1;
 use crate::ephemeral;
 use crate::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use crate::mountpoint::Mountpoint;
-use crate::types::{ContainerId, VolumeKey};
+use crate::types::{ContainerId, Containerizer, VolumeKey};
 
 /// The version of a record whose volumes all outlive their containers.
 const VERSION: u32 = 1;
 /// The version of one with a volume that was made for its container.
 const VERSION_WITH_LIFETIME: u32 = 2;
+/// The version of one of a Docker container.
+const VERSION_WITH_CONTAINERIZER: u32 = 3;
 
 /// The one field every version has.
 #[derive(Deserialize)]
@@ -40,9 +46,9 @@ struct AnyVersion {
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Record"))]
 pub(super) struct RecordV1 {
-    /// The version of this layout: 2 when a volume has a `lifetime`, which version 1 does not know,
-    /// and 1 otherwise.
-    #[cfg_attr(test, schemars(extend("enum" = [1, 2])))]
+    /// The version of this layout: 3 of a Docker container, 2 when a volume has a `lifetime`, which
+    /// version 1 does not know, and 1 otherwise.
+    #[cfg_attr(test, schemars(extend("enum" = [1, 2, 3])))]
     version: u32,
     /// The kernel's boot id when the record was written: with another one, every mount in it is
     /// gone.
@@ -55,6 +61,8 @@ pub(super) struct RecordV1 {
     /// The container's id with its parents, outermost first.
     #[cfg_attr(test, schemars(with = "Vec<String>", length(min = 1), inner(length(min = 1))))]
     container: ContainerId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    containerizer: Option<ContainerizerV3>,
     /// Whether the container has left: what follows still needs work then.
     released: bool,
     /// Its volumes; of a container that has left those that still need work.
@@ -104,6 +112,17 @@ struct VolumeV1 {
     /// earlier builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mount: Option<MountV1>,
+}
+
+/// Which part of Mesos runs the container; absent when it is the Mesos containerizer.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Containerizer"))]
+#[serde(rename_all = "snake_case")]
+enum ContainerizerV3 {
+    /// The Docker containerizer, for a task with a command.
+    Docker,
+    /// The Docker containerizer, for an executor.
+    DockerExecutor,
 }
 
 /// Whether the container may write.
@@ -166,10 +185,19 @@ pub(super) fn encode(record: &Record, boot_id: &str, host_id: &str) -> serde_jso
     let volumes: Vec<VolumeV1> = record.volumes.iter().map(VolumeV1::new).collect();
     let has_lifetime = volumes.iter().any(|volume| volume.lifetime.is_some());
     let on_disk = RecordV1 {
-        version: if has_lifetime { VERSION_WITH_LIFETIME } else { VERSION },
+        version: match record.containerizer {
+            Containerizer::Docker | Containerizer::DockerExecutor => VERSION_WITH_CONTAINERIZER,
+            Containerizer::Mesos if has_lifetime => VERSION_WITH_LIFETIME,
+            Containerizer::Mesos => VERSION,
+        },
         boot_id: boot_id.to_owned(),
         host_id: Some(host_id.to_owned()),
         container: record.container.clone(),
+        containerizer: match record.containerizer {
+            Containerizer::Mesos => None,
+            Containerizer::Docker => Some(ContainerizerV3::Docker),
+            Containerizer::DockerExecutor => Some(ContainerizerV3::DockerExecutor),
+        },
         released: record.released,
         volumes,
     };
@@ -195,7 +223,7 @@ pub enum RecordError {
     #[error("{0}")]
     Json(#[from] serde_json::Error),
     /// Another build wrote the file.
-    #[error("it has version {got}, this module reads versions {VERSION} and {VERSION_WITH_LIFETIME}")]
+    #[error("it has version {got}, this module reads versions {VERSION} to {VERSION_WITH_CONTAINERIZER}")]
     Version {
         /// The file's version.
         got: u32,
@@ -243,7 +271,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, RecordError> {
         return Err(RecordError::NotAnObject);
     }
     let AnyVersion { version } = serde_json::from_slice(bytes)?;
-    if version != VERSION && version != VERSION_WITH_LIFETIME {
+    if !(VERSION..=VERSION_WITH_CONTAINERIZER).contains(&version) {
         return Err(RecordError::Version { got: version });
     }
     let mut on_disk: RecordV1 = serde_json::from_slice(bytes)?;
@@ -251,6 +279,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, RecordError> {
         // A field that its writer did not know says nothing, and least of all that something may be
         // removed.
         on_disk.volumes.iter_mut().for_each(|volume| volume.lifetime = None);
+    }
+    if version < VERSION_WITH_CONTAINERIZER {
+        on_disk.containerizer = None;
     }
     on_disk.into_parsed()
 }
@@ -279,6 +310,11 @@ impl RecordV1 {
         Ok(Parsed {
             record: Record {
                 container: self.container,
+                containerizer: match self.containerizer {
+                    None => Containerizer::Mesos,
+                    Some(ContainerizerV3::Docker) => Containerizer::Docker,
+                    Some(ContainerizerV3::DockerExecutor) => Containerizer::DockerExecutor,
+                },
                 released: self.released,
                 volumes,
             },
@@ -385,10 +421,11 @@ mod tests {
     /// A record with every field that a record can have.
     fn full() -> Value {
         json!({
-            "version": 2,
+            "version": 3,
             "boot_id": "b",
             "host_id": "f".repeat(64),
             "container": ["pod", "task"],
+            "containerizer": "docker",
             "released": false,
             "volumes": [{
                 "slot": "data",
@@ -479,8 +516,9 @@ mod tests {
 
     #[test]
     fn what_the_schema_rules_out_is_no_record() {
-        let wrong: [(&str, Value); 18] = [
-            ("/version", json!(3)),
+        let wrong: [(&str, Value); 19] = [
+            ("/version", json!(4)),
+            ("/containerizer", json!("mesos")),
             ("/version", json!("1")),
             ("/host_id", json!("f".repeat(63))),
             ("/host_id", json!("g".repeat(64))),
@@ -508,12 +546,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_record_with_a_volume_to_remove_has_the_version_that_says_so() {
+    fn a_record_has_the_oldest_version_that_says_all_of_it() {
         let version = |record: &Record| -> Value {
             let bytes = encode(record, "b", &"f".repeat(64)).unwrap();
             serde_json::from_slice::<Value>(&bytes).unwrap()["version"].clone()
         };
         let mut record = parsed(&full()).unwrap().record;
+        assert_eq!(version(&record), json!(3));
+        record.containerizer = Containerizer::Mesos;
         assert_eq!(version(&record), json!(2));
         record.volumes[0].request.spec.lifetime = Lifetime::Persistent;
         assert_eq!(version(&record), json!(1));
@@ -525,6 +565,13 @@ mod tests {
         old["version"] = json!(1);
         let volume = &parsed(&old).unwrap().record.volumes[0];
         assert_eq!(volume.request.spec.lifetime, Lifetime::Persistent);
+    }
+
+    #[test]
+    fn a_record_of_version_2_is_of_a_mesos_container() {
+        let mut old = full();
+        old["version"] = json!(2);
+        assert_eq!(parsed(&old).unwrap().record.containerizer, Containerizer::Mesos);
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn read_request(client: &mut UnixStream) -> io::Result<String> {
 mod tests {
     use super::*;
     use crate::ledger::{Effect, Event};
-    use crate::types::{ContainerId, ContainerLaunch};
+    use crate::types::{ContainerId, ContainerLaunch, Containerizer};
 
     fn config(folder: &Path) -> Config {
         Config {
@@ -321,6 +321,7 @@ mod tests {
         let volumes: Vec<_> = (0..200).map(|number| format!("v{number}")).collect();
         let effects = known.handle(Event::Acquire {
             container: ContainerId::root("c"),
+            containerizer: Containerizer::Mesos,
             requests: volumes.iter().map(|name| parse_request(name)).collect(),
         });
         for effect in effects {

@@ -91,7 +91,9 @@ impl Reports {
     pub(crate) fn event(&self, event: &Event) {
         self.changed.store(true, Ordering::Relaxed);
         match event {
-            Event::Acquire { container, requests } => self.usage.wants(container, requests),
+            Event::Acquire {
+                container, requests, ..
+            } => self.usage.wants(container, requests),
             Event::Release { container } => self.released(container),
             Event::RetryDue { volume, .. } => self.metrics.retries.with_label_values(&[&volume.driver]).inc(),
             Event::Restore(restored) => {

@@ -20,6 +20,7 @@ use volume_labels::{ContainerPath, MountFlags};
 use super::ResolvedRequest;
 use super::mesos_mounts::{OverlapError, keep_away};
 use crate::config::Config;
+use crate::docker::{PlaceError, in_sandbox};
 use crate::error::Refusal;
 use crate::host::binding::Place;
 use crate::host::descriptor::{DIRECTORY, Identity, open, path_of, remedy};
@@ -97,6 +98,8 @@ pub(super) enum PathError {
         .0.display()
     )]
     SymlinkToSandbox(PathBuf),
+    #[error(transparent)]
+    Docker(#[from] PlaceError),
     #[error("path '{}' has a part that is no name", .0.display())]
     NoName(PathBuf),
     #[error("path '{}' leads out of {}", .path.display(), .root.display())]
@@ -211,6 +214,9 @@ fn target(
 /// # Errors
 /// When the path leads to such a folder, or cannot be made.
 pub(super) fn resolve(path: &ContainerPath, launch: &ContainerLaunch, config: &Config) -> Result<Target, PathError> {
+    if let Some(docker) = &launch.docker {
+        return make_inside(&launch.directory, &in_sandbox(path, docker)?);
+    }
     match (path, &launch.rootfs) {
         (ContainerPath::Relative(path), None) => make_inside(&launch.directory, path),
         (ContainerPath::Relative(path), Some(rootfs)) => in_sandbox_of_image(path, rootfs, launch, config),

@@ -7,6 +7,7 @@
 //! | `create-begin`, `create-end` | around the driver's Create of a volume that is made for a container |
 //! | `remove-begin`, `remove-end` | around the driver's Remove |
 //! | `unmount-begin`, `unmount-end` | around the driver's Unmount |
+//! | `bind-begin`, `bind-end` | around the bind of a Docker container's volumes into its sandbox |
 
 use crash_points::CrashPoints;
 

@@ -21,11 +21,12 @@ use super::queues::Queues;
 use super::restored::restored;
 use super::writer::{RecordWrite, Written};
 use crate::config::Config;
+use crate::docker::Watch;
 use crate::error::{PrepareError, Problem};
 use crate::health::WatchedVolume;
 use crate::health::baseline::Baselines;
 use crate::identity;
-use crate::ledger::{Effect, Event, Ledger, Phase};
+use crate::ledger::{Effect, Event, Ledger, Phase, Restored};
 use crate::records::{Change, Store};
 use crate::reports::Reports;
 use crate::status::StatusChanges;
@@ -48,6 +49,7 @@ pub(crate) struct Engine {
     pub(crate) baselines: Baselines,
     pub(crate) reports: Arc<Reports>,
     pub(crate) status: StatusChanges,
+    pub(crate) docker: Watch,
 }
 
 #[derive(Default)]
@@ -120,6 +122,7 @@ impl Engine {
                 for (volume, identities) in identity::of_records(records, &self.drivers) {
                     self.handle(state, Event::Identified { volume, identities });
                 }
+                self.follow(state, &restored);
                 self.handle(state, Event::Restore(restored));
                 self.answer(answer);
             }
@@ -132,7 +135,12 @@ impl Engine {
                 state.resolving.insert(id.clone(), turn);
                 state.set(self.config.prepare_timeout, Alarm::Prepare(id, turn));
             }
-            Message::Resolved { id, turn, result } => {
+            Message::Resolved {
+                id,
+                turn,
+                containerizer,
+                result,
+            } => {
                 // Gone when the container was destroyed, or its time ran out, meanwhile.
                 if state.resolving.get(&id) == Some(&turn) {
                     state.resolving.remove(&id);
@@ -141,6 +149,7 @@ impl Engine {
                             state,
                             Event::Acquire {
                                 container: id,
+                                containerizer,
                                 requests,
                             },
                         ),
@@ -190,6 +199,23 @@ impl Engine {
                 state.watchers.insert(id, watcher);
             }
             Message::Stop => {}
+        }
+    }
+
+    /// Docker containers that were running when an earlier life of the agent ended are let go when
+    /// Docker says that they have ended.
+    fn follow(&self, state: &mut State, restored: &[Restored]) {
+        let held = restored.iter().filter(|restored| restored.is_held());
+        for Restored { record, .. } in held.filter(|restored| restored.record.containerizer.is_docker()) {
+            let targets = record.volumes.iter().map(|volume| volume.request.target.clone());
+            let id = record.container.clone();
+            self.docker.recorded(&id, record.containerizer, targets.collect());
+            let docker = self.docker.clone();
+            let watcher = Box::new({
+                let id = id.clone();
+                move |limitation| docker.limit(&id, &limitation)
+            });
+            state.watchers.insert(id, watcher);
         }
     }
 

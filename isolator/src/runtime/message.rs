@@ -5,7 +5,7 @@ use crate::health::HealthReport;
 use crate::ledger::{Event, VolumeRequest};
 use crate::ledger_reader::ReadLedger;
 use crate::runtime::writer::Written;
-use crate::types::{Answer, BindMount, ContainerId, Limitation, RecoveredContainer};
+use crate::types::{Answer, BindMount, ContainerId, Containerizer, Limitation, RecoveredContainer};
 
 /// Answers a prepare.
 pub(crate) type PrepareAnswer = Box<dyn FnOnce(Result<Option<Vec<BindMount>>, PrepareError>) + Send>;
@@ -38,6 +38,7 @@ pub(crate) enum Message {
     Resolved {
         id: ContainerId,
         turn: Turn,
+        containerizer: Containerizer,
         result: Result<Vec<VolumeRequest>, PrepareError>,
     },
     /// Mesos called `cleanup()`.

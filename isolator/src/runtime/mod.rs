@@ -10,6 +10,7 @@ mod queues;
 mod restored;
 mod writer;
 
+pub(crate) use crash_point::crash_point;
 pub(crate) use engine::Engine;
 pub(crate) use message::{Message, Turn};
 pub(crate) use writer::{RecordWrite, run as write_records};

@@ -49,6 +49,8 @@ pub(super) fn restored(
         let presence = match &record.container {
             id if running.contains(id) => Presence::Running,
             id if orphans.contains(id) => Presence::Orphan,
+            // The Mesos containerizer knows nothing of it, and Docker has to say whether it runs.
+            _ if record.containerizer.is_docker() => Presence::Orphan,
             _ => Presence::Gone,
         };
         let is_lost = |volume: &RecordedVolume| {

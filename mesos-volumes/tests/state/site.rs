@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use isolator::ledger::{MountSpec, Record, RecordedState, RecordedVolume, VolumeRequest};
 use isolator::records::{Change, Store};
-use isolator::{ContainerId, VolumeKey};
+use isolator::{ContainerId, Containerizer, VolumeKey};
 use serde_json::Value;
 use tempfile::TempDir;
 use volume_driver_client::MountId;
@@ -117,6 +117,7 @@ pub(crate) fn record<const N: usize>(container: &str, volumes: [(&str, RecordedS
     });
     Record {
         container: ContainerId::root(container),
+        containerizer: Containerizer::Mesos,
         released: false,
         volumes: volumes.into(),
     }

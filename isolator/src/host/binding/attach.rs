@@ -27,6 +27,16 @@ pub(super) struct Limits {
     pub(super) forbidden: Forbidden,
 }
 
+/// Who sees what is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The mount namespace of the calling thread alone, which is a container's.
+    Namespace,
+    /// Every namespace that receives the mounts of the place: a sandbox on the host, for the Docker
+    /// daemon.
+    Host,
+}
+
 /// Why a folder was not bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {
@@ -53,8 +63,8 @@ fn refused(what: &'static str) -> impl Fn(Errno) -> AttachError {
 }
 
 /// Binds the folder `source` with all mounts inside it on the folder `target`, which lies at
-/// `path`, and returns the root of what is mounted there. Nothing of it is seen in another mount
-/// namespace.
+/// `path`, and returns the root of what is mounted there. With [`Reach::Namespace`] nothing of it
+/// is seen in another mount namespace.
 ///
 /// # Errors
 /// When it is not bound, or not as restricted as it has to be.
@@ -63,8 +73,11 @@ pub(super) fn attach(
     target: BorrowedFd<'_>,
     path: &Path,
     limits: Limits,
+    reach: Reach,
 ) -> Result<OwnedFd, AttachError> {
-    keep_to_ourselves(target)?;
+    if reach == Reach::Namespace {
+        keep_to_ourselves(target)?;
+    }
     match attach_whole(source, target, limits) {
         Err(AttachError::Refused {
             cause: Errno::NOSYS, ..

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, at, never, select, unbounded};
 
 use super::attach::Limits;
-use super::{Bind, BindError, bind_in_namespace_of};
+use super::{Bind, BindError, bind_in_namespace_of, bind_on_host, unbind_all};
 use crate::host::descriptor::Identity;
 use volume_labels::MountFlags;
 
@@ -66,6 +66,8 @@ pub(crate) struct Binder {
 struct Job {
     drivers: BTreeSet<String>,
     work: Box<dyn FnOnce() -> Result<(), BindError> + Send>,
+    /// Undoes what succeeded too late.
+    undo: Box<dyn FnOnce() + Send>,
     answer: Arc<Once>,
 }
 
@@ -102,11 +104,36 @@ impl Binder {
     /// Binds the container's volumes in the mount namespace of its process; there is nothing to do
     /// for one without.
     pub(crate) fn bind(&self, id: &ContainerId, pid: i32, answer: BindAnswer) {
+        let work = move |binds: &[Bind], agents: &[PathBuf]| bind_in_namespace_of(pid, binds, agents);
+        self.serve(id, work, |_| {}, answer);
+    }
+
+    /// Binds the container's volumes in the agent's own mount namespace. `is_seen` says at the end
+    /// whether the Docker daemon sees them.
+    pub(crate) fn bind_on_host(
+        &self,
+        id: &ContainerId,
+        is_seen: impl FnOnce(&[PathBuf]) -> Result<(), String> + Send + 'static,
+        answer: BindAnswer,
+    ) {
+        let work = move |binds: &[Bind], agents: &[PathBuf]| bind_on_host(binds, agents, is_seen);
+        self.serve(id, work, |targets| unbind_all(&targets), answer);
+    }
+
+    /// `undo` is called when the volumes are bound and nobody waits for that any more.
+    fn serve(
+        &self,
+        id: &ContainerId,
+        work: impl FnOnce(&[Bind], &[PathBuf]) -> Result<(), BindError> + Send + 'static,
+        undo: impl FnOnce(Vec<PathBuf>) + Send + 'static,
+        answer: BindAnswer,
+    ) {
         let answer = Arc::new(Once {
             answer: Mutex::new(Some((answer, self.answers.clone()))),
         });
         let Some(launched) = self.lock().remove(id) else {
-            return answer.give(Ok(()));
+            answer.give(Ok(()));
+            return;
         };
         let Launched { places, mounts } = launched;
         let bind = |mount: BindMount| {
@@ -127,13 +154,16 @@ impl Binder {
         };
         let binds: Option<Vec<(String, Bind)>> = mounts.and_then(|mounts| mounts.into_iter().map(bind).collect());
         let Some(binds) = binds else {
-            return answer.give(Err(BindError::NotPrepared));
+            answer.give(Err(BindError::NotPrepared));
+            return;
         };
         let (drivers, binds): (_, Vec<Bind>) = binds.into_iter().unzip();
+        let targets = binds.iter().map(|bind| bind.target.clone()).collect();
         let agents = Arc::clone(&self.agents);
         let job = Job {
             drivers,
-            work: Box::new(move || bind_in_namespace_of(pid, &binds, &agents)),
+            work: Box::new(move || work(&binds, &agents)),
+            undo: Box::new(move || undo(targets)),
             answer,
         };
         if let Some(jobs) = &self.jobs {
@@ -204,14 +234,16 @@ impl Once {
         self.lock().is_none()
     }
 
-    fn give(&self, result: Result<(), BindError>) {
+    /// False when it was given before.
+    fn give(&self, result: Result<(), BindError>) -> bool {
         let Some((answer, answers)) = self.lock().take() else {
-            return;
+            return false;
         };
         // The answering thread outlives this one; see `Isolator`.
         let _ = answers.send(Box::new(move || {
             answer(result);
         }));
+        true
     }
 }
 
@@ -271,8 +303,12 @@ fn serve(job: Job, finished: Sender<BTreeSet<String>>) {
     let (answer, drivers, back) = (Arc::clone(&job.answer), job.drivers.clone(), finished.clone());
     let work = move || {
         let bound = catch_unwind(AssertUnwindSafe(job.work));
-        job.answer.give(bound.unwrap_or(Err(BindError::NotPrepared)));
-        // The dispatcher stops listening only when the agent goes away.
+        let bound = bound.unwrap_or(Err(BindError::NotPrepared));
+        let is_bound = bound.is_ok();
+        if !job.answer.give(bound) && is_bound {
+            (job.undo)();
+        }
+        // Nobody listens any more only when the agent goes away.
         let _ = finished.send(job.drivers);
     };
     // Not joined at the end: it may hang.
@@ -307,6 +343,7 @@ mod tests {
         Job {
             drivers: [driver.to_owned()].into(),
             work: Box::new(work),
+            undo: Box::new(|| {}),
             answer: Arc::new(Once {
                 answer: Mutex::new(Some((answer, answers.clone()))),
             }),

@@ -5,6 +5,7 @@ mod attach;
 mod binder;
 mod namespace;
 mod source;
+mod unbind;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -14,10 +15,11 @@ use rustix::io::Errno;
 use volume_driver_client::Code;
 
 use super::descriptor::{DIRECTORY, Identity, NO_LINKS, entry, open, remedy};
-use attach::{AttachError, Limits, attach};
+use attach::{AttachError, Limits, Reach, attach};
 pub(crate) use binder::{Binder, Place, Register};
 use namespace::{NamespaceError, enter};
 pub(crate) use source::{Source, SourceError, agents_folders};
+pub(crate) use unbind::unbind;
 
 /// One volume at one place in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,12 @@ pub enum BindError {
         code = Code::Timeout
     )]
     Late(std::time::Duration),
+    /// The Docker daemon would show the container something else.
+    #[error("[{code}] cannot mount the container's volumes: {0}", code = Code::Unsupported)]
+    Daemon(String),
+    /// The container was destroyed before its volumes were bound.
+    #[error("[{code}] the container was destroyed while its volumes were being mounted", code = Code::Unreachable)]
+    Destroyed,
     /// No thread.
     #[error("[{code}] cannot mount the container's volumes: no thread can be started: {0}", code = Code::Unreachable)]
     NoThread(String),
@@ -84,7 +92,8 @@ impl BindError {
             Self::Namespace { reason } => reason.code(),
             Self::Volume { cause, .. } => cause.code(),
             Self::Late(_) => Code::Timeout,
-            Self::NoThread(_) | Self::Stopped => Code::Unreachable,
+            Self::NoThread(_) | Self::Stopped | Self::Destroyed => Code::Unreachable,
+            Self::Daemon(_) => Code::Unsupported,
             Self::NotPrepared => Code::Invalid,
         }
     }
@@ -156,12 +165,40 @@ fn bind_in_namespace_of(pid: i32, binds: &[Bind], agents: &[PathBuf]) -> Result<
         .map(|bind| bind.find(agents))
         .collect::<Result<Vec<_>, _>>()?;
     enter(pid).map_err(|reason| BindError::Namespace { reason })?;
-    bind_here(binds, &found)
+    bind_here(binds, &found, Reach::Namespace)
 }
 
-/// Binds volumes in the calling thread's mount namespace. `found` says where each one's folder is,
-/// and which.
-fn bind_here(binds: &[Bind], found: &[(Source, Identity)]) -> Result<(), BindError> {
+/// Binds volumes in the mount namespace of this process, for a Docker container that is not there
+/// yet.
+///
+/// # Errors
+/// The first volume that is not where it belongs; none is bound then.
+fn bind_on_host(
+    binds: &[Bind],
+    agents: &[PathBuf],
+    is_seen: impl FnOnce(&[PathBuf]) -> Result<(), String>,
+) -> Result<(), BindError> {
+    let found = binds
+        .iter()
+        .map(|bind| bind.find(agents))
+        .collect::<Result<Vec<_>, _>>()?;
+    let targets: Vec<PathBuf> = binds.iter().map(|bind| bind.target.clone()).collect();
+    let bound = bind_here(binds, &found, Reach::Host);
+    let bound = bound.and_then(|()| is_seen(&targets).map_err(BindError::Daemon));
+    bound.inspect_err(|_| unbind_all(&targets))
+}
+
+/// Undoes binds. What cannot be undone now is undone when the container is let go.
+fn unbind_all(targets: &[PathBuf]) {
+    for target in targets {
+        if let Err(problem) = unbind(target) {
+            tracing::warn!(target = %target.display(), %problem, "cannot take a volume out of a sandbox");
+        }
+    }
+}
+
+/// Binds volumes in the calling thread's mount namespace. `found` says where each one's folder is, and which.
+fn bind_here(binds: &[Bind], found: &[(Source, Identity)], reach: Reach) -> Result<(), BindError> {
     let mut order: Vec<usize> = (0..binds.len()).collect();
     // Paths order by component, so a target comes before what lies in it.
     order.sort_by_key(|index| &binds[*index].target);
@@ -172,7 +209,7 @@ fn bind_here(binds: &[Bind], found: &[(Source, Identity)]) -> Result<(), BindErr
         // The innermost comes last.
         let outer = bound.iter().rev().find(|(target, _)| bind.target.starts_with(target));
         let root = bind
-            .carry_out(source, *identity, outer)
+            .carry_out(source, *identity, outer, reach)
             .map_err(|cause| bind.failed(cause))?;
         bound.push((&bind.target, root));
     }
@@ -200,6 +237,7 @@ impl Bind {
         source: &Source,
         identity: Identity,
         outer: Option<&(&Path, OwnedFd)>,
+        reach: Reach,
     ) -> Result<OwnedFd, Cause> {
         let mut folder = source.open()?;
         if Identity::of(&folder) != Ok(identity) {
@@ -221,7 +259,13 @@ impl Bind {
             }
             None => self.checked_target()?,
         };
-        Ok(attach(folder.as_fd(), target.as_fd(), &self.target, self.limits)?)
+        Ok(attach(
+            folder.as_fd(),
+            target.as_fd(),
+            &self.target,
+            self.limits,
+            reach,
+        )?)
     }
 
     /// The folder that was checked when the container was prepared.
