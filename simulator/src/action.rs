@@ -56,7 +56,8 @@ pub enum Action {
     Again { nth: u8 },
     /// The call could not be sent.
     NotSent { call: u8 },
-    /// A delay before a retry is over: of a call to the driver, or of the removal of a record.
+    /// A delay before a retry is over: of a call to the driver, of the record that a container has left,
+    /// or of the removal of a record.
     Retry { nth: u8 },
     /// The agent is killed, in the middle of a commit of so many orders after so many operations on
     /// the disk, and started again. The bits say, container by container, what Mesos then knows of
@@ -66,9 +67,7 @@ pub enum Action {
     /// attachments do. What was not durable is lost, kept or torn as the seed has it.
     Reboot { lost: u64, orders: u8, operations: u8 },
     /// The driver carries out what it still has to do for a volume after calls whose answers nobody
-    /// heard. No random history has it: an Unmount is sent even when the disk refuses the record
-    /// that a container has left, and what such an Unmount does after a crash of the agent is not
-    /// prevented.
+    /// heard.
     LateWork { volume: u8 },
     /// Somebody unmounts a volume by hand.
     Umount { volume: u8 },
@@ -139,7 +138,10 @@ impl Action {
                     .unwrap_or(&Work::Done),
             },
             94..95 => Self::NotSent { call },
-            95..99 => Self::Retry { nth: call },
+            95..98 => Self::Retry { nth: call },
+            98..99 => Self::LateWork {
+                volume: rng.u8(0..VOLUMES),
+            },
             _ => Self::Umount {
                 volume: rng.u8(0..VOLUMES),
             },

@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use isolator::ledger::{
-    CreateOutcome, Effect, Event, MountOutcome, Presence, RecordedState, RemoveOutcome, Restored, UnmountOutcome,
+    CreateOutcome, Effect, Event, Ledger, MountOutcome, Phase, Presence, RecordedState, RemoveOutcome, Restored,
+    UnmountOutcome,
 };
 use isolator::records::Change;
 use volume_labels::{Access, Lifetime};
@@ -100,11 +101,14 @@ pub enum Mutant {
     /// The record of a container that is over, which could not be removed, is removed again
     /// although a later container with the same id has written its own.
     EarlierRemovalRepeated,
+    /// A container that has left counts as one of which the disk knows that, although the disk refused
+    /// the record.
+    DepartureErrorIsSuccess,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::MountBeforeRecord,
         Self::RecoverForgetsSecondHolder,
         Self::RecoverUnmountsOrphans,
@@ -142,10 +146,11 @@ impl Mutant {
         Self::MountBelieved,
         Self::EarlierDeadlineHeeded,
         Self::EarlierRemovalRepeated,
+        Self::DepartureErrorIsSuccess,
     ];
 
     /// What the ledger hears instead.
-    pub(crate) fn mutate_event(self, event: Event) -> Event {
+    pub(crate) fn mutate_event(self, ledger: &Ledger, event: Event) -> Event {
         match (self, event) {
             (Self::UnmountErrorIsSuccess, Event::UnmountDone { op, .. }) => Event::UnmountDone {
                 op,
@@ -210,6 +215,16 @@ impl Mutant {
                     container, revision, ..
                 },
             ) => Event::RecordWritten {
+                container,
+                revision,
+                result: Ok(()),
+            },
+            (
+                Self::DepartureErrorIsSuccess,
+                Event::RecordWritten {
+                    container, revision, ..
+                },
+            ) if ledger.phase(&container) == Some(Phase::Departing) => Event::RecordWritten {
                 container,
                 revision,
                 result: Ok(()),

@@ -48,6 +48,9 @@ pub struct World {
     pub(crate) driver: BTreeMap<VolumeKey, Backing>,
     pub(crate) calls: Vec<Call>,
     retries: Vec<(VolumeKey, u32)>,
+    /// Containers that have left, with the versions of the records that the disk refused, to be written
+    /// again after a delay.
+    departures: Vec<(ContainerId, u64)>,
     /// Containers whose records the disk did not remove, to be removed again after a delay.
     removals: Vec<ContainerId>,
     /// How many alarms of prepares have yet to ring for earlier containers with this id.
@@ -404,18 +407,23 @@ impl World {
     }
 
     fn retry(&mut self, nth: u8) -> Result<(), String> {
-        let count = self.retries.len() + self.removals.len();
+        let count = self.retries.len() + self.departures.len() + self.removals.len();
         if count == 0 {
             return Ok(());
         }
         let nth = usize::from(nth) % count;
-        if let Some(index) = nth.checked_sub(self.retries.len()) {
-            let container = self.removals.remove(index);
-            self.remove_again(container);
-            return Ok(());
-        }
-        let (volume, attempt) = self.retries.remove(nth);
-        self.tell(Event::RetryDue { volume, attempt })
+        // A call waits for the record that a container has left, so that record comes first.
+        let Some(of_a_call) = nth.checked_sub(self.departures.len()) else {
+            let (container, revision) = self.departures.remove(nth);
+            return self.tell(Event::RecordRetryDue { container, revision });
+        };
+        let Some(of_a_removal) = of_a_call.checked_sub(self.retries.len()) else {
+            let (volume, attempt) = self.retries.remove(of_a_call);
+            return self.tell(Event::RetryDue { volume, attempt });
+        };
+        let container = self.removals.remove(of_a_removal);
+        self.remove_again(container);
+        Ok(())
     }
 
     /// An answer comes twice, or long after it stopped to matter.
@@ -435,7 +443,7 @@ impl World {
         let mut events = VecDeque::from([event]);
         while let Some(mut event) = events.pop_front() {
             if let Some(mutant) = self.mutant {
-                event = mutant.mutate_event(event);
+                event = mutant.mutate_event(&self.ledger, event);
             }
             if let Event::MountDone { .. }
             | Event::UnmountDone { .. }
@@ -536,6 +544,9 @@ impl World {
                 }
             }
             Effect::RetryAfter { volume, attempt, .. } => self.retries.push((volume, attempt)),
+            Effect::RetryRecordAfter {
+                container, revision, ..
+            } => self.departures.push((container, revision)),
             Effect::TellSettled { volume, .. } => {
                 if self
                     .driver
@@ -660,7 +671,7 @@ impl World {
             self.answer(0)?;
             self.retry(0)?;
             crate::invariants::check(self)?;
-            let is_nothing_due = self.retries.is_empty() && self.removals.is_empty();
+            let is_nothing_due = self.retries.is_empty() && self.departures.is_empty() && self.removals.is_empty();
             if self.orders.is_empty() && self.calls.is_empty() && is_nothing_due && waiting.is_empty() {
                 return crate::invariants::nothing_is_left(self);
             }

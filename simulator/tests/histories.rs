@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use simulator::Action::{self, *};
+use simulator::Mutant;
 use simulator::Work::*;
 
 const HISTORIES: u64 = 10_000;
@@ -474,6 +475,54 @@ fn an_unmount_that_an_earlier_agent_sent_takes_no_volume_from_a_later_container(
     ];
     let outcome = simulator::run(&history).unwrap();
     assert_eq!(outcome.granted, 2, "both containers get the volume");
+}
+
+/// The disk refuses the record that a container has left. An Unmount that was sent all the same, and that
+/// was carried out only after the agent had been killed, took the volume from the container that the next
+/// agent let join the earlier one.
+#[test]
+fn nothing_is_unmounted_before_the_disk_knows_that_the_container_has_left() {
+    let disk = |fails| Disk { orders: 3, fails };
+    let prepare = |container| Prepare {
+        container,
+        volumes: 4,
+        exclusive: false,
+    };
+    let all_known = 0;
+    let crash = Crash {
+        known: all_known,
+        orders: 0,
+        operations: 0,
+    };
+    let (begin, answer) = (Begin { call: 0 }, Answer { call: 0 });
+    let history = [
+        prepare(0),
+        disk(false),
+        begin,
+        answer,
+        disk(false),
+        Cleanup { container: 0 },
+        disk(true),
+        begin,
+        crash,
+        prepare(1),
+        disk(false),
+        disk(false),
+        LateWork { volume: 2 },
+        begin,
+        answer,
+        begin,
+        answer,
+        disk(false),
+    ];
+    let outcome = simulator::run(&history).unwrap();
+    assert_eq!(outcome.granted, 2, "both containers get the volume");
+    let violation = simulator::run_mutated(Mutant::DepartureErrorIsSuccess, &history).unwrap_err();
+    assert!(
+        violation.what.contains("was unmounted while container c1 used it"),
+        "{}",
+        violation.what
+    );
 }
 
 /// Somebody unmounts a volume while the agent is down. The container that had it lives on, and no

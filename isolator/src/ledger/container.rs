@@ -6,6 +6,7 @@ use std::fmt;
 use volume_labels::Access;
 
 use super::Ledger;
+use super::departure::RefusedRecord;
 use super::event::{Effect, Record, RecordedState, RecordedVolume, VolumeRequest};
 use super::volume::{State, Volume};
 use volume_driver_client::Code;
@@ -26,9 +27,10 @@ pub enum Phase {
     Confirming,
     /// `prepare` succeeded.
     Held,
-    /// Refused or released; the record that says so is being written.
+    /// Refused or released; the record that says so is being written, again and again while the disk
+    /// refuses it.
     Departing,
-    /// Refused or released, and the disk knows (or could not be told).
+    /// Refused or released, and the disk knows.
     Left,
 }
 
@@ -57,6 +59,8 @@ pub(super) struct Container {
     pub(super) owed: BTreeSet<VolumeKey>,
     /// Of those, the ones whose first unmount attempt is not over.
     pub(super) unattempted: BTreeSet<VolumeKey>,
+    /// The disk refuses the record that it has left.
+    pub(super) refused_record: Option<RefusedRecord>,
     cleanup_asked: bool,
 }
 
@@ -70,6 +74,7 @@ impl Container {
             ticket: 0,
             owed: BTreeSet::new(),
             unattempted: BTreeSet::new(),
+            refused_record: None,
             cleanup_asked: false,
         }
     }
@@ -252,15 +257,8 @@ impl Ledger {
             }
             (Phase::Confirming, Ok(())) => self.grant(id),
             (Phase::Recording | Phase::Confirming, Err(cause)) => self.refuse(id, PrepareError::Record(cause)),
-            (Phase::Departing, result) => {
-                // When the disk cannot be told, the work goes on: at the next start the container
-                // is unknown to Mesos and its record is settled then.
-                drop(result);
-                container.phase = Phase::Left;
-                for key in container.owed.clone() {
-                    self.advance(&key);
-                }
-            }
+            (Phase::Departing, Ok(())) => self.departure_recorded(id),
+            (Phase::Departing, Err(cause)) => self.departure_refused(id, cause),
             (Phase::Waiting | Phase::Mounting | Phase::Held | Phase::Left, _) => {}
         }
     }
@@ -345,6 +343,11 @@ impl Ledger {
             return Some(Problem::new(Code::Busy, words));
         }
         let volume = self.volumes.get(&request.volume)?;
+        if let Some(problem) = self.waits_for_disk(&request.volume)
+            && !matches!(volume.state, State::Mounted { .. })
+        {
+            return Some(problem.clone());
+        }
         let (code, words) = match &volume.state {
             State::Mounted { .. } => return None,
             State::AttachedElsewhere { cause, .. } => return Some(cause.clone()),
@@ -550,15 +553,6 @@ impl Ledger {
             .users
             .iter()
             .any(|user| self.containers.get(user).is_some_and(Container::holds))
-    }
-
-    /// Whether everybody who left this volume has that on disk, or the disk refused.
-    pub(super) fn departures_recorded(&self, key: &VolumeKey) -> bool {
-        self.volumes[key].leavers.iter().all(|id| {
-            self.containers
-                .get(id)
-                .is_none_or(|container| container.phase == Phase::Left)
-        })
     }
 
     /// Users that wait for the Mount with their intent on disk.

@@ -249,6 +249,13 @@ pub enum Event {
         /// The reason when it is not on disk.
         result: Result<(), String>,
     },
+    /// A delay asked for with [`Effect::RetryRecordAfter`] is over.
+    RecordRetryDue {
+        /// Whose record is written again.
+        container: ContainerId,
+        /// The revision that the effect named.
+        revision: u64,
+    },
     /// The driver answered a Mount, or time ran out on it.
     MountDone {
         /// Which call.
@@ -312,6 +319,18 @@ pub enum Effect {
         revision: u64,
         /// What to write; it replaces the container's earlier record.
         record: Record,
+    },
+    /// Tell the operator that the disk refuses the record that a container has left, so that none of
+    /// its volumes is unmounted, and say [`Event::RecordRetryDue`] after a delay.
+    RetryRecordAfter {
+        /// The container that has left.
+        container: ContainerId,
+        /// To be named in the event.
+        revision: u64,
+        /// Why the disk refuses the record.
+        cause: String,
+        /// How long to wait.
+        delay: Duration,
     },
     /// Remove the container's record. Nothing waits for it.
     RemoveRecord {

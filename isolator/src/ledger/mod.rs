@@ -35,16 +35,19 @@
 //!
 //! Two entries that are one volume under two names share their users (`kinship.rs`, `shared.rs`).
 //!
-//! Three rules carry the promises:
+//! Four rules carry the promises:
 //! * *A record before every call.* A Mount is sent only when the record of some container names the
 //!   volume; a record is removed only when each of its volumes is absent or named by the record of
 //!   another user.
+//! * *A record before every Unmount.* A volume is unmounted only when the disk knows that everybody
+//!   who had it has left (`departure.rs`).
 //! * *All or nothing.* A container is admitted to all its volumes in one step or to none, so no two
 //!   containers can each hold what the other waits for.
 //! * *One call a volume.* At most one call for a volume is under way; whoever comes meanwhile
 //!   waits.
 
 mod container;
+mod departure;
 mod event;
 mod kinship;
 mod made;
@@ -114,6 +117,7 @@ impl Ledger {
                 revision,
                 result,
             } => self.record_written(&container, revision, result),
+            Event::RecordRetryDue { container, revision } => self.record_retry_due(&container, revision),
             Event::MountDone { op, outcome } => self.mount_done(op, outcome),
             Event::UnmountDone { op, outcome } => self.unmount_done(op, outcome),
             Event::MountGone { volume, mountpoint } => self.mount_gone(&volume, &mountpoint),

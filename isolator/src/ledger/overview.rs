@@ -89,6 +89,7 @@ impl Ledger {
             State::Mounted { .. } => (0, volume.found.as_ref()),
             State::Absent => (0, None),
         };
+        let problem = self.waits_for_disk(key).or(problem);
         let users = volume.users.iter().map(|id| {
             let held = self
                 .containers

@@ -649,17 +649,21 @@ impl Ledger {
         }
         let stuck = self.volumes.get(key).map(|volume| &volume.state);
         if matches!(stuck, Some(State::Stuck { attempt: current, .. }) if *current == attempt) {
-            if self.is_kept_by_twins(key) {
+            if self.is_kept_by_twins(key) || !self.departures_recorded(key) {
                 self.retry_later(key, attempt);
                 return;
             }
             self.start_unmount(key, attempt + 1);
         } else if matches!(stuck, Some(State::Unremoved { attempt: current, .. }) if *current == attempt) {
+            if !self.departures_recorded(key) {
+                self.retry_later(key, attempt);
+                return;
+            }
             self.remove_again(key, attempt + 1);
         }
     }
 
-    /// Another name of the volume is in the way.
+    /// Another name of the volume is in the way, or the disk does not know yet who has left.
     fn retry_later(&mut self, key: &VolumeKey, attempt: u32) {
         self.effects.push(Effect::RetryAfter {
             volume: key.clone(),

@@ -78,6 +78,7 @@ enum Alarm {
     Prepare(ContainerId, Turn),
     Cleanup(ContainerId),
     Retry(VolumeKey, u32),
+    RetryRecord(ContainerId, u64),
     Remove(ContainerId),
     Health,
 }
@@ -254,6 +255,9 @@ impl Engine {
                 // The record is that of the new one.
                 Some(_) => {}
             },
+            Alarm::RetryRecord(container, revision) => {
+                self.handle(state, Event::RecordRetryDue { container, revision });
+            }
             Alarm::Retry(volume, attempt) => self.handle(state, Event::RetryDue { volume, attempt }),
         }
     }
@@ -324,6 +328,18 @@ impl Engine {
             Effect::RetryAfter { volume, attempt, delay } => {
                 self.status.retry(&volume, delay);
                 state.set(delay, Alarm::Retry(volume, attempt));
+            }
+            Effect::RetryRecordAfter {
+                container,
+                revision,
+                cause,
+                delay,
+            } => {
+                warn!(
+                    %container, problem = cause, retry_after = ?delay,
+                    "cannot write the record that a container has left, so its volumes are not unmounted yet; trying again"
+                );
+                state.set(delay, Alarm::RetryRecord(container, revision));
             }
             Effect::TellSettled { volume, refusal } => self.reports.settled(&volume, &refusal),
             Effect::AnswerPrepare { container, result } => self.finish_prepare(state, &container, result),

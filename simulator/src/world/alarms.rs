@@ -18,6 +18,7 @@ impl World {
 
     pub(super) fn forget_alarms(&mut self) {
         self.removals.clear();
+        self.departures.clear();
         self.earlier_alarms.clear();
         for life in self.containers.values_mut() {
             life.has_alarm = false;
