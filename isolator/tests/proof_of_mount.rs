@@ -240,6 +240,29 @@ fn a_volume_that_another_namespace_uses_is_not_unmounted_under_it_and_settled_wh
     assert_eq!(driver.calls("Unmount"), 1);
 }
 
+#[test]
+fn a_driver_whose_count_an_unmount_too_many_breaks_is_not_asked_again_for_what_another_client_has_mounted() {
+    let around = Around::new();
+    let place = around.place("v");
+    let driver = Driver::start("fake", &place);
+    let mounted = place.clone();
+    driver.on("Mount", move || mount_volume(&mounted));
+    let settings = r#"{"profiles": {"fake": {"unmount_when_not_mounted": "poisons"}}}"#;
+    let agent = Agent::start(&driver, &[("drivers", settings)]);
+    agent.prepare("a", "v").unwrap();
+    // The other client is in the host's mount namespace, so no process gives it away.
+    agent.cleanup("a");
+    eventually(|| agent.status().contains("the driver counts its users"));
+    assert_eq!(
+        driver.calls("Unmount"),
+        1,
+        "the second Unmount would be that of the other client"
+    );
+    unmount_volume(&place);
+    eventually(|| agent.nothing_is_recorded());
+    assert_eq!(driver.calls("Unmount"), 1);
+}
+
 /// As docker-volume-s3 does, which hands on what umount(8) says. That the ledger settles it is
 /// tested beside the ledger.
 #[test]

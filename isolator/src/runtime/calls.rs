@@ -387,6 +387,15 @@ impl Call<'_> {
                             mount.identity()
                         ).into());
                     }
+                    // The first Unmount was counted, so another one counts for whoever else has the volume.
+                    if poisons {
+                        return UnmountOutcome::Unproven(format!(
+                            "the driver says that it is unmounted, and {} is still mounted: no other Unmount is sent, because \
+                             the driver counts its users and another client (Docker, another agent) may have the volume; it is \
+                             looked at again, and settled when that client unmounts it or somebody unmounts it by hand",
+                            mount.identity()
+                        ).into());
+                    }
                 }
                 Ok(Some(_)) => {}
                 // It is not known whether there is anything to unmount.
