@@ -1,8 +1,8 @@
 //! The disk refuses the record that a container has left: nothing is unmounted until it is written, so
 //! that no later life of the agent takes the container for one that has its volumes.
 
-use isolator::ledger::{Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, Use, VolumeRequest, VolumeState};
-use isolator::{ContainerId, MountIdentity, Mountpoint, VolumeKey};
+use isolator::ledger::{Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, Usage, VolumeRequest, VolumeState};
+use isolator::{ContainerId, Containerizer, MountIdentity, Mountpoint, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::Access;
 
@@ -84,6 +84,7 @@ impl Agent {
         let requests = vec![wants(volume)];
         self.tell(Event::Acquire {
             container: id(container),
+            containerizer: Containerizer::Mesos,
             requests,
         });
     }
@@ -182,7 +183,7 @@ fn the_overview_says_that_a_volume_waits_for_the_disk_and_what_to_do() {
             && problem.contains("state_dir"),
         "{problem}"
     );
-    assert_eq!(overview[0].users, [(&id("a"), Use::Leaving)]);
+    assert_eq!(overview[0].users, [(&id("a"), Usage::Leaving)]);
 }
 
 #[test]

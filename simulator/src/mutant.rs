@@ -102,13 +102,14 @@ pub enum Mutant {
     /// although a later container with the same id has written its own.
     EarlierRemovalRepeated,
     /// A container that has left counts as one of which the disk knows that, although the disk refused
-    /// the record.
+    /// the record. One random history in some hundred thousand notices it, so it is in a history of its
+    /// own and not in [`Mutant::ALL`].
     DepartureErrorIsSuccess,
 }
 
 impl Mutant {
-    /// All of them.
-    pub const ALL: [Self; 38] = [
+    /// All that random histories notice soon.
+    pub const ALL: [Self; 37] = [
         Self::MountBeforeRecord,
         Self::RecoverForgetsSecondHolder,
         Self::RecoverUnmountsOrphans,
@@ -146,7 +147,6 @@ impl Mutant {
         Self::MountBelieved,
         Self::EarlierDeadlineHeeded,
         Self::EarlierRemovalRepeated,
-        Self::DepartureErrorIsSuccess,
     ];
 
     /// What the ledger hears instead.

@@ -297,8 +297,8 @@ fn an_unmount_that_was_never_sent_does_not_prove_a_mount_that_went_with_the_volu
             orders: 2,
             fails: false,
         },
-        Cleanup { container: 0 },
         Cleanup { container: 1 },
+        Cleanup { container: 0 },
         Disk {
             orders: 2,
             fails: false,

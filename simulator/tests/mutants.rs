@@ -5,8 +5,8 @@ use simulator::{Action, Mutant, run_mutated};
 
 /// Histories a mutant gets; most are noticed in the first few dozen. What `MountTableIgnored`
 /// breaks takes a hand that unmounts, a start of the agent and a new container for the same volume,
-/// which is rare.
-const HISTORIES: u64 = 20_000;
+/// which is rare; `EarlierRemovalRepeated` is rarer still.
+const HISTORIES: u64 = 30_000;
 
 fn noticed(mutant: Mutant) -> Option<(u64, String)> {
     (1..=HISTORIES).find_map(|seed| {
