@@ -487,7 +487,7 @@ fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Joi
 /// The container that a panic struck is refused, and the thread goes on with the next one.
 fn refused_on_panic<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let words = "the module failed while it request what the container asks for: see the agent's log";
+        let words = "the module failed while it read what the container requests: see the agent's log";
         Err(Refusal::new(Code::Unreachable, words))
     })
 }
