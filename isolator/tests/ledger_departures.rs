@@ -1,7 +1,12 @@
 //! The disk refuses the record that a container has left: nothing is unmounted until it is written, so
 //! that no later life of the agent takes the container for one that has its volumes.
 
-use isolator::ledger::{Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, Usage, VolumeRequest, VolumeState};
+use std::collections::BTreeSet;
+
+use isolator::ledger::{
+    Effect, Event, Ledger, MountOutcome, MountSpec, Op, Phase, Presence, Record, RecordedState, RecordedVolume,
+    Restored, Usage, VolumeRequest, VolumeState,
+};
 use isolator::{ContainerId, Containerizer, MountIdentity, Mountpoint, VolumeKey};
 use volume_driver_client::MountId;
 use volume_labels::Access;
@@ -219,6 +224,38 @@ fn the_unmount_under_another_name_waits_for_the_record_as_well() {
         [],
         "it may take the mount from under the name whose container has left only in memory"
     );
+    agent.tell(due);
+    assert_eq!(Agent::unmounts(&agent.take()).len(), 1);
+}
+
+/// The container is gone when the agent starts. Mesos may use its id again, and a later start of the
+/// agent would take a record that says that it has the volume for that of the later container.
+#[test]
+fn an_agent_that_starts_writes_that_a_container_is_gone_before_it_unmounts_anything() {
+    let record = Record {
+        container: id("a"),
+        containerizer: Containerizer::Mesos,
+        released: false,
+        volumes: vec![RecordedVolume {
+            request: wants("v"),
+            state: RecordedState::Mounted(place()),
+        }],
+    };
+    let restored = Restored {
+        record,
+        presence: Presence::Gone,
+        rebooted: false,
+        lost: BTreeSet::new(),
+    };
+    let mut agent = Agent {
+        is_disk_full: true,
+        ..Agent::default()
+    };
+    agent.tell(Event::Restore(vec![restored]));
+    let effects = agent.take();
+    assert_eq!(Agent::unmounts(&effects), []);
+    agent.is_disk_full = false;
+    let (due, _) = Agent::record_retry(&effects);
     agent.tell(due);
     assert_eq!(Agent::unmounts(&agent.take()).len(), 1);
 }

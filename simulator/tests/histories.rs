@@ -525,6 +525,44 @@ fn nothing_is_unmounted_before_the_disk_knows_that_the_container_has_left() {
     );
 }
 
+/// A container was being prepared when the agent was killed, and its record says that it has a volume
+/// which others had mounted. The next agent sent an Unmount and was killed as well, and the agent after
+/// that took the record for that of a container that has the volume.
+#[test]
+fn a_container_that_is_gone_is_gone_on_disk_before_its_volume_is_unmounted() {
+    let prepare = |container, volumes, exclusive| Prepare {
+        container,
+        volumes,
+        exclusive,
+    };
+    let disk = |orders| Disk { orders, fails: false };
+    let history = [
+        prepare(6, 27, false),
+        disk(2),
+        Begin { call: 10 },
+        Answer { call: 157 },
+        prepare(5, 52, true),
+        prepare(0, 19, false),
+        disk(3),
+        Crash {
+            known: 150_244_940,
+            orders: 1,
+            operations: 0,
+        },
+        Begin { call: 189 },
+        Crash {
+            known: 2_706_279_016,
+            orders: 2,
+            operations: 13,
+        },
+        prepare(8, 50, false),
+        disk(2),
+        disk(1),
+        LateWork { volume: 1 },
+    ];
+    simulator::run(&history).unwrap();
+}
+
 /// Somebody unmounts a volume while the agent is down. The container that had it lives on, and no
 /// other container is given the volume until the driver has mounted it again.
 #[test]

@@ -20,12 +20,13 @@ impl Ledger {
         // Taken apart one by one: an agent may come back to very many.
         for entry in restored {
             if !entry.is_held() {
-                left.push(entry.record.container.clone());
+                let is_recorded = entry.record.released || entry.rebooted;
+                left.push((entry.record.container.clone(), is_recorded));
             }
             self.restore_container(entry);
         }
-        for id in &left {
-            self.restore_debt(id);
+        for (id, is_recorded) in &left {
+            self.restore_debt(id, *is_recorded);
         }
         let keys: Vec<VolumeKey> = self.volumes.keys().cloned().collect();
         for key in keys {
@@ -86,7 +87,10 @@ impl Ledger {
         }
     }
 
-    fn restore_debt(&mut self, id: &ContainerId) {
+    /// Takes up what a container has left to do. Unless its record says that it has left, or is from
+    /// before a reboot, that is written before anything is unmounted: a later start of the agent may
+    /// find the record once more, and take it for that of a new container with the same id.
+    fn restore_debt(&mut self, id: &ContainerId, is_recorded: bool) {
         let container = &self.containers[id];
         let owed: BTreeSet<VolumeKey> = container
             .volumes()
@@ -105,6 +109,8 @@ impl Ledger {
         container.unattempted = owed;
         if container.owed.is_empty() {
             self.forget(id, true);
+        } else if !is_recorded {
+            self.write_record(id, Phase::Departing);
         }
     }
 }
