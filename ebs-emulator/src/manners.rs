@@ -22,8 +22,8 @@ pub enum Manner {
     ForeignUnknown,
     /// A Mount that is refused after the attach leaves the volume attached.
     RefusedMountStays,
-    /// Two attaches at once on one host choose the same device, and the second fails. REX-Ray chooses at random, so there it
-    /// happens now and then.
+    /// Attaches choose their device name without looking at those under way on the host. Two at once that
+    /// choose the same one collide, and the second fails: always, unless `device-names:N` gives a choice.
     DevicesCollide,
     /// A name with a space or a backslash mounts and never unmounts; one with `/`, `%`, `?` or `#` is created and never found.
     BreaksOnNames,
@@ -35,12 +35,19 @@ pub enum Manner {
 /// REX-Ray's own limit for an attach (`libstorage.server.tasks.exeTimeout`).
 const REXRAY_LIMIT: Duration = Duration::from_secs(60);
 
-/// The traits of one host's driver: `rexray`, or traits and `time-limit:MS`, separated by `+`.
+/// How many device names REX-Ray chooses from at random: `/dev/xvdba` to `/dev/xvdcz`.
+const REXRAY_DEVICE_NAMES: u32 = 52;
+
+/// The traits of one host's driver: `rexray`, or traits, `time-limit:MS` and `device-names:N`, separated by
+/// `+`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manners {
     traits: BTreeSet<Manner>,
     /// How long a Mount waits for its attach. Then it is refused with an error that names no cause, and the attach goes on.
     time_limit_ms: Option<u64>,
+    /// From how many device names an attach chooses at random where devices collide.
+    #[serde(default)]
+    device_names: Option<u32>,
 }
 
 impl Manners {
@@ -49,6 +56,7 @@ impl Manners {
         Manners {
             traits: Manner::value_variants().iter().copied().collect(),
             time_limit_ms: None,
+            device_names: Some(REXRAY_DEVICE_NAMES),
         }
         .time_limit(REXRAY_LIMIT)
     }
@@ -73,6 +81,12 @@ impl Manners {
         self.time_limit_ms.map(Duration::from_millis)
     }
 
+    /// The device name that an attach chooses, as a number: at random, and always the same one when there
+    /// is no choice.
+    pub(crate) fn device(&self) -> u32 {
+        fastrand::u32(..self.device_names.unwrap_or(1).max(1))
+    }
+
     /// Whether the driver behaves as the emulator does by itself.
     pub fn is_empty(&self) -> bool {
         *self == Manners::default()
@@ -86,7 +100,8 @@ impl fmt::Display for Manners {
             Some(value.get_name().to_owned())
         });
         let limit = self.time_limit_ms.map(|ms| format!("time-limit:{ms}"));
-        f.write_str(&traits.chain(limit).collect::<Vec<_>>().join("+"))
+        let names = self.device_names.map(|names| format!("device-names:{names}"));
+        f.write_str(&traits.chain(limit).chain(names).collect::<Vec<_>>().join("+"))
     }
 }
 
@@ -97,18 +112,22 @@ impl FromStr for Manners {
         let mut manners = Manners::default();
         for part in text.split('+') {
             if part == "rexray" {
-                let limit = manners.time_limit_ms;
+                let (limit, names) = (manners.time_limit_ms, manners.device_names);
                 manners = Manners::rexray();
                 manners.time_limit_ms = limit.or(manners.time_limit_ms);
+                manners.device_names = names.or(manners.device_names);
             } else if let Some(ms) = part.strip_prefix("time-limit:") {
                 let ms = ms.parse();
                 manners.time_limit_ms = Some(ms.map_err(|_| format!("manners '{part}': write milliseconds"))?);
+            } else if let Some(names) = part.strip_prefix("device-names:") {
+                let names = names.parse();
+                manners.device_names = Some(names.map_err(|_| format!("manners '{part}': write a number of names"))?);
             } else {
                 let manner = Manner::from_str(part, false).map_err(|_| {
                     let known = Manner::value_variants().iter().filter_map(ValueEnum::to_possible_value);
                     let known: Vec<String> = known.map(|value| value.get_name().to_owned()).collect();
                     format!(
-                        "manners '{part}' are unknown: write rexray, time-limit:MS, {}, or several separated by '+'",
+                        "manners '{part}' are unknown: write rexray, time-limit:MS, device-names:N, {}, or several separated by '+'",
                         known.join(", ")
                     )
                 })?;
@@ -125,7 +144,11 @@ mod tests {
 
     #[test]
     fn manners_are_read_as_they_are_written() {
-        for text in ["ignores-case", "ignores-case+devices-collide+time-limit:500"] {
+        for text in [
+            "ignores-case",
+            "ignores-case+devices-collide+time-limit:500",
+            "devices-collide+device-names:20",
+        ] {
             assert_eq!(text.parse::<Manners>().unwrap().to_string(), text);
         }
         let rexray: Manners = "rexray".parse().unwrap();

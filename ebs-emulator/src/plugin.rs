@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -36,8 +36,8 @@ const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.1+json";
 struct Driver {
     storage: Arc<Storage>,
     host: Arc<Host>,
-    /// Attaches under way on this host.
-    attaching: Arc<AtomicUsize>,
+    /// The device names that the attaches under way on this host have chosen.
+    attaching: Arc<Mutex<Vec<u32>>>,
 }
 
 /// A body with every key that any call has.
@@ -235,15 +235,23 @@ impl Driver {
         if manners.limit().is_none() && !collides || self.storage.find(name)?.attachment.is_some() {
             return Ok(());
         }
-        if self.attaching.fetch_add(1, Ordering::SeqCst) > 0 && collides {
-            self.attaching.fetch_sub(1, Ordering::SeqCst);
-            return Err(StorageError::DeviceCollision(call.name.clone()));
+        let device = manners.device();
+        {
+            let mut chosen = self.attaching.lock().unwrap_or_else(PoisonError::into_inner);
+            if collides && chosen.contains(&device) {
+                return Err(StorageError::DeviceCollision(call.name.clone()));
+            }
+            chosen.push(device);
         }
         let (driver, id) = (self.clone(), name.to_owned());
         // A task of its own: it goes on when nobody waits for it any more.
         let attach = tokio::spawn(async move {
             let attached = driver.storage.attach_to(&driver.host, &id).await;
-            driver.attaching.fetch_sub(1, Ordering::SeqCst);
+            let mut chosen = driver.attaching.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(place) = chosen.iter().position(|other| *other == device) {
+                chosen.swap_remove(place);
+            }
+            drop(chosen);
             attached
         });
         let limit = manners.limit().unwrap_or(Duration::MAX);

@@ -209,6 +209,47 @@ fn two_attaches_at_once_choose_one_device_and_one_call_at_a_time_does_not() {
     }
 }
 
+/// REX-Ray chooses device names at random, so that attaches at once collide now and then.
+#[test]
+fn of_many_attaches_at_once_that_choose_among_a_few_devices_some_collide_and_some_do_not() {
+    let (rig, _) = with_host("devices-collide+device-names:2");
+    let profiles = Profiles::from_json(r#"{"rexray": {"max_in_flight": 4}}"#).unwrap();
+    let driver = rexray(&rig, "a", profiles);
+    rig.client().create("held", 1, "z1").unwrap();
+    // One attach stays under way with the device that it has chosen.
+    let rule = rig
+        .client()
+        .fault(&FaultRule::new(Operation::Attach, Action::Hang).times(1))
+        .unwrap();
+    let held = std::thread::spawn({
+        let driver = driver.clone();
+        move || mount(&driver, "held")
+    });
+    eventually("the first attach begins", || {
+        let begun = rig.client().describe().unwrap();
+        begun.volumes.iter().any(|volume| !volume.attachments.is_empty())
+    });
+    // That 40 choices of one of two devices are all the same happens once in 2^40 runs.
+    let mut outcomes = std::collections::BTreeSet::new();
+    for number in 0..40 {
+        let name = format!("other-{number}");
+        rig.client().create(&name, 1, "z1").unwrap();
+        let mounted = mount(&driver, &name);
+        if mounted.is_ok() {
+            unmount(&driver, &name).unwrap();
+        }
+        outcomes.insert(mounted.is_ok());
+        if outcomes.len() == 2 {
+            break;
+        }
+    }
+    assert_eq!(outcomes.len(), 2, "{outcomes:?}");
+    rig.client().clear_faults(Some(rule)).unwrap();
+    held.join().unwrap().unwrap();
+    unmount(&driver, "held").unwrap();
+    rig.assert_nothing_left();
+}
+
 #[test]
 fn names_that_it_breaks_on_are_refused_by_the_profile_and_break_without_it() {
     let (rig, driver) = with_host("breaks-on-names");
