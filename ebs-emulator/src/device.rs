@@ -97,6 +97,14 @@ pub(crate) fn detach(device: &Path, image: &Path) -> Result<Result<(), String>, 
     Ok(Ok(()))
 }
 
+/// Lets the kernel free a device that is in use when it is closed for the last time.
+///
+/// # Errors
+/// [`StorageError::Command`] when losetup fails.
+pub(crate) fn free_after_last_use(device: &Path) -> Result<(), StorageError> {
+    run(Command::new("losetup").arg("--detach").arg(device)).map(drop)
+}
+
 /// Every loop device in use, with the file behind it.
 pub(crate) fn attached() -> BTreeMap<PathBuf, PathBuf> {
     let mut devices = BTreeMap::new();

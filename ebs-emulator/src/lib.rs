@@ -14,7 +14,7 @@
 //! * [`storage`] is the storage itself: attach, mount, unmount, detach, each step recorded before it is taken; and detach
 //!   by force, which leaves the host that had the volume with a mount that answers EIO.
 //! * [`faults`] is what can be made to go wrong, as data; [`history`] is what happened.
-//! * [`manners`] is how drivers differ: what REX-Ray was seen to do, each trait selectable by itself.
+//! * [`manners`] is how drivers differ: what REX-Ray and other drivers were seen to do, each trait selectable by itself.
 //! * [`plugin`] and [`control`] are the two HTTP faces of it, [`serve`] the process that has them.
 //! * [`Emulator`] starts such a process from a test and leaves nothing behind; [`Client`] talks to any.
 //!

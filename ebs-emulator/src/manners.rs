@@ -1,4 +1,5 @@
-//! How a host's driver behaves where drivers differ: what REX-Ray with EBS was seen to do, each trait selectable by itself.
+//! How a host's driver behaves where drivers differ: what REX-Ray with EBS and other drivers were seen to do, each trait
+//! selectable by itself.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,6 +31,9 @@ pub enum Manner {
     /// The ids of mounts are ignored and calls are counted: a second Mount under the same id is a second use, and an Unmount
     /// for an id that never mounted the volume ends one.
     IgnoresIds,
+    /// A Remove of a volume that is mounted succeeds: the driver forgets the volume, its mount stays, and no call finds
+    /// the volume any more. REX-Ray refuses such a Remove; docker-volume-easyfuse 0.2.1 carries it out.
+    RemovesMounted,
 }
 
 /// REX-Ray's own limit for an attach (`libstorage.server.tasks.exeTimeout`).
@@ -54,7 +58,11 @@ impl Manners {
     /// Everything that REX-Ray 0.11.4 with EBS was seen to do.
     pub fn rexray() -> Manners {
         Manners {
-            traits: Manner::value_variants().iter().copied().collect(),
+            traits: Manner::value_variants()
+                .iter()
+                .copied()
+                .filter(|manner| *manner != Manner::RemovesMounted)
+                .collect(),
             time_limit_ms: None,
             device_names: Some(REXRAY_DEVICE_NAMES),
         }

@@ -148,7 +148,11 @@ impl Driver {
             Operation::Create => self.create(call).await,
             Operation::Remove => {
                 let name = self.found(&call.name)?;
-                self.storage.delete(&name).await.map(|()| json!({"Err": ""}))
+                let removed = match self.host.manners.has(Manner::RemovesMounted) {
+                    true => self.storage.delete_mounted(&self.host, &name).await,
+                    false => self.storage.delete(&name).await,
+                };
+                removed.map(|()| json!({"Err": ""}))
             }
             Operation::Mount => {
                 let path = self.mount(call).await?;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ebs_emulator::{Action, EventKind, FaultRule, Operation};
+use ebs_emulator::{Action, EventKind, FaultRule, Manner, Manners, Operation};
 use mesos_http::types::TaskState;
 use serde_json::{Value, json};
 use testbed::{AgentSpec, Job, Pod, built};
@@ -390,6 +390,47 @@ fn a_remove_that_hangs_holds_no_container_up() {
     site.wait_until_no_container_is_left(site.agent(0));
     assert_eq!(made(&site).len(), 1);
     client.clear_faults(None).unwrap();
+    only_the_bystander_is_left(&site);
+}
+
+/// Some drivers carry out a Remove of what is mounted (docker-volume-easyfuse), and then know the volume no more.
+#[test]
+fn a_volume_that_an_operator_removes_while_it_is_mounted_is_stuck_until_it_is_unmounted_by_hand() {
+    let manners = Manners::default().with(Manner::RemovesMounted);
+    let site = Site::with_manners(&manners, &AgentSpec::default().module(module()));
+    site.volume("bystander");
+    let tasks = Tasks::connect(site.cluster());
+    let task = tasks.launch(
+        site.agent(0),
+        scratch("until [ -e data/stop ]; do sleep 0.05; done; touch data/file"),
+    );
+    running(&task);
+    let name = made(&site).remove(0);
+    let program = built("mesos-volumes", "mesos-volumes").unwrap_or_else(|error| panic!("{error}"));
+    let removed = std::process::Command::new(program)
+        .args(["driver", "rm", "ebs", &name])
+        .env("MESOS_VOLUMES_DRIVER_SOCKETS", site.agent(0).drivers())
+        .env("MESOS_VOLUMES_RUN_DIR", site.cluster().folder().join("notes"))
+        .status()
+        .unwrap();
+    assert!(removed.success(), "the driver removes what is mounted");
+    let mount = site.mounts().remove(0).target;
+    std::fs::write(mount.join("data/stop"), "").unwrap();
+    finished(&task);
+
+    let file = site.agent(0).state_dir().join("status.json");
+    eventually("the volume is stuck, with the remedy", || {
+        let status = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+        let is_stuck = status.contains("\"stuck\"") && status.contains("unmount it by hand");
+        is_stuck.then_some(()).ok_or(status)
+    });
+    assert_eq!(
+        site.mounts().len(),
+        1,
+        "nothing takes a mount away that no driver answers for"
+    );
+    let unmounted = std::process::Command::new("umount").arg(&mount).status().unwrap();
+    assert!(unmounted.success());
     only_the_bystander_is_left(&site);
 }
 

@@ -57,7 +57,11 @@ fn third_party_manners_of_rexray_are_what_the_test_of_drivers_finds() {
     let _emulator = Emulator::start(EmulatorOptions {
         program: None,
         state: folder.path().join("ebs"),
-        hosts: vec![host("ebs", "rexray"), host("polite", "ignores-case")],
+        hosts: vec![
+            host("ebs", "rexray"),
+            host("polite", "ignores-case"),
+            host("forgetful", "removes-mounted"),
+        ],
     })
     .unwrap_or_else(|error| panic!("{error}"));
     let result = driver_test(folder.path(), &["ebs", "-o", "size=1", "--names"]);
@@ -87,6 +91,18 @@ fn third_party_manners_of_rexray_are_what_the_test_of_drivers_finds() {
         folder.path(),
         &["polite", "-o", "size=1", "--drivers", &file],
     ));
+    let result = driver_test(folder.path(), &["forgetful", "-o", "size=1"]);
+    assert_eq!(result["left_behind"], json!([]), "{result:#}");
+    let problems = result["problems"].to_string();
+    for problem in [
+        "Remove of a mounted volume reports success",
+        "a volume that was removed while mounted stays mounted",
+    ] {
+        assert!(problems.contains(problem), "{problems}");
+    }
+    let volumes = folder.path().join("ebs/hosts/forgetful/volumes");
+    let left = mounts_below(&volumes).unwrap_or_else(|error| panic!("{error}"));
+    assert!(left.iter().all(|mount| mount.target == volumes), "{left:?}");
 }
 
 #[test]

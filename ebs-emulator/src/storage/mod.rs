@@ -17,13 +17,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use crate::device;
 use crate::error::StorageError;
 use crate::faults::{Faults, Operation, Point, When};
 use crate::filesystem;
 use crate::history::{Event, EventKind, History};
 use crate::host::{Host, HostSpec};
 use crate::store::Store;
-use crate::volume::{Attachment, Content, Volume, VolumeId, check_name, check_size};
+use crate::volume::{Attachment, Content, MountRecord, Volume, VolumeId, check_name, check_size};
 
 /// What is asked of a new volume.
 #[derive(Debug, Clone)]
@@ -201,11 +202,36 @@ impl Storage {
                 instance: attachment.instance.clone(),
             });
         }
+        self.erase(&volume).await
+    }
+
+    /// The same for a driver that also removes what is mounted on its host: the mount stays, and its device is freed
+    /// when the mount ends.
+    ///
+    /// # Errors
+    /// As [`Storage::delete`], of a volume that is not mounted on this host.
+    pub(crate) async fn delete_mounted(&self, host: &Host, name: &str) -> Result<(), StorageError> {
+        let turn = self.turn(name).await?;
+        let volume = turn.cell.volume();
+        let here = volume
+            .attachment
+            .as_ref()
+            .filter(|it| it.host.as_ref() == Some(&host.name) && it.mount.as_ref().is_some_and(MountRecord::in_use));
+        let Some(device) = here.and_then(|it| it.loop_device.clone()) else {
+            drop(turn);
+            return self.delete(name).await;
+        };
+        blocking(move || device::free_after_last_use(&device)).await?;
+        self.erase(&volume).await
+    }
+
+    /// Deletes the files of a volume, of which this caller has the turn, and forgets it.
+    async fn erase(&self, volume: &Volume) -> Result<(), StorageError> {
         let store = self.store.clone();
         let id = volume.id.clone();
         blocking(move || store.delete(&id)).await?;
         self.forget(&volume.id);
-        self.record(EventKind::Delete, None, &volume, String::new(), None);
+        self.record(EventKind::Delete, None, volume, String::new(), None);
         Ok(())
     }
 

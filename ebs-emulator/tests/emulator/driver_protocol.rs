@@ -83,6 +83,29 @@ fn a_volume_in_use_is_not_removed() {
 }
 
 #[test]
+fn a_driver_that_removes_what_is_mounted_forgets_the_volume_and_leaves_its_mount() {
+    let rig = Rig::with_hosts(["a=z1,shared,manners=removes-mounted"]);
+    let driver = rig.driver("a");
+    driver
+        .call("Create", json!({"Name": "gone", "Opts": {"size": "1"}}))
+        .unwrap();
+    let path = driver.mount("gone", "x").unwrap();
+    driver.call("Remove", json!({"Name": "gone"})).unwrap();
+    for operation in ["Get", "Unmount", "Remove"] {
+        let unknown = driver.call(operation, json!({"Name": "gone", "ID": "x"})).unwrap_err();
+        assert!(unknown.contains("NotFound"), "{operation}: {unknown}");
+    }
+    std::fs::write(path.join("file"), "written").unwrap();
+    let target = path.parent().unwrap();
+    rustix::mount::unmount(target, rustix::mount::UnmountFlags::empty()).unwrap();
+    // A volume that is not mounted is removed as every driver removes it.
+    driver
+        .call("Create", json!({"Name": "idle", "Opts": {"size": "1"}}))
+        .unwrap();
+    driver.call("Remove", json!({"Name": "idle"})).unwrap();
+}
+
+#[test]
 fn describe_has_the_shape_of_the_aws_command() {
     let rig = Rig::new();
     let id = rig.client().create("shape", 2, "z1").unwrap().volume_id;
