@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Refused(String),
     /// A test of a driver printed its result, and could not take everything away again.
     LeftBehind(String),
+    /// A signal asked the program to end, and everything that it had made was taken away.
+    Interrupted,
     /// There is nothing of that name.
     Unknown(String),
     /// A file of settings, or an option's value, cannot be used.
@@ -33,12 +35,12 @@ impl Failure {
             Failure::Settings(_) => exit::SETTINGS,
             Failure::Unknown(_) => exit::UNKNOWN,
             Failure::Unreachable(_) => exit::UNREACHABLE,
-            Failure::Refused(_) | Failure::LeftBehind(_) | Failure::Output(_) => 1,
+            Failure::Refused(_) | Failure::LeftBehind(_) | Failure::Interrupted | Failure::Output(_) => 1,
         }
     }
 
-    /// `{"error": {"code": .., "kind": .., "message": .., ..}}`; a failure to write the output has
-    /// no code.
+    /// `{"error": {"code": .., "kind": .., "message": .., ..}}`; a failure to write the output
+    /// and an interruption have no code.
     pub(crate) fn to_json(&self) -> Value {
         let error = match self {
             Failure::Driver(error) => json!({
@@ -53,6 +55,7 @@ impl Failure {
                 "message": error.to_string(),
             }),
             Failure::Refused(message) | Failure::LeftBehind(message) => coded(Code::Denied, "refused", message),
+            Failure::Interrupted => json!({ "kind": "interrupted", "message": self.to_string() }),
             Failure::Unknown(message) => coded(Code::NotFound, "not_found", message),
             Failure::Settings(message) => coded(Code::Invalid, "settings", message),
             Failure::Unreachable(message) => coded(Code::Unreachable, "unreachable", message),
@@ -75,6 +78,7 @@ impl fmt::Display for Failure {
             | Failure::Unknown(message)
             | Failure::Settings(message)
             | Failure::Unreachable(message) => f.write_str(message),
+            Failure::Interrupted => f.write_str("interrupted by a signal"),
             Failure::Output(error) => write!(f, "cannot write the output: {error}"),
         }
     }

@@ -126,10 +126,10 @@ impl MountTarget {
 }
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let result = match &arguments.call {
-        Call::Test(it) => test(&arguments, it),
-        _ => call(&arguments).and_then(|said| print::said(&said, arguments.json)),
-    };
+    let result = call(&arguments).and_then(|(said, left)| {
+        print::said(&said, arguments.json)?;
+        left.map_or(Ok(()), Err)
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -143,26 +143,16 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// The result is printed also when the driver left something behind.
-fn test(arguments: &Arguments, it: &conformance::Arguments) -> Result<(), Failure> {
-    let drivers = arguments.lookup.drivers()?;
-    let (said, left) = conformance::run(&drivers.driver(it.driver())?, it)?;
-    print::said(&said, arguments.json)?;
-    match left.as_slice() {
-        [] => Ok(()),
-        left => Err(Failure::LeftBehind(format!(
-            "driver '{}': this is left of the test volume: {}; remove it with 'mesos-volumes driver unmount' and \
-             'mesos-volumes driver rm'",
-            it.driver(),
-            left.join("; ")
-        ))),
-    }
-}
-
-fn call(arguments: &Arguments) -> Result<Said, Failure> {
+/// What to print, and what fails nevertheless: a test of a driver has a result also when something
+/// of it was left behind.
+fn call(arguments: &Arguments) -> Result<(Said, Option<Failure>), Failure> {
     let drivers = arguments.lookup.drivers()?;
     let driver = |name: &str| -> Result<Driver, Failure> { Ok(drivers.driver(name)?) };
-    match &arguments.call {
+    let said = match &arguments.call {
+        Call::Test(it) => {
+            let (said, left) = conformance::run(&driver(it.driver())?, it)?;
+            return Ok((said, (!left.is_empty()).then(|| left_behind(it.driver(), &left))));
+        }
         Call::Ls(it) => match &it.driver {
             Some(name) => ls::volumes(&driver(name)?),
             None => Ok(ls::drivers(&drivers)),
@@ -180,8 +170,16 @@ fn call(arguments: &Arguments) -> Result<Said, Failure> {
         }
         Call::Path(it) => path::run(&driver(&it.driver)?, &it.volume),
         Call::Capabilities(it) => capabilities::run(&driver(it.driver())?),
-        Call::Test(it) => conformance::run(&driver(it.driver())?, it).map(|(said, _)| said),
-    }
+    };
+    Ok((said?, None))
+}
+
+fn left_behind(driver: &str, left: &[String]) -> Failure {
+    Failure::LeftBehind(format!(
+        "driver '{driver}': this is left of the test volume: {}; remove it with 'mesos-volumes driver unmount' and \
+         'mesos-volumes driver rm'",
+        left.join("; ")
+    ))
 }
 
 /// A volume for programs.

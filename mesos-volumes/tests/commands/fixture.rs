@@ -12,7 +12,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use procfs::process::Process;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
@@ -176,7 +175,7 @@ impl Host {
     }
 
     /// A program in this host's surroundings.
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
             .envs(self.environment())
@@ -210,11 +209,8 @@ impl Host {
 
     /// What is mounted in this host's folders.
     pub(crate) fn mounts(&self) -> Vec<PathBuf> {
-        let mounts = Process::myself().unwrap().mountinfo().unwrap().0.into_iter();
-        mounts
-            .map(|mount| mount.mount_point)
-            .filter(|path| path.starts_with(self.dir.path()))
-            .collect()
+        let mounts = testbed::mounts_below(self.dir.path()).unwrap().into_iter();
+        mounts.map(|mount| mount.target).collect()
     }
 }
 

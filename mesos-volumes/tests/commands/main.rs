@@ -9,5 +9,6 @@
 mod agents;
 mod docker_volume;
 mod driver;
+mod driver_test;
 mod dvdcli;
 mod fixture;

@@ -67,8 +67,13 @@ impl Arguments {
 pub(super) fn run(driver: &Driver, arguments: &Arguments) -> Result<(Said, Vec<String>), Failure> {
     let options: BTreeMap<String, String> = arguments.options.iter().cloned().collect();
     let mut trial = Trial::new(driver, options)?;
-    if !arguments.yes {
-        ask(driver, trial.name())?;
+    match arguments.yes {
+        // A program that is killed cannot take anything away: its volumes are known by this line.
+        true => eprintln!(
+            "mesos-volumes: the test volume is '{name}', and the names of all others begin with it",
+            name = trial.name()
+        ),
+        false => ask(driver, trial.name(), arguments)?,
     }
     let extent = Extent {
         names: arguments.names,
@@ -76,7 +81,7 @@ pub(super) fn run(driver: &Driver, arguments: &Arguments) -> Result<(Said, Vec<S
         restart: arguments.restart.clone(),
     };
     let tried = situations::all(&mut trial, &extent);
-    // Whatever happened: nothing of the test stays.
+    // Also after a failure and after a signal nothing of the test stays.
     let left = trial.take_away();
     match tried {
         Ok(observed) => Ok((said(driver, &observed, driver.profile(), &left), left)),
@@ -85,16 +90,33 @@ pub(super) fn run(driver: &Driver, arguments: &Arguments) -> Result<(Said, Vec<S
     }
 }
 
-/// Asks on the terminal; without one there is nobody to ask.
-fn ask(driver: &Driver, name: &str) -> Result<(), Failure> {
-    let plan = format!(
+/// Asks on the terminal.
+///
+/// # Errors
+/// The operator does not agree, or there is no terminal to ask on.
+fn ask(driver: &Driver, name: &str, arguments: &Arguments) -> Result<(), Failure> {
+    let mut plan = format!(
         "This creates the volume '{name}' with driver '{}' at {}, mounts and unmounts it about a dozen times, and removes it \
          with its data. No other volume is touched.",
         plain(driver.name()),
         plain(&driver.endpoint().to_string())
     );
+    if arguments.names {
+        plan += &format!(" It does the same with volumes whose names begin with '{name}'.");
+    }
+    if arguments.concurrent {
+        plan += " It sends four calls at once, after which some drivers answer no call until they are restarted.";
+    }
+    if let Some(command) = &arguments.restart {
+        plan += &format!(
+            " It restarts the driver with '{}'; calls of others that are under way then fail.",
+            plain(command)
+        );
+    }
     if !io::stdin().is_terminal() {
-        return Err(Failure::Refused(format!("{plan} Nothing was sent: agree with --yes")));
+        return Err(Failure::Refused(format!(
+            "{plan} Nothing was sent, because there is no terminal to ask on: agree with --yes"
+        )));
     }
     let mut words = io::stderr().lock();
     write!(words, "{plan}\nGo on? [y/N] ")?;
@@ -103,7 +125,9 @@ fn ask(driver: &Driver, name: &str) -> Result<(), Failure> {
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::Refused("nothing was sent".to_owned())),
+        _ => Err(Failure::Refused(
+            "nothing was sent, because the answer was not 'y'".to_owned(),
+        )),
     }
 }
 

@@ -2,6 +2,8 @@
 //! all.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use procfs::process::{MountInfo, Process};
@@ -19,7 +21,8 @@ pub(super) enum Place {
     Mount,
     /// A mount that came with the call; the mountpoint is a folder inside of it.
     FolderInMount(PathBuf),
-    /// No mount came: a folder of a file system that was there before.
+    /// No mount of the volume's own came: a folder of a file system that was there before, or of a
+    /// mount that the driver's volumes share.
     Directory,
     /// Nothing is there.
     Nothing,
@@ -33,7 +36,11 @@ impl MountTable {
     pub(super) fn read() -> Result<MountTable, Failure> {
         let table = Process::myself().and_then(|process| process.mountinfo());
         let table = table.map_err(|error| Failure::Refused(format!("cannot read the mount table: {error}")))?;
-        Ok(MountTable(table.0))
+        let mut mounts = table.0;
+        for mount in &mut mounts {
+            mount.mount_point = unescaped(&mount.mount_point);
+        }
+        Ok(MountTable(mounts))
     }
 
     fn ids(&self) -> BTreeSet<i32> {
@@ -53,14 +60,42 @@ impl MountTable {
     pub(super) fn has(&self, at: &Path) -> bool {
         self.0.iter().any(|mount| mount.mount_point == at)
     }
+
+    /// Where something is mounted whose path names the volume, the deepest first.
+    pub(super) fn naming(&self, volume: &str) -> Vec<PathBuf> {
+        let mounts = self.0.iter().rev().map(|mount| &mount.mount_point);
+        mounts.filter(|at| names(at, volume)).cloned().collect()
+    }
 }
 
-/// What the mountpoint is, seen after the Mount that returned it.
+/// Whether a path has the volume's name in it, in any letter case.
+pub(super) fn names(path: &Path, volume: &str) -> bool {
+    path.to_string_lossy().to_lowercase().contains(&volume.to_lowercase())
+}
+
+/// A path of the mount table, in which the kernel writes blanks and backslashes as `\040`.
+fn unescaped(path: &Path) -> PathBuf {
+    let mut rest = path.as_os_str().as_bytes();
+    let mut written = Vec::with_capacity(rest.len());
+    while let [first, behind @ ..] = rest {
+        let code = behind.get(..3).filter(|_| *first == b'\\');
+        let code = code.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        written.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &behind[3..] } else { behind };
+    }
+    OsString::from_vec(written).into()
+}
+
+/// What the mountpoint of a volume is, and the volume's own mount, seen after the Mount that
+/// returned it. A mount is shared when its path does not name the volume and the folder in it does:
+/// it came with the first volume of the driver, and others may be in it.
 ///
 /// # Errors
 /// `/proc` cannot be read.
-pub(super) fn place_of(path: &Path, before: &MountTable) -> Result<(Place, Option<PathBuf>), Failure> {
+pub(super) fn place_of(path: &Path, volume: &str, before: &MountTable) -> Result<(Place, Option<PathBuf>), Failure> {
     let mount = MountTable::read()?.came_since(before, path);
+    let is_own = |at: &PathBuf| at == path || names(at, volume) || !names(path, volume);
+    let mount = mount.filter(is_own);
     let place = match &mount {
         Some(at) if at == path => Place::Mount,
         Some(at) => Place::FolderInMount(path.strip_prefix(at).unwrap_or(path).to_owned()),
@@ -103,4 +138,15 @@ fn holds_one_of(process: &Process, inodes: &BTreeSet<u64>) -> bool {
 fn mount_namespace(process: &Process) -> Option<u64> {
     let spaces = process.namespaces().ok()?;
     spaces.0.get(std::ffi::OsStr::new("mnt")).map(|space| space.identifier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_the_mount_table_is_read_as_the_path_that_it_is() {
+        assert_eq!(unescaped(Path::new("/a\\040b\\134c/\\011")), Path::new("/a b\\c/\t"));
+        assert_eq!(unescaped(Path::new("/plain\\9/x\\04")), Path::new("/plain\\9/x\\04"));
+    }
 }

@@ -1,6 +1,7 @@
 //! What is tried, in which order. Every situation begins and ends with the test volume unmounted.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use volume_driver_client::{Driver, ErrorKind, Operation};
@@ -48,6 +49,7 @@ pub(super) fn all(trial: &mut Trial<'_>, extent: &Extent) -> Result<Observed, Fa
     if extent.concurrent {
         concurrent(trial, &mut seen);
     }
+    trial.go_on()?;
     Ok(seen)
 }
 
@@ -88,6 +90,7 @@ fn unknown_volume(trial: &mut Trial<'_>, seen: &mut Observed) -> Result<(), Fail
         seen.problems
             .push("Mount of a volume that does not exist reports success".to_owned());
         trial.unmount(&name, &id);
+        trial.remove(&name);
     }
     seen.unknown.push((Operation::Mount, mount));
     for (_, answer) in &seen.unknown {
@@ -274,6 +277,8 @@ fn remove_in_use(trial: &mut Trial<'_>, seen: &mut Observed) -> Result<(), Failu
     if trial.is_mounted()? {
         seen.problems
             .push("a volume that was removed while mounted stays mounted".to_owned());
+        // The driver does not know it any more; what is still there after this is found at the end.
+        trial.unmount_by_hand();
     }
     Ok(())
 }
@@ -282,13 +287,19 @@ fn restart(trial: &mut Trial<'_>, command: &str, seen: &mut Observed) -> Result<
     let (name, id) = (trial.name().to_owned(), trial.id("first"));
     let (_, mounted) = trial.mount(&name, &id)?;
     let start = Instant::now();
-    let status = Command::new("sh").args(["-c", command]).status()?;
+    // What the command prints is no part of the result, which may be JSON.
+    let status = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()?;
     if !status.success() {
         return Err(Failure::Refused(format!(
             "the command that restarts the driver failed ({status}): {command}"
         )));
     }
     while let Err(error) = trial.driver().activate() {
+        trial.go_on()?;
         if start.elapsed() > RESTART {
             return Err(error.into());
         }
@@ -325,6 +336,7 @@ fn restart(trial: &mut Trial<'_>, command: &str, seen: &mut Observed) -> Result<
 fn names(trial: &mut Trial<'_>, seen: &mut Observed) -> Result<(), Failure> {
     let id = trial.id("named");
     for character in CHARACTERS {
+        trial.go_on()?;
         let name = format!("{}{character}x", trial.name());
         if trial.driver().profile().check_name(&name).is_err() {
             // What is known to stay mounted for ever is not tried again.
@@ -388,14 +400,18 @@ fn concurrent(trial: &mut Trial<'_>, seen: &mut Observed) {
         .map(|number| format!("{}-{number}", trial.name()))
         .collect();
     let id = trial.id("at once");
+    let interruption = trial.interruption();
     let created: Vec<&String> = names.iter().filter(|name| trial.create(name).is_done()).collect();
     let failed: Vec<String> = std::thread::scope(|threads| {
         let calling: Vec<_> = created
             .iter()
             .map(|name| {
-                let (driver, id) = (&driver, &id);
+                let (driver, id, interruption) = (&driver, &id, &interruption);
                 threads.spawn(move || -> Result<(), volume_driver_client::Error> {
                     for _ in 0..5 {
+                        if interruption.load(Ordering::SeqCst) {
+                            break;
+                        }
                         driver.mount(name, id)?;
                         driver.unmount(name, id)?;
                     }

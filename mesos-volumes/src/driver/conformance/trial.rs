@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rustix::mount::{UnmountFlags, unmount};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use volume_driver_client::{Driver, Error, ErrorKind, MountId};
 
 use super::observed::Answer;
-use super::place::{MountTable, Place, place_of};
+use super::place::{MountTable, Place, names, place_of};
 use super::profile::generalized;
 use crate::failure::Failure;
 
@@ -27,9 +31,13 @@ pub(super) struct Trial<'a> {
     mounted: BTreeSet<(String, MountId)>,
     /// Where the volume was mounted when that was seen last.
     seen_at: Option<PathBuf>,
+    /// The same, when the volume's mountpoint is the mount itself: no other volume is in it.
+    own_mountpoint: Option<PathBuf>,
     /// The driver's words for a volume that does not exist, where no table knows them; `{}` stands
     /// for the name.
     words_for_unknown: BTreeSet<String>,
+    /// Set by a signal that asks the program to end.
+    interrupted: Arc<AtomicBool>,
 }
 
 /// An answered Mount, and what the mount table shows of it.
@@ -40,12 +48,19 @@ pub(super) struct Mounted {
 }
 
 impl<'a> Trial<'a> {
-    /// A trial with a name that nobody else uses.
+    /// A trial with a random name, which no other volume has. From now on a signal interrupts the
+    /// trial, and a second signal ends the program.
     ///
     /// # Errors
-    /// The system gives no random number.
+    /// The system gives no random number, or signals cannot be handled.
     pub(super) fn new(driver: &'a Driver, options: BTreeMap<String, String>) -> Result<Trial<'a>, Failure> {
         let random = std::fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // The order matters: the first signal sets the flag after this one has looked at it.
+            flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
+            flag::register(signal, Arc::clone(&interrupted))?;
+        }
         let digits: String = random.chars().filter(char::is_ascii_hexdigit).take(12).collect();
         Ok(Trial {
             driver,
@@ -54,8 +69,26 @@ impl<'a> Trial<'a> {
             created: BTreeSet::new(),
             mounted: BTreeSet::new(),
             seen_at: None,
+            own_mountpoint: None,
             words_for_unknown: BTreeSet::new(),
+            interrupted,
         })
+    }
+
+    /// Becomes true when a signal asks the program to end.
+    pub(super) fn interruption(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupted)
+    }
+
+    /// Called before something new is tried.
+    ///
+    /// # Errors
+    /// A signal asked the program to end.
+    pub(super) fn go_on(&self) -> Result<(), Failure> {
+        match self.interrupted.load(Ordering::SeqCst) {
+            true => Err(Failure::Interrupted),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn driver(&self) -> &'a Driver {
@@ -109,18 +142,22 @@ impl<'a> Trial<'a> {
     /// Mounts a volume under an id and looks at what came.
     ///
     /// # Errors
-    /// The mount table cannot be read.
+    /// The mount table cannot be read, or a signal asked the program to end.
     pub(super) fn mount(&mut self, name: &str, id: &MountId) -> Result<(Answer, Option<Mounted>), Failure> {
+        self.go_on()?;
         let before = MountTable::read()?;
         let start = Instant::now();
         let result = self.driver.mount(name, id);
         let answer = Answer::of(&result, start);
         if result.as_ref().map_or_else(Error::may_have_happened, |_| true) {
             self.mounted.insert((name.to_owned(), id.clone()));
+            // Some drivers create what they are asked to mount (convoy's --create-on-docker-mount).
+            self.created.insert(name.to_owned());
         }
         let Ok(path) = result else { return Ok((answer, None)) };
-        let (place, mount) = place_of(&path, &before)?;
+        let (place, mount) = place_of(&path, name, &before)?;
         if name == self.name && mount.is_some() {
+            self.own_mountpoint = mount.clone().filter(|_| place == Place::Mount);
             self.seen_at = mount;
         }
         Ok((answer, Some(Mounted { path, place })))
@@ -140,23 +177,33 @@ impl<'a> Trial<'a> {
         Answer::of(&result, start)
     }
 
-    /// Takes away the test volume's own mount when the driver leaves it there. Nothing else is ever
-    /// mounted at that place.
+    /// Unmounts what the driver leaves mounted of the test's volumes. A mount that neither has the
+    /// test volume's random name in its path nor is the test volume's mountpoint itself is left alone,
+    /// as other volumes may be in it.
     ///
-    /// # Errors
-    /// The mount is still there, with the reason.
-    pub(super) fn unmount_by_hand(&mut self) -> Result<(), String> {
-        let Some(at) = self.seen_at.clone() else { return Ok(()) };
+    /// Returns the mounts that are still there, with the reasons.
+    pub(super) fn unmount_by_hand(&mut self) -> Vec<String> {
+        let mut left = Vec::new();
         for _ in 0..TRIES {
-            if !self.is_mounted().map_err(|error| error.to_string())? {
+            let table = match MountTable::read() {
+                Ok(table) => table,
+                Err(error) => return vec![error.to_string()],
+            };
+            let mut own = table.naming(&self.name);
+            let elsewhere = self.own_mountpoint.iter().filter(|at| !names(at, &self.name));
+            own.extend(elsewhere.filter(|at| table.has(at)).cloned());
+            left.clear();
+            for at in &own {
+                if let Err(error) = unmount(at, UnmountFlags::NOFOLLOW) {
+                    left.push(format!("{} is still mounted: {error}", at.display()));
+                }
+            }
+            if own.is_empty() {
                 break;
             }
-            unmount(&at, UnmountFlags::NOFOLLOW)
-                .map_err(|error| format!("'{}' is still mounted at {}: {error}", self.name, at.display()))?;
         }
-        let name = self.name.clone();
-        self.mounted.retain(|(of, _)| *of != name);
-        Ok(())
+        self.mounted.clear();
+        left
     }
 
     /// Remembers that a call made elsewhere may have mounted a volume.
@@ -216,9 +263,7 @@ impl<'a> Trial<'a> {
             // The driver may count: it is asked until it says that nothing is mounted.
             let _asked = answers.take_while(|done| *done).count();
         }
-        if let Err(error) = self.unmount_by_hand() {
-            left.push(error);
-        }
+        left.extend(self.unmount_by_hand());
         for name in self.created.clone() {
             if let Some(error) = self.remove_all(&name) {
                 left.push(format!("volume '{name}' cannot be removed: {error}"));
